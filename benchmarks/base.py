@@ -1,0 +1,200 @@
+"""The records that everything else is written in: what a task is, what a model is, what passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+Arrays = Mapping[str, np.ndarray]
+"""Named arrays whose first axis is the event."""
+
+Shapes = Mapping[str, tuple[int, ...]]
+"""Shape of one event in each named array: `{"image": (32, 32, 2)}`."""
+
+Parameters = Mapping[str, Any]
+"""Hyper-parameters by name, each a number, a string or a bool."""
+
+Report = Callable[[int, Mapping[str, float]], None]
+"""Called by a training after each epoch or round: `report(epoch, {"loss": ..., "val_loss": ...})`, epochs from 1."""
+
+
+class UserError(Exception):
+    """A mistake that the user can mend: printed as one line without a traceback, exit status 2."""
+
+
+@dataclass(frozen=True)
+class Events:
+    """A stretch of events as a reader yields it.
+
+    arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`.
+    ids: (N,) int64, the same for the same event in every reading of the file.
+    """
+
+    arrays: Arrays
+    labels: np.ndarray
+    ids: np.ndarray
+
+
+@dataclass(frozen=True)
+class Source:
+    """A published file. sha256 or size in bytes is None where the publisher gives none."""
+
+    name: str
+    url: str
+    sha256: str | None = None
+    size: int | None = None
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A published result. verified: read in the named source by this project, not quoted from memory."""
+
+    model: str
+    metrics: Mapping[str, float]
+    trained_on: str
+    source: str
+    verified: bool
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line of a validation: a figure of these events beside the figure they should have.
+
+    error: one standard deviation of observed minus expected, both errors in quadrature.
+    """
+
+    figure: str
+    observed: float
+    expected: float
+    error: float
+    source: str
+
+    @property
+    def pull(self) -> float:
+        """Observed minus expected in standard deviations."""
+        return (self.observed - self.expected) / self.error
+
+
+@dataclass(frozen=True)
+class Task:
+    """A dataset and what it means. A task file exposes one as `TASK`; its name is the file's name.
+
+    read: official files -> stretches of Events, in file order; raises UserError naming file and fault.
+    views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
+        image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)};
+        table {"table": (N, V)}.
+    simulate: (folder, events, seed, progress) -> files in the official format; progress(done) is called as
+        events are finished. None: the task has genuine data only.
+    locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
+    split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
+    validate: all events' arrays and labels -> checks against calibration figures.
+    """
+
+    title: str
+    classes: tuple[str, ...]
+    read: Callable[[Sequence[Path]], Iterator[Events]]
+    views: Mapping[str, Callable[[Arrays], Arrays]]
+    signal: int = 1
+    variables: tuple[str, ...] = ()
+    sources: tuple[Source, ...] = ()
+    simulate: Callable[[Path, int, int, Callable[[int], None]], list[Path]] | None = None
+    locate: Callable[[], list[Path] | None] | None = None
+    split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
+    validate: Callable[[Arrays, np.ndarray], list[Check]] | None = None
+    references: tuple[Reference, ...] = ()
+    licence: str = ""
+    citation: str = ""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The events of one part of a split as a model sees them. Inputs may be memory-mapped and hold every event of
+    the file; `rows` are those of this part. Scaling is fitted on the training part alone.
+
+    inputs: named arrays over the whole file. rows: (n,) int64. labels: (n,) int64.
+    scaling: input name -> (shift, scale), applied as (x - shift) * scale, on the last axis.
+    """
+
+    inputs: Arrays
+    rows: np.ndarray
+    labels: np.ndarray
+    scaling: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, which: np.ndarray | slice) -> dict[str, np.ndarray]:
+        """Scaled inputs of these events of the part, in memory: one batch, or `slice(None)` for all."""
+        rows = self.rows[which]
+        batch = {}
+        for name, array in self.inputs.items():
+            values = array[rows]
+            if name in self.scaling:
+                shift, scale = self.scaling[name]
+                values = (values - shift) * scale
+            batch[name] = values
+        return batch
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        return {name: array.shape[1:] for name, array in self.inputs.items()}
+
+
+class Fitted(Protocol):
+    """A trained model."""
+
+    parameters: int
+    """Trained numbers: weights of a network, leaves and splits of a tree ensemble."""
+
+    def predict(self, sample: Sample) -> np.ndarray:
+        """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""
+
+    def save(self, folder: Path) -> None:
+        """Write what `Model.load` needs into an existing folder."""
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model family. A model file exposes one as `MODEL`; its name is the file's name.
+
+    view: the inputs it asks for, a key of `Task.views`; "" where it looks at labels only.
+    defaults: every hyper-parameter with its default. space: an Optuna trial -> parameters that replace defaults.
+    build: (shapes, classes, parameters) -> an uncompiled Keras network on inputs named as in `shapes`, ending in
+        probabilities: (N, 1) of class 1 for two classes, or (N, classes).
+    fit, load: for what is not a Keras network.
+        fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
+        device "cpu" or "gpu"; load(folder) -> Fitted.
+    """
+
+    title: str
+    view: str
+    defaults: Parameters
+    space: Callable[[optuna.Trial], dict[str, Any]]
+    build: Callable[[Shapes, int, Parameters], keras.Model] | None = None
+    fit: Callable[..., Fitted] | None = None
+    load: Callable[[Path], Fitted] | None = None
+    source: str = ""
+
+    def refuses(self, task: Task) -> str | None:
+        """Why this family cannot serve the task, or None if it can."""
+        if self.view and self.view not in task.views:
+            return f"needs {self.view} inputs; the task has {', '.join(task.views)}"
+        return None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number from saved scores. compute: labels (n,), scores (n, classes), signal class -> (value, one standard
+    deviation), each NaN where it cannot be measured. higher_is_better decides a leaderboard's order."""
+
+    title: str
+    compute: Callable[[np.ndarray, np.ndarray, int], tuple[float, float]]
+    higher_is_better: bool = True

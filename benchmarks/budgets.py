@@ -1,0 +1,37 @@
+"""Named budgets: how many events, how long, how often. A budget's name is part of a result's identity."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+
+from benchmarks.base import UserError
+
+
+@dataclass(frozen=True)
+class Budget:
+    """events: at most so many of a dataset (None: all). epochs: at most so many passes, or for trees
+    `rounds`. seeds: trainings of each entry. trials: of a tuning study."""
+
+    events: int | None
+    epochs: int
+    rounds: int
+    seeds: int
+    trials: int
+
+
+BUDGETS = {
+    "smoke": Budget(events=2_000, epochs=2, rounds=20, seeds=1, trials=3),
+    "quick": Budget(events=30_000, epochs=8, rounds=500, seeds=1, trials=20),
+    "standard": Budget(events=150_000, epochs=20, rounds=2_000, seeds=3, trials=50),
+    "full": Budget(events=None, epochs=100, rounds=10_000, seeds=5, trials=200),
+}
+
+
+def find(name: str) -> Budget:
+    """The budget of this name; UserError with the nearest known name otherwise."""
+    if name not in BUDGETS:
+        near = difflib.get_close_matches(name, BUDGETS, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        raise UserError(f"unknown budget {name!r}{hint} Known: {', '.join(BUDGETS)}")
+    return BUDGETS[name]

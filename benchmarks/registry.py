@@ -1,0 +1,93 @@
+"""Finds a task or a model by the name of its file, by the path of a user's own file, or by an entry point.
+
+One file is one entry and its name is the file's: `benchmarks/models/gnn.py` is `gnn`; `./my_tagger.py` is
+`my_tagger`. A package adds entries by the entry-point groups `hepbench.tasks` and `hepbench.models`, each naming a
+module that exposes `TASK` or `MODEL`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import importlib
+import importlib.metadata
+import importlib.util
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.base import Model, Task, UserError
+
+HOME = Path(__file__).parent
+KINDS = {"task": ("tasks", "TASK", Task), "model": ("models", "MODEL", Model)}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A task or model with its name and the file it stands in. code: sha256 of that file's text, so that a changed
+    file is never taken for a result of the old one."""
+
+    name: str
+    path: Path
+    record: Task | Model
+    given: str
+
+    @property
+    def code(self) -> str:
+        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+
+
+def names(kind: str) -> list[str]:
+    """Names of every entry of a kind ("task" or "model") that is shipped or installed, sorted."""
+    folder = KINDS[kind][0]
+    shipped = {path.stem for path in (HOME / folder).glob("*.py") if path.stem != "__init__"}
+    plugged = [point.name for point in importlib.metadata.entry_points(group=f"hepbench.{folder}")]
+    twice = sorted(name for name in set(plugged) if plugged.count(name) + (name in shipped) > 1)
+    if twice:
+        raise UserError(f"two installed {folder} are called {twice[0]!r}: uninstall one of the packages")
+    return sorted(shipped | set(plugged))
+
+
+def find(kind: str, given: str) -> Entry:
+    """The entry of this name, or in this file where `given` ends in .py.
+
+    Raises UserError for an unknown name (with the nearest known ones), a missing file, and a file that does not
+    import or exposes no record.
+    """
+    folder, attribute, record_type = KINDS[kind]
+    if given.endswith(".py"):
+        path = Path(given).expanduser().resolve()
+        if not path.is_file():
+            raise UserError(f"no {kind} file {given}: give the path of a Python file that exposes {attribute}")
+        name, module = path.stem, f"hepbench_user_{kind}_{path.stem}"
+    else:
+        known = names(kind)
+        if given not in known:
+            near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}, or a path ending in .py")
+        name = given
+        path, module = HOME / folder / f"{name}.py", f"benchmarks.{folder}.{name}"
+        if not path.is_file():
+            points = importlib.metadata.entry_points(group=f"hepbench.{folder}", name=name)
+            module = next(iter(points)).module
+    try:
+        loaded = _from_path(module, path) if given.endswith(".py") else importlib.import_module(module)
+    except Exception as error:  # whatever a broken file raises, the user needs its name and the fault
+        where = path if path.is_file() else module
+        raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}") from error
+    record = getattr(loaded, attribute, None)
+    if not isinstance(record, record_type):
+        got = "nothing" if record is None else f"a {type(record).__name__}"
+        raise UserError(
+            f"{kind} file {loaded.__file__} must expose {attribute}, a {record_type.__name__}; it exposes {got}"
+        )
+    return Entry(name, Path(loaded.__file__), record, str(path) if given.endswith(".py") else given)
+
+
+def _from_path(module: str, path: Path):
+    spec = importlib.util.spec_from_file_location(module, path)
+    loaded = importlib.util.module_from_spec(spec)
+    sys.modules[module] = loaded  # dataclasses and pickles look a module up by its name
+    spec.loader.exec_module(loaded)
+    return loaded

@@ -1,0 +1,1 @@
+"""The generators, one file a detector or process."""

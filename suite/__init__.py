@@ -1,0 +1,1 @@
+"""How it is run: data, trials, benches, and the command line."""

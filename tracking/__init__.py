@@ -1,0 +1,1 @@
+"""Where results go: MLflow runs, hardware samples, statistics, the leaderboard. Sees dicts, arrays and paths."""
