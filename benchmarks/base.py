@@ -96,6 +96,7 @@ class Task:
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
     validate: all events' arrays and labels -> checks against calibration figures.
+    size: events of the official dataset, which a simulation without a given number reproduces.
     """
 
     title: str
@@ -109,6 +110,7 @@ class Task:
     locate: Callable[[], list[Path] | None] | None = None
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     validate: Callable[[Arrays, np.ndarray], list[Check]] | None = None
+    size: int | None = None
     references: tuple[Reference, ...] = ()
     licence: str = ""
     citation: str = ""

@@ -60,6 +60,8 @@ def find(kind: str, given: str) -> Entry:
         if not path.is_file():
             raise UserError(f"no {kind} file {given}: give the path of a Python file that exposes {attribute}")
         name, module = path.stem, f"hepbench_user_{kind}_{path.stem}"
+        if name in names(kind):
+            raise UserError(f"{path}: {name!r} is the name of a {kind} that is there already: rename the file")
     else:
         known = names(kind)
         if given not in known:

@@ -1,0 +1,168 @@
+"""Electron or photon: 32x32x2 images of the CMS electromagnetic calorimeter, pT = 50 GeV.
+
+The official pair of HDF5 files is CMS open-data simulation of single particles in the barrel (1910.07029). Keys `X`
+(n, 32, 32, 2) float32, channel 0 hit energy in units of 50 GeV, channel 1 hit time; `y` (n,) electron 1, photon 0.
+`benchmarks/simulation/ecal.py` writes the same pair.
+
+    make bench TASK=ecal
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import views
+from benchmarks.base import Arrays, Check, Events, Reference, Source, Task, UserError
+
+CLASSES = ("photon", "electron")
+STRETCH = 4096  # events read at a time: 32 MiB
+CHUNK = 1000  # events simulated from one seed, so that any number of events begins with the same ones
+ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
+# The reference notebook's rows of each class: train, validation, test; the rest is left unused.
+OFFICIAL_ROWS = np.cumsum([160_000, 25_600, 25_600])
+
+
+def read(paths: Sequence[Path]) -> Iterator[Events]:
+    """Yields stretches with image (n, 32, 32, 2) float32, label and id = row, counted within its class."""
+    import h5py
+
+    seen = [0, 0]
+    for path in paths:
+        try:
+            file = h5py.File(path, "r")
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{path}: not a complete HDF5 file ({error})") from None
+        with file:
+            images, labels = (_dataset(file, path, key, shape) for key, shape in (("X", (32, 32, 2)), ("y", ())))
+            if len(images) != len(labels):
+                raise UserError(f"{path}: X has {len(images)} events and y {len(labels)}; they must be equal")
+            if not len(images):
+                raise UserError(f"{path}: no events in it")
+            for start in range(0, len(images), STRETCH):
+                where = slice(start, start + STRETCH)
+                try:
+                    image, label = images[where], labels[where]
+                except OSError as error:
+                    raise UserError(f"{path}: events from {start} cannot be read ({error})") from None
+                yield _checked(path, start, image, label, seen)
+
+
+def _dataset(file, path: Path, key: str, shape: tuple[int, ...]):
+    import h5py
+
+    if key not in file or not isinstance(file[key], h5py.Dataset):
+        raise UserError(f"{path}: no dataset {key!r}; it has {', '.join(file) or 'nothing'}")
+    data = file[key]
+    if data.shape is None or data.shape[1:] != shape or data.ndim != 1 + len(shape):
+        raise UserError(f"{path}: {key} has shape {data.shape}; expected (n, {', '.join(map(str, shape))})")
+    if data.dtype.kind != "f":
+        raise UserError(f"{path}: {key} has dtype {data.dtype}; expected float32")
+    return data
+
+
+def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen: list[int]) -> Events:
+    def refuse(bad: np.ndarray, what: str):
+        if bad.any():
+            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
+
+    refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X")
+    refuse((image[..., 0] < 0).any(axis=(1, 2)), "negative energy in X")
+    refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
+    labels = label.astype(np.int64)
+    ids = np.empty(len(labels), dtype=np.int64)
+    for kind in (0, 1):
+        of_kind = labels == kind
+        count = int(of_kind.sum())
+        ids[of_kind] = kind * ID_OF_CLASS + seen[kind] + np.arange(count)
+        seen[kind] += count
+    return Events({"image": image.astype(np.float32, copy=False)}, labels, ids)
+
+
+def simulate(folder: Path, events: int, seed: int, progress: Callable[[int], None]) -> list[Path]:
+    """Write the pair of files with events // 2 photons and the rest electrons. Same seed, same bytes; a larger number
+    of events begins with the same ones."""
+    import h5py
+
+    from benchmarks.simulation import ecal as simulation
+
+    paths = []
+    for label, (kind, count) in enumerate(zip(CLASSES, (events // 2, events - events // 2), strict=True)):
+        path = folder / f"Single{kind.capitalize()}Pt50_IMGCROPS_n{count}_simulated.hdf5"
+        with h5py.File(path, "w") as file:
+            storage = {"dtype": "f4", "compression": "lzf"}
+            images = file.create_dataset("X", (count, 32, 32, 2), chunks=(min(count, 100), 32, 32, 2), **storage)
+            file.create_dataset("y", data=np.full(count, label, np.float32), **storage)
+            for chunk, start in enumerate(range(0, count, CHUNK)):
+                rng = np.random.default_rng([seed, label, chunk])
+                stop = min(start + CHUNK, count)
+                images[start:stop] = simulation.generate(kind, CHUNK, rng)[: stop - start]
+                progress(stop - start)
+        paths.append(path)
+    return paths
+
+
+def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """The reference notebook's rows where the file has them all; else 70/15/15 of each class, in file order."""
+    row = ids % ID_OF_CLASS
+    part = np.full(len(labels), -1, dtype=np.int8)
+    for kind in (0, 1):
+        of_kind = labels == kind
+        count = int(of_kind.sum())
+        edges = OFFICIAL_ROWS if count >= OFFICIAL_ROWS[-1] else np.round(count * np.array([0.70, 0.85, 1.0]))
+        part[of_kind] = np.searchsorted(edges, row[of_kind], side="right")
+    part[part == 3] = -1
+    return part
+
+
+TASK = Task(
+    title="electron or photon: CMS ECAL images, 32x32 crystals, energy and time",
+    classes=CLASSES,
+    read=read,
+    views={
+        "image": lambda arrays: {"image": arrays["image"]},
+        "cloud": lambda arrays: views.image_to_cloud(arrays["image"]),
+        "table": lambda arrays: {"table": views.shower_shapes(arrays["image"])},
+    },
+    variables=views.SHOWER_SHAPES,
+    sources=(
+        Source(
+            "SinglePhotonPt50_IMGCROPS_n249k_RHv1.hdf5",
+            "https://cernbox.cern.ch/index.php/s/69nGEZjOy3xGxBq/download",
+            size=79_876_391,
+        ),
+        Source(
+            "SingleElectronPt50_IMGCROPS_n249k_RHv1.hdf5",
+            "https://cernbox.cern.ch/index.php/s/sHjzCNFTFxutYCj/download",
+            size=87_010_508,
+        ),
+    ),
+    simulate=simulate,
+    split=split,
+    size=498_000,
+    references=(
+        Reference(
+            "parallel ResNet-15",
+            {"auc": 0.8109, "accuracy": 0.7394},
+            "320,000 images",
+            "thanh12273203/ML4SCI_GSoC_2025_Submissions",
+            verified=True,
+        ),
+        Reference(
+            "CNN, 868,993 parameters",
+            {"auc": 0.8104, "accuracy": 0.7404},
+            "320,000 images",
+            "reference notebook",
+            verified=False,
+        ),
+        Reference("Xception", {"auc": 0.799}, "320,000 images", "ML4SCI submissions", verified=True),
+        Reference("quantum ViT", {"auc": 0.7793}, "320,000 images", "ML4SCI submissions", verified=True),
+        Reference("ViT, 2,778 parameters", {"auc": 0.7650}, "320,000 images", "ML4SCI submissions", verified=True),
+    ),
+    licence="CMS open data, CC0",
+    citation="M. Andrews et al., EPJ Web Conf. 245 (2020) 06031, arXiv:1910.07029",
+)

@@ -1,0 +1,345 @@
+"""Many trials: every model that can serve a task, on each seed, to a leaderboard."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import json
+import platform
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks import budgets, registry
+from benchmarks.base import UserError
+from benchmarks.registry import Entry
+from suite import data, device, trial
+from suite.trial import Spec
+from suite.workers import TrialFailed, Worker
+from tracking import hardware
+
+PACKAGES = ("tensorflow-cpu", "tensorflow", "jax", "keras", "xgboost-cpu", "xgboost", "scikit-learn", "numpy", "mlflow")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One square of the matrix: a trial, and what is to become of it. state: "run", "done" or "skip"."""
+
+    model: Entry
+    spec: Spec
+    state: str
+    reason: str = ""
+    configuration: str = ""
+    identity: str = ""
+
+
+def bench(
+    task_given: str,
+    models: Sequence[str],
+    *,
+    seeds: Sequence[int],
+    budget: str,
+    wanted_device: str,
+    backend: str,
+    wanted_data: str,
+    force: bool,
+    dry: bool,
+    console: Console,
+) -> int:
+    """Run what has not been run and print the leaderboard. Returns the number of trials that failed."""
+    task = registry.find("task", task_given)
+    entries = [registry.find("model", given) for given in models or registry.names("model")]
+    chosen, why = device.resolve(wanted_device, backend)
+    kind = data.choose(task, wanted_data)
+    limit = budgets.find(budget)
+    specs = [Spec(task.given, e.given, seed, budget, kind, chosen, backend) for e in entries for seed in seeds]
+    cells = [(e, spec) for e in entries for spec in specs if spec.model == e.given]
+    console.print(f"[bold]{task.name}[/]: {task.record.title}")
+    console.print(f"budget {budget} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {backend} on {chosen} ({why})")
+    if dry and kind == "simulated" and not _simulated(task, limit.events):
+        events = data.events_wanted(task.record, limit.events)
+        console.print(f"data: {events:,} events would be simulated first")
+        _print_matrix([_undecided(task, e, spec) for e, spec in cells], console)
+        return 0
+
+    from tracking import runs
+
+    device.set_environment(chosen, backend)
+    log = data.home() / "results" / "worker.log"
+    store = runs.connect(None, data.home() / "results")  # before any work: an unwritable store ends here
+    with Worker(None, log) if not dry else _nobody() as worker:
+        files, prepared = open_data(task, kind, limit.events, console)
+        _, split_hash = data.split(task.record, prepared, limit.events)
+        store.reconcile(task.name)
+        done = {run["tags"].get("identity") for run in store.runs(task.name, statuses=["FINISHED"])}
+        plan = [_decide(task, e, spec, files.digest, split_hash, set() if force else done) for e, spec in cells]
+        if dry:
+            _print_matrix(plan, console)
+            return 0
+        reused = sum(cell.state == "done" for cell in plan)
+        if reused:
+            console.print(f"{reused} of {len(plan)} results are there already and used again; --force runs them again")
+        failed = _run_all(plan, task, files, split_hash, budget, worker, store, console)
+    show(task, store, console)
+    return failed
+
+
+def open_data(task: Entry, kind: str, events: int | None, console: Console) -> tuple[data.Files, data.Prepared]:
+    """Files found or simulated, then prepared, with a progress bar and a line on what was taken."""
+    if kind == "simulated" and not _simulated(task, events):
+        fetch = f"; make data TASK={task.name} fetches it" if task.record.sources else ""
+        console.print(f"no official data of {task.name} here{fetch}. Simulating:")
+    wanted = data.events_wanted(task.record, events)
+    with progress_bar(console, "simulating", wanted, "events") as advance:
+        files = data.obtain(task, kind, events, 0, advance)
+    with progress_bar(console, "preparing", None, "events") as advance:
+        prepared = data.prepare(task, files, advance)
+    names = ", ".join(path.name for path in files.paths)
+    console.print(f"data: {files.kind}, {len(prepared):,} events, {names}, digest {files.digest[:12]}")
+    return files, prepared
+
+
+def show(task: Entry, store, console: Console) -> None:
+    """The leaderboard of everything in the store, its report file, and where to look next."""
+    from suite.report import write
+
+    path = write(task, store, console)
+    console.print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+    console.print("every run, with curves and plots: make ui")
+
+
+@contextmanager
+def progress_bar(console: Console, what: str, total: int | None, unit: str):
+    """Gives a function that advances the bar; shows nothing until it is first called."""
+    columns = [TextColumn(f"{what} {{task.completed:,}} {unit}"), BarColumn(), TimeElapsedColumn()]
+    bar = Progress(*columns, console=console)
+    line = None
+
+    def advance(done: int) -> None:
+        nonlocal line
+        if line is None:
+            bar.start()
+            line = bar.add_task(what, total=total)
+        bar.advance(line, done)
+
+    try:
+        yield advance
+    finally:
+        if line is not None:
+            if total is None:
+                bar.update(line, total=bar.tasks[line].completed)
+            bar.stop()
+
+
+# --- the matrix ------------------------------------------------------------------------------------------------------
+
+
+def _simulated(task: Entry, events: int | None) -> bool:
+    return data.simulated_folder(task, data.events_wanted(task.record, events), 0).is_dir()
+
+
+def _undecided(task: Entry, model: Entry, spec: Spec) -> Cell:
+    reason = model.record.refuses(task.record)
+    return Cell(model, spec, "skip", reason) if reason else Cell(model, spec, "run")
+
+
+def _decide(task: Entry, model: Entry, spec: Spec, digest: str, split_hash: str, done: set[str]) -> Cell:
+    cell = _undecided(task, model, spec)
+    if cell.state == "skip":
+        return cell
+    configuration, identity = trial.identity(spec, digest, split_hash)
+    state = "done" if identity in done else "run"
+    return dataclasses.replace(cell, state=state, configuration=configuration, identity=identity)
+
+
+def _print_matrix(plan: Sequence[Cell], console: Console) -> None:
+    table = Table("model", "seed", "", "why")
+    words = {"run": "to run", "done": "[green]already done[/]", "skip": "[yellow]skipped[/]"}
+    for cell in plan:
+        table.add_row(cell.model.name, str(cell.spec.seed), words[cell.state], cell.reason)
+    console.print(table)
+
+
+@contextmanager
+def _nobody():
+    yield None
+
+
+# --- running ---------------------------------------------------------------------------------------------------------
+
+
+def _run_all(plan, task: Entry, files: data.Files, split_hash: str, budget: str, worker, store, console) -> int:
+    """Run the cells that are to run; every run that is started here is ended here, whatever happens."""
+    skipped = {cell.model.name: cell.reason for cell in plan if cell.state == "skip"}
+    for name, reason in skipped.items():
+        console.print(f"[yellow]skipped[/] {name}: {reason}")
+    to_run = [cell for cell in plan if cell.state == "run"]
+    if not to_run:
+        return 0
+    shared = {
+        "task": task.name,
+        "budget": budget,
+        "data": files.kind,
+        "data_digest": files.digest,
+        "split_hash": split_hash,
+        **_versions(),
+    }
+    dataset = {"name": task.name, "digest": files.digest[:16], "source": files.paths[0].parent.name, "context": "all"}
+    parent = store.start(
+        task.name,
+        f"bench {task.name} {budget}",
+        tags={**shared, "stage": "bench", "skipped": json.dumps(skipped), "command": _command()},
+        parameters={},
+        parent=None,
+        dataset=dataset,
+    )
+    failures = 0
+    ending = "FAILED", "the bench ended by an error"
+    try:
+        with _terminate_as_interrupt():
+            for number, cell in enumerate(to_run, 1):
+                title = f"{number}/{len(to_run)} {cell.model.name} seed {cell.spec.seed}"
+                failures += not _run_one(cell, title, shared, dataset, parent, worker, store, console)
+        ending = "FINISHED", f"{failures} of {len(to_run)} trials failed" if failures else ""
+    except KeyboardInterrupt:
+        ending = "KILLED", "interrupted"
+        raise
+    finally:
+        store.finish(parent, *ending)
+    return failures
+
+
+def _run_one(cell: Cell, title: str, shared, dataset, parent: str, worker, store, console) -> bool:
+    machine = hardware.describe()
+    spec = cell.spec
+    tags = {
+        **shared,
+        "stage": "final",
+        "model": cell.model.name,
+        "seed": spec.seed,
+        "configuration": cell.configuration,
+        "identity": cell.identity,
+        "device": spec.device,
+        "backend": spec.backend,
+        "hardware": _hardware_name(machine, spec.device),
+        "machine": json.dumps(machine),
+        "command": _command_for(spec),
+    }
+    run_id = store.start(
+        shared["task"],
+        f"{cell.model.name} seed {spec.seed}",
+        tags=tags,
+        parameters=trial.parameters_of(cell.model.record, spec),
+        parent=parent,
+        dataset=dataset,
+    )
+    ending = "FAILED", "the bench ended by an error"
+    try:
+        with _watched(title, console) as say:
+            result = worker.run(spec, run_id, say)
+        ending = "FINISHED", ""
+        console.print(
+            f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
+            f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
+        )
+        return True
+    except TrialFailed as error:
+        ending = "FAILED", f"{error}\n\n{error.details}".strip()
+        console.print(f"[red]failed[/] {title}: {error}", highlight=False)
+        return False
+    except KeyboardInterrupt:
+        ending = "KILLED", "interrupted"
+        worker.kill()
+        raise
+    finally:
+        store.finish(run_id, *ending)
+
+
+@contextmanager
+def _watched(title: str, console: Console):
+    """Gives a function that shows how far a trial is: a live line on a terminal, a line now and then elsewhere."""
+    columns = [SpinnerColumn(), TextColumn(title), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        line = bar.add_task("starting", total=None)
+
+        def say(message: dict[str, Any]) -> None:
+            if "stage" in message:
+                bar.update(line, description=message["stage"])
+                return
+            numbers = message["metrics"]
+            parts = [f"{name} {numbers[name]:.4f}" for name in ("loss", "val_loss", "val_auc") if name in numbers]
+            text = f"epoch {message['epoch']}/{message['epochs']} {' '.join(parts)}"
+            bar.update(line, description=text, total=message["epochs"], completed=message["epoch"])
+            if not console.is_terminal:
+                console.print(f"  {title}: {text}", highlight=False)
+
+        yield say
+
+
+@contextmanager
+def _terminate_as_interrupt():
+    """A polite kill ends runs as an interrupt does."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+# --- where a result comes from ---------------------------------------------------------------------------------------
+
+
+def _versions() -> dict[str, str]:
+    """Git commit, whether the tree was changed, and the versions of what computes."""
+    tags = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            tags[f"version.{name}"] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    here = Path(__file__).parent
+    commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True)
+    status = subprocess.run(["git", "-C", here, "status", "--porcelain"], capture_output=True, text=True)
+    tags["git_commit"] = commit.stdout.strip() or "not available"
+    tags["git_dirty"] = str(bool(status.stdout.strip())) if status.returncode == 0 else "not available"
+    return tags
+
+
+def _hardware_name(machine: dict[str, Any], chosen: str) -> str:
+    if chosen == "gpu":
+        return machine["gpus"][0]["name"]
+    return f"{machine['cpu']} x{machine['cores_usable']}"
+
+
+def _command() -> str:
+    return " ".join(["hepbench", *sys.argv[1:]])
+
+
+def _command_for(spec: Spec) -> str:
+    return (
+        f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
+        f"--data {spec.data} --device {spec.device} --backend {spec.backend} --force"
+    )
+
+
+def seeds_of(count: int | None, exact: Sequence[int], budget: str) -> list[int]:
+    """Seeds 0 to count-1, or the exact ones, or the budget's number."""
+    if exact:
+        return list(exact)
+    if count is None:
+        count = budgets.find(budget).seeds
+    if count < 1:
+        raise UserError(f"seeds must be at least 1, got {count}")
+    return list(range(count))

@@ -1,0 +1,218 @@
+"""One trial, top to bottom: data, training, one look at the test set, everything to MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import budgets, registry
+from benchmarks.base import Fitted, Model, Sample, UserError
+from suite import data
+
+if TYPE_CHECKING:
+    from tracking.runs import Store
+
+Say = Callable[[dict[str, Any]], None]
+"""Tells whoever watches how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a trial is. task and model: names or paths as given. parameters replace the family's defaults.
+    data: "official" or "simulated". device: "cpu" or "gpu"."""
+
+    task: str
+    model: str
+    seed: int
+    budget: str
+    data: str
+    device: str
+    backend: str
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data_seed: int = 0
+
+
+def parameters_of(model: Model, spec: Spec) -> dict[str, Any]:
+    """The family's defaults, replaced by what the trial sets, capped by what the budget allows."""
+    unknown = sorted(set(spec.parameters) - set(model.defaults))
+    if unknown:
+        raise UserError(f"{spec.model} has no parameter {unknown[0]!r}. Known: {', '.join(model.defaults)}")
+    parameters = {**model.defaults, **spec.parameters}
+    budget = budgets.find(spec.budget)
+    for name, most in (("epochs", budget.epochs), ("rounds", budget.rounds)):
+        if name in parameters:
+            parameters[name] = min(parameters[name], most)
+    return parameters
+
+
+def identity(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str]:
+    """(configuration, identity): hashes of everything that decides a result, without and with the seed.
+
+    The entries' own files are part of it, so that a result of an older version is never taken for one of this.
+    """
+    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
+    decides = {
+        "task": [task.name, task.code],
+        "model": [model.name, model.code],
+        "parameters": parameters_of(model.record, spec),
+        "data": [spec.data, data_digest, split_hash],
+        "budget": spec.budget,
+        "run on": [spec.device, spec.backend],
+    }
+    configuration = _hash(decides)
+    return configuration, _hash([configuration, spec.seed])
+
+
+def _hash(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
+    """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run."""
+    from benchmarks import metrics, views
+    from suite import training
+    from tracking import plots
+    from tracking.hardware import Sampler
+
+    seconds: dict[str, float] = {}
+    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
+    parameters = parameters_of(model.record, spec)
+    classes, signal = task.record.classes, task.record.signal
+
+    say({"stage": "opening data"})
+    with _timed(seconds, "open_seconds"):
+        budget_events = budgets.find(spec.budget).events
+        files = data.obtain(task, spec.data, budget_events, spec.data_seed, lambda done: None)
+        prepared = data.prepare(task, files)
+        rows, _ = data.split(task.record, prepared, budget_events)
+        inputs = data.view(task, prepared, model.record.view) if model.record.view else {}
+        samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in data.PARTS}
+        scaling = views.fit_scaling(samples["train"])
+        train, valid, test = (dataclasses.replace(samples[part], scaling=scaling) for part in data.PARTS)
+
+    history: list[dict[str, float]] = []
+
+    def report(epoch: int, values: dict[str, float]) -> None:
+        history.append({"epoch": epoch, **values})
+        store.log(run_id, values, epoch)
+        say({"epoch": epoch, "epochs": parameters.get("epochs") or parameters.get("rounds"), "metrics": values})
+
+    def hardware(values: dict[str, float], step: int) -> None:
+        store.log(run_id, values, step)
+
+    say({"stage": "training"})
+    fit = model.record.fit or partial(training.fit_network, model.record.build)
+    with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
+        with _timed(seconds, "fit_seconds"):
+            fitted = fit(
+                train, valid, parameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
+            )
+        say({"stage": "testing"})
+        fitted.predict(_first(valid, 1))  # what only a first call does is not time of prediction
+        with _timed(seconds, "predict_seconds"):
+            scores = fitted.predict(test)  # the one look at the test set
+    seconds.setdefault("train_seconds", seconds["fit_seconds"])
+    seconds.update(getattr(fitted, "timings", {}))
+
+    result = {f"test_{name}": value for name, value in metrics.evaluate(test.labels, scores, signal).items()}
+    result |= seconds
+    result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
+    result["parameters"] = fitted.parameters
+    store.log(run_id, result)
+    store.log(run_id, sampler.summary())
+    store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
+
+    say({"stage": "writing"})
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        roc = metrics.roc_curve(test.labels, scores, signal)
+        _write_scores(folder / "scores.parquet", prepared.ids[test.rows], test.labels, scores, classes)
+        _write_csv(folder / "roc.csv", roc)
+        if history:
+            columns = list(dict.fromkeys(name for line in history for name in line))
+            _write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
+        (folder / "plots").mkdir()
+        plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history)
+        save(folder / "model", fitted, spec, parameters, scaling, classes)
+        store.upload(run_id, folder)
+    return result
+
+
+def save(folder: Path, fitted: Fitted, spec: Spec, parameters: dict, scaling: dict, classes: tuple[str, ...]) -> None:
+    """A folder from which `load` makes the trained model again, with the scaling that was fitted for it."""
+    folder.mkdir()
+    fitted.save(folder)
+    np.savez(folder / "scaling.npz", **{f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)})
+    about = {"spec": dataclasses.asdict(spec), "parameters": parameters, "classes": classes}
+    (folder / "trial.json").write_text(json.dumps(about, indent=1))
+
+
+def load(folder: Path) -> tuple[Spec, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """(spec, trained model, scaling) from a folder that `save` wrote."""
+    from suite import training
+
+    spec = Spec(**json.loads((folder / "trial.json").read_text())["spec"])
+    model = registry.find("model", spec.model).record
+    with np.load(folder / "scaling.npz") as saved:
+        names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
+        scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
+    return spec, (model.load or training.load_network)(folder), scaling
+
+
+def predict(folder: Path, raw: list[Path], out: Path) -> int:
+    """Score raw files of the task's format with a saved model; writes Parquet like a trial's. Returns the events."""
+    spec, fitted, scaling = load(folder)
+    task, model = registry.find("task", spec.task).record, registry.find("model", spec.model).record
+    ids, labels, scores = [], [], []
+    for events in task.read(raw):
+        inputs = task.views[model.view](events.arrays) if model.view else {}
+        sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
+        scores.append(fitted.predict(sample))
+        ids.append(events.ids)
+        labels.append(events.labels)
+    partial_out = out.with_name(f".{out.name}.part")
+    _write_scores(partial_out, np.concatenate(ids), np.concatenate(labels), np.concatenate(scores), task.classes)
+    os.replace(partial_out, out)
+    return sum(map(len, ids))
+
+
+def _first(sample: Sample, count: int) -> Sample:
+    return dataclasses.replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start
+
+
+def _write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: tuple[str, ...]):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"id": ids, "label": labels.astype(np.int8)}
+    columns |= {f"score_{name}": scores[:, i].astype(np.float32) for i, name in enumerate(classes)}
+    pq.write_table(pa.table(columns), path)
+
+
+def _write_csv(path: Path, columns: dict[str, Any]) -> None:
+    np.savetxt(
+        path,
+        np.column_stack([np.asarray(values, dtype=float) for values in columns.values()]),
+        delimiter=",",
+        header=",".join(columns),
+        comments="",
+        fmt="%.9g",
+    )
