@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import difflib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -28,6 +29,15 @@ Report = Callable[[int, Mapping[str, float]], None]
 
 class UserError(Exception):
     """A mistake that the user can mend: printed as one line without a traceback, exit status 2."""
+
+
+def check_known(kind: str, given: str, known: Iterable[str], more: str = "") -> None:
+    """Raises UserError with the nearest known name if `given` is not one of `known`."""
+    known = list(known)
+    if given not in known:
+        near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
+        hint = f", did you mean {near[0]!r}?" if near else "."
+        raise UserError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}{more}")
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from dataclasses import dataclass
 
-from benchmarks.base import UserError
+from benchmarks.base import check_known
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,5 @@ BUDGETS = {
 
 def find(name: str) -> Budget:
     """The budget of this name; UserError with the nearest known name otherwise."""
-    if name not in BUDGETS:
-        near = difflib.get_close_matches(name, BUDGETS, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise UserError(f"unknown budget {name!r}{hint} Known: {', '.join(BUDGETS)}")
+    check_known("budget", name, BUDGETS)
     return BUDGETS[name]

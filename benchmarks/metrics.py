@@ -110,37 +110,26 @@ def rejection(labels: np.ndarray, scores: np.ndarray, signal: int, efficiency: f
     return float(value), float(value * np.sqrt((1 - passing / backgrounds) / passing))
 
 
-def roc_curve(
-    labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2000
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Thresholds, signal efficiencies and background efficiencies of `score >= threshold`, from (inf, 0, 0) to (1, 1).
+def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2000) -> dict[str, np.ndarray]:
+    """Equally long "threshold", "signal_efficiency" and "background_efficiency" of `score >= threshold`, from
+    (inf, 0, 0) to (1, 1).
 
     Thinned to about `most` points: half spread evenly in signal efficiency and half in the logarithm of background
     efficiency, so that the steep corner at high rejection keeps its steps. Efficiencies are NaN for an absent class.
     """
     thresholds, signal_passing, background_passing = _cumulative(labels == signal, scores[:, signal])
     signals, backgrounds = signal_passing[-1], background_passing[-1]
+    last = len(thresholds) - 1
+    kept = np.arange(len(thresholds))
     if len(thresholds) > most:
-        evenly = np.linspace(0, signals, most // 2)
-        steeply = np.geomspace(1, max(backgrounds, 1), most // 2)
-        chosen = np.concatenate(
-            [
-                [0, len(thresholds) - 1],
-                np.searchsorted(signal_passing, evenly),
-                np.searchsorted(background_passing, steeply),
-            ]
-        )
-        kept = np.unique(np.minimum(chosen, len(thresholds) - 1))
-        thresholds, signal_passing, background_passing = (
-            thresholds[kept],
-            signal_passing[kept],
-            background_passing[kept],
-        )
-    return (
-        thresholds,
-        signal_passing / signals if signals else np.full(len(thresholds), np.nan),
-        background_passing / backgrounds if backgrounds else np.full(len(thresholds), np.nan),
-    )
+        evenly = np.searchsorted(signal_passing, np.linspace(0, signals, most // 2))
+        steeply = np.searchsorted(background_passing, np.geomspace(1, max(backgrounds, 1), most // 2))
+        kept = np.unique(np.minimum(np.concatenate([[0, last], evenly, steeply]), last))
+    return {
+        "threshold": thresholds[kept],
+        "signal_efficiency": signal_passing[kept] / (signals or np.nan),
+        "background_efficiency": background_passing[kept] / (backgrounds or np.nan),
+    }
 
 
 def _efficiency(passed: np.ndarray) -> tuple[float, float]:

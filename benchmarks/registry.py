@@ -7,7 +7,6 @@ module that exposes `TASK` or `MODEL`.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
 import importlib
 import importlib.metadata
@@ -16,7 +15,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.base import Model, Task, UserError
+from benchmarks.base import Model, Task, UserError, check_known
 
 HOME = Path(__file__).parent
 KINDS = {"task": ("tasks", "TASK", Task), "model": ("models", "MODEL", Model)}
@@ -63,11 +62,7 @@ def find(kind: str, given: str) -> Entry:
         if name in names(kind):
             raise UserError(f"{path}: {name!r} is the name of a {kind} that is there already: rename the file")
     else:
-        known = names(kind)
-        if given not in known:
-            near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}, or a path ending in .py")
+        check_known(kind, given, names(kind), more=", or a path ending in .py")
         name = given
         path, module = HOME / folder / f"{name}.py", f"benchmarks.{folder}.{name}"
         if not path.is_file():

@@ -56,12 +56,11 @@ def bench(
 ) -> int:
     """Run what has not been run and print the leaderboard. Returns the number of trials that failed."""
     task = registry.find("task", task_given)
-    entries = [registry.find("model", given) for given in models or registry.names("model")]
+    entries = [registry.find("model", given) for given in dict.fromkeys(models or registry.names("model"))]
     chosen, why = device.resolve(wanted_device, backend)
     kind = data.choose(task, wanted_data)
     limit = budgets.find(budget)
-    specs = [Spec(task.given, e.given, seed, budget, kind, chosen, backend) for e in entries for seed in seeds]
-    cells = [(e, spec) for e in entries for spec in specs if spec.model == e.given]
+    cells = [(e, Spec(task.given, e.given, seed, budget, kind, chosen, backend)) for seed in seeds for e in entries]
     console.print(f"[bold]{task.name}[/]: {task.record.title}")
     console.print(f"budget {budget} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {backend} on {chosen} ({why})")
     if dry and kind == "simulated" and not _simulated(task, limit.events):
@@ -75,7 +74,9 @@ def bench(
     device.set_environment(chosen, backend)
     log = data.home() / "results" / "worker.log"
     store = runs.connect(None, data.home() / "results")  # before any work: an unwritable store ends here
-    with Worker(None, log) if not dry else _nobody() as worker:
+    with Worker(None, log) as worker:
+        if kind == "simulated" and not _simulated(task, limit.events):
+            worker.start()
         files, prepared = open_data(task, kind, limit.events, console)
         _, split_hash = data.split(task.record, prepared, limit.events)
         store.reconcile(task.name)
@@ -88,7 +89,10 @@ def bench(
         if reused:
             console.print(f"{reused} of {len(plan)} results are there already and used again; --force runs them again")
         failed = _run_all(plan, task, files, split_hash, budget, worker, store, console)
-    show(task, store, console)
+    from suite import report
+
+    report.write(task, store, console)
+    console.print("every run, with its curves, plots and hardware: make ui")
     return failed
 
 
@@ -105,15 +109,6 @@ def open_data(task: Entry, kind: str, events: int | None, console: Console) -> t
     names = ", ".join(path.name for path in files.paths)
     console.print(f"data: {files.kind}, {len(prepared):,} events, {names}, digest {files.digest[:12]}")
     return files, prepared
-
-
-def show(task: Entry, store, console: Console) -> None:
-    """The leaderboard of everything in the store, its report file, and where to look next."""
-    from suite.report import write
-
-    path = write(task, store, console)
-    console.print(f"report: {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
-    console.print("every run, with curves and plots: make ui")
 
 
 @contextmanager
@@ -166,11 +161,6 @@ def _print_matrix(plan: Sequence[Cell], console: Console) -> None:
     for cell in plan:
         table.add_row(cell.model.name, str(cell.spec.seed), words[cell.state], cell.reason)
     console.print(table)
-
-
-@contextmanager
-def _nobody():
-    yield None
 
 
 # --- running ---------------------------------------------------------------------------------------------------------

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 
 import benchmarks
-from benchmarks.base import Events, Task, UserError
+from benchmarks.base import Events, Task, UserError, check_known
 from benchmarks.registry import Entry
 
 PARTS = ("train", "validation", "test")
@@ -80,8 +80,7 @@ def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
 
 def choose(entry: Entry, kind: str) -> str:
     """What `auto` means for this task now, or the given kind if the task can serve it: official or simulated."""
-    if kind not in KINDS:
-        raise UserError(f"unknown data {kind!r}. Known: {', '.join(KINDS)}")
+    check_known("data", kind, KINDS)
     task = entry.record
     if kind == "auto":
         kind = "official" if official(entry) or not task.simulate else "simulated"
@@ -116,22 +115,21 @@ def simulate(entry: Entry, events: int, seed: int, folder: Path, progress: Calla
 
 
 def digest(paths: list[Path]) -> str:
-    """sha256 over the sha256 of each file in order. A file's own digest is kept beside its size and time, so that
-    gigabytes are read once."""
+    """sha256 over the sha256 of each file, in order."""
+    return hashlib.sha256("".join(map(digest_of_file, paths)).encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 of a file, kept beside its size and time, so that gigabytes are read once."""
+    state = path.stat()
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
     known_path = home() / "data" / "digests.json"
     known = json.loads(known_path.read_text()) if known_path.is_file() else {}
-    each, fresh = [], False
-    for path in paths:
-        state = path.stat()
-        key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
-        if key not in known:
-            with path.open("rb") as file:
-                known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-            fresh = True
-        each.append(known[key])
-    if fresh:
+    if key not in known:
+        with path.open("rb") as file:
+            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
         write_whole(known_path, json.dumps(known, indent=1))
-    return hashlib.sha256("".join(each).encode()).hexdigest()
+    return known[key]
 
 
 def write_whole(path: Path, text: str) -> None:

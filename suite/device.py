@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import os
 
-from benchmarks.base import UserError
+from benchmarks.base import UserError, check_known
 from tracking import hardware
 
 DEVICES = ("auto", "cpu", "gpu")
@@ -15,10 +15,8 @@ CUDA_PACKAGES = {"tensorflow": "nvidia-cudnn", "jax": "jax-cuda"}  # what the CU
 
 def resolve(wanted: str, backend: str) -> tuple[str, str]:
     """("cpu" or "gpu", why). Raises UserError where a GPU is asked for and there is none that this backend can use."""
-    if wanted not in DEVICES:
-        raise UserError(f"unknown device {wanted!r}. Known: {', '.join(DEVICES)}")
-    if backend not in BACKENDS:
-        raise UserError(f"unknown backend {backend!r}. Known: {', '.join(BACKENDS)}")
+    check_known("device", wanted, DEVICES)
+    check_known("backend", backend, BACKENDS)
     if wanted == "cpu":
         return "cpu", "as asked"
     gpus = hardware.gpus()

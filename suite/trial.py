@@ -23,6 +23,10 @@ from suite import data
 if TYPE_CHECKING:
     from tracking.runs import Store
 
+SOURCE = Path(__file__).parent.parent
+SHARED = ("benchmarks/layers.py", "benchmarks/metrics.py", "benchmarks/views.py", "suite/training.py")
+"""The code behind every entry, a change of which changes results."""
+
 Say = Callable[[dict[str, Any]], None]
 """Tells whoever watches how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
 
@@ -59,12 +63,15 @@ def parameters_of(model: Model, spec: Spec) -> dict[str, Any]:
 def identity(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str]:
     """(configuration, identity): hashes of everything that decides a result, without and with the seed.
 
-    The entries' own files are part of it, so that a result of an older version is never taken for one of this.
+    The text of the entries and of the code they share is part of it, so that a result of an older version is never
+    taken for one of this.
     """
+
     task, model = registry.find("task", spec.task), registry.find("model", spec.model)
     decides = {
         "task": [task.name, task.code],
         "model": [model.name, model.code],
+        "shared": [_hash((SOURCE / name).read_text()) for name in SHARED],
         "parameters": parameters_of(model.record, spec),
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
@@ -127,6 +134,7 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
 
     result = {f"test_{name}": value for name, value in metrics.evaluate(test.labels, scores, signal).items()}
     result |= seconds
+    result["test_events"] = len(test)
     result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
     result["parameters"] = fitted.parameters
     store.log(run_id, result)

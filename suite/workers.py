@@ -25,7 +25,10 @@ class TrialFailed(Exception):
 
 
 class Worker:
-    """A process that runs one trial at a time. Use as a context manager: leaving it ends the process."""
+    """A process that runs one trial at a time. Use as a context manager: leaving it ends the process.
+
+    It starts with the first trial, or before it by `start`, so that its imports run beside other work.
+    """
 
     def __init__(self, store_uri: str | None, log: Path):
         self.store_uri = store_uri
@@ -33,7 +36,6 @@ class Worker:
         self.process: multiprocessing.Process | None = None
 
     def __enter__(self) -> Worker:
-        self._start()  # so that its imports run while the caller finds out what there is to do
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -44,8 +46,7 @@ class Worker:
 
     def run(self, spec: Spec, run_id: str, say: Say) -> dict[str, float]:
         """Metrics of the trial. Raises TrialFailed with its message when it raises or its process dies."""
-        if self.process is None:
-            self._start()
+        self.start()
         try:
             self.connection.send((spec, run_id))
             while True:
@@ -69,7 +70,9 @@ class Worker:
             self.process.join()
             self.process = None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        if self.process is not None:
+            return
         context = multiprocessing.get_context("spawn")  # a fork of a process with threads can hang
         self.connection, theirs = context.Pipe()
         self.log.parent.mkdir(parents=True, exist_ok=True)

@@ -87,9 +87,7 @@ TASK = Task(
     ),
     locate=locate,
     size=19_020,
-    references=(
-        Reference("random forest", {"auc": 0.935}, "UCI 159", "literature, about 0.93-0.94", verified=False),
-    ),
+    references=(Reference("random forest", {"auc": 0.935}, "UCI 159", "literature, about 0.93-0.94", verified=False),),
     licence="CC-BY-4.0",
     citation="R. K. Bock et al., Nucl. Instrum. Meth. A 516 (2004) 511; UCI Machine Learning Repository 159",
 )

@@ -1,0 +1,83 @@
+# The front door: `make help`. Every target but help and clean makes the environment first, once.
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+# The CUDA build is taken where an NVIDIA driver answers; CUDA=0 or CUDA=1 overrides.
+CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
+LOCK := $(if $(filter 1,$(CUDA)),requirements-cuda.lock,requirements.lock)
+VENV := .venv
+READY := $(VENV)/$(LOCK).ready
+HEPBENCH := $(VENV)/bin/hepbench
+
+TASK ?=
+# Options as variables: MODEL may hold several names or paths, separated by spaces.
+OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
+	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
+	$(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+
+.PHONY: help env bench leaderboard data validate list doctor ui test lint lock clean
+
+help:  ## this text
+	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
+	@echo
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@echo
+	@echo "Variables: TASK MODEL SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+
+bench: $(READY)  ## run every model that can serve TASK, print the leaderboard
+	@$(HEPBENCH) bench $(TASK) $(OPTIONS)
+
+leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
+	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT))
+
+data: $(READY)  ## fetch the official files of TASK
+	@$(HEPBENCH) data $(TASK)
+
+validate: $(READY)  ## compare the data of TASK with its calibration figures
+	@$(HEPBENCH) validate $(TASK) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))
+
+list: $(READY)  ## tasks, models, metrics, budgets; what is here
+	@$(HEPBENCH) list
+
+doctor: $(READY)  ## versions, devices, store, disk, data files
+	@$(HEPBENCH) doctor
+
+ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
+	@$(HEPBENCH) ui $(if $(PORT),--port $(PORT))
+
+test: $(READY)  ## the test suite
+	@$(VENV)/bin/python -m pytest
+
+lint: $(READY)  ## ruff: rules and format
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+
+lock:  ## pin every version again, with hashes (needs uv)
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		pyproject.toml --group dev --extra cpu --upgrade -o requirements.lock
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
+		pyproject.toml --group dev --extra cuda --upgrade -o requirements-cuda.lock
+
+env: $(READY)  ## only make the environment
+
+# Compiled once here: without bytecode TensorFlow takes three times as long to import.
+$(READY): $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "$(PYTHON) is older than 3.11: give another one, as in make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@echo "making $(VENV) from $(LOCK), once"
+	@rm -rf $(VENV)
+	@if command -v uv >/dev/null; then \
+		uv venv -q --python "$$(command -v $(PYTHON))" $(VENV) && \
+		uv pip install -q --python $(VENV)/bin/python --compile-bytecode --require-hashes -r $(LOCK) && \
+		uv pip install -q --python $(VENV)/bin/python --no-deps --no-build-isolation -e .; \
+	else \
+		$(PYTHON) -m venv $(VENV) && \
+		env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) && \
+		$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	fi
+	@touch $@
+
+clean:  ## remove the environment and caches; data/ and results/ stay
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,137 @@
+"""Gradient-boosted decision trees, XGBoost (1603.02754), on a table of variables.
+
+make bench TASK=ecal MODEL=gbdt
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.base import Model, Parameters, Report, Sample
+
+if TYPE_CHECKING:
+    import optuna
+    import xgboost
+
+FILE = "trees.ubj"
+REPORTED = 10  # rounds from one report to the next
+
+DEFAULTS = {
+    "rounds": 2000,
+    "patience": 50,
+    "learning_rate": 0.05,
+    "max_depth": 6,
+    "min_child_weight": 5.0,
+    "subsample": 0.8,
+    "colsample_bytree": 0.6,
+    "reg_lambda": 1.0,
+    "max_bin": 256,
+}
+
+
+@dataclass(frozen=True)
+class Trees:
+    """Boosted trees, up to their best round."""
+
+    booster: xgboost.Booster
+
+    @property
+    def parameters(self) -> int:
+        """Leaves and splits of all trees."""
+        return sum(line.count("leaf=") + line.count("[") for line in self.booster.get_dump())
+
+    def predict(self, sample: Sample) -> np.ndarray:
+        scores = self.booster.inplace_predict(_table(sample))
+        return scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
+
+    def save(self, folder: Path) -> None:
+        self.booster.save_model(folder / FILE)
+
+
+def fit(
+    train: Sample, valid: Sample, parameters: Parameters, *, classes: int, seed: int, device: str, report: Report
+) -> Trees:
+    """Trees on inputs {"table": (N, V)}, until log-loss on the validation part has not fallen for `patience` rounds.
+    Reports round 1 and every tenth."""
+    import xgboost
+
+    loss = "logloss" if classes == 2 else "mlogloss"
+    options = {name: value for name, value in parameters.items() if name not in ("rounds", "patience")}
+    options |= {
+        "objective": "binary:logistic" if classes == 2 else "multi:softprob",
+        "eval_metric": [loss, "auc"],
+        "tree_method": "hist",
+        "device": "cuda" if device == "gpu" else "cpu",
+        "nthread": _cores(),
+        "seed": seed,
+    }
+    if classes > 2:
+        options["num_class"] = classes
+
+    class Reporter(xgboost.callback.TrainingCallback):
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            if epoch == 0 or (epoch + 1) % REPORTED == 0:
+                values = {"loss": evals_log["train"][loss], "val_loss": evals_log["valid"][loss]}
+                values["val_auc"] = evals_log["valid"]["auc"]
+                report(epoch + 1, {name: float(rounds[-1]) for name, rounds in values.items()})
+            return False
+
+    stop = xgboost.callback.EarlyStopping(
+        rounds=parameters["patience"], metric_name=loss, data_name="valid", save_best=True
+    )
+    trained = xgboost.QuantileDMatrix(
+        _table(train), train.labels, max_bin=parameters["max_bin"], nthread=options["nthread"]
+    )
+    tested = xgboost.QuantileDMatrix(_table(valid), valid.labels, ref=trained, nthread=options["nthread"])
+    booster = xgboost.train(
+        options,
+        trained,
+        parameters["rounds"],
+        evals=[(trained, "train"), (tested, "valid")],
+        callbacks=[stop, Reporter()],
+        verbose_eval=False,
+    )
+    booster.set_param({"device": "cpu"})  # predictions do not depend on where a saved model is loaded
+    return Trees(booster)
+
+
+def load(folder: Path) -> Trees:
+    import xgboost
+
+    return Trees(xgboost.Booster({"device": "cpu", "nthread": _cores()}, model_file=folder / FILE))
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "learning_rate": trial.suggest_float("learning_rate", 0.01, 0.2, log=True),
+        "max_depth": trial.suggest_int("max_depth", 3, 10),
+        "min_child_weight": trial.suggest_float("min_child_weight", 1.0, 100.0, log=True),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100.0, log=True),
+    }
+
+
+def _table(sample: Sample) -> np.ndarray:
+    return sample.take(slice(None))["table"]
+
+
+def _cores() -> int:
+    """Cores that this process may use, which is fewer than the machine has inside a batch job."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+MODEL = Model(
+    title="gradient-boosted trees (XGBoost)",
+    view="table",
+    defaults=DEFAULTS,
+    space=space,
+    fit=fit,
+    load=load,
+    source="1603.02754",
+)

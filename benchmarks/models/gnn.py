@@ -1,0 +1,85 @@
+"""A graph network on point clouds: edge convolutions over nearest neighbours, after ParticleNet-Lite (1902.08570).
+
+Two changes make it fast without a GPU. The graph is static: neighbours are found once, in eta and phi. An edge has
+one non-linear layer, the others work on points. Layer normalisation takes the place of batch normalisation, so that
+neither padding nor the other events of a batch change a score.
+
+    make bench TASK=ecal MODEL=gnn
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.base import Model, Parameters, Shapes
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+TIE_BREAK = 1e-3  # of a crystal grid's many equally far neighbours, those with the closest features are taken
+
+DEFAULTS = {
+    "neighbours": 7,
+    "width": 64,
+    "blocks": 3,
+    "dense": 128,
+    "dropout": 0.1,
+    "epochs": 20,
+    "batch_size": 128,
+    "learning_rate": 2e-3,
+    "weight_decay": 1e-4,
+    "schedule": "cosine",
+    "patience": 10,
+}
+
+
+def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """points (N, P, 2), features (N, P, F), mask (N, P) -> probabilities (N, 1) or (N, classes)."""
+    import keras
+    from keras import layers, ops
+
+    from benchmarks.layers import EdgeConv, MaskedPooling, NearestNeighbours
+
+    width = parameters["width"]
+    points = keras.Input(shapes["points"], name="points")
+    features = keras.Input(shapes["features"], name="features")
+    mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
+
+    clean = features * ops.cast(mask, "float32")[..., None]  # standardised padding is not zero
+    coordinates = ops.concatenate([points, TIE_BREAK * ops.sum(clean, axis=-1, keepdims=True)], axis=-1)
+    index, present = NearestNeighbours(parameters["neighbours"])([coordinates, mask])
+    x = layers.Dense(width, activation="relu")(clean)
+    for _ in range(parameters["blocks"]):
+        x = x + EdgeConv(width)([layers.LayerNormalization()(x), index, present])
+    x = layers.Dense(width, activation="relu")(layers.LayerNormalization()(x))
+    x = MaskedPooling()([x, mask])
+    x = layers.Dense(parameters["dense"], activation="relu")(x)
+    x = layers.Dropout(parameters["dropout"])(x)
+    if classes == 2:
+        out = layers.Dense(1, activation="sigmoid")(x)
+    else:
+        out = layers.Dense(classes, activation="softmax")(x)
+    return keras.Model({"points": points, "features": features, "mask": mask}, out)
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "neighbours": trial.suggest_int("neighbours", 3, 16),
+        "width": trial.suggest_categorical("width", [32, 64, 128]),
+        "blocks": trial.suggest_int("blocks", 1, 4),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+        "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
+MODEL = Model(
+    title="graph network (edge convolutions, after ParticleNet-Lite)",
+    view="cloud",
+    defaults=DEFAULTS,
+    space=space,
+    build=build,
+    source="1902.08570",
+)

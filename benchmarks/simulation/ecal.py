@@ -1,0 +1,489 @@
+"""Single photons and electrons of pT = 50 GeV in the barrel of the CMS electromagnetic calorimeter.
+
+A particle leaves the vertex, meets the layers of the tracker, and what arrives at the crystals showers there:
+
+    gun -> [propagate, radiate, convert, scatter] per layer -> shower -> digitise -> read_out -> image
+
+Nothing tells the classes apart but the particle that the gun fires. An electron radiates bremsstrahlung and the field
+bends it away from its photons; a photon may convert to a pair whose legs bend apart; an unconverted one begins to
+shower deeper in the crystals.
+
+Sources of the formulae and constants
+- Tracker: layers and total thickness after CMS 1405.6569, figures 1 and 3; the share of each layer is read off by eye.
+- Bremsstrahlung, pair production, multiple scattering: PDG, "Passage of particles through matter", complete screening.
+- Showers: Grindhammer and Peters hep-ex/0001020, homogeneous media, with fluctuating and correlated depth and shape;
+  spots in number 93 ln(Z) E^0.876.
+- Crystals: CMS TDR CERN-LHCC-97-33 and JINST 3 (2008) S08004: 2.2 x 2.2 cm at the front, 2.6 x 2.6 cm at the rear,
+  23 cm long, axes 3 degrees off the vertex in eta and phi; X0 0.89 cm, Moliere radius 2.19 cm; trigger towers of 5x5
+  crystals; gaps of 6 mm between modules.
+- Response: photostatistics of 4.5 photoelectrons per MeV with excess noise factor 2, 40 MeV of noise, intercalibration
+  0.4 %; energies are scaled so that 5x5 crystals hold a shower that hits the central one in its middle.
+- Read-out: selective read-out of JINST 3 S08004: a tower above 2 GeV transverse and its 8 neighbours in full, one
+  between 1 and 2 GeV alone in full, the rest zero-suppressed. Kept offline, as in CMSSW's reducedEcalRecHitsEB: the
+  dominoes of the hybrid clustering (1 x 5 crystals above 0.1 GeV that hang on one above 0.35 GeV, 17 steps in phi),
+  and 5x5 crystals round each cluster's hottest one.
+- Time: 0911.4044, resolution (35.1 ns x noise / E) + 0.07 ns in quadrature.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import gammainc
+
+SIZE = 32  # crystals of an image in eta and in phi
+SCALE = 50.0  # GeV to which energies in an image are relative
+GUN_PT = 50.0  # GeV
+
+# Geometry, in metres and crystals.
+FIELD = 3.8  # T
+FACE = 1.29  # radius of the crystals' front
+ETA_CRYSTAL = 0.0174
+PHI_CRYSTAL = 2 * np.pi / 360
+ETA_HIGHEST = 69 * ETA_CRYSTAL  # beyond it the crop leaves the 85 crystals of the half barrel
+ETA_MODULES = np.array([0.0, 0.435, 0.783, 1.131])  # gaps at these |eta|, and every 20 crystals in phi
+VERTEX_SPREAD = 0.05  # standard deviation along the beam
+LIGHT = 0.299792458  # m/ns
+
+# Tracker: radius of each layer and its share of the thickness.
+LAYERS = (
+    (0.029, 0.01),  # beam pipe
+    *((radius, 0.05) for radius in (0.044, 0.073, 0.102)),  # pixels
+    (0.18, 0.05),  # pixel services and supports
+    *((radius, 0.07) for radius in (0.255, 0.339, 0.418, 0.498)),  # inner barrel
+    (0.54, 0.06),  # its services and supports
+    *((radius, 0.06) for radius in (0.608, 0.692, 0.78, 0.868, 0.965, 1.08)),  # outer barrel
+    (1.18, 0.09),  # outer tube and thermal screen
+)
+THICKNESS = ((0.0, 0.4, 0.8, 1.0, 1.2, 1.4), (0.40, 0.46, 0.75, 1.10, 1.50, 1.80))  # |eta|, radiation lengths
+SOFTEST = 0.05  # GeV; softer photons and electrons are not followed
+
+# Lead tungstate.
+X0 = 0.89  # cm
+MOLIERE = 2.19  # cm
+CRITICAL = 0.0096  # GeV
+CHARGE = 68.3  # effective Z: 82, 74 and 8 weighted with the shares of mass
+LENGTH = 23.0  # cm
+FRONT, REAR = 2.2, 2.6  # cm, sides of a crystal
+TILT = np.radians(3.0)
+GAP = 0.6  # cm between modules
+INDEX = 2.2  # of refraction
+DEPTH = 7.0  # cm, where times are calibrated: a 50 GeV shower's middle
+
+# Electronics.
+LOWEST = 0.001  # GeV; less in a crystal neither fluctuates nor has a time
+ADC = 0.0389  # GeV a count
+NOISE = 1.1 * 0.86 * ADC  # GeV a crystal: 1.1 counts a sample, of which the weights of the pulse fit leave 0.86
+PHOTOSTATISTICS = np.sqrt(2 / 4500)  # of GeV^1/2
+INTERCALIBRATION = 0.003
+TIME_NOISE, TIME_CONSTANT = 35.1, 0.07  # ns
+TIME_RANGE = 25.0  # ns, one sample
+TOWER = 5
+TOWER_HIGH, TOWER_MEDIUM = 2.0, 1.0  # GeV transverse
+ZERO_SUPPRESSION = 2.75 * ADC
+DOMINO, DOMINO_SEED = 0.1, 0.35  # GeV
+SEED = 0.23  # GeV
+ISOLATION = 0.095  # GeV
+
+# Lookup table of the lateral profile.
+TAU = np.array([0, 0.25, 0.5, 0.75, 1.0, 1.25, 1.5, 2.0, 3.0, np.inf])  # slices of depth over shower maximum
+TAU_MIDDLE = np.array([0.17, 0.38, 0.63, 0.87, 1.12, 1.37, 1.72, 2.4, 3.5])
+ENERGIES = np.array([0.5, 5.0, 50.0])  # GeV, classes of shower energy
+OFFSETS = 16  # positions within a crystal
+REACH = 5  # crystals to either side
+WINDOW = 2 * REACH + 1
+CANVAS = 55  # crystals, 11 towers; the crop is cut from it
+ALPHAS = np.linspace(1.0, 16.0, 751)[1:]
+
+
+def generate(kind: str, count: int, rng: np.random.Generator) -> np.ndarray:
+    """(count, 32, 32, 2) float32 images of "photon" or "electron": energy in units of 50 GeV, time in ns.
+
+    Axis 0 is eta, axis 1 phi; the hottest crystal is at [16, 16]; pixels without a hit are 0 in both channels.
+    """
+    start = gun(kind, count, rng)
+    pieces = track(start, rng)
+    energy, time, eta_index = shower(pieces, count, rng)
+    return read_out(energy, time, eta_index, rng)
+
+
+def gun(kind: str, count: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """One particle an event at the vertex: see `track` for what the arrays are."""
+    eta = rng.uniform(-ETA_HIGHEST, ETA_HIGHEST, count)
+    zero = np.zeros(count)
+    charge = rng.choice([-1.0, 1.0], count) if kind == "electron" else zero
+    return {
+        "event": np.arange(count),
+        "energy": GUN_PT * np.cosh(eta),
+        "charge": charge,
+        "phi": rng.uniform(0, 2 * np.pi, count),
+        "beta": zero,
+        "z": rng.normal(0, VERTEX_SPREAD, count),
+        "slope": np.sinh(eta),
+        "time": rng.normal(0, VERTEX_SPREAD / LIGHT, count),
+        "thickness": np.interp(np.abs(eta), *THICKNESS),
+    }
+
+
+def track(particles: dict[str, np.ndarray], rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Follow particles through the tracker to the crystals' face; gives those that arrive.
+
+    Arrays, one entry a particle: event; energy (GeV); charge; azimuth phi and z (m) of where it is; beta, the angle
+    of its transverse direction to the radius; slope dz/ds along the transverse path; time since the bunches' nominal
+    crossing (ns); thickness of the event's tracker in radiation lengths.
+    """
+    radius = 0.0
+    for layer, share in LAYERS:
+        particles = propagate(particles, radius, layer)
+        radius = layer
+        depth = particles["thickness"] * share / np.cos(particles["beta"])
+        particles = radiate(*convert(particles, depth, rng), rng)
+    return propagate(particles, radius, FACE)
+
+
+def propagate(particles: dict[str, np.ndarray], near: float, far: float) -> dict[str, np.ndarray]:
+    """Helices from one radius to a larger one. Those that curl up before it are dropped.
+
+    With curvature k = 0.3 q B / pT, r sin(beta) - k r^2 / 2 is constant along the track; both ends see the centre of
+    the circle at distance 1/k, which gives the azimuth.
+    """
+    pt = particles["energy"] / np.sqrt(1 + particles["slope"] ** 2)
+    curvature = LIGHT * FIELD * particles["charge"] / pt
+    sine_near = np.sin(particles["beta"])
+    sine_far = (near * sine_near + curvature * (far**2 - near**2) / 2) / far
+    arrives = np.abs(sine_far) < 0.99
+    if not arrives.all():
+        particles = {name: values[arrives] for name, values in particles.items()}
+        curvature, sine_near, sine_far = curvature[arrives], sine_near[arrives], sine_far[arrives]
+    cosine_near, cosine_far = np.sqrt(1 - sine_near**2), np.sqrt(1 - sine_far**2)
+    beta = np.arcsin(sine_far)
+    step = np.arctan2(cosine_near, curvature * near - sine_near) - np.arctan2(cosine_far, curvature * far - sine_far)
+    turned = step + beta - particles["beta"]
+    straight = np.abs(curvature) < 1e-6
+    chord = np.sqrt(near**2 + far**2 - 2 * near * far * np.cos(step))
+    length = np.where(straight, chord, turned / np.where(straight, 1, curvature))
+    return particles | {
+        "phi": particles["phi"] + step,
+        "beta": beta,
+        "z": particles["z"] + length * particles["slope"],
+        "time": particles["time"] + length * np.sqrt(1 + particles["slope"] ** 2) / LIGHT,
+    }
+
+
+def convert(particles: dict[str, np.ndarray], depth: np.ndarray, rng: np.random.Generator):
+    """Photons become pairs with probability 1 - exp(-7/9 depth); also gives the new depths.
+
+    The energy of a leg is shared by 1 - 4/3 x (1 - x), which is 6/7 uniform and 1/7 (1 - 2 x)^2.
+    """
+    photon = np.flatnonzero(particles["charge"] == 0)
+    photon = photon[rng.random(len(photon)) < 1 - np.exp(-7 / 9 * depth[photon])]
+    flat = rng.random(len(photon)) < 6 / 7
+    side = rng.uniform(-1, 1, len(photon))
+    share = (1 + np.where(flat, side, np.cbrt(side))) / 2
+    other = {name: values[photon] for name, values in particles.items()}
+    other["energy"] = other["energy"] * (1 - share)
+    other["charge"] = np.full(len(photon), -1.0)
+    energy, charge = particles["energy"].copy(), particles["charge"].copy()
+    energy[photon] *= share
+    charge[photon] = 1.0
+    together = join(particles | {"energy": energy, "charge": charge}, other)
+    depth = np.concatenate([depth, depth[photon]])
+    followed = together["energy"] > SOFTEST
+    return {name: values[followed] for name, values in together.items()}, depth[followed]
+
+
+def radiate(particles: dict[str, np.ndarray], depth: np.ndarray, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Bremsstrahlung dN/dy = depth (4/3 - 4/3 y + y^2) / y above SOFTEST, and multiple scattering, of the electrons.
+
+    y is drawn from 1/y and kept with probability 1 - y + 3/4 y^2; photons are radiated one after the other.
+    """
+    charged = np.flatnonzero(particles["charge"])
+    energy = particles["energy"].copy()
+    rate = 4 / 3 * depth[charged] * np.log(energy[charged] / SOFTEST)
+    number = rng.poisson(rate)
+    photons = []
+    for emission in range(number.max(initial=0)):
+        emitter = charged[number > emission]
+        before = energy[emitter]
+        fraction = (SOFTEST / np.maximum(before, SOFTEST)) ** rng.random(len(emitter))
+        kept = (rng.random(len(emitter)) < 1 - fraction + 0.75 * fraction**2) & (before > SOFTEST)
+        emitter, lost = emitter[kept], (before * fraction)[kept]
+        energy[emitter] -= lost
+        photon = {name: values[emitter] for name, values in particles.items()}
+        photons.append(photon | {"energy": lost, "charge": np.zeros(len(emitter))})
+
+    cosh = np.sqrt(1 + particles["slope"][charged] ** 2)
+    angle = 0.0136 / np.maximum(energy[charged], SOFTEST) * np.sqrt(depth[charged])
+    beta, slope = particles["beta"].copy(), particles["slope"].copy()
+    beta[charged] += angle * cosh * rng.standard_normal(len(charged))
+    slope[charged] += angle * cosh**2 * rng.standard_normal(len(charged))
+    return join(particles | {"energy": energy, "beta": beta, "slope": slope}, *photons)
+
+
+def join(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def shower(pieces: dict[str, np.ndarray], count: int, rng: np.random.Generator):
+    """Energy that each piece leaves in the crystals, and its time.
+
+    Gives canvases (count, 55, 55) of energy in GeV and of the energy-weighted mean time in ns, whose towers begin at
+    multiples of 5, and the crystal in eta at which each canvas begins.
+    """
+    pieces = {name: values[pieces["energy"] > SOFTEST] for name, values in pieces.items()}
+    event, energy = pieces["event"], pieces["energy"]
+    photon = pieces["charge"] == 0
+    eta_face = np.arcsinh(pieces["z"] / FACE)
+    eta, phi = eta_face / ETA_CRYSTAL, pieces["phi"] / PHI_CRYSTAL
+
+    weight, depth = longitudinal(energy, photon, rng)
+    lean_eta = np.tan(np.arctan(pieces["slope"]) - np.arctan(np.sinh(eta_face)) + TILT * np.sign(eta_face))
+    lean_phi = np.tan(pieces["beta"] + TILT)
+    pitch = FRONT + (REAR - FRONT) * depth / LENGTH
+    eta_slices = eta[:, None] + depth * lean_eta[:, None] / pitch
+    phi_slices = phi[:, None] + depth * lean_phi[:, None] / pitch
+    weight *= gaps(eta_slices, phi_slices, pitch) * (energy / containment())[:, None]
+
+    # The crystal of the most energetic piece comes into the canvas's middle tower.
+    order = np.lexsort((weight.sum(axis=1), event))
+    leading = order[np.flatnonzero(np.diff(event[order], append=count))]
+    origin_eta, origin_phi = np.zeros(count), np.zeros(count)
+    middle = CANVAS // TOWER // 2
+    origin_eta[event[leading]] = TOWER * (np.floor(eta[leading] / TOWER) - middle)
+    origin_phi[event[leading]] = TOWER * (np.floor(phi[leading] / TOWER) - middle)
+    eta, eta_slices = eta - origin_eta[event], eta_slices - origin_eta[event][:, None]
+    phi, phi_slices = phi - origin_phi[event], phi_slices - origin_phi[event][:, None]
+
+    cell_eta, cell_phi = np.floor(eta).astype(np.int64), np.floor(phi).astype(np.int64)
+    inside = (np.abs(cell_eta - CANVAS // 2) < CANVAS // 2 - REACH) & (
+        np.abs(cell_phi - CANVAS // 2) < CANVAS // 2 - REACH
+    )
+    which = np.flatnonzero(inside)
+    spread = lateral(
+        energy[which],
+        weight[which],
+        (eta_slices - cell_eta[:, None])[which],
+        (phi_slices - cell_phi[:, None])[which],
+    )
+    corner = (event[which] * CANVAS + cell_eta[which] - REACH) * CANVAS + cell_phi[which] - REACH
+    step = np.arange(WINDOW)
+    index = (corner[:, None] + (step[:, None] * CANVAS + step).reshape(-1)).reshape(-1)
+    size = count * CANVAS * CANVAS
+    total = np.bincount(index, spread.reshape(-1), size)
+
+    # The shower runs ahead of its light, which is read out at the rear: what is deep is seen early.
+    mean_depth = (weight * depth).sum(axis=1) / np.maximum(weight.sum(axis=1), 1e-9)
+    late = pieces["time"] - FACE * np.cosh(eta_face) / LIGHT - (INDEX - 1) * (mean_depth - DEPTH) / (100 * LIGHT)
+    time = np.bincount(index, (spread * late[which].astype(np.float32)[:, None]).reshape(-1), size)
+    hit = np.flatnonzero(total > LOWEST)
+    time[hit] /= total[hit]
+    total[hit] = fluctuate(total[hit], rng)
+    shape = (count, CANVAS, CANVAS)
+    return total.reshape(shape).astype(np.float32), time.reshape(shape).astype(np.float32), origin_eta
+
+
+def fluctuate(energy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Energy (GeV) seen by crystals: a shower is a finite number of spots, light one of photoelectrons."""
+    spot = SCALE / (93 * np.log(CHARGE) * SCALE**0.876)
+    energy = spot * rng.standard_gamma(energy / spot)
+    sigma = np.sqrt(PHOTOSTATISTICS**2 * energy + INTERCALIBRATION**2 * energy**2)
+    return np.maximum(energy + sigma * rng.standard_normal(len(energy)), 0)
+
+
+def longitudinal(energy: np.ndarray, photon: np.ndarray, rng: np.random.Generator):
+    """Share of energy in each slice, and the slices' depths in cm, each (n, slices); the rest leaves at the rear.
+
+    Gamma distribution with ln T and ln alpha from a correlated normal distribution. A photon first converts after an
+    exponential depth of mean 9/7, into two legs of on average exp(-1/2) of its energy.
+    """
+    count = len(energy)
+    start = np.where(photon, rng.exponential(9 / 7, count), 0.0)
+    log_y = np.log(energy / CRITICAL) - 0.5 * photon
+    log_y = np.maximum(log_y, 2.0)
+    hard = np.maximum(log_y, 4.6)  # fluctuations are parametrised from 1 GeV on
+    first, second = rng.standard_normal((2, count))
+    correlation = 0.705 - 0.023 * hard
+    plus, minus = np.sqrt((1 + correlation) / 2), np.sqrt((1 - correlation) / 2)
+    maximum = np.exp(np.log(log_y - 0.812) + (plus * first + minus * second) / (1.26 * hard - 1.4))
+    shape = np.exp(
+        np.log(0.81 + (0.458 + 2.26 / CHARGE) * log_y) + (plus * first - minus * second) / (0.86 * hard - 0.58)
+    )
+    shape = np.clip(shape, 1.1, 15.9)
+    until = (LENGTH / X0 - start) / maximum
+    inside = gammainc(shape, (shape - 1) * np.maximum(until, 0))
+    grid = np.rint((shape - ALPHAS[0]) / (ALPHAS[1] - ALPHAS[0])).astype(np.int64)
+    cumulative = np.minimum(depth_table()[grid], inside[:, None])
+    depth = np.minimum((start[:, None] + TAU_MIDDLE * maximum[:, None]) * X0, LENGTH)
+    return np.diff(cumulative, axis=1), depth
+
+
+@lru_cache
+def depth_table() -> np.ndarray:
+    """(alphas, slices + 1) share of the energy before each edge of TAU."""
+    finite = np.minimum(TAU, 1e9)
+    return gammainc(ALPHAS[:, None], (ALPHAS[:, None] - 1) * finite)
+
+
+def profile(energy: float, tau: np.ndarray):
+    """Radii of core and tail (cm) and the core's weight, at depths tau of a shower of this energy."""
+    log_energy = np.log(energy)
+    core = 0.0251 + 0.00319 * log_energy + (0.1162 - 0.000381 * CHARGE) * tau
+    tail = (0.659 - 0.00309 * CHARGE) * (
+        np.exp(-2.59 * (tau - 0.645)) + np.exp((0.3585 + 0.0421 * log_energy) * (tau - 0.645))
+    )
+    scaled = (0.401 + 0.00187 * CHARGE - tau) / (1.313 - 0.0686 * log_energy)
+    weight = (2.632 - 0.00094 * CHARGE) * np.exp(scaled - np.exp(scaled))
+    return core * MOLIERE, tail * MOLIERE, np.clip(weight, 0, 1)
+
+
+def corner_integral(x: np.ndarray, y: np.ndarray, radius: float) -> np.ndarray:
+    """Integral of radius^2 / (pi (x^2 + y^2 + radius^2)^2) from 0 to x and 0 to y."""
+    across, along = np.sqrt(x**2 + radius**2), np.sqrt(y**2 + radius**2)
+    return (x / across * np.arctan(y / across) + y / along * np.arctan(x / along)) / (2 * np.pi)
+
+
+@lru_cache
+def lateral_table() -> np.ndarray:
+    """(energies, slices, offsets, offsets, window^2) share of a slice's energy in each crystal round the piece's.
+
+    Offsets run from -1/2 to 3/2 of a crystal, so that a slice that has drifted out of the piece's crystal is in it.
+    """
+    offset = (np.arange(2 * OFFSETS) + 0.5) / OFFSETS - 0.5
+    edge = np.arange(-REACH, REACH + 2) - offset[:, None]  # (offsets, window + 1)
+    table = np.empty((len(ENERGIES), len(TAU_MIDDLE), 2 * OFFSETS, 2 * OFFSETS, WINDOW, WINDOW), np.float32)
+    for row, energy in enumerate(ENERGIES):
+        log_y = np.log(energy / CRITICAL)
+        depth = np.minimum(TAU_MIDDLE * (log_y - 0.812) * X0, LENGTH)
+        pitch = FRONT + (REAR - FRONT) * depth / LENGTH
+        for column, (core, tail, weight) in enumerate(zip(*profile(energy, TAU_MIDDLE), strict=True)):
+            x, y = edge[:, None, :, None] * pitch[column], edge[None, :, None, :] * pitch[column]
+            integral = weight * corner_integral(x, y, core) + (1 - weight) * corner_integral(x, y, tail)
+            table[row, column] = np.diff(np.diff(integral, axis=2), axis=3)
+    return table.reshape(*table.shape[:4], WINDOW * WINDOW)
+
+
+@lru_cache
+def containment() -> float:
+    """Share of a 50 GeV shower that 5x5 crystals hold when it hits the central one in its middle."""
+    alpha = 0.81 + (0.458 + 2.26 / CHARGE) * np.log(SCALE / CRITICAL)
+    share = np.diff(gammainc(alpha, (alpha - 1) * TAU))
+    window = lateral_table()[-1, :, OFFSETS, OFFSETS].reshape(-1, WINDOW, WINDOW)
+    centre = slice(REACH - 2, REACH + 3)
+    return float((share * window[:, centre, centre].sum(axis=(1, 2))).sum())
+
+
+def lateral(energy: np.ndarray, weight: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndarray:
+    """(n, window^2) energy in the crystals round each piece. weight, eta, phi (n, slices): energy and position."""
+    table = lateral_table()
+    rows = table.reshape(-1, WINDOW * WINDOW)
+    group = np.rint(np.clip(np.log10(energy / ENERGIES[0]), 0, len(ENERGIES) - 1)).astype(np.int64)
+    place_eta = np.clip((eta + 0.5) * OFFSETS, 0, 2 * OFFSETS - 1).astype(np.int64)
+    place_phi = np.clip((phi + 0.5) * OFFSETS, 0, 2 * OFFSETS - 1).astype(np.int64)
+    index = (group[:, None] * len(TAU_MIDDLE) + np.arange(len(TAU_MIDDLE))) * 2 * OFFSETS
+    index = (index + place_eta) * 2 * OFFSETS + place_phi
+    weight = weight.astype(np.float32)
+    spread = np.zeros((len(energy), WINDOW * WINDOW), np.float32)
+    block = 1024  # pieces that stay in the cache
+    for start in range(0, len(energy), block):
+        these = slice(start, start + block)
+        for column in range(len(TAU_MIDDLE)):
+            part = rows[index[these, column]]
+            part *= weight[these, column, None]
+            spread[these] += part
+    return spread
+
+
+def gaps(eta: np.ndarray, phi: np.ndarray, pitch: np.ndarray) -> np.ndarray:
+    """Share of each slice's energy that misses the gaps between modules; eta, phi in crystals from the centre."""
+    borders = ETA_MODULES / ETA_CRYSTAL
+    eta = np.abs(eta)
+    distance = np.min([np.abs(eta - border) for border in borders], axis=0)
+    other = np.abs((phi + 10) % 20 - 10)
+    kept = np.ones_like(eta)
+    core, tail, share = profile(SCALE, TAU_MIDDLE)
+    for away in (distance, other):
+        row, column = np.nonzero(away < 1.5)
+        x = away[row, column] * pitch[row, column]
+        inside = 0
+        for radius, part in ((core, share), (tail, 1 - share)):
+            low, high = x - GAP / 2, x + GAP / 2
+            radius = radius[column]
+            inside += part[column] * (high / np.hypot(high, radius) - low / np.hypot(low, radius)) / 2
+        kept[row, column] *= 1 - inside
+    return kept
+
+
+def read_out(energy: np.ndarray, time: np.ndarray, origin_eta: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Images of canvases: electronics, selective read-out and clustering."""
+    count = len(energy)
+    cosh = np.cosh((origin_eta + CANVAS / 2) * ETA_CRYSTAL).astype(np.float32)
+    full = selected(energy, cosh)
+
+    noise = rng.standard_normal(energy.shape, dtype=np.float32)
+    noise *= NOISE
+    energy = np.add(energy, noise, out=noise)
+
+    margin = (SIZE // 2, CANVAS - SIZE // 2)
+    centre = energy[:, margin[0] : margin[1] + 1, margin[0] : margin[1] + 1]
+    seed_eta, seed_phi = np.divmod(centre.reshape(count, -1).argmax(axis=1), centre.shape[2])
+    rows = (seed_eta[:, None] + np.arange(SIZE))[:, :, None]
+    columns = (seed_phi[:, None] + np.arange(SIZE))[:, None, :]
+    flat = (np.arange(count)[:, None, None] * CANVAS + rows) * CANVAS + columns
+    energy = energy.reshape(-1)[flat]
+    towers = CANVAS // TOWER
+    tower = (np.arange(count)[:, None, None] * towers + rows // TOWER) * towers + columns // TOWER
+    threshold = np.where(full.reshape(-1)[tower], 0, np.float32(ZERO_SUPPRESSION))
+    energy *= energy > threshold
+
+    index = np.flatnonzero(reduced(energy) & (energy > 0))
+    image = np.zeros((count, SIZE, SIZE, 2), np.float32)
+    hit = energy.reshape(-1)[index]
+    resolution = np.hypot(TIME_NOISE * NOISE / hit, TIME_CONSTANT)
+    late = time.reshape(-1)[flat.reshape(-1)[index]] + resolution * rng.standard_normal(len(hit), dtype=np.float32)
+    image.reshape(-1, 2)[index, 0] = hit / SCALE
+    image.reshape(-1, 2)[index, 1] = np.clip(late, -TIME_RANGE, TIME_RANGE)
+    return image
+
+
+def selected(energy: np.ndarray, cosh: np.ndarray) -> np.ndarray:
+    """(count, 11, 11) towers that are read out in full."""
+    towers = CANVAS // TOWER
+    transverse = energy.reshape(-1, towers, TOWER, towers, TOWER).sum(axis=(2, 4)) / cosh[:, None, None]
+    high = np.pad(transverse > TOWER_HIGH, ((0, 0), (1, 1), (1, 1)))
+    near = transverse > TOWER_MEDIUM
+    for i in range(3):
+        for j in range(3):
+            near |= high[:, i : i + towers, j : j + towers]
+    return near
+
+
+def reduced(energy: np.ndarray) -> np.ndarray:
+    """(count, 32, 32) crystals that are kept offline: the hybrid clusters and 5x5 round their hottest crystals."""
+    count = len(energy)
+    middle = SIZE // 2
+    strip = energy[:, middle - 2 : middle + 3]  # (count, 5, 32)
+    domino = strip.sum(axis=1)
+    kept = domino > DOMINO_SEED
+    linked = domino > DOMINO
+    back = kept.copy()
+    for step in range(1, SIZE):
+        kept[:, step] |= linked[:, step] & kept[:, step - 1]
+        back[:, -1 - step] |= linked[:, -1 - step] & back[:, -step]
+    kept |= back
+
+    result = energy > ISOLATION
+    padded = np.pad(energy, ((0, 0), (1, 1), (1, 1)))
+    event, row, column = np.nonzero(energy > SEED)
+    value = energy[event, row, column]
+    highest = np.ones(len(event), bool)
+    for i, j in ((0, 0), (0, 1), (0, 2), (1, 0), (1, 2), (2, 0), (2, 1), (2, 2)):
+        highest &= value > padded[event, row + i, column + j]
+    event, row, column = event[highest], row[highest], column[highest]
+
+    step = np.arange(5)
+    around = np.zeros((count, SIZE + 4, SIZE + 4), bool)
+    around[event[:, None, None], row[:, None, None] + step[:, None], column[:, None, None] + step] = True
+    result |= around[:, 2:-2, 2:-2]
+    result[:, middle - 2 : middle + 3] |= kept[:, None, :]
+    return result

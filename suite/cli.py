@@ -1,0 +1,172 @@
+"""The console script `hepbench`: verbs only; the work is done in the modules they call.
+
+Heavy imports stand inside the verbs, so that help, list and doctor answer at once.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from pathlib import Path
+
+import click
+from rich.console import Console
+
+from benchmarks.base import UserError
+from tracking.runs import StoreError
+
+INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
+
+# What a machine refuses: the user's to mend, not a fault of the program.
+REFUSALS = {
+    errno.ENOSPC: "disk full: free some space and repeat",
+    errno.EDQUOT: "disk quota used up: free some space and repeat",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EROFS: "read-only file system",
+}
+
+
+def main() -> None:
+    """Entry point. Exit status 0 done, 1 a trial or the program failed, 2 the user's mistake, 130 interrupted."""
+    complaints = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        sys.exit(commands(standalone_mode=False))
+    except click.ClickException as error:
+        complaints.print(f"error: {error.format_message()}")
+        sys.exit(2)
+    except (UserError, StoreError) as error:
+        complaints.print(f"error: {error}")
+        sys.exit(2)
+    except (KeyboardInterrupt, click.Abort):
+        complaints.print("interrupted; what was finished is kept, the same command goes on from there")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        sys.stderr.close()
+        sys.exit(1)
+    except OSError as error:
+        if error.errno not in REFUSALS:
+            raise
+        complaints.print(f"error: {error.filename or 'a file'}: {REFUSALS[error.errno]}")
+        sys.exit(2)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def commands() -> None:
+    """Benchmarks of particle-physics classifiers, tracked in MLflow."""
+
+
+DATA = click.option("--data", default="auto", show_default=True, help="official, simulated, or auto.")
+BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
+
+
+@commands.command()
+@click.argument("task")
+@click.option(
+    "--model", "models", multiple=True, help="A model, or a file ./my_model.py; may be repeated. Default: all."
+)
+@click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
+@click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
+@BUDGET
+@click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto.")
+@click.option("--backend", default="tensorflow", show_default=True, help="tensorflow or jax.")
+@DATA
+@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@click.option("--force", is_flag=True, help="Run again what has been run.")
+def bench(task, models, seeds, exact, budget, device, backend, data, dry_run, force) -> int:
+    """Train and test every model that can serve TASK (a name, or a file ./my_task.py); print the leaderboard."""
+    from suite.bench import bench, seeds_of
+
+    failed = bench(
+        task,
+        models,
+        seeds=seeds_of(seeds, exact, budget),
+        budget=budget,
+        wanted_device=device,
+        backend=backend,
+        wanted_data=data,
+        force=force,
+        dry=dry_run,
+        console=Console(),
+    )
+    return min(failed, 1)
+
+
+@commands.command()
+@click.argument("task")
+@click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
+def leaderboard(task, form) -> None:
+    """Print the ranking of TASK from the store alone."""
+    from suite.report import print_leaderboard
+
+    print_leaderboard(task, form, Console())
+
+
+@commands.command()
+@click.argument("task")
+def data(task) -> None:
+    """Fetch the official files of TASK, or say where to put files fetched by hand."""
+    from suite.download import fetch
+
+    fetch(task, Console())
+
+
+@commands.command()
+@click.argument("task")
+@click.option("--events", type=click.IntRange(min=2), required=True, help="How many events.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.argument("folder", type=click.Path(path_type=Path))
+def simulate(task, folder, events, seed) -> None:
+    """Write simulated files of TASK in the official format into a new FOLDER."""
+    from suite.simulate import simulate
+
+    simulate(task, folder, events, seed, Console())
+
+
+@commands.command()
+@click.argument("task")
+@DATA
+@BUDGET
+def validate(task, data, budget) -> None:
+    """Compare the data of TASK with its calibration figures, line by line."""
+    from suite.simulate import validate
+
+    validate(task, data, budget, Console())
+
+
+@commands.command()
+@click.argument("run")
+@click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.parquet"), show_default=True
+)
+def predict(run, files, out) -> None:
+    """Score raw FILES with the model that RUN saved (its id, or as much of it as is unique)."""
+    from suite.predict import predict
+
+    predict(run, list(files), out, Console())
+
+
+@commands.command("list")
+def list_() -> None:
+    """Tasks, models, metrics and budgets; what is installed, downloaded, simulated."""
+    from suite.overview import print_list
+
+    print_list(Console())
+
+
+@commands.command()
+def doctor() -> None:
+    """Versions, devices, store, disk, data files found or missing."""
+    from suite.overview import print_doctor
+
+    print_doctor(Console())
+
+
+@commands.command()
+@click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
+def ui(port) -> None:
+    """Open the MLflow UI on the same store."""
+    from suite.overview import open_ui
+
+    open_ui(port, Console())

@@ -1,0 +1,91 @@
+"""The leaderboard of a task, from the store alone: printed, and as a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from benchmarks import registry
+from benchmarks.base import UserError, check_known
+from benchmarks.registry import Entry
+from suite import data
+from tracking import leaderboard, runs
+
+
+def print_leaderboard(task_given: str, form: str, console: Console) -> None:
+    """Print the ranking in one of `leaderboard.FORMATS`; a table for people comes with its page."""
+    check_known("format", form, leaderboard.FORMATS)
+    task = registry.find("task", task_given)
+    store = runs.connect(None, data.home() / "results")
+    if form == "table":
+        write(task, store, console)
+    else:
+        rows, footer = collect(task, store)
+        sys.stdout.write(leaderboard.render(rows, form, task.record.title, footer, _references(task)))
+
+
+def write(task: Entry, store: runs.Store, console: Console) -> Path:
+    """Print the leaderboard of everything in the store and write its page; returns the page's path."""
+    rows, footer = collect(task, store)
+    for part in leaderboard.renderables(rows, "", footer, _references(task), narrow=console.width < 100):
+        console.print(part)
+    record = task.record
+    path = leaderboard.page(
+        data.home() / "results" / "reports" / f"{task.name}.html",
+        rows,
+        _references(task),
+        footer,
+        _curves(rows, store),
+        title=record.title,
+        command=f"make bench TASK={task.given}",
+        signal=record.classes[record.signal],
+        background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
+        about=[line for line in (record.citation, record.licence) if line],
+    )
+    console.print(f"report: {path}", soft_wrap=True)
+    return path
+
+
+def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[str]]:
+    """Ranked rows of a task, and lines on what was skipped and what failed. UserError where nothing has finished."""
+    found = store.runs(task.name)
+    rows = leaderboard.rows(found, titles={name: registry.find("model", name).record.title for name in _models()})
+    if not rows:
+        raise UserError(f"no finished runs of {task.name} in {store.uri}: run make bench TASK={task.given}")
+    skipped: dict[str, str] = {}
+    for run in found:
+        skipped |= json.loads(run["tags"].get("skipped", "{}"))
+    footer = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
+    ranked = {row["configuration"] for row in rows}
+    for run in found:
+        tags = run["tags"]
+        if run["status"] in ("FAILED", "KILLED") and tags.get("stage") == "final":
+            if tags["configuration"] not in ranked:
+                footer.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
+    return rows, list(dict.fromkeys(footer))
+
+
+def _models() -> list[str]:
+    return registry.names("model")
+
+
+def _references(task: Entry) -> list[dict[str, Any]]:
+    return [dataclasses.asdict(reference) for reference in task.record.references]
+
+
+def _curves(rows: list[dict[str, Any]], store: runs.Store) -> dict[str, dict[str, np.ndarray]]:
+    """ROC points of each row's first run, by run id."""
+    curves = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in rows:
+            run = row["run_ids"][0]
+            table = np.genfromtxt(store.download(run, "roc.csv", Path(scratch) / run), delimiter=",", names=True)
+            curves[run] = {name: table[name] for name in ("signal_efficiency", "background_efficiency")}
+    return curves

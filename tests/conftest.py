@@ -1,0 +1,62 @@
+"""Fixtures: every test works in a folder of its own, with no store or data of the user's."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """HEPBENCH_HOME of this test."""
+    monkeypatch.setenv("HEPBENCH_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    return tmp_path / "home"
+
+
+def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess:
+    """The console script in a process of its own, as a user runs it."""
+    return subprocess.run(
+        [sys.executable, "-c", "from suite.cli import main; main()", *map(str, arguments)],
+        env={**os.environ, "HEPBENCH_HOME": str(home), "COLUMNS": "200", **variables},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def assert_user_mistake(done: subprocess.CompletedProcess, *words: str) -> None:
+    """Exit status 2, and one line on stderr that holds these words."""
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1, done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def write_images(path: Path, images: np.ndarray, labels: np.ndarray, **options) -> Path:
+    """A file in the format of the official calorimeter images."""
+    import h5py
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("X", data=images, **options)
+        file.create_dataset("y", data=labels)
+    return path
+
+
+def images_by_hand(count: int, seed: int = 0) -> np.ndarray:
+    """(count, 32, 32, 2) float32 with some fifty hits each, the hottest in the middle."""
+    rng = np.random.default_rng(seed)
+    image = np.zeros((count, 32, 32, 2), np.float32)
+    hit = rng.random((count, 32, 32)) < 0.05
+    image[..., 0] = np.where(hit, rng.exponential(0.002, hit.shape), 0)
+    image[..., 1] = np.where(hit, rng.normal(0, 0.1, hit.shape), 0)
+    image[:, 16, 16] = 0.6, 0.01
+    return image

@@ -1,0 +1,266 @@
+"""The whole road as a user goes it: the console script, a smoke budget, the store, the files it leaves."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT, assert_user_mistake, hepbench, images_by_hand, write_images
+
+from benchmarks import registry
+from tracking import runs
+
+ROOT_PYTHON = sys.executable
+MODELS = ("cnn", "gbdt", "gnn", "mlp", "prior")
+
+
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory):
+    """A finished smoke bench of ecal: (home, what the command printed)."""
+    home = tmp_path_factory.mktemp("benched")
+    done = hepbench("bench", "ecal", "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home, done.stdout
+
+
+def finals(home: Path, task: str = "ecal") -> list[dict]:
+    found = runs.connect(None, home / "results").runs(task)
+    return [run for run in found if run["tags"].get("stage") == "final"]
+
+
+def scores_of(home: Path, run: dict, into: Path):
+    store = runs.connect(None, home / "results")
+    return pq.read_table(store.download(run["id"], "scores.parquet", into / run["id"]))
+
+
+def test_says_what_it_does_and_ends_with_a_leaderboard(benched):
+    home, printed = benched
+    assert "no official data of ecal here; make data TASK=ecal fetches it" in printed
+    assert "2,000 events" in printed
+    for model in MODELS:
+        assert model in printed
+    assert "make ui" in printed
+    report = home / "results" / "reports" / "ecal.html"
+    assert str(report) in printed
+    page = report.read_text()
+    assert all(model in page for model in MODELS)
+    assert "http://" not in page.replace("http://www.w3.org", "")  # nothing is loaded from elsewhere
+
+
+def test_leaderboard_from_the_store_alone(benched):
+    home, _ = benched
+    done = hepbench("leaderboard", "ecal", "--format", "json", home=home)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
+    assert {row["model"] for row in rows} == set(MODELS)
+    assert [row["rank"] for row in rows] == list(range(1, len(MODELS) + 1))
+    for row in rows:
+        assert {"task", "model", "data", "budget", "seeds", "auc", "auc_error", "accuracy", "rejection_50"} <= set(row)
+        assert {"train_seconds", "predict_seconds"} <= set(row)
+        assert (row["task"], row["data"], row["budget"], row["seeds"]) == ("ecal", "simulated", "smoke", 1)
+    by_model = {row["model"]: row for row in rows}
+    assert by_model["prior"]["auc"] == 0.5
+    assert by_model["gbdt"]["auc"] > 0.5 + 2 * by_model["gbdt"]["auc_error"]
+    assert by_model["cnn"]["parameters"] == 868_993
+    for form, start in (("csv", "rank,"), ("markdown", "|"), ("table", "")):
+        done = hepbench("leaderboard", "ecal", "--format", form, home=home)
+        assert done.returncode == 0
+        assert done.stdout.startswith(start)
+        assert all(model in done.stdout for model in MODELS)
+
+
+def test_a_second_call_uses_the_results_again(benched):
+    home, _ = benched
+    before = {run["id"] for run in finals(home)}
+    done = hepbench("bench", "ecal", "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "5 of 5 results are there already" in done.stdout
+    assert {run["id"] for run in finals(home)} == before
+
+
+def test_every_run_is_whole(benched, tmp_path):
+    home, _ = benched
+    store = runs.connect(None, home / "results")
+    trials = finals(home)
+    assert {run["status"] for run in trials} == {"FINISHED"}
+    (parent,) = {run["tags"]["mlflow.parentRunId"] for run in trials}
+    for run in trials:
+        tags, metrics = run["tags"], run["metrics"]
+        assert tags["mlflow.parentRunId"] == parent
+        for name in ("data_digest", "split_hash", "identity", "hardware", "command", "backend", "not_available"):
+            assert tags[name], name
+        for name in ("auc", "accuracy", "precision", "recall", "log_loss"):
+            if (tags["model"], name) != ("prior", "precision"):
+                assert np.isfinite(metrics[f"test_{name}"]), (tags["model"], name)
+        for name in ("open_seconds", "train_seconds", "predict_seconds"):
+            assert metrics[name] >= 0
+        assert len(store.history(run["id"], "system/process_memory_megabytes")) >= 2
+        assert "gpu" in json.loads(tags["not_available"])
+        assert not any("gpu" in name for name in metrics)
+        folder = store.download(run["id"], "", tmp_path / run["id"])
+        files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+        assert {"scores.parquet", "roc.csv", "plots/roc.png", "plots/rejection.png", "plots/scores.png"} <= files
+        if tags["model"] != "prior":
+            assert {"history.csv", "plots/history.png"} <= files
+            assert len(store.history(run["id"], "val_loss")) >= 2
+        scores = pq.read_table(folder / "scores.parquet").to_pandas()
+        assert list(scores.columns) == ["id", "label", "score_photon", "score_electron"]
+        assert len(scores) == 300
+        np.testing.assert_allclose(scores["score_photon"] + scores["score_electron"], 1, atol=1e-6)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_predict_on_the_raw_files_gives_the_stored_scores(benched, tmp_path, model):
+    home, _ = benched
+    (run,) = [run for run in finals(home) if run["tags"]["model"] == model]
+    (folder,) = (home / "data" / "ecal" / "simulated").iterdir()
+    out = tmp_path / "scores.parquet"
+    done = hepbench("predict", run["id"][:12], *sorted(folder.iterdir()), "--out", out, home=home)
+    assert done.returncode == 0, done.stderr
+    stored = scores_of(home, run, tmp_path).to_pandas().set_index("id")
+    made = pq.read_table(out).to_pandas().set_index("id")
+    assert len(made) == 2000
+    np.testing.assert_allclose(made.loc[stored.index]["score_electron"], stored["score_electron"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_same_seed_gives_the_same_scores_and_another_does_not(benched, tmp_path):
+    home, _ = benched
+    options = ("--budget", "smoke", "--model", "mlp", "--model", "gbdt", "--model", "cnn", "--model", "gnn", "--force")
+    done = hepbench("bench", "ecal", *options, "--seed", 0, "--seed", 1, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for model in ("mlp", "gbdt", "cnn", "gnn"):
+        by_seed = {0: [], 1: []}
+        for run in finals(home):
+            if run["tags"]["model"] == model:
+                by_seed[int(run["tags"]["seed"])].append(scores_of(home, run, tmp_path))
+        first, again = by_seed[0]
+        assert first.equals(again), model
+        assert not first.equals(by_seed[1][0]), model
+    rows = json.loads(hepbench("leaderboard", "ecal", "--format", "json", home=home).stdout)
+    assert {row["model"]: row["seeds"] for row in rows} == dict(cnn=2, gbdt=2, gnn=2, mlp=2, prior=1)
+
+
+def test_dry_run_runs_nothing(home):
+    done = hepbench("bench", "magic", "--dry-run", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "to run" in done.stdout and "skipped" in done.stdout
+    assert "needs image inputs; the task has table" in done.stdout
+    assert finals(home, "magic") == []
+    done = hepbench("bench", "ecal", "--dry-run", "--budget", "smoke", home=home)
+    assert "2,000 events would be simulated first" in done.stdout
+    assert not (home / "data" / "ecal" / "simulated").exists()
+
+
+def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
+    """The two files that the README shows, as it shows them."""
+    readme = (ROOT / "README.md").read_text()
+    for name in ("my_tagger.py", "my_task.py"):
+        text = readme.split(f"# {name}\n", 1)[1].split("```", 1)[0]
+        assert len(text.splitlines()) <= 40
+        (tmp_path / name).write_text(text)
+    options = ("--model", tmp_path / "my_tagger.py", "--model", "prior", "--budget", "smoke")
+    done = hepbench("bench", tmp_path / "my_task.py", *options, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads(hepbench("leaderboard", tmp_path / "my_task.py", "--format", "json", home=home).stdout)
+    assert {row["model"] for row in rows} == {"my_tagger", "prior"}
+
+
+def test_a_failing_model_is_recorded_and_the_others_go_on(home, tmp_path):
+    broken = tmp_path / "broken_tagger.py"
+    broken.write_text(
+        "from benchmarks.base import Model\n"
+        "def fit(train, valid, parameters, **rest):\n"
+        "    raise RuntimeError('the loss ran away')\n"
+        "MODEL = Model(title='x', view='table', defaults={}, space=lambda trial: {}, fit=fit)\n"
+    )
+    done = hepbench("bench", "magic", "--model", broken, "--model", "prior", "--budget", "smoke", home=home)
+    assert done.returncode == 1
+    assert "the loss ran away" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    states = {run["tags"]["model"]: run["status"] for run in finals(home, "magic")}
+    assert states == {"broken_tagger": "FAILED", "prior": "FINISHED"}
+    (failed,) = [run for run in finals(home, "magic") if run["status"] == "FAILED"]
+    assert "the loss ran away" in failed["tags"]["failure"]
+
+
+# --- a user's mistakes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["bench", "eacl"], ["unknown task 'eacl'", "did you mean 'ecal'"]),
+        (["bench", "ecal", "--model", "cn"], ["unknown model 'cn'", "did you mean 'cnn'"]),
+        (["bench", "ecal", "--budget", "quik"], ["unknown budget 'quik'", "did you mean 'quick'"]),
+        (["bench", "ecal", "--device", "gup"], ["unknown device 'gup'", "did you mean 'gpu'"]),
+        (["bench", "ecal", "--backend", "torch"], ["unknown backend 'torch'", "tensorflow, jax"]),
+        (["bench", "ecal", "--data", "real"], ["unknown data 'real'", "official"]),
+        (["bench", "ecal", "--data", "official"], ["official files of ecal are not here", "make data TASK=ecal"]),
+        (["bench", "magic", "--data", "simulated"], ["genuine data only"]),
+        (["bench", "ecal", "--seeds", "0"], ["seeds must be at least 1, got 0"]),
+        (["bench", "ecal", "--seeds", "many"], ["many", "integer"]),
+        (["bench"], ["TASK"]),
+        (["bench", "./absent.py"], ["no task file ./absent.py"]),
+        (["leaderboard", "ecal"], ["no finished runs of ecal", "make bench TASK=ecal"]),
+        (["leaderboard", "ecal", "--format", "xml"], ["unknown format 'xml'", "table, json, csv, markdown"]),
+        (["validate", "magic"], ["no calibration figures"]),
+        (["predict", "abc", "README.md"], ["no finished trial"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, words, home):
+    assert_user_mistake(hepbench(*arguments, home=home), *words)
+
+
+def test_gpu_asked_for_where_there_is_none(home):
+    if shutil.which("nvidia-smi") and subprocess.run(["nvidia-smi", "-L"], capture_output=True).returncode == 0:
+        pytest.skip("this machine has an NVIDIA GPU")
+    assert_user_mistake(hepbench("bench", "ecal", "--device", "gpu", home=home), "DEVICE=gpu", "no NVIDIA GPU is found")
+
+
+def test_a_bad_official_file(home):
+    folder = home / "data" / "ecal" / "official"
+    folder.mkdir(parents=True)
+    images = images_by_hand(8)
+    images[3, 5, 5, 0] = -1
+    for source in registry.find("task", "ecal").record.sources:
+        write_images(folder / source.name, images, np.zeros(8, np.float32))
+    done = hepbench("bench", "ecal", "--budget", "smoke", home=home)
+    assert_user_mistake(done, "SinglePhotonPt50_IMGCROPS_n249k_RHv1.hdf5", "event 3: negative energy")
+    assert not any(path.is_dir() for path in (home / "data" / "ecal" / "prepared").iterdir())
+
+
+def test_an_unwritable_store(tmp_path):
+    """A file stands where the folder should be: not even an administrator can write there."""
+    (tmp_path / "results").write_text("")
+    assert_user_mistake(hepbench("bench", "magic", "--budget", "smoke", home=tmp_path), "results", str(tmp_path))
+    done = hepbench("bench", "magic", home=tmp_path / "h", MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    assert_user_mistake(done, "http://127.0.0.1:9", "does not answer")
+
+
+def test_a_full_disk_while_simulating(tmp_path):
+    """On a real file system of 3 MiB, mounted in a name space of its own."""
+    small = tmp_path / "small"
+    small.mkdir()
+    script = (
+        f"mount -t tmpfs -o size=3m tmpfs {small} && HEPBENCH_HOME={small} "
+        f"{ROOT_PYTHON} -c 'from suite.cli import main; main()' bench ecal --budget smoke; "
+        f"echo status $?; find {small} -name '*.hdf5*'; ls {small}/data/ecal/simulated"
+    )
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+    )
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"this machine lets nobody mount a small file system: {done.stderr.strip()}")
+    assert "status 2" in done.stdout, done.stdout + done.stderr
+    assert "disk full while writing" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hdf5" not in done.stdout.split("status 2")[1]

@@ -1,0 +1,244 @@
+"""From files to arrays, for every task, and every bad file that a reader must refuse."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from conftest import images_by_hand, write_images
+
+from benchmarks import registry
+from benchmarks.base import UserError
+from suite import data
+
+SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulate]
+EVENTS = 600
+
+
+def files_of(name: str) -> tuple[registry.Entry, data.Files]:
+    entry = registry.find("task", name)
+    kind = "simulated" if entry.record.simulate else "official"
+    return entry, data.obtain(entry, kind, EVENTS, 0, lambda done: None)
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_prepared_arrays_are_what_the_reader_gives(name):
+    entry, files = files_of(name)
+    prepared = data.prepare(entry, files)
+    stretches = list(entry.record.read(files.paths))
+    assert len(prepared) == sum(len(s.labels) for s in stretches)
+    np.testing.assert_array_equal(prepared.labels, np.concatenate([s.labels for s in stretches]))
+    np.testing.assert_array_equal(prepared.ids, np.concatenate([s.ids for s in stretches]))
+    for key, array in prepared.arrays.items():
+        assert isinstance(array, np.memmap)
+        np.testing.assert_array_equal(array, np.concatenate([s.arrays[key] for s in stretches]))
+    assert len(np.unique(prepared.ids)) == len(prepared)
+    assert set(np.unique(prepared.labels)) == set(range(len(entry.record.classes)))
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_views_have_their_names_and_shapes(name):
+    entry, files = files_of(name)
+    prepared = data.prepare(entry, files)
+    expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
+    for view in entry.record.views:
+        inputs = data.view(entry, prepared, view)
+        assert {key: array.ndim for key, array in inputs.items()} == expected[view]
+        assert all(len(array) == len(prepared) for array in inputs.values())
+        assert all(np.isfinite(array).all() for array in inputs.values())
+    assert data.view(entry, prepared, "table")["table"].shape[1] == len(entry.record.variables)
+
+
+@pytest.mark.parametrize("name", registry.names("task"))
+def test_split_parts_are_disjoint_seeded_and_hold_every_class(name):
+    entry, files = files_of(name)
+    prepared = data.prepare(entry, files)
+    parts, hashed = data.split(entry.record, prepared, None)
+    again, hashed_again = data.split(entry.record, prepared, None)
+    rows = np.concatenate(list(parts.values()))
+    assert len(np.unique(rows)) == len(rows)
+    assert hashed == hashed_again
+    shares = [len(parts[part]) / len(rows) for part in data.PARTS]
+    np.testing.assert_allclose(shares, [0.70, 0.15, 0.15], atol=0.01)
+    fewer, hashed_fewer = data.split(entry.record, prepared, len(prepared) // 2)
+    assert hashed_fewer != hashed
+    for part in data.PARTS:
+        np.testing.assert_array_equal(parts[part], again[part])
+        assert set(fewer[part]) < set(parts[part])
+        assert set(prepared.labels[fewer[part]]) == set(range(len(entry.record.classes)))
+
+
+@pytest.mark.parametrize("name", SIMULATED)
+def test_simulation_is_seeded_and_a_longer_one_begins_the_same(name, tmp_path):
+    task = registry.find("task", name).record
+    folders = [tmp_path / n for n in "abcd"]
+    for folder, (events, seed) in zip(folders, [(200, 1), (200, 1), (400, 1), (200, 2)], strict=True):
+        folder.mkdir()
+        task.simulate(folder, events, seed, lambda done: None)
+
+    def by_id(folder):
+        events = [e for path in sorted(folder.iterdir()) for e in task.read([path])]
+        rows = {}
+        for e in events:
+            for i, identifier in enumerate(e.ids):
+                rows[int(identifier)] = tuple(array[i].tobytes() for array in e.arrays.values())
+        return rows
+
+    first, same, longer, other = map(by_id, folders)
+    assert first == same
+    assert first != other
+    assert all(longer[identifier] == row for identifier, row in first.items())
+
+
+def test_official_rows_of_ecal():
+    """The reference notebook's rows: 160,000 train, 25,600 validation, 25,600 test of each class, the rest unused."""
+    task = registry.find("task", "ecal").record
+    labels = np.repeat([0, 1], 249_000)
+    ids = np.concatenate([np.arange(249_000), 10**9 + np.arange(249_000)])
+    part = task.split(labels, ids)
+    for kind in (0, 1):
+        of_kind = part[labels == kind]
+        np.testing.assert_array_equal(np.flatnonzero(of_kind == 0), np.arange(160_000))
+        np.testing.assert_array_equal(np.flatnonzero(of_kind == 1), 160_000 + np.arange(25_600))
+        np.testing.assert_array_equal(np.flatnonzero(of_kind == 2), 185_600 + np.arange(25_600))
+        assert (of_kind[211_200:] == -1).all()
+
+
+def test_ids_of_ecal_count_within_the_class_whatever_the_file(tmp_path):
+    task = registry.find("task", "ecal").record
+    mixed = np.array([1, 0, 0, 1], np.float32)
+    paths = [write_images(tmp_path / f"{n}.hdf5", images_by_hand(4), mixed) for n in range(2)]
+    ids = np.concatenate([events.ids for events in task.read(paths)])
+    np.testing.assert_array_equal(ids, [10**9, 0, 1, 10**9 + 1, 10**9 + 2, 2, 3, 10**9 + 3])
+
+
+def good_file(path):
+    return write_images(path, images_by_hand(8), np.ones(8, np.float32))
+
+
+def spoil(kind: str, path):
+    """Make a file with one fault."""
+    import h5py
+
+    images, labels = images_by_hand(8), np.ones(8, np.float32)
+    if kind == "absent":
+        return
+    if kind == "text":
+        path.write_text("<html>this share has expired</html>")
+        return
+    if kind == "truncated":
+        good_file(path)
+        path.write_bytes(path.read_bytes()[:-5000])
+        return
+    if kind == "no key":
+        with h5py.File(path, "w") as file:
+            file["X"] = images
+        return
+    match kind:
+        case "shape":
+            images = images[:, :31]
+        case "integers":
+            images = images.astype(np.int32)
+        case "nan":
+            images[5, 3, 3, 0] = np.nan
+        case "negative":
+            images[5, 3, 3, 0] = -0.1
+        case "labels":
+            labels[5] = 2
+        case "lengths":
+            labels = labels[:-1]
+        case "empty":
+            images, labels = images[:0], labels[:0]
+    write_images(path, images, labels)
+
+
+BAD = {
+    "absent": "no such file",
+    "text": "not a complete HDF5 file",
+    "truncated": "not a complete HDF5 file",
+    "no key": "no dataset 'y'; it has X",
+    "shape": r"X has shape \(8, 31, 32, 2\); expected \(n, 32, 32, 2\)",
+    "integers": "dtype int32; expected float32",
+    "nan": "event 5: NaN or infinity",
+    "negative": "event 5: negative energy",
+    "labels": r"event 5: label outside \{0, 1\}",
+    "lengths": "X has 8 events and y 7",
+    "empty": "no events in it",
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_a_bad_ecal_file_is_refused_and_leaves_nothing(kind, home):
+    entry = registry.find("task", "ecal")
+    folder = home / "data" / "ecal" / "official"
+    folder.mkdir(parents=True)
+    names = [source.name for source in entry.record.sources]
+    good_file(folder / names[0])
+    spoil(kind, folder / names[1])
+    paths = [folder / name for name in names]
+    with pytest.raises(UserError, match=BAD[kind]) as caught:
+        if kind == "absent":
+            list(entry.record.read(paths))
+        data.prepare(entry, data.Files("official", paths, "0" * 64))
+    assert names[1] in str(caught.value)
+    left = home / "data" / "ecal" / "prepared"
+    assert not left.exists() or all(path.name.endswith(".lock") for path in left.iterdir())
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        ("", "no events"),
+        ("1,2,3,g\n", "line 1: expected 10 numbers"),
+        ("1,2,3,4,5,6,7,8,9,10,q\n", "line 1: expected 10 numbers and a class g or h"),
+        ("1,2,3,4,5,6,7,8,9,10,g\n1,2,3,4,five,6,7,8,9,10,g\n", "five"),
+        ("1,2,3,4,5,6,7,8,9,nan,h\n", "line 1: NaN"),
+    ],
+)
+def test_a_bad_magic_file_is_refused(tmp_path, text, fault):
+    path = tmp_path / "magic04.data"
+    path.write_text(text)
+    with pytest.raises(UserError, match=fault) as caught:
+        list(registry.find("task", "magic").record.read([path]))
+    assert str(path) in str(caught.value)
+
+
+def test_magic_in_both_layouts_is_the_same(tmp_path):
+    task = registry.find("task", "magic").record
+    keel = tmp_path / "magic.dat"
+    keel.write_text(
+        "@relation magic\n@attribute fLength real\n@data\n1,2,3,4,5,6,7,8,9,10, g\n1,2,3,4,5,6,7,8,9,0, h\n"
+    )
+    uci = tmp_path / "magic04.data"
+    uci.write_text("1,2,3,4,5,6,7,8,9,10,g\n1,2,3,4,5,6,7,8,9,0,h\n")
+    (one,), (other,) = list(task.read([keel])), list(task.read([uci]))
+    np.testing.assert_array_equal(one.arrays["table"], other.arrays["table"])
+    np.testing.assert_array_equal(one.labels, [1, 0])
+
+
+def test_magic_is_genuine_and_whole():
+    task = registry.find("task", "magic").record
+    events = list(task.read(task.locate()))
+    labels = np.concatenate([e.labels for e in events])
+    assert np.bincount(labels).tolist() == [6_688, 12_332]
+    assert data.digest_of_file(task.locate()[0]) == task.sources[0].sha256
+
+
+def test_a_stopped_simulation_leaves_nothing_that_looks_like_data(home):
+    entry = registry.find("task", "ecal")
+
+    def interrupt(done):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        data.obtain(entry, "simulated", 400, 0, interrupt)
+    assert list((home / "data" / "ecal" / "simulated").iterdir()) == []
+
+
+def test_a_digest_is_of_the_bytes_and_follows_a_change(home, tmp_path):
+    import hashlib
+
+    path = tmp_path / "x"
+    path.write_bytes(b"one")
+    assert data.digest_of_file(path) == hashlib.sha256(b"one").hexdigest()
+    path.write_bytes(b"other")
+    assert data.digest_of_file(path) == hashlib.sha256(b"other").hexdigest()

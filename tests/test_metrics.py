@@ -1,0 +1,162 @@
+"""The numbers against scikit-learn, the bootstrap and counts by hand."""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn_metrics
+
+from benchmarks import metrics
+
+
+def toy(events=2000, classes=2, seed=0, digits=None):
+    """Labels and scores that carry some knowledge of them; rounded to so many digits for ties."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, classes, events)
+    logits = rng.normal(size=(events, classes)) + np.eye(classes)[labels]
+    scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
+    if digits is not None:
+        scores = np.round(scores, digits)
+    return labels, scores
+
+
+def columns(signal_scores):
+    signal_scores = np.asarray(signal_scores, dtype=float)
+    return np.stack([1 - signal_scores, signal_scores], axis=1)
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_auc_is_that_of_scikit_learn(digits):
+    labels, scores = toy(digits=digits)
+    assert metrics.auc(labels, scores, 1)[0] == pytest.approx(sklearn_metrics.roc_auc_score(labels, scores[:, 1]))
+
+
+def test_auc_of_the_other_class_as_signal_is_the_same():
+    labels, scores = toy()
+    assert metrics.auc(labels, scores, 0) == pytest.approx(metrics.auc(labels, scores, 1))
+
+
+def test_auc_of_several_classes_is_the_mean_of_one_against_the_rest():
+    labels, scores = toy(classes=4)
+    expected = sklearn_metrics.roc_auc_score(labels, scores, multi_class="ovr", average="macro")
+    assert metrics.auc(labels, scores, 1)[0] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(("classes", "digits"), [(2, None), (2, 1), (3, None)])
+def test_error_of_the_auc_is_the_spread_of_repeated_samples(classes, digits):
+    areas = [metrics.auc(*toy(300, classes, seed, digits), 1)[0] for seed in range(1, 401)]
+    errors = [metrics.auc(*toy(300, classes, seed, digits), 1)[1] for seed in range(1, 401)]
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.12)  # 400 samples give the spread to 3.5 %
+
+
+def test_error_of_the_auc_against_the_bootstrap():
+    labels, scores = toy(500, seed=3)
+    rng = np.random.default_rng(0)
+    draws = rng.integers(0, len(labels), (500, len(labels)))
+    areas = [metrics.auc(labels[draw], scores[draw], 1)[0] for draw in draws]
+    assert metrics.auc(labels, scores, 1)[1] == pytest.approx(np.std(areas), rel=0.12)
+
+
+def test_equal_scores_give_one_half():
+    labels = np.array([0, 1] * 50)
+    assert metrics.auc(labels, columns(np.full(100, 0.3)), 1) == (0.5, 0.0)
+
+
+def test_auc_needs_two_events_of_each_class():
+    value, error = metrics.auc(np.array([0, 0, 1]), columns([0.1, 0.2, 0.3]), 1)
+    assert np.isnan(value) and np.isnan(error)
+
+
+def test_rejection_by_hand():
+    # 10 signal events at 0.9, 0.8, ...; 100 background events, of which 20 lie at 0.55, above the sixth signal event
+    labels = np.repeat([1, 0, 0], [10, 20, 80])
+    scores = columns(np.concatenate([np.arange(10, 0, -1) / 10, np.full(20, 0.55), np.full(80, 0.01)]))
+    value, error = metrics.rejection(labels, scores, 1, efficiency=0.6)
+    # The fifth event passes at 0.6 without background, the sixth at 0.5 with 20
+    assert value == pytest.approx(100 / 20)
+    assert error == pytest.approx(5 * np.sqrt(0.8 / 20))
+
+
+def test_rejection_is_not_measurable_below_ten_events():
+    for passing, measurable in ((9, False), (10, True)):
+        labels = np.repeat([1, 0, 0], [100, passing, 1000 - passing])
+        scores = columns(np.repeat([0.9, 0.95, 0.1], [100, passing, 1000 - passing]))
+        value, error = metrics.rejection(labels, scores, 1, efficiency=0.5)
+        assert np.isfinite(value) == np.isfinite(error) == measurable
+
+
+def test_rejection_takes_equal_scores_in_proportion():
+    labels = np.repeat([1, 0], [100, 1000])
+    for efficiency in (0.3, 0.5, 0.7):
+        value, _ = metrics.rejection(labels, columns(np.full(1100, 0.5)), 1, efficiency)
+        assert value == pytest.approx(1 / efficiency)
+
+
+def test_rejection_without_a_class_is_nan():
+    for label in (0, 1):
+        assert np.isnan(metrics.rejection(np.full(50, label), columns(np.linspace(0, 1, 50)), 1, 0.5)[0])
+
+
+def test_shares_are_those_of_scikit_learn():
+    labels, scores = toy()
+    guessed = scores.argmax(axis=1)
+    assert metrics.accuracy(labels, scores, 1)[0] == pytest.approx(sklearn_metrics.accuracy_score(labels, guessed))
+    assert metrics.precision(labels, scores, 1)[0] == pytest.approx(sklearn_metrics.precision_score(labels, guessed))
+    assert metrics.recall(labels, scores, 1)[0] == pytest.approx(sklearn_metrics.recall_score(labels, guessed))
+    assert metrics.log_loss(labels, scores, 1)[0] == pytest.approx(sklearn_metrics.log_loss(labels, scores))
+
+
+def test_error_of_a_share():
+    passed = np.repeat([True, False], [700, 300])
+    assert metrics._efficiency(passed) == (0.7, pytest.approx(np.sqrt(0.7 * 0.3 / 1000), rel=0.01))
+    assert metrics._efficiency(np.ones(1000, bool))[1] > 0
+
+
+def test_one_certain_mistake_does_not_make_the_log_loss_infinite():
+    value, error = metrics.log_loss(np.array([0, 1]), columns([1.0, 1.0]), 1)
+    assert np.isfinite(value) and np.isfinite(error)
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_roc_curve_is_that_of_scikit_learn(digits):
+    labels, scores = toy(500, digits=digits)
+    roc = metrics.roc_curve(labels, scores, 1)
+    background, signal, threshold = sklearn_metrics.roc_curve(labels, scores[:, 1], drop_intermediate=False)
+    np.testing.assert_allclose(roc["background_efficiency"], background)
+    np.testing.assert_allclose(roc["signal_efficiency"], signal)
+    np.testing.assert_allclose(roc["threshold"], threshold)
+
+
+def test_thinned_roc_curve_keeps_its_area_and_its_corner():
+    labels, scores = toy(50_000)
+    roc = metrics.roc_curve(labels, scores, 1, most=400)
+    assert len({len(column) for column in roc.values()}) == 1
+    assert len(roc["threshold"]) <= 402
+    area = np.trapezoid(roc["signal_efficiency"], roc["background_efficiency"])
+    assert area == pytest.approx(metrics.auc(labels, scores, 1)[0], abs=2e-4)
+    assert np.count_nonzero(roc["background_efficiency"] < 1e-2) > 40
+
+
+def test_roc_curve_without_signal_is_nan():
+    roc = metrics.roc_curve(np.zeros(5, int), columns(np.linspace(0, 1, 5)), 1)
+    assert np.isnan(roc["signal_efficiency"]).all()
+    assert roc["background_efficiency"][-1] == 1
+
+
+def test_evaluate_gives_every_metric_with_its_error():
+    values = metrics.evaluate(*toy(), 1)
+    assert set(values) == {f"{name}{suffix}" for name in metrics.METRICS for suffix in ("", "_error")}
+    assert all(np.isfinite(list(values.values())))
+
+
+def test_evaluate_refuses_what_cannot_be_scores():
+    labels, scores = toy(20)
+    with pytest.raises(ValueError, match="for 20 labels"):
+        metrics.evaluate(labels, scores[:10], 1)
+    scores[3] = np.nan
+    with pytest.raises(ValueError, match="1 rows are not"):
+        metrics.evaluate(labels, scores, 1)
+
+
+def test_metrics_hold_for_events_of_one_class():
+    values = metrics.evaluate(np.zeros(30, int), columns(np.linspace(0, 0.4, 30)), 1)
+    assert values["accuracy"] == 1
+    assert np.isnan(values["auc"]) and np.isnan(values["recall"]) and np.isnan(values["rejection_50"])

@@ -1,0 +1,367 @@
+"""Every model family on small samples, so that a new file is tested unasked; the layers; the training loop."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks import metrics, registry, views
+from benchmarks.base import Sample, UserError
+from suite import training
+
+# Keras 3.15 converts TensorFlow's variables with a numpy call that numpy 2 deprecates
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+SMALL = {"epochs": 2, "rounds": 12, "batch_size": 64}
+NAMES = registry.names("model")
+
+
+def images(events, size=16, seed=0):
+    """Images of two classes, the second one wider in phi, and their labels."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 2, events)
+    image = np.zeros((events, size, size, 2), np.float32)
+    for event, label in enumerate(labels):
+        spread = np.array([1.5, 1.5 + 2 * label])
+        eta, phi = np.clip(size // 2 + rng.normal(size=(20, 2)) * spread, 0, size - 1).astype(int).T
+        image[event, eta, phi] = np.stack([rng.exponential(1, 20), rng.normal(size=20)], axis=1)
+    return image, labels
+
+
+def samples(view, size=16):
+    """Training, validation and test part as this view, scaled."""
+    image, labels = images(400, size)
+    inputs = {
+        "image": lambda: {"image": image},
+        "cloud": lambda: views.image_to_cloud(image, points=24),
+        "table": lambda: {"table": views.shower_shapes(image)},
+        "": dict,
+    }[view]()
+    rows = np.random.default_rng(1).permutation(400)
+    parts = [Sample(inputs, part, labels[part]) for part in np.split(rows, [250, 330])]
+    scaling = views.fit_scaling(parts[0])
+    return [replace(part, scaling=scaling) for part in parts]
+
+
+def fit(model, parts, seed=0, report=lambda epoch, values: None, classes=2, **changes):
+    """Train with the family's defaults and these changes, of which it takes those that it knows."""
+    parameters = {name: {**SMALL, **changes}.get(name, default) for name, default in model.defaults.items()}
+    fitting = model.fit or partial(training.fit_network, model.build)
+    return fitting(*parts[:2], parameters, classes=classes, seed=seed, device="cpu", report=report)
+
+
+def network(name):
+    return registry.find("model", name).record
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Each family trained once: (model, parts, fitted, reported)."""
+    done = {}
+
+    def get(name):
+        if name not in done:
+            model, reported = network(name), []
+            parts = samples(model.view)
+            fitted = fit(model, parts, report=lambda epoch, values: reported.append((epoch, dict(values))))
+            done[name] = model, parts, fitted, reported
+        return done[name]
+
+    return get
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_normalised(name, trained):
+    _, parts, fitted, _ = trained(name)
+    scores = fitted.predict(parts[2])
+    assert scores.shape == (len(parts[2]), 2) and scores.dtype == np.float32
+    assert np.isfinite(scores).all() and (scores >= 0).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+    assert isinstance(fitted.parameters, int) and fitted.parameters > 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
+    model, parts, fitted, _ = trained(name)
+    fitted.save(tmp_path)
+    loaded = (model.load or training.load_network)(tmp_path)
+    np.testing.assert_array_equal(loaded.predict(parts[2]), fitted.predict(parts[2]))
+    assert loaded.parameters == fitted.parameters
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_seed_alone_decides_the_scores(name, trained):
+    model, parts, fitted, _ = trained(name)
+    scores = fitted.predict(parts[2])
+    np.testing.assert_array_equal(fit(model, parts, seed=0).predict(parts[2]), scores)
+    if name != "prior":
+        assert np.any(fit(model, parts, seed=1).predict(parts[2]) != scores)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_epochs_are_reported_from_1(name, trained):
+    model, _, _, reported = trained(name)
+    assert [epoch for epoch, _ in reported] == sorted({epoch for epoch, _ in reported})
+    if name != "prior":
+        assert reported[0][0] == 1
+        assert {"loss", "val_loss", "val_auc"} <= set(reported[0][1])
+    if model.build:
+        assert [epoch for epoch, _ in reported] == [1, 2]
+    for _, values in reported:
+        assert all(np.isfinite(value) for value in values.values())
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_do_not_depend_on_the_events_beside(name, trained):
+    _, parts, fitted, _ = trained(name)
+    scores = fitted.predict(parts[2])
+    some = replace(parts[2], rows=parts[2].rows[5:8], labels=parts[2].labels[5:8])
+    np.testing.assert_allclose(fitted.predict(some), scores[5:8], atol=1e-6)
+    none = replace(parts[2], rows=parts[2].rows[:0], labels=parts[2].labels[:0])
+    assert fitted.predict(none).shape == (0, 2)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_search_space_replaces_defaults_only(name):
+    import optuna
+
+    model = network(name)
+    for seed in range(3):
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        assert set(model.space(study.ask())) <= set(model.defaults)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_several_classes(name):
+    model = network(name)
+    parts = [replace(part, labels=np.arange(len(part)) % 3) for part in samples(model.view)]
+    scores = fit(model, parts, classes=3, epochs=1, rounds=3).predict(parts[2])
+    assert scores.shape == (len(parts[2]), 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"prior"}))
+def test_what_can_be_learned_is_learned(name):
+    model = network(name)
+    parts = samples(model.view)
+    scores = fit(model, parts, epochs=10, rounds=50, learning_rate=5e-3 if name == "gnn" else 2e-3).predict(parts[2])
+    assert metrics.auc(parts[2].labels, scores, 1)[0] > 0.7
+
+
+def test_prior_scores_are_the_frequencies_of_the_training_part(trained):
+    _, parts, fitted, _ = trained("prior")
+    assert fitted.predict(parts[2])[0, 1] == pytest.approx(parts[0].labels.mean())
+
+
+def test_cnn_has_the_reference_number_of_parameters():
+    model = network("cnn")
+    assert model.build({"image": (32, 32, 2)}, 2, model.defaults).count_params() == 868_993
+
+
+@pytest.mark.parametrize("shape", [(9, 9, 1), (5, 5, 1), (13, 20, 3), (14, 14, 2), (125, 125, 3)])
+def test_cnn_takes_any_image(shape):
+    model = network("cnn")
+    built = model.build({"image": shape}, 2, model.defaults)
+    assert built.output_shape == (None, 1)
+    assert built.count_params() < 3_000_000
+
+
+def cloud(hits, points, events=6, seed=0):
+    """Clouds of so many hits each, padded to so many points with what must not matter."""
+    rng = np.random.default_rng(seed)
+    mask = np.arange(points) < np.broadcast_to(hits, events)[:, None]
+    real = rng.normal(size=(events, 64, 8)).astype(np.float32)[:, :points]
+    batch = {"points": real[..., :2].copy(), "features": real[..., 2:].copy(), "mask": mask}
+    batch["points"][~mask] = 0
+    batch["features"][~mask] = 17
+    return batch
+
+
+@pytest.fixture(scope="module")
+def gnn():
+    """Networks with the same weights for any number of points."""
+    import keras
+
+    model = network("gnn")
+
+    def build(points):
+        keras.utils.set_random_seed(0)
+        shapes = {"points": (points, 2), "features": (points, 6), "mask": (points,)}
+        return model.build(shapes, 2, model.defaults)
+
+    return build
+
+
+@pytest.mark.parametrize("hits", [0, 1, 2, 5, 20, [0, 1, 3, 7, 8, 20]])
+def test_padding_does_not_change_the_scores_of_a_cloud(hits, gnn):
+    scores = np.asarray(gnn(20).predict_on_batch(cloud(hits, 20)))
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(gnn(40).predict_on_batch(cloud(hits, 40)), scores, atol=1e-6)
+
+
+def test_the_order_of_hits_does_not_change_the_scores_of_a_cloud(gnn):
+    batch = cloud([0, 1, 3, 7, 12, 20], 20)
+    order = np.random.default_rng(3).permutation(20)
+    shuffled = {name: values[:, order] for name, values in batch.items()}
+    np.testing.assert_allclose(gnn(20).predict_on_batch(shuffled), gnn(20).predict_on_batch(batch), atol=1e-6)
+
+
+def test_the_order_of_hits_on_a_grid_does_not_change_the_scores_of_a_cloud(gnn):
+    """Crystals have many neighbours at the same distance."""
+    batch = cloud(20, 20)
+    grid = np.stack(np.meshgrid(np.arange(5), np.arange(4)), axis=-1).reshape(20, 2)
+    batch["points"] = np.broadcast_to(0.0174 * grid, (6, 20, 2)).astype(np.float32)
+    order = np.random.default_rng(3).permutation(20)
+    shuffled = {name: values[:, order] for name, values in batch.items()}
+    np.testing.assert_allclose(gnn(20).predict_on_batch(shuffled), gnn(20).predict_on_batch(batch), atol=1e-6)
+
+
+def test_neighbours_are_the_nearest_true_points():
+    from benchmarks.layers import k_nearest
+
+    batch = cloud([0, 1, 3, 7, 12, 20], 20)
+    index, present = map(np.asarray, k_nearest(batch["points"], batch["mask"], 7))
+    for points, mask, found, there in zip(batch["points"], batch["mask"], index, present, strict=True):
+        for i in np.flatnonzero(mask):
+            distance = ((points - points[i]) ** 2).sum(axis=1)
+            others = [j for j in np.argsort(distance) if mask[j] and j != i][:7]
+            assert set(found[i][there[i]]) == set(others)
+
+
+def test_edge_conv_is_its_formula():
+    """W2 mean relu(W1 [x_i, x_j - x_i] + b1) + b2, edge by edge."""
+    from benchmarks.layers import EdgeConv, k_nearest
+
+    batch = cloud([0, 1, 3, 7, 12, 20], 20)
+    x = batch["features"]
+    index, present = map(np.asarray, k_nearest(batch["points"], batch["mask"], 7))
+    layer = EdgeConv(16)
+    result = np.asarray(layer([x, index, present]))
+    own, bias, other, out, out_bias = (np.asarray(weight) for weight in layer.get_weights())
+    first = np.concatenate([own + other, other])  # A = W_x - W_d, B = W_d for W1 = [W_x, W_d]
+    for event in range(6):
+        for i in range(20):
+            neighbours = index[event, i][present[event, i]]
+            edges = [np.concatenate([x[event, i], x[event, j] - x[event, i]]) @ first + bias for j in neighbours]
+            mean = np.mean(np.maximum(edges, 0), axis=0) if edges else np.zeros(16)
+            np.testing.assert_allclose(result[event, i], mean @ out + out_bias, atol=2e-5)
+
+
+@pytest.fixture
+def mlp():
+    """The dense network with every option of the training."""
+    return replace(network("mlp"), defaults={**training.DEFAULTS, **network("mlp").defaults})
+
+
+def test_best_epoch_is_kept_and_training_stops(mlp):
+    parts, losses = samples("table"), []
+    fitted = fit(
+        mlp,
+        parts,
+        report=lambda epoch, values: losses.append(values["val_loss"]),
+        **{"epochs": 60, "learning_rate": 0.03, "schedule": "plateau", "patience": 3, "dropout": 0.0},
+    )
+    best = int(np.argmin(losses))
+    assert len(losses) == best + 1 + 3 < 60
+    loss, _ = metrics.log_loss(parts[1].labels, fitted.predict(parts[1]), 1)
+    assert loss == pytest.approx(losses[best], rel=1e-6)
+    assert [line["epoch"] for line in fitted.history] == list(range(1, len(losses) + 1))
+    assert set(fitted.timings) == {"compile_seconds", "train_seconds", "validate_seconds"}
+
+
+def test_learning_rate_falls_where_the_loss_does_not(mlp):
+    lines = []
+    fit(
+        mlp,
+        samples("table"),
+        report=lambda epoch, values: lines.append(values),
+        **{"epochs": 40, "learning_rate": 0.03, "schedule": "plateau", "plateau_patience": 1, "plateau_factor": 0.1},
+        **{"minimum_learning_rate": 1e-3, "patience": 8},
+    )
+    losses = [line["val_loss"] for line in lines]
+    for epoch in range(1, len(lines)):
+        if lines[epoch]["learning_rate"] < lines[epoch - 1]["learning_rate"]:
+            assert losses[epoch - 1] > min(losses[:epoch])
+    assert sorted({line["learning_rate"] for line in lines}) == pytest.approx([1e-3, 3e-3, 3e-2])
+
+
+def test_cosine_rises_and_falls(mlp):
+    rates = []
+    fit(mlp, samples("table"), report=lambda epoch, values: rates.append(values["learning_rate"]), epochs=10)
+    assert rates.index(max(rates)) <= 1
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] < 0.1 * max(rates) <= 0.1 * mlp.defaults["learning_rate"]
+
+
+def test_a_loss_that_is_not_finite_ends_the_training():
+    parts = samples("table")
+    table = parts[0].inputs["table"].copy()
+    table[parts[0].rows[0], 0] = np.nan
+    with pytest.raises(FloatingPointError, match="in epoch 1"):
+        fit(network("mlp"), [replace(part, inputs={"table": table}) for part in parts])
+
+
+def test_mistakes_are_named():
+    model, parts = network("mlp"), samples("table")
+    with pytest.raises(UserError, match="train=250, validation=0"):
+        fit(model, [parts[0], replace(parts[1], rows=parts[1].rows[:0], labels=parts[1].labels[:0])])
+    with pytest.raises(UserError, match="must be plateau or cosine"):
+        fit(model, parts, schedule="exponential")
+    with pytest.raises(UserError, match=r"must end in \(N, 3\)"):
+        training.fit_network(
+            lambda shapes, classes, parameters: model.build(shapes, 2, parameters),
+            *parts[:2],
+            model.defaults,
+            classes=3,
+            seed=0,
+            device="cpu",
+            report=lambda epoch, values: None,
+        )
+
+
+def test_a_network_may_take_its_inputs_in_any_structure():
+    """A user's own file builds a plain Sequential network."""
+    import keras
+
+    def build(shapes, classes, parameters):
+        table = keras.Input(shapes["table"], name="table")
+        return keras.Sequential([table, keras.layers.Dense(2, activation="softmax")])
+
+    parts = samples("table")
+    fitted = training.fit_network(
+        build, *parts[:2], {"epochs": 1}, classes=2, seed=0, device="cpu", report=lambda epoch, values: None
+    )
+    np.testing.assert_allclose(fitted.predict(parts[2]).sum(axis=1), 1, atol=1e-6)
+
+
+ON_JAX = """
+import sys, tempfile
+from pathlib import Path
+sys.path.insert(0, "tests")
+import keras, numpy as np
+from suite import training
+from test_models import fit, network, samples
+assert keras.backend.backend() == "jax"
+for name in ("cnn", "gnn"):
+    model = network(name)
+    parts = samples(model.view)
+    fitted = fit(model, parts, epochs=1)
+    folder = Path(tempfile.mkdtemp())
+    fitted.save(folder)
+    scores = fitted.predict(parts[2])
+    np.testing.assert_array_equal(training.load_network(folder).predict(parts[2]), scores)
+"""
+
+
+def test_the_same_files_train_on_jax():
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    root = Path(__file__).parent.parent
+    done = subprocess.run(
+        [sys.executable, "-c", ON_JAX], env=environment, cwd=root, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-3000:]

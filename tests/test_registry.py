@@ -1,0 +1,71 @@
+"""Entries are found by file name, by path, and complain by name."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import budgets, registry
+from benchmarks.base import Model, Task, UserError, check_known
+
+
+@pytest.mark.parametrize("kind, record", [("task", Task), ("model", Model)])
+def test_every_shipped_entry_is_found(kind, record):
+    names = registry.names(kind)
+    assert names == sorted(names)
+    for name in names:
+        entry = registry.find(kind, name)
+        assert isinstance(entry.record, record)
+        assert entry.path.stem == entry.name == name
+
+
+def test_the_names_that_the_readme_gives_are_there():
+    assert {"ecal", "magic"} <= set(registry.names("task"))
+    assert {"prior", "gbdt", "mlp", "cnn", "gnn"} <= set(registry.names("model"))
+
+
+def test_unknown_name_gets_the_nearest():
+    with pytest.raises(UserError, match=r"unknown task 'eacl', did you mean 'ecal'\? Known: ecal, magic"):
+        registry.find("task", "eacl")
+    with pytest.raises(UserError, match="did you mean 'quick'"):
+        budgets.find("quik")
+    with pytest.raises(UserError, match=r"unknown thing 'zzz'\. Known: a, b"):
+        check_known("thing", "zzz", ["a", "b"])
+
+
+def test_a_file_of_the_user(tmp_path):
+    path = tmp_path / "my_model.py"
+    path.write_text(
+        "from benchmarks.base import Model\n"
+        "MODEL = Model(title='mine', view='table', defaults={}, space=lambda trial: {}, build=lambda *a: None)\n"
+    )
+    entry = registry.find("model", str(path))
+    assert entry.name == "my_model"
+    code = entry.code
+    path.write_text(path.read_text().replace("mine", "changed"))
+    assert registry.find("model", str(path)).code != code
+
+
+@pytest.mark.parametrize(
+    "text, fault",
+    [
+        ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("MODEL = ", "SyntaxError"),
+        ("x = 1", "it exposes nothing"),
+        ("MODEL = 3", "it exposes a int"),
+    ],
+)
+def test_a_broken_file_is_named(tmp_path, text, fault):
+    path = tmp_path / "broken.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=fault) as caught:
+        registry.find("model", str(path))
+    assert str(path) in str(caught.value)
+
+
+def test_a_missing_file_and_a_taken_name(tmp_path):
+    with pytest.raises(UserError, match="no task file"):
+        registry.find("task", str(tmp_path / "absent.py"))
+    taken = tmp_path / "ecal.py"
+    taken.write_text("TASK = None")
+    with pytest.raises(UserError, match="rename the file"):
+        registry.find("task", str(taken))

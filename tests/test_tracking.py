@@ -1,0 +1,545 @@
+"""Runs, hardware, statistics, plots and the leaderboard, on a real SQLite store and a real server."""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+import json
+import math
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tracking import hardware, leaderboard, plots, runs, statistics
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as environment:
+        environment.delenv("MLFLOW_TRACKING_URI", raising=False)
+        yield runs.connect(None, tmp_path_factory.mktemp("a home") / "results")
+
+
+def started(store, experiment, **options):
+    return store.start(experiment, "mlp seed 0", **{"tags": {}, "parameters": {}, "parent": None, **options})
+
+
+# --- runs ------------------------------------------------------------------------------------------------------------
+
+
+def test_run_comes_back_as_it_was_logged(store, tmp_path):
+    dataset = {"name": "magic", "digest": "0123456789abcdef", "source": "magic04.data", "context": "all"}
+    parent = started(store, "round trip")
+    run = started(
+        store, "round trip", tags={"seed": 3}, parameters={"rate": 0.001, "wide": True}, parent=parent, dataset=dataset
+    )
+    store.log(run, {"loss": 0.7, "system/cpu_utilization_percentage": 50}, 1)
+    store.log(run, {"loss": 0.5}, 2)
+    store.tag(run, {"note": "x" * 20_000})
+    files = tmp_path / "files"
+    (files / "model").mkdir(parents=True)
+    (files / "model" / "weights.bin").write_bytes(b"\x00\xff")
+    store.upload(run, files)
+    store.finish(run, "FINISHED")
+    store.finish(parent, "FAILED", "no such file\n\nTraceback ...")
+
+    above, found = store.runs("round trip")
+    assert (found["id"], found["status"], found["name"]) == (run, "FINISHED", "mlp seed 0")
+    assert found["parameters"] == {"rate": "0.001", "wide": "True"}
+    assert found["metrics"] == {"loss": 0.5, "system/cpu_utilization_percentage": 50}
+    assert found["tags"]["seed"] == "3"
+    assert found["tags"]["mlflow.parentRunId"] == parent
+    assert len(found["tags"]["note"]) == runs.LONGEST_TAG
+    assert time.time() - 600 < found["start"] <= found["end"] <= time.time()
+    assert store.history(run, "loss") == [(1, 0.7), (2, 0.5)]
+    assert store.download(run, "model/weights.bin", tmp_path / "new").read_bytes() == b"\x00\xff"
+    assert (store.download(run, "model", tmp_path / "whole") / "weights.bin").is_file()
+    assert above["tags"]["failure"] == above["tags"]["mlflow.note.content"] == "no such file"
+    assert "Traceback" in store.download(parent, "failure.txt", tmp_path / "new").read_text()
+    assert [r["id"] for r in store.runs("round trip", statuses=["FAILED"])] == [parent]
+
+    inputs = store._client.get_run(run).inputs.dataset_inputs
+    assert [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in inputs] == [
+        ("magic", "0123456789abcdef", "all")
+    ]
+
+
+def test_what_is_not_measurable_is_not_logged(store):
+    run = started(store, "not a number")
+    store.log(run, {"rejection": math.nan, "loss": math.inf, "auc": np.float32(0.5)})
+    store.log(run, {"rejection": math.nan})
+    assert store.runs("not a number")[0]["metrics"] == {"auc": 0.5}
+    assert store.history(run, "rejection") == []
+
+
+def test_unknown_experiment_has_no_runs(store):
+    assert store.runs("never run") == []
+    assert store.reconcile("never run") == []
+
+
+def test_runs_of_a_killed_process_are_ended_and_no_others(store):
+    mine = started(store, "killed")
+    program = """
+import os, signal, sys
+from pathlib import Path
+from tracking import runs
+store = runs.connect(sys.argv[1], Path(sys.argv[2]))
+print(store.start("killed", "dies", tags={}, parameters={}), flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", program, store.uri, str(store.artifacts.parent)]
+    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert dead.returncode == -signal.SIGKILL
+    theirs = dead.stdout.strip()
+    assert theirs, dead.stderr
+    assert "alembic" not in dead.stderr
+
+    assert store.reconcile("killed") == [theirs]
+    status = {run["id"]: run["status"] for run in store.runs("killed")}
+    assert status == {mine: "RUNNING", theirs: "KILLED"}
+    assert store.reconcile("killed") == []
+
+
+def test_experiments_come_into_being_once(store):
+    """Two clients that start a first run at the same moment share the experiment."""
+    other = runs.connect(store.uri, store.artifacts.parent)
+    started(store, "shared")
+    started(other, "shared")
+    assert len(store.runs("shared")) == 2
+
+
+def test_unwritable_home_is_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(runs.StoreError, match="cannot be stored") as error:
+        runs.connect(None, tmp_path / "file" / "results")
+    assert str(tmp_path) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_file_that_is_no_database_is_one_line(tmp_path):
+    (tmp_path / "mlflow.db").write_text("not a database, but long enough to be looked at " * 50)
+    with pytest.raises(runs.StoreError, match="cannot be opened") as error:
+        runs.connect(None, tmp_path)
+    assert "\n" not in str(error.value)
+
+
+def test_address_without_a_scheme_is_refused(tmp_path):
+    with pytest.raises(runs.StoreError, match="must be like"):
+        runs.connect("localhost:5000", tmp_path)
+
+
+def test_absent_server_is_told_quickly(tmp_path):
+    address = f"http://127.0.0.1:{free_port()}"
+    start = time.perf_counter()
+    with pytest.raises(runs.StoreError, match="does not answer") as error:
+        runs.connect(address, tmp_path)
+    assert time.perf_counter() - start < 10
+    assert address in str(error.value)
+    assert not (tmp_path / "artifacts").exists()
+
+
+def test_lost_run_is_a_store_error(store):
+    with pytest.raises(runs.StoreError, match="end a run"):
+        store.finish("0" * 32, "FINISHED")
+
+
+def test_location_opens_nothing(tmp_path, monkeypatch):
+    assert runs.location(None, tmp_path / "home") == f"sqlite:///{tmp_path}/home/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:1")
+    assert runs.location(None, tmp_path / "home") == "http://there:1"
+    assert not (tmp_path / "home").exists()
+
+
+def test_server_serves_what_was_stored_and_takes_more(store, tmp_path):
+    run = started(store, "over http", tags={"by": "file"})
+    store.finish(run, "FINISHED")
+    port = free_port()
+    with (
+        (tmp_path / "server.log").open("w") as log,
+        subprocess.Popen(store.ui_command(port=port), stdout=log, stderr=log, start_new_session=True) as server,
+    ):
+        try:
+            address = f"http://127.0.0.1:{port}"
+            wait_for(f"{address}/health", server, tmp_path / "server.log")
+            remote = runs.connect(address, tmp_path / "nothing")
+            second = started(remote, "only over http", parameters={"x": 1})
+            remote.log(second, {"loss": 0.25}, 1)
+            files = tmp_path / "files"
+            files.mkdir()
+            (files / "a.txt").write_text("α")
+            remote.upload(second, files)
+            remote.finish(second, "KILLED", "interrupted")
+            assert [r["tags"]["by"] for r in remote.runs("over http")] == ["file"]
+            assert remote.download(second, "a.txt", tmp_path / "new").read_text() == "α"
+            with pytest.raises(runs.StoreError, match="UI of its own"):
+                remote.ui_command()
+            assert "kept by the server" in remote.describe()
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+    (found,) = store.runs("only over http")
+    assert (found["status"], found["metrics"], found["tags"]["failure"]) == ("KILLED", {"loss": 0.25}, "interrupted")
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
+    for _ in range(600):
+        assert server.poll() is None, log.read_text()
+        try:
+            with urllib.request.urlopen(address, timeout=1):
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(log.read_text())
+
+
+# --- hardware --------------------------------------------------------------------------------------------------------
+
+
+def test_machine_is_described():
+    machine = hardware.describe()
+    assert machine["cpu"] and machine["os"] and machine["hostname"]
+    assert 0 < machine["cores_usable"] <= machine["cores"]["logical"]
+    assert machine["memory_gib"] > 0.1
+    assert json.loads(json.dumps(machine)) == machine
+
+
+def test_short_block_has_two_samples_and_its_use():
+    points = []
+    with hardware.Sampler(sink=lambda values, step: points.append((step, values))) as sampler:
+        end = time.process_time() + 0.2
+        while time.process_time() < end:
+            math.sqrt(2)
+    assert [step for step, _ in points] == [0, 1]
+    assert points[1][1]["system/cpu_utilization_percentage"] > 0
+    summary = sampler.summary()
+    assert 0 < summary["hardware_cpu_mean_percent"] <= 110
+    assert summary["hardware_memory_peak_mib"] > 5
+    assert sampler.unavailable == {"gpu": "no NVIDIA GPU in use"}
+    assert not any("gpu" in name for name in summary)
+
+
+def test_children_are_counted():
+    burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
+    with subprocess.Popen([sys.executable, "-c", burn]), hardware.Sampler(interval=0.1) as sampler:
+        time.sleep(0.5)
+    assert sampler.summary()["hardware_cpu_mean_percent"] > 100 * 0.1 / hardware.cores_usable()
+
+
+def test_failing_sink_ends_nothing_and_is_told():
+    def broken(values, step):
+        raise OSError("server gone")
+
+    with hardware.Sampler(interval=0.05, sink=broken) as sampler:
+        time.sleep(0.2)
+    assert "server gone" in sampler.unavailable["log"]
+    assert sampler.summary()["hardware_memory_peak_mib"] > 0
+
+
+def test_fault_in_the_block_passes_through():
+    with pytest.raises(ValueError, match="mine"), hardware.Sampler():
+        raise ValueError("mine")
+
+
+@pytest.mark.parametrize(
+    ("setting", "indices"),
+    [(None, [0, 1, 2]), ("", []), ("-1", []), ("2,0", [2, 0]), ("1,-1,0", [1]), ("GPU-b", [1]), ("7", [])],
+)
+def test_visible_gpus_are_those_that_cuda_shows(setting, indices):
+    found = [{"index": i, "uuid": f"GPU-{letter}000"} for i, letter in enumerate("abc")]
+    assert [gpu["index"] for gpu in hardware._visible(found, setting)] == indices
+
+
+def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    (tmp_path / "memory.max").write_text(f"{2**29}\n")
+    monkeypatch.setattr(hardware, "_cgroups", lambda: [tmp_path, tmp_path / "absent"])
+    assert hardware.cores_usable() == 0.5
+    assert hardware.describe()["memory_gib"] == 0.5
+    (tmp_path / "cpu.max").write_text("max 100000\n")
+    (tmp_path / "memory.max").write_text("max\n")
+    assert hardware.cores_usable() >= 1
+
+
+# --- statistics ------------------------------------------------------------------------------------------------------
+
+
+def test_seeds_share_the_test_set():
+    mean, error, spread = statistics.combine([0.80, 0.82, 0.84, 0.82], [0.01, 0.01, 0.02, 0.02])
+    assert mean == pytest.approx(0.82)
+    assert spread == pytest.approx(np.std([0.80, 0.82, 0.84, 0.82], ddof=1))
+    assert error == pytest.approx(math.hypot(0.015, spread / 2))
+
+
+def test_one_seed_has_no_spread():
+    mean, error, spread = statistics.combine([0.8], [0.01])
+    assert (mean, error) == (0.8, 0.01)
+    assert math.isnan(spread)
+    with pytest.raises(ValueError, match="one error a value"):
+        statistics.combine([], [])
+
+
+def brute_auc(labels, scores) -> float:
+    pairs = itertools.product(scores[labels == 1], scores[labels == 0])
+    return float(np.mean([1.0 if s > b else 0.5 if s == b else 0.0 for s, b in pairs]))
+
+
+def test_paired_delong_is_the_sum_over_all_pairs():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 60)
+    a = np.round(labels + random.normal(size=60), 1)  # rounded: some scores are equal
+    b = np.round(a + random.normal(size=60), 1)
+    difference, error, p = statistics.paired_delong(labels, a, b)
+    assert difference == pytest.approx(brute_auc(labels, a) - brute_auc(labels, b))
+
+    def placements(scores):
+        above = (scores[labels == 1][:, None] > scores[labels == 0]) + 0.5 * (
+            scores[labels == 1][:, None] == scores[labels == 0]
+        )
+        return above.mean(axis=1), above.mean(axis=0)
+
+    parts = [placements(a)[side] - placements(b)[side] for side in (0, 1)]
+    assert error == pytest.approx(math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)))
+    assert p == pytest.approx(math.erfc(abs(difference / error) / math.sqrt(2)))
+
+
+def test_paired_delong_covers():
+    """Two equally good taggers differ at the 5 % level in 5 % of experiments."""
+    random = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 300)
+    truth = labels + random.normal(size=(600, 600))
+    p = [
+        statistics.paired_delong(labels, x + 0.5 * random.normal(size=600), x + 0.5 * random.normal(size=600))[2]
+        for x in truth
+    ]
+    assert 0.025 < np.mean(np.array(p) < 0.05) < 0.08
+
+
+def test_paired_delong_of_scores_that_rank_alike():
+    labels = np.array([0, 0, 1, 1, 1])
+    scores = np.array([0.1, 0.7, 0.6, 0.8, 0.9])
+    assert statistics.paired_delong(labels, scores, scores**3) == (0.0, 0.0, 1.0)
+    assert all(math.isnan(x) for x in statistics.paired_delong(labels[1:], scores[1:], scores[1:]))
+
+
+def test_holm_by_hand():
+    np.testing.assert_allclose(statistics.holm([0.01, 0.04, 0.03, 0.005]), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(statistics.holm([0.9, 0.8]), [1, 1])
+    assert len(statistics.holm([])) == 0
+
+
+# --- plots -----------------------------------------------------------------------------------------------------------
+
+
+def roc_of(labels, scores):
+    thresholds = np.append(np.inf, np.unique(scores)[::-1])
+    with np.errstate(invalid="ignore"):
+        passing = [(scores >= t) for t in thresholds]
+        counts = [np.array([np.count_nonzero(p & (labels == c)) for p in passing]) for c in (1, 0)]
+        signal_efficiency, background_efficiency = (c / np.float64(c[-1]) for c in counts)
+    return {
+        "threshold": thresholds,
+        "signal_efficiency": signal_efficiency,
+        "background_efficiency": background_efficiency,
+    }
+
+
+@pytest.mark.parametrize("case", ["usual", "constant", "perfect", "one class"])
+def test_plots_of_two_classes(case, tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 2, 500)
+    score = {"usual": 1 / (1 + np.exp(-labels - random.normal(size=500))), "perfect": labels.astype(float)}.get(
+        case, np.full(500, 0.5)
+    )
+    if case == "one class":
+        labels[:] = 0
+    history = [{"epoch": 1, "loss": 0.6, "val_loss": math.nan}, {"epoch": 2, "loss": 0.5, "val_auc": 0.8}]
+    scores = np.column_stack([1 - score, score])
+    names = ("pi$^0", "electron")
+    written = plots.trial_plots(tmp_path, scores, labels, 1, names, roc_of(labels, score), history)
+    assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png", "history.png"}
+    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in written)
+
+
+def test_plots_of_many_classes_and_no_epochs(tmp_path):
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 5, 500)
+    scores = random.dirichlet(np.ones(5), 500)
+    roc = roc_of(labels == 4, scores[:, 4])
+    written = plots.trial_plots(tmp_path, scores, labels, 4, tuple("guWZt"), roc, [])
+    assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png"}
+
+
+# --- leaderboard -----------------------------------------------------------------------------------------------------
+
+
+def a_run(number, model="mlp", seed=0, auc=0.8, version="", **changes):
+    """A finished run as `Store.runs` gives it; changes: of its tags, or status, metrics, parameters."""
+    configuration = f"{model}{version}"
+    own = {name: changes.pop(name) for name in ("status", "metrics", "parameters") if name in changes}
+    tags = {"stage": "final", "task": "magic", "data": "official", "data_digest": "d1", "split_hash": "s1"}
+    tags |= {"budget": "quick", "model": model, "seed": str(seed), "configuration": configuration, "device": "cpu"}
+    tags |= {"identity": f"{configuration}/{seed}/{sorted(changes.items())}", "backend": "jax", "hardware": "EPYC x2"}
+    metrics = {"test_auc": auc, "test_auc_error": 0.01, "test_accuracy": 0.7, "test_accuracy_error": 0.02}
+    metrics |= {"train_seconds": 2.0, "predict_seconds": 0.3, "predict_us_per_event": 100.0, "parameters": 1000}
+    run = {"id": f"r{number}", "name": model, "status": "FINISHED", "start": number, "end": number + 1.0}
+    return run | {"parameters": {"rate": "0.1"}} | {"tags": tags | changes, "metrics": metrics} | own
+
+
+def test_seeds_become_one_row():
+    (row,) = leaderboard.rows([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
+    assert (row["rank"], row["model"], row["title"], row["seeds"], row["seed_list"]) == (1, "mlp", "dense", 2, [0, 1])
+    assert row["run_ids"] == ["r2", "r1"]
+    assert row["auc"] == pytest.approx(0.81)
+    assert row["auc_error"] == pytest.approx(math.hypot(0.01, 0.02 / math.sqrt(2) / math.sqrt(2)))
+    assert (row["parameters"], row["train_seconds"], row["events"]) == (1000, 2.0, 3000)
+    assert row["rejection_50"] is None
+
+
+def test_what_cannot_be_compared_is_ranked_apart():
+    apart = [{}, {"data": "simulated"}, {"data_digest": "d2"}, {"split_hash": "s2"}, {"budget": "full"}]
+    listed = [
+        a_run(2 * i + j, model, auc=auc, **changes)
+        for i, changes in enumerate(apart)
+        for j, (model, auc) in enumerate([("mlp", 0.7), ("gnn", 0.9)])
+    ]
+    rows = leaderboard.rows(listed)
+    tables = list(leaderboard.groups(rows))
+    assert len(tables) == len(apart)
+    for table in tables:
+        assert [(row["rank"], row["model"]) for row in table] == [(1, "gnn"), (2, "mlp")]
+    kinds = [table[0]["data"] for table in tables]
+    assert kinds == sorted(kinds)  # official first
+
+
+def test_latest_of_a_repeated_trial_counts():
+    (row,) = leaderboard.rows([a_run(5, auc=0.9), a_run(3, auc=0.7)])
+    assert (row["auc"], row["seeds"], row["run_ids"]) == (0.9, 1, ["r5"])
+
+
+def test_changed_code_replaces_and_other_parameters_do_not():
+    older = [a_run(1, auc=0.9), a_run(2, seed=1, auc=0.9)]
+    newer = a_run(3, auc=0.6, version="changed")
+    other = a_run(4, auc=0.5, version="wide", parameters={"rate": "0.9"})
+    rows = leaderboard.rows([*older, newer, other])
+    assert [row["auc"] for row in rows] == [0.6, 0.5]
+
+
+def test_only_final_runs_that_finished_count():
+    assert leaderboard.rows([a_run(1, status="FAILED"), a_run(2, status="RUNNING"), a_run(3, stage="tune")]) == []
+
+
+def test_tied_with_the_first():
+    rows = leaderboard.rows([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
+    assert [row["tied"] for row in rows] == [False, True, False]
+
+
+def test_lower_is_better_and_not_measured_is_last():
+    listed = [
+        a_run(i, model, metrics={"test_log_loss": loss, "test_log_loss_error": 0.01} if loss else {})
+        for i, (model, loss) in enumerate([("a", None), ("b", 0.5), ("c", 0.4)])
+    ]
+    rows = leaderboard.rows(listed, metric="log_loss", higher=False)
+    assert [(row["rank"], row["model"]) for row in rows] == [(1, "c"), (2, "b"), (3, "a")]
+
+
+def test_metric_that_one_seed_could_not_measure_is_not_measured():
+    metrics = {"test_rejection_50": 30.0, "test_rejection_50_error": 2.0}
+    (row,) = leaderboard.rows([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
+    assert row["rejection_50"] is None
+
+
+def test_times_of_different_machines_are_not_averaged():
+    listed = [a_run(1, seed=0), a_run(2, seed=1)]
+    listed[1]["tags"]["hardware"] = "H100"
+    (row,) = leaderboard.rows(listed)
+    assert (row["train_seconds"], row["hardware"]) == (None, "EPYC x2; H100")
+
+
+REFERENCES = [
+    {"model": "forest", "metrics": {"auc": 0.93}, "trained_on": "all", "source": "https://x.y/z", "verified": True}
+]
+FOOTER = ["skipped cnn: needs image inputs; the task has table"]
+
+
+@pytest.fixture
+def two_tables():
+    listed = [a_run(1, "mlp", auc=0.90), a_run(2, "<b>[red]", auc=0.895), a_run(3, "prior", auc=0.5, data="simulated")]
+    return leaderboard.rows(listed)
+
+
+def test_json_is_strict(two_tables):
+    text = leaderboard.render(two_tables, "json", "Magic", FOOTER, REFERENCES)
+    read = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    assert [row["rank"] for row in read["rows"]] == [1, 2, 1]
+    assert read["rows"][0]["auc_spread"] is None
+    assert (read["title"], read["footer"], read["references"]) == ("Magic", FOOTER, REFERENCES)
+
+
+def test_csv_has_a_line_a_row(two_tables):
+    lines = list(csv.DictReader(io.StringIO(leaderboard.render(two_tables, "csv"))))
+    assert [line["model"] for line in lines] == ["mlp", "<b>[red]", "prior"]
+    assert float(lines[0]["auc"]) == 0.9
+    assert lines[0]["rejection_50"] == ""
+
+
+@pytest.mark.parametrize("form", ["table", "markdown"])
+@pytest.mark.parametrize("width", [80, 120])
+def test_text_shows_what_matters(two_tables, form, width):
+    text = leaderboard.render(two_tables, form, "Magic", FOOTER, REFERENCES, width=width)
+    for part in ("Magic", "0.9000 ± 0.0100", "=2", "<b>[red]", "EPYC x2", "3,000 test events", leaderboard.REPORTED):
+        assert part in text
+    assert FOOTER[0] in text
+    assert "\x1b" not in text
+    if form == "table":
+        assert max(map(len, text.splitlines())) <= width
+
+
+def test_text_of_nothing():
+    assert "no finished result" in leaderboard.render([], "table")
+    assert json.loads(leaderboard.render([], "json"))["rows"] == []
+    with pytest.raises(ValueError, match="format must be one of"):
+        leaderboard.render([], "yaml")
+
+
+def test_page_needs_nothing_else(two_tables, tmp_path):
+    labels = np.arange(200) % 2
+    curve = roc_of(labels, labels + np.random.default_rng(0).normal(size=200))
+    path = leaderboard.page(
+        tmp_path / "reports" / "magic.html",
+        two_tables,
+        REFERENCES,
+        FOOTER,
+        {"r1": curve, "r2": curve},
+        title="Magic & more",
+        command="make bench TASK=magic",
+    )
+    text = path.read_text()
+    assert "Magic &amp; more" in text
+    assert "&lt;b&gt;[red]" in text
+    assert "<b>[red]" not in text
+    assert text.count("<svg") == 4  # intervals of both tables, and the curves of one
+    assert "make bench TASK=magic" in text
+    assert '<a href="https://x.y/z">' in text
+    for loading in ("<script", "<link", "src=", "@import", "url(http"):
+        assert loading not in text
+    assert [p.name for p in path.parent.iterdir()] == ["magic.html"]
+
+
+def test_page_of_nothing(tmp_path):
+    assert "No finished result" in leaderboard.page(tmp_path / "empty.html", []).read_text()

@@ -1,0 +1,354 @@
+"""Runs in MLflow: the only module that imports it, and it does so inside functions, since that takes seconds.
+
+Every call names its run; there is no active run, so processes and threads can log to runs that others started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import math
+import os
+import platform
+import re
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+LONGEST_TAG = 5000
+"""Characters of a tag or parameter that every store takes."""
+
+ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    # A lost server is waited for about a minute instead of MLflow's five, and each request 10 s instead of 120.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Set where the user has not."""
+
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""For the first question to a server: an answer, or an error, within 10 s."""
+
+
+class StoreError(Exception):
+    """The store of runs cannot do what was asked: one line that names the store and says what to do."""
+
+
+def location(uri: str | None, home: Path) -> str:
+    """The URI of the store that `connect` opens, without opening it."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
+
+
+def connect(uri: str | None, home: Path) -> Store:
+    """The store at this URI; None: that of MLFLOW_TRACKING_URI, or else a SQLite file and artifacts in `home`.
+
+    Creates what is missing. Raises StoreError where it cannot be written, or its server does not answer in 10 s.
+    """
+    for name, value in ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    home = home.absolute()
+    uri = location(uri, home)
+    if "://" not in uri:
+        raise StoreError(f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {uri!r}")
+    if uri.startswith(("http://", "https://")):
+        return Store(uri, None, _client_of_server(uri))
+    try:
+        (home / "artifacts").mkdir(parents=True, exist_ok=True)
+        if not os.access(home, os.W_OK):
+            raise PermissionError("not writable")
+        with _locked(home / "mlflow.lock"):  # two processes that create tables at once break each other's
+            return Store(uri, home / "artifacts", _client_of_database(uri))
+    except OSError as error:
+        reason = error.strerror or error
+        raise StoreError(f"results cannot be stored in {home}: {reason}. Choose another folder or free it") from error
+
+
+def _client_of_server(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    client = MlflowClient(tracking_uri=uri)
+    before = {name: os.environ[name] for name in IMPATIENT}
+    os.environ.update(IMPATIENT)  # MLflow reads them at each request
+    try:
+        with _quiet("urllib3.connectionpool"):
+            client.search_experiments(max_results=1)
+    except MlflowException as error:
+        raise StoreError(
+            f"the MLflow server {uri} does not answer: {_reason(error)}. "
+            "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
+        ) from error
+    finally:
+        os.environ.update(before)
+    return client
+
+
+def _client_of_database(uri: str) -> MlflowClient:
+    from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
+
+    try:
+        with _quiet("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):  # a line for each table
+            client = MlflowClient(tracking_uri=uri)
+            client.search_experiments(max_results=1)
+    except MlflowException as error:
+        advice = f"run `mlflow db upgrade {uri}`" if "db upgrade" in str(error) else "move it away or choose another"
+        raise StoreError(f"the store {uri} cannot be opened: {_reason(error)}; {advice}") from error
+    return client
+
+
+class Store:
+    """MLflow runs at one place. Every method raises StoreError where the store fails."""
+
+    def __init__(self, uri: str, artifacts: Path | None, client: MlflowClient):
+        self.uri = uri
+        self.artifacts = artifacts
+        """Folder of artifacts; None where a server keeps them."""
+        self._client = client
+
+    def describe(self) -> str:
+        """Where results go, in one line."""
+        import mlflow
+
+        place = f"artifacts in {self.artifacts}" if self.artifacts else "artifacts kept by the server"
+        return f"{self.uri}, {place}, MLflow {mlflow.__version__}"
+
+    def start(
+        self,
+        experiment: str,
+        name: str,
+        *,
+        tags: Mapping[str, Any],
+        parameters: Mapping[str, Any],
+        parent: str | None = None,
+        dataset: Mapping[str, str] | None = None,
+    ) -> str:
+        """Start a run and return its id. parent: id of the run that it belongs to.
+
+        dataset: name, digest (at most 36 characters), source and context ("train", "all", ...), as the UI shows them.
+        The run is known to be this process', so that `reconcile` finds it if the process dies.
+        """
+        with self._errors("start a run"):
+            number = self._experiment(experiment)
+            whole = {**_process_tags(), **tags}
+            if parent is not None:
+                whole["mlflow.parentRunId"] = parent
+            shortened = {key: str(value)[:LONGEST_TAG] for key, value in whole.items()}
+            run_id = self._client.create_run(number, tags=shortened, run_name=name).info.run_id
+            self.log_parameters(run_id, parameters)
+            if dataset is not None:
+                self._log_dataset(run_id, dataset)
+            return run_id
+
+    def log(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
+        """Log numbers at a step. A NaN or infinity, "not measurable", is left out: MLflow would store a number for it.
+
+        Names that begin with "system/" appear among the system metrics of the UI.
+        """
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        metrics = [Metric(k, float(v), now, step) for k, v in values.items() if math.isfinite(v)]
+        with self._errors("log metrics"):
+            for some in _chunks(metrics, 1000):
+                self._client.log_batch(run_id, metrics=some)
+
+    def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
+        from mlflow.entities import Param
+
+        listed = [Param(key, str(value)[:LONGEST_TAG]) for key, value in parameters.items()]
+        with self._errors("log parameters"):
+            for some in _chunks(listed, 100):
+                self._client.log_batch(run_id, params=some)
+
+    def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
+        from mlflow.entities import RunTag
+
+        listed = [RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()]
+        with self._errors("set tags"):
+            for some in _chunks(listed, 100):
+                self._client.log_batch(run_id, tags=some)
+
+    def upload(self, run_id: str, folder: Path) -> None:
+        """Store a folder's contents, with its folders, as the run's artifacts."""
+        with self._errors("store files"):
+            self._client.log_artifacts(run_id, str(folder))
+
+    def download(self, run_id: str, path: str, into: Path) -> Path:
+        """Copy one artifact, a file or a folder, into a folder and return where it lies."""
+        into.mkdir(parents=True, exist_ok=True)
+        with self._errors(f"fetch {path} of run {run_id}"):
+            return Path(self._client.download_artifacts(run_id, path, str(into)))
+
+    def finish(self, run_id: str, status: str, message: str = "") -> None:
+        """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
+        run that finished) and the UI's description; a longer message is also kept as the artifact failure.txt."""
+        message = message.strip()
+        with self._errors("end a run"):
+            if message:
+                line = message.splitlines()[0][:500]
+                name = "note" if status == "FINISHED" else "failure"
+                self.tag(run_id, {name: line, "mlflow.note.content": line})
+            self._client.set_terminated(run_id, status=status)
+            if message and message != line:
+                self._client.log_text(run_id, message + "\n", f"{name}.txt")
+
+    def runs(self, experiment: str, statuses: Sequence[str] | None = None) -> list[dict[str, Any]]:
+        """All runs of an experiment, oldest first; none if there is no such experiment. statuses: only such runs.
+
+        Each is {"id", "name", "status", "start", "end", "tags", "metrics", "parameters"}, with times in seconds since
+        1970 (end None while it runs), the last value of each metric, and parameters as strings.
+        """
+        with self._errors("read runs"):
+            found = self._client.get_experiment_by_name(experiment)
+            if found is None:
+                return []
+            listed, token = [], None
+            while True:
+                page = self._client.search_runs(
+                    [found.experiment_id], max_results=1000, page_token=token, order_by=["attributes.start_time ASC"]
+                )
+                listed += page
+                token = page.token
+                if not token:
+                    break
+        return [_plain(run) for run in listed if statuses is None or run.info.status in statuses]
+
+    def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
+        """(step, value) of every point of a metric, by step."""
+        with self._errors("read a metric"):
+            points = self._client.get_metric_history(run_id, metric)
+        return [(point.step, point.value) for point in sorted(points, key=lambda p: (p.step, p.timestamp))]
+
+    def reconcile(self, experiment: str) -> list[str]:
+        """End as KILLED the runs that a process of this machine started and did not live to end; returns their ids."""
+        ended = []
+        for run in self.runs(experiment, statuses=["RUNNING"]):
+            tags = run["tags"]
+            if tags.get("process.host") == platform.node() and not _alive(tags["process.id"], tags["process.started"]):
+                self.finish(run["id"], "KILLED", "its process died without ending it")
+                ended.append(run["id"])
+        return ended
+
+    def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
+        """Command that serves this store's runs and artifacts. StoreError where a server does that already."""
+        if self.artifacts is None:
+            raise StoreError(f"the store {self.uri} is a server with a UI of its own: open that address in a browser")
+        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
+        command += ["--artifacts-destination", self.artifacts.as_uri()]
+        return [*command, "--host", host, "--port", str(port), "--workers", "1"]
+
+    def _experiment(self, name: str) -> str:
+        """Id of an experiment, created if missing."""
+        from mlflow.exceptions import MlflowException
+
+        found = self._client.get_experiment_by_name(name)
+        if found is None:
+            place = (self.artifacts / name).as_uri() if self.artifacts else None
+            try:
+                return self._client.create_experiment(name, artifact_location=place)
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                found = self._client.get_experiment_by_name(name)  # another process was faster
+        if found.lifecycle_stage == "deleted":
+            number = found.experiment_id
+            raise StoreError(
+                f"experiment {name!r} of {self.uri} was deleted: "
+                f"run `MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore --experiment-id {number}`"
+            )
+        return found.experiment_id
+
+    def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
+        import json
+
+        from mlflow.entities import Dataset, DatasetInput, InputTag
+
+        source = json.dumps({"uri": dataset["source"]})
+        record = Dataset(dataset["name"], dataset["digest"][:36], "local", source)
+        context = InputTag("mlflow.data.context", dataset["context"])
+        self._client.log_inputs(run_id, [DatasetInput(record, [context])])
+
+    @contextlib.contextmanager
+    def _errors(self, doing: str) -> Iterator[None]:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            yield
+        except (MlflowException, OSError) as error:
+            advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
+            raise StoreError(f"the store {self.uri} failed to {doing}: {_reason(error)}; {advice}") from error
+
+
+def _plain(run: Any) -> dict[str, Any]:
+    info = run.info
+    return {
+        "id": info.run_id,
+        "name": info.run_name,
+        "status": info.status,
+        "start": info.start_time / 1000,
+        "end": info.end_time / 1000 if info.end_time else None,
+        "tags": dict(run.data.tags),
+        "metrics": dict(run.data.metrics),
+        "parameters": dict(run.data.params),
+    }
+
+
+def _process_tags() -> dict[str, str]:
+    process = psutil.Process()
+    started = f"{process.create_time():.2f}"
+    return {"process.host": platform.node(), "process.id": str(process.pid), "process.started": started}
+
+
+def _alive(pid: str, started: str) -> bool:
+    """Whether that very process runs: a number is used again, a start time within 10 s of the same number is not."""
+    try:
+        process = psutil.Process(int(pid))
+        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
+    except psutil.NoSuchProcess:
+        return False
+
+
+@contextlib.contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    with path.open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+@contextlib.contextmanager
+def _quiet(*names: str) -> Iterator[None]:
+    """These loggers tell errors only."""
+    loggers = [logging.getLogger(name) for name in names]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+def _reason(error: Exception, most: int = 200) -> str:
+    """The fault itself in a message that wraps it many times over, on one line."""
+    text = str(error).strip() or type(error).__name__
+    system = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)", text)
+    return "".join(system[-1]) if system else text.splitlines()[0][:most]
