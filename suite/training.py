@@ -8,7 +8,7 @@ It reads these parameters of a model, each with the default of `DEFAULTS`:
 
     epochs, batch_size    passes over the training part; events a step
     learning_rate         of Adam, the highest of the schedule
-    weight_decay          decoupled (AdamW), of every weight
+    weight_decay          decoupled, as in AdamW (1711.05101), of every weight
     schedule              "plateau": multiply the rate with plateau_factor after plateau_patience epochs in which
                           val_loss has not fallen. "cosine": rise over the first tenth, then half a cosine down
     minimum_learning_rate where both schedules end
@@ -105,13 +105,16 @@ def fit_network(
 
     After each epoch, from 1, report is given loss, accuracy, val_loss, val_accuracy, val_auc and learning_rate. The
     same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is
-    not finite, UserError if a part has no events or the network's output does not fit the classes.
+    not finite, UserError if a part has too few events or the network's output does not fit the classes.
     """
     import keras
 
     options = {**DEFAULTS, **parameters}
-    if not len(train) or not len(valid):
-        raise UserError(f"training needs events in both parts, but got train={len(train)}, validation={len(valid)}")
+    if len(train) < 1 or len(valid) < 2:
+        raise UserError(
+            f"training needs `train >= 1` and `validation >= 2` events, but got train={len(train)}, "
+            f"validation={len(valid)}"
+        )
     if options["schedule"] not in ("plateau", "cosine"):
         raise UserError(f"`schedule` must be plateau or cosine, but got {options['schedule']!r}")
 
@@ -130,7 +133,7 @@ def fit_network(
             f"but its output is {keras_model.output_shape}"
         )
     rate = float(options["learning_rate"])
-    optimiser = keras.optimizers.AdamW(rate, weight_decay=float(options["weight_decay"]))
+    optimiser = keras.optimizers.Adam(rate, weight_decay=float(options["weight_decay"]) or None)
     _compile(keras_model, optimiser, outputs)
     network = Network(keras_model, classes)
 
@@ -151,7 +154,7 @@ def fit_network(
     network.predict(Sample(valid.inputs, valid.rows[:1], valid.labels[:1], valid.scaling))
     seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}
 
-    best, best_epoch, best_state, lowered = math.inf, 0, state[: len(keras_model.variables)], 0
+    best, best_epoch, best_state, lowered = math.inf, 0, [], 0
     epochs = int(options["epochs"])
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()

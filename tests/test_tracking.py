@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import types
 import urllib.request
 from pathlib import Path
 
@@ -88,6 +89,12 @@ def test_unknown_experiment_has_no_runs(store):
     assert store.reconcile("never run") == []
 
 
+def test_all_pages_are_read(store, monkeypatch):
+    ids = [started(store, "pages") for _ in range(5)]
+    monkeypatch.setattr(runs, "PAGE", 2)
+    assert [run["id"] for run in store.runs("pages")] == ids
+
+
 def test_runs_of_a_killed_process_are_ended_and_no_others(store):
     mine = started(store, "killed")
     program = """
@@ -158,6 +165,8 @@ def test_location_opens_nothing(tmp_path, monkeypatch):
     assert runs.location(None, tmp_path / "home") == f"sqlite:///{tmp_path}/home/mlflow.db"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://there:1")
     assert runs.location(None, tmp_path / "home") == "http://there:1"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:secret@there/db")
+    assert runs.location(None, tmp_path / "home") == "postgresql://me:***@there/db"
     assert not (tmp_path / "home").exists()
 
 
@@ -263,6 +272,83 @@ def test_fault_in_the_block_passes_through():
 def test_visible_gpus_are_those_that_cuda_shows(setting, indices):
     found = [{"index": i, "uuid": f"GPU-{letter}000"} for i, letter in enumerate("abc")]
     assert [gpu["index"] for gpu in hardware._visible(found, setting)] == indices
+
+
+class FakeNVML:
+    """Two GPUs; the second counts its energy, the first does not."""
+
+    class NVMLError(Exception):
+        pass
+
+    def __init__(self):
+        self.start = time.perf_counter()
+
+    def nvmlInit(self): ...
+
+    def nvmlShutdown(self): ...
+
+    def nvmlSystemGetDriverVersion(self):
+        return "580.1"
+
+    def nvmlDeviceGetCount(self):
+        return 2
+
+    def nvmlDeviceGetHandleByIndex(self, index):
+        return index
+
+    def nvmlDeviceGetName(self, handle):
+        return f"H{handle}"
+
+    def nvmlDeviceGetUUID(self, handle):
+        return f"GPU-{handle}"
+
+    def nvmlDeviceGetMemoryInfo(self, handle):
+        return types.SimpleNamespace(total=80 * 2**30, used=2**30)
+
+    def nvmlDeviceGetUtilizationRates(self, handle):
+        if handle == 0:
+            raise self.NVMLError("Not Supported")
+        return types.SimpleNamespace(gpu=40)
+
+    def nvmlDeviceGetPowerUsage(self, handle):
+        return 100_000
+
+    def nvmlDeviceGetTotalEnergyConsumption(self, handle):
+        if handle == 0:
+            raise self.NVMLError("Not Supported")
+        return 1e6 * (time.perf_counter() - self.start)
+
+
+@pytest.mark.parametrize("index", [0, 1])
+def test_gpu_in_use_is_sampled_and_no_other(index, monkeypatch):
+    real = pytest.importorskip("pynvml")
+    assert all(hasattr(real, name) for name in dir(FakeNVML) if name.startswith("nvml"))
+    monkeypatch.setitem(sys.modules, "pynvml", FakeNVML())
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", str(index))
+    (gpu,) = hardware.gpus()
+    assert gpu == {"index": index, "name": f"H{index}", "memory_gib": 80.0, "driver": "580.1", "uuid": f"GPU-{index}"}
+    assert len(hardware.gpus(hidden=True)) == 2
+    with hardware.Sampler(interval=0.1, gpu=0) as sampler:
+        time.sleep(0.25)
+    summary = sampler.summary()
+    assert summary["hardware_gpu_memory_peak_mib"] == 1024
+    assert summary["hardware_gpu_power_mean_watt"] == 100
+    if index == 1:
+        assert summary["hardware_gpu_mean_percent"] == 40
+        assert 250 < summary["hardware_gpu_energy_joule"] < 5000  # by the counter, 1 kW
+        assert sampler.unavailable == {}
+    else:
+        assert "hardware_gpu_mean_percent" not in summary
+        assert 20 < summary["hardware_gpu_energy_joule"] < 500  # by power and time, 100 W
+        assert sampler.unavailable == {"gpu_0_utilization_percentage": "Not Supported"}
+
+
+def test_gpu_that_is_not_there_is_told(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    assert hardware.gpus() == []
+    with hardware.Sampler(gpu=0) as sampler:
+        pass
+    assert sampler.unavailable["gpu"] in ("no NVIDIA driver", "no visible GPU 0")
 
 
 def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):

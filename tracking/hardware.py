@@ -62,7 +62,10 @@ def gpus(hidden: bool = False) -> list[dict[str, Any]]:
         found = []
         for index in range(nvml.nvmlDeviceGetCount()):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
+            try:
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
+            except nvml.NVMLError:  # a GPU that shares the machine's memory has none of its own to tell
+                memory = psutil.virtual_memory().total
             found.append(
                 {
                     "index": index,

@@ -34,6 +34,9 @@ FORMATS = ("table", "json", "csv", "markdown")
 GROUP = ("task", "data", "data_digest", "split_hash", "budget")
 """Tags that must be equal for results to be ranked together."""
 
+IDENTITY = {"model", "seed", "configuration", "identity"}
+"""Tags without which a run is not one of a benchmark."""
+
 MEASURED = ("auc", "accuracy", "precision", "recall", "log_loss", "rejection_30", "rejection_50", "rejection_70")
 """Metrics that every row has, None where they were not measured, each with its _error and _spread."""
 
@@ -80,7 +83,7 @@ def rows(
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
         tags = run["tags"]
-        if run["status"] == "FINISHED" and tags.get("stage") == "final" and "configuration" in tags:
+        if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
             latest[tags["identity"]] = run
 
     versions: dict[tuple, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
 
+PAGE = 1000
+"""Runs that one question to the store returns."""
+
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
@@ -35,6 +38,8 @@ ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "GIT_PYTHON_REFRESH": "quiet",
+    # The server's own jobs judge language models: seven processes for nothing here.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
 }
 """Set where the user has not."""
 
@@ -47,8 +52,16 @@ class StoreError(Exception):
 
 
 def location(uri: str | None, home: Path) -> str:
-    """The URI of the store that `connect` opens, without opening it."""
+    """What `connect` opens, to be shown to people: without opening it, and without its password."""
+    return _shown(_chosen(uri, home))
+
+
+def _chosen(uri: str | None, home: Path) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
+
+
+def _shown(uri: str) -> str:
+    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
 def connect(uri: str | None, home: Path) -> Store:
@@ -59,7 +72,7 @@ def connect(uri: str | None, home: Path) -> Store:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     home = home.absolute()
-    uri = location(uri, home)
+    uri = _chosen(uri, home)
     if "://" not in uri:
         raise StoreError(f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {uri!r}")
     if uri.startswith(("http://", "https://")):
@@ -87,7 +100,7 @@ def _client_of_server(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
     except MlflowException as error:
         raise StoreError(
-            f"the MLflow server {uri} does not answer: {_reason(error)}. "
+            f"the MLflow server {_shown(uri)} does not answer: {_reason(error)}. "
             "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
         ) from error
     finally:
@@ -98,15 +111,26 @@ def _client_of_server(uri: str) -> MlflowClient:
 def _client_of_database(uri: str) -> MlflowClient:
     from mlflow import MlflowClient
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         with _quiet("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):  # a line for each table
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
-    except MlflowException as error:
-        advice = f"run `mlflow db upgrade {uri}`" if "db upgrade" in str(error) else "move it away or choose another"
-        raise StoreError(f"the store {uri} cannot be opened: {_reason(error)}; {advice}") from error
+    except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
+        if "db upgrade" in str(error):
+            advice = f"run `mlflow db upgrade {_shown(uri)}`"
+        elif isinstance(error, ImportError):
+            advice = "install the driver of that database"
+        else:
+            advice = "move it away or choose another"
+        raise StoreError(f"the store {_shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
+
+
+def ui_address(host: str = "127.0.0.1", port: int = 5000) -> str:
+    """Where `Store.ui_command` serves the list of experiments, as trainings: MLflow opens it for language models."""
+    return f"http://{host}:{port}/#/experiments?workflowType=machine_learning"
 
 
 class Store:
@@ -123,7 +147,7 @@ class Store:
         import mlflow
 
         place = f"artifacts in {self.artifacts}" if self.artifacts else "artifacts kept by the server"
-        return f"{self.uri}, {place}, MLflow {mlflow.__version__}"
+        return f"{_shown(self.uri)}, {place}, MLflow {mlflow.__version__}"
 
     def start(
         self,
@@ -218,7 +242,7 @@ class Store:
             listed, token = [], None
             while True:
                 page = self._client.search_runs(
-                    [found.experiment_id], max_results=1000, page_token=token, order_by=["attributes.start_time ASC"]
+                    [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time ASC"]
                 )
                 listed += page
                 token = page.token
@@ -245,7 +269,9 @@ class Store:
     def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
         """Command that serves this store's runs and artifacts. StoreError where a server does that already."""
         if self.artifacts is None:
-            raise StoreError(f"the store {self.uri} is a server with a UI of its own: open that address in a browser")
+            raise StoreError(
+                f"the store {_shown(self.uri)} is a server with a UI of its own: open that address in a browser"
+            )
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", self.artifacts.as_uri()]
         return [*command, "--host", host, "--port", str(port), "--workers", "1"]
@@ -266,8 +292,8 @@ class Store:
         if found.lifecycle_stage == "deleted":
             number = found.experiment_id
             raise StoreError(
-                f"experiment {name!r} of {self.uri} was deleted: "
-                f"run `MLFLOW_TRACKING_URI={self.uri} mlflow experiments restore --experiment-id {number}`"
+                f"experiment {name!r} of {_shown(self.uri)} was deleted: "
+                f"run `MLFLOW_TRACKING_URI={_shown(self.uri)} mlflow experiments restore --experiment-id {number}`"
             )
         return found.experiment_id
 
@@ -284,12 +310,13 @@ class Store:
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
         from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
 
         try:
             yield
-        except (MlflowException, OSError) as error:
+        except (MlflowException, SQLAlchemyError, OSError) as error:
             advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
-            raise StoreError(f"the store {self.uri} failed to {doing}: {_reason(error)}; {advice}") from error
+            raise StoreError(f"the store {_shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
 
 
 def _plain(run: Any) -> dict[str, Any]:
