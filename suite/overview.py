@@ -129,5 +129,7 @@ def _files_line(entry: registry.Entry) -> str:
 def open_ui(port: int, console: Console) -> None:
     """Become the MLflow server on the store, until Ctrl-C."""
     command = runs.connect(None, data.home() / "results").ui_command(port=port)
-    console.print(f"MLflow at http://127.0.0.1:{port} (Ctrl-C ends it)", highlight=False)
+    console.print(
+        f"MLflow will answer at {runs.ui_address(port=port)} (Ctrl-C ends it)", highlight=False, soft_wrap=True
+    )
     os.execv(command[0], command)

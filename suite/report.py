@@ -44,7 +44,7 @@ def write(task: Entry, store: runs.Store, console: Console) -> Path:
         footer,
         _curves(rows, store),
         title=record.title,
-        command=f"make bench TASK={task.given}",
+        command="\n".join(dict.fromkeys(_command(task, row) for row in rows)),
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         about=[line for line in (record.citation, record.licence) if line],
@@ -58,7 +58,8 @@ def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[
     found = store.runs(task.name)
     rows = leaderboard.rows(found, titles={name: registry.find("model", name).record.title for name in _models()})
     if not rows:
-        raise UserError(f"no finished runs of {task.name} in {store.uri}: run make bench TASK={task.given}")
+        place = runs.location(None, data.home() / "results")
+        raise UserError(f"no finished runs of {task.name} in {place}: run make bench TASK={task.given}")
     skipped: dict[str, str] = {}
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
@@ -66,10 +67,14 @@ def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[
     ranked = {row["configuration"] for row in rows}
     for run in found:
         tags = run["tags"]
-        if run["status"] in ("FAILED", "KILLED") and tags.get("stage") == "final":
-            if tags["configuration"] not in ranked:
-                footer.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
+        unfinished = run["status"] in ("FAILED", "KILLED") and tags.get("stage") == "final"
+        if unfinished and tags["configuration"] not in ranked:
+            footer.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
     return rows, list(dict.fromkeys(footer))
+
+
+def _command(task: Entry, row: dict[str, Any]) -> str:
+    return f"make bench TASK={task.given} BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}"
 
 
 def _models() -> list[str]:

@@ -60,7 +60,7 @@ LEGEND = (
     "which is cautious: all rows see the same test events.",
 )
 INTERVALS = "AUC with its error, one standard deviation. Band: two errors of the first. Models at chance are left out."
-REPORTED = "reported, on official data, not comparable"
+REPORTED = "reported by their authors on the official data, not measured here"
 
 
 def rows(
@@ -121,7 +121,8 @@ def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
     weights = {run["metrics"].get("parameters") for run in runs}
     weight = weights.pop() if len(weights) == 1 else _mean(runs, "parameters")
     row["parameters"] = None if weight is None else round(weight)
-    row["events"] = _events(runs[0])
+    events = runs[0]["metrics"].get("test_events")
+    row["events"] = None if events is None else round(events)
     row |= {name: first.get(name) for name in ("device", "backend", "configuration")}
     row["hardware"] = "; ".join(hardware)
     row["hyperparameters"] = dict(runs[0]["parameters"])
@@ -150,15 +151,6 @@ def _combined(name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, float |
 def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
     values = [run["metrics"].get(name) for run in runs]
     return None if None in values else _number(math.fsum(values) / len(values))
-
-
-def _events(run: Mapping[str, Any]) -> int | None:
-    """Test events: as logged, or as the two ways of telling the time of prediction imply."""
-    metrics = run["metrics"]
-    if "test_events" in metrics:
-        return round(metrics["test_events"])
-    each = metrics.get("predict_us_per_event")
-    return round(1e6 * metrics["predict_seconds"] / each) if each and "predict_seconds" in metrics else None
 
 
 def _number(value: float) -> float | None:
@@ -207,11 +199,10 @@ def render(
     """The tables as text in one of FORMATS. footer: lines below them, such as what was skipped and why.
 
     references: published results, each {"model", "metrics": {name: value}, "trained_on", "source"}.
-    width, colour: of the terminal, for "table". JSON is {"title", "rows", "references", "footer"}; CSV has rows only.
+    width, colour: of the terminal, for "table". JSON and CSV have the rows alone.
     """
     if format == "json":
-        whole = {"title": title, "rows": list(rows), "references": list(references), "footer": list(footer)}
-        return json.dumps(whole, indent=1, ensure_ascii=False, allow_nan=False)
+        return json.dumps(list(rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if format == "csv":
         return _csv(rows)
     if format == "markdown":
@@ -346,8 +337,8 @@ def _with_error(value: float | None, error: float | None, decimals: int | None =
 def _significant(value: float | None, digits: int = 3) -> str:
     if value is None:
         return "–"
-    if value == 0:
-        return "0"
+    if value < 0.01:
+        return "< 0.01"
     return f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
 
 

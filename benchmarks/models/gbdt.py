@@ -6,7 +6,8 @@ make bench TASK=ecal MODEL=gbdt
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,9 +37,10 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Trees:
-    """Boosted trees, up to their best round."""
+    """Boosted trees, up to their best round. timings: train_seconds, the binning of the variables included."""
 
     booster: xgboost.Booster
+    timings: dict[str, float] = field(default_factory=dict)
 
     @property
     def parameters(self) -> int:
@@ -84,6 +86,7 @@ def fit(
     stop = xgboost.callback.EarlyStopping(
         rounds=parameters["patience"], metric_name=loss, data_name="valid", save_best=True
     )
+    started = time.perf_counter()
     trained = xgboost.QuantileDMatrix(
         _table(train), train.labels, max_bin=parameters["max_bin"], nthread=options["nthread"]
     )
@@ -97,7 +100,7 @@ def fit(
         verbose_eval=False,
     )
     booster.set_param({"device": "cpu"})  # predictions do not depend on where a saved model is loaded
-    return Trees(booster)
+    return Trees(booster, {"train_seconds": time.perf_counter() - started})
 
 
 def load(folder: Path) -> Trees:
