@@ -47,3 +47,4 @@ def set_environment(device: str, backend: str) -> None:
         os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
+        os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")  # the same seed, the same scores

@@ -17,7 +17,11 @@ from suite import training
 # Keras 3.15 converts TensorFlow's variables with a numpy call that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
-SMALL = {"epochs": 8, "rounds": 30, "batch_size": 50, "learning_rate": 3e-3, "blocks": 1, "filters": 8, "dense": 32}
+SMALL = {
+    **{"epochs": 8, "rounds": 30, "batch_size": 50, "learning_rate": 3e-3},
+    **{"blocks": 1, "depth": 1, "width": 32, "filters": 8, "dense": 32},
+}
+"""Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
 
 
