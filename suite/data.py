@@ -149,14 +149,23 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
         yield scratch
         scratch.chmod(0o755)
         scratch.rename(folder)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except (OSError, RuntimeError) as error:
+        if _tells_a_full_disk(error):
             free = shutil.disk_usage(folder.parent).free
             message = f"disk full while writing {folder} ({free / 2**20:.0f} MiB free): free some space and repeat"
             raise UserError(message) from None
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _tells_a_full_disk(error: BaseException | None) -> bool:
+    """HDF5 raises a second error as it closes the file, in whose text the system's number stands."""
+    while error is not None:
+        if getattr(error, "errno", None) == errno.ENOSPC or f"errno = {errno.ENOSPC}," in str(error):
+            return True
+        error = error.__context__
+    return False
 
 
 # --- prepared arrays -------------------------------------------------------------------------------------------------
@@ -233,7 +242,8 @@ def _append(folder: Path, stretches: Iterator[dict[str, np.ndarray]]) -> None:
                     files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
                     shapes[name], dtypes[name] = (0, *array.shape[1:]), array.dtype
                     header(files[name], _described(dtypes[name], shapes[name]))
-                np.ascontiguousarray(array, dtypes[name]).tofile(files[name])
+                # write, since ndarray.tofile raises an OSError that does not tell a full disk
+                files[name].write(np.ascontiguousarray(array, dtypes[name]).data)
                 shapes[name] = (shapes[name][0] + len(array), *shapes[name][1:])
         for name, file in files.items():
             file.seek(0)
