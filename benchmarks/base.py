@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import keras
     import optuna
 
-Arrays = Mapping[str, np.ndarray]
-"""Named arrays whose first axis is the event."""
+Arrays = Mapping[str, Any]
+"""Named arrays whose first axis is the event: numpy's, or `benchmarks.sparse.Sparse`."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of one event in each named array: `{"image": (32, 32, 2)}`."""
@@ -94,18 +94,68 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Comparison:
+    """A distribution of these events beside the one it should have, bin by bin.
+
+    edges: (bins + 1,). observed, expected: (bins,) shares. error: (bins,) one standard deviation of their difference.
+    """
+
+    figure: str
+    edges: np.ndarray
+    observed: np.ndarray
+    expected: np.ndarray
+    error: np.ndarray
+    source: str
+
+    @property
+    def chi2(self) -> float:
+        known = self.error > 0
+        return float((((self.observed - self.expected)[known] / self.error[known]) ** 2).sum())
+
+    @property
+    def degrees(self) -> int:
+        """Bins with an error, less one, since shares sum to 1."""
+        return max(1, int((self.error > 0).sum()) - 1)
+
+    @property
+    def p_value(self) -> float:
+        from scipy.stats import chi2
+
+        return float(chi2.sf(self.chi2, self.degrees))
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """How events are made: in chunks, so that processes share the work and a stopped simulation goes on.
+
+    chunk: events of one class that one call makes.
+    generate: (class index, chunk number, seed) -> named arrays of `chunk` events. The same three give the same bytes,
+        and no chunk knows of another.
+    write: (folder, events of each class, chunks) -> files in the official format. chunks yields (class index, arrays)
+        with chunk 0 of every class, then chunk 1, and so on; the last of a class is cut to the number wanted.
+    """
+
+    chunk: int
+    generate: Callable[[int, int, int], Arrays]
+    write: Callable[[Path, Sequence[int], Iterator[tuple[int, Arrays]]], list[Path]]
+
+
+@dataclass(frozen=True)
 class Task:
     """A dataset and what it means. A task file exposes one as `TASK`; its name is the file's name.
 
     read: official files -> stretches of Events, in file order; raises UserError naming file and fault.
     views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)};
-        table {"table": (N, V)}.
-    simulate: (folder, events, seed, progress) -> files in the official format; progress(done) is called as
-        events are finished. None: the task has genuine data only.
+        table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
+        takes in besides, such as the mass that a parametrised network is told; context names them.
+    simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
+    needed: how many of the sources make a dataset, counted from the first; None: all.
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
-    validate: all events' arrays and labels -> checks against calibration figures.
+    slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`.
+    validate: all events' arrays and labels -> checks and comparisons with calibration figures.
+    variants: name -> a task on the same files, such as one pair of the classes; TASK=<task>:<variant>.
     size: events of the official dataset, which a simulation without a given number reproduces.
     """
 
@@ -116,12 +166,16 @@ class Task:
     signal: int = 1
     variables: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
-    simulate: Callable[[Path, int, int, Callable[[int], None]], list[Path]] | None = None
+    context: tuple[str, ...] = ()
+    simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
+    needed: int | None = None
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
-    validate: Callable[[Arrays, np.ndarray], list[Check]] | None = None
+    slices: Mapping[str, Callable[[Arrays], np.ndarray]] = field(default_factory=dict)
+    validate: Callable[[Arrays, np.ndarray], list[Check | Comparison]] | None = None
     size: int | None = None
     references: tuple[Reference, ...] = ()
+    variants: Mapping[str, Task] = field(default_factory=dict)
     licence: str = ""
     citation: str = ""
 

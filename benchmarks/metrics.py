@@ -89,6 +89,18 @@ def auc(labels: np.ndarray, scores: np.ndarray, signal: int) -> tuple[float, flo
     return float(area), float(np.sqrt(variance))
 
 
+def auc_by_slice(
+    name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int
+) -> dict[str, float]:
+    """The AUC and its error for each value of `slices` (n,) alone, as `auc_<name>_<value>` and `..._error`."""
+    values = {}
+    for value in np.unique(slices):
+        inside = slices == value
+        key = f"auc_{name}_{value}"
+        values[key], values[f"{key}_error"] = auc(labels[inside], scores[inside], signal)
+    return values
+
+
 def rejection(labels: np.ndarray, scores: np.ndarray, signal: int, efficiency: float) -> tuple[float, float]:
     """Background rejection 1/eps_B at this signal efficiency, with the binomial error of the background that passes.
 

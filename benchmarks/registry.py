@@ -23,13 +23,22 @@ KINDS = {"task": ("tasks", "TASK", Task), "model": ("models", "MODEL", Model)}
 
 @dataclass(frozen=True)
 class Entry:
-    """A task or model with its name and the file it stands in. code: sha256 of that file's text, so that a changed
-    file is never taken for a result of the old one."""
+    """A task or model with its name and the file it stands in.
+
+    given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
+    the task's data lie. code: sha256 of the file's text, so that a changed file is never taken for a result of the
+    old one.
+    """
 
     name: str
     path: Path
     record: Task | Model
     given: str
+    base: Task | Model
+
+    @property
+    def dataset(self) -> str:
+        return self.name.partition(":")[0]
 
     @property
     def code(self) -> str:
@@ -48,12 +57,13 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, given: str) -> Entry:
-    """The entry of this name, or in this file where `given` ends in .py.
+    """The entry of this name, or in this file where `given` ends in .py; a task's variant follows a colon.
 
     Raises UserError for an unknown name (with the nearest known ones), a missing file, and a file that does not
     import or exposes no record.
     """
     folder, attribute, record_type = KINDS[kind]
+    given, _, variant = given.partition(":")
     if given.endswith(".py"):
         path = Path(given).expanduser().resolve()
         if not path.is_file():
@@ -79,7 +89,12 @@ def find(kind: str, given: str) -> Entry:
         raise UserError(
             f"{kind} file {loaded.__file__} must expose {attribute}, a {record_type.__name__}; it exposes {got}"
         )
-    return Entry(name, Path(loaded.__file__), record, str(path) if given.endswith(".py") else given)
+    whole = str(path) if given.endswith(".py") else given
+    if not variant:
+        return Entry(name, Path(loaded.__file__), record, whole, record)
+    check_known(f"variant of {name}", variant, getattr(record, "variants", ()))
+    varied = record.variants[variant]
+    return Entry(f"{name}:{variant}", Path(loaded.__file__), varied, f"{whole}:{variant}", record)
 
 
 def _from_path(module: str, path: Path):

@@ -220,9 +220,10 @@ def shower_shapes(image: np.ndarray) -> np.ndarray:
 def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Shift and scale of each input, to be handed back as `Sample.scaling`; fit it on the training part.
 
-    "table" and "features" get mean 0 and standard deviation 1, features over true particles only, a constant variable
-    scale 1. "image" keeps its zeros: shift 0 and the root mean square of its non-zero pixels by channel. "points" and
-    "mask" stay as they are. Padding is not zero after scaling: a network multiplies features with the mask.
+    "table", "context" and "features" get mean 0 and standard deviation 1, features over true particles only, a
+    constant variable scale 1. "image" keeps its zeros: shift 0 and the root mean square of its non-zero pixels by
+    channel. "points" and "mask" stay as they are. Padding is not zero after scaling: a network multiplies features
+    with the mask.
 
     Measured on evenly spaced events: at most `events`, and at most `memory` bytes are read, in stretches.
     """
@@ -233,7 +234,7 @@ def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> di
     sums: dict[str, np.ndarray] = {}
     for start in range(0, used, stretch):
         rows = sample.rows[which[start : start + stretch]]
-        for name in sample.inputs.keys() & {"table", "features", "image"}:
+        for name in sample.inputs.keys() & {"table", "context", "features", "image"}:
             values = sample.inputs[name][rows]
             width = values.shape[-1]
             if name == "features" and "mask" in sample.inputs:

@@ -104,23 +104,25 @@ def leaderboard(task, form) -> None:
 
 @commands.command()
 @click.argument("task")
-def data(task) -> None:
+@click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
+def data(task, files) -> None:
     """Fetch the official files of TASK, or say where to put files fetched by hand."""
     from suite.download import fetch
 
-    fetch(task, Console())
+    fetch(task, files, Console())
 
 
 @commands.command()
 @click.argument("task")
-@click.option("--events", type=click.IntRange(min=2), required=True, help="How many events.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.argument("folder", type=click.Path(path_type=Path))
-def simulate(task, folder, events, seed) -> None:
-    """Write simulated files of TASK in the official format into a new FOLDER."""
+@click.option("--events", type=click.IntRange(min=2), required=True, help="How many events, of all classes together.")
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
+@click.option("--jobs", type=click.IntRange(min=1), help="Processes. Default: one for each core.")
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder. Default: where bench looks for it.")
+def simulate(task, events, seed, jobs, out) -> None:
+    """Write simulated files of TASK in the official format; goes on where it was stopped."""
     from suite.simulate import simulate
 
-    simulate(task, folder, events, seed, Console())
+    simulate(task, events, seed, jobs, out, Console())
 
 
 @commands.command()

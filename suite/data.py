@@ -9,12 +9,17 @@ Each folder appears by a rename when it is whole, so a run that was stopped leav
 
 from __future__ import annotations
 
+import ast
+import concurrent.futures
 import contextlib
 import errno
 import hashlib
 import json
+import math
+import multiprocessing
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -23,11 +28,18 @@ from pathlib import Path
 import numpy as np
 
 import benchmarks
-from benchmarks.base import Events, Task, UserError, check_known
+from benchmarks import registry
+from benchmarks.base import Arrays, Events, Task, UserError, check_known
 from benchmarks.registry import Entry
+from benchmarks.sparse import Sparse
+from tracking import hardware
+
+Progress = Callable[[int], None]
+"""Called with a number of events that are finished."""
 
 PARTS = ("train", "validation", "test")
 VIEW_STRETCH = 4096  # events for which a view is computed at a time
+VIEW_BYTES = 2**28  # of such events at most
 KINDS = ("auto", "official", "simulated")
 
 
@@ -50,7 +62,7 @@ class Prepared:
     """A dataset as memory-mapped arrays. Opening it reads no event."""
 
     folder: Path
-    arrays: dict[str, np.ndarray]
+    arrays: Arrays
     labels: np.ndarray
     ids: np.ndarray
 
@@ -62,20 +74,33 @@ class Prepared:
 
 
 def official(entry: Entry) -> list[Path] | None:
-    """The official files of a task where all are in place: in its folder, or carried by a package."""
+    """The official files of a task where enough are in place: in its folder, or carried by a package."""
     task = entry.record
-    paths = [home() / "data" / entry.name / "official" / source.name for source in task.sources]
-    if paths and all(path.is_file() for path in paths):
-        return paths
+    folder = home() / "data" / entry.dataset / "official"
+    paths = [folder / source.name for source in task.sources]
+    needed = len(paths) if task.needed is None else task.needed
+    if paths and all(path.is_file() for path in paths[:needed]):
+        return [path for path in paths if path.is_file()]
     return task.locate() if task.locate else None
 
 
 def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
     """Where a simulation's files lie. The name holds the generators' text, so that data of an older one stay behind."""
-    generators = sorted((Path(benchmarks.__file__).parent / "simulation").glob("*.py"))
-    text = b"".join(path.read_bytes() for path in [entry.path, *generators])
+    text = b"".join(path.read_bytes() for path in sorted(_generators(entry.path)))
     version = hashlib.sha256(text).hexdigest()[:8]
-    return home() / "data" / entry.name / "simulated" / f"n{events}_seed{seed}_{version}"
+    return home() / "data" / entry.dataset / "simulated" / f"n{events}_seed{seed}_{version}"
+
+
+def _generators(path: Path) -> set[Path]:
+    """This file and what it imports of `benchmarks.simulation`, and what that imports."""
+    found, folder = {path}, Path(benchmarks.__file__).parent / "simulation"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module == "benchmarks.simulation":
+            for alias in node.names:
+                found |= _generators(folder / f"{alias.name}.py")
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks.simulation."):
+            found |= _generators(folder / f"{node.module.rpartition('.')[2]}.py")
+    return found
 
 
 def choose(entry: Entry, kind: str) -> str:
@@ -83,8 +108,8 @@ def choose(entry: Entry, kind: str) -> str:
     check_known("data", kind, KINDS)
     task = entry.record
     if kind == "auto":
-        kind = "official" if official(entry) or not task.simulate else "simulated"
-    if kind == "simulated" and not task.simulate:
+        kind = "official" if official(entry) or not task.simulation else "simulated"
+    if kind == "simulated" and not task.simulation:
         raise UserError(f"task {entry.name} has genuine data only: leave DATA=auto, or give DATA=official")
     if kind == "official" and not official(entry):
         raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
@@ -96,22 +121,99 @@ def events_wanted(task: Task, budget_events: int | None) -> int:
     return min(n for n in (budget_events, task.size) if n is not None)
 
 
-def obtain(entry: Entry, kind: str, budget_events: int | None, seed: int, progress: Callable[[int], None]) -> Files:
+def obtain(
+    entry: Entry, kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
+) -> Files:
     """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there."""
     if kind == "official":
         paths = official(entry)
     else:
-        folder = simulated_folder(entry, events_wanted(entry.record, budget_events), seed)
-        if not folder.is_dir():
-            simulate(entry, events_wanted(entry.record, budget_events), seed, folder, progress)
+        events = events_wanted(entry.record, budget_events)
+        folder = simulated_folder(entry, events, seed)
+        with _locked(folder):
+            if not folder.is_dir():
+                simulate(entry, events, seed, folder, cores(), progress)
         paths = sorted(folder.iterdir(), reverse=True)
     return Files(kind, paths, digest(paths))
 
 
-def simulate(entry: Entry, events: int, seed: int, folder: Path, progress: Callable[[int], None]) -> None:
-    """Fill `folder` with simulated files in the official format, whole or not at all."""
-    with _whole_folder(folder) as scratch:
-        entry.record.simulate(scratch, events, seed, progress)
+def cores() -> int:
+    """Processes that share a simulation unless a number is given: one for each core that may be used."""
+    return max(1, int(hardware.cores_usable()))
+
+
+def simulate(entry: Entry, events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> None:
+    """Fill `folder` with simulated files in the official format, whole or not at all.
+
+    Chunks are made by `jobs` processes and kept beside the folder until it is whole, so that a simulation that was
+    stopped goes on where it was. Their content depends on the seed and their number alone.
+    """
+    task = entry.base
+    simulation, kinds = task.simulation, len(task.classes)
+    counts = [events // kinds + (label < events % kinds) for label in range(kinds)]
+    numbers = math.ceil(max(counts) / simulation.chunk)
+    wanted = [
+        (label, number, min(simulation.chunk, counts[label] - number * simulation.chunk))
+        for number in range(numbers)
+        for label in range(kinds)
+        if number * simulation.chunk < counts[label]
+    ]
+    parts = folder.parent / f".{folder.name}.seed{seed}-{_text_of(entry)}.parts"
+
+    def path_of(label: int, number: int) -> Path:
+        return parts / f"{label}_{number}.npz"
+
+    def chunks() -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        for label, number, size in wanted:
+            with np.load(path_of(label, number)) as saved:
+                yield label, {name: saved[name][:size] for name in saved.files}
+
+    with _telling_a_full_disk(folder):
+        parts.mkdir(parents=True, exist_ok=True)
+        missing = [(label, number) for label, number, _ in wanted if not path_of(label, number).is_file()]
+        made = sum(size for label, number, size in wanted if (label, number) not in set(missing))
+        if made:
+            progress(made)
+        sizes = {(label, number): size for label, number, size in wanted}
+        work = [(entry.given, label, number, seed, path_of(label, number)) for label, number in missing]
+        for label, number in _in_processes(work, min(jobs, len(work))):
+            progress(sizes[label, number])
+        with _whole_folder(folder) as scratch:
+            simulation.write(scratch, counts, chunks())
+    shutil.rmtree(parts)
+
+
+def _text_of(entry: Entry) -> str:
+    return simulated_folder(entry, 0, 0).name.rpartition("_")[2]
+
+
+def _in_processes(work: list[tuple], jobs: int) -> Iterator[tuple[int, int]]:
+    """(label, number) of each chunk as it is finished."""
+    if jobs <= 1:
+        for one in work:
+            yield _make_chunk(*one)
+        return
+    context = multiprocessing.get_context("spawn")
+    with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupt) as pool:
+        try:
+            for done in concurrent.futures.as_completed([pool.submit(_make_chunk, *one) for one in work]):
+                yield done.result()
+        except BaseException:  # an interrupt, too: what is begun is finished, what waits is not
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _ignore_interrupt() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+
+
+def _make_chunk(task_given: str, label: int, number: int, seed: int, path: Path) -> tuple[int, int]:
+    arrays = registry.find("task", task_given).base.simulation.generate(label, number, seed)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    with scratch.open("wb") as file:
+        np.savez(file, **arrays)
+    os.replace(scratch, path)
+    return label, number
 
 
 def digest(paths: list[Path]) -> str:
@@ -146,17 +248,24 @@ def _whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        yield scratch
+        with _telling_a_full_disk(folder):
+            yield scratch
         scratch.chmod(0o755)
         scratch.rename(folder)
-    except (OSError, RuntimeError) as error:
-        if _tells_a_full_disk(error):
-            free = shutil.disk_usage(folder.parent).free
-            message = f"disk full while writing {folder} ({free / 2**20:.0f} MiB free): free some space and repeat"
-            raise UserError(message) from None
-        raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _telling_a_full_disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        if not _tells_a_full_disk(error):
+            raise
+        free = shutil.disk_usage(folder.parent).free
+        message = f"disk full while writing {folder} ({free / 2**20:.0f} MiB free): free some space and repeat"
+        raise UserError(message) from None
 
 
 def _tells_a_full_disk(error: BaseException | None) -> bool:
@@ -171,27 +280,27 @@ def _tells_a_full_disk(error: BaseException | None) -> bool:
 # --- prepared arrays -------------------------------------------------------------------------------------------------
 
 
-def prepare(entry: Entry, files: Files, progress: Callable[[int], None] = lambda done: None) -> Prepared:
+def prepare(entry: Entry, files: Files, progress: Progress = lambda done: None) -> Prepared:
     """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first."""
-    key = f"{files.digest[:16]}-{entry.code[:8]}"
-    folder = home() / "data" / entry.name / "prepared" / key
+    variant = entry.name.partition(":")[2]
+    key = f"{files.digest[:16]}-{entry.code[:8]}{'-' * bool(variant)}{variant}"
+    folder = home() / "data" / entry.dataset / "prepared" / key
     with _locked(folder):
         if not folder.is_dir():
             with _whole_folder(folder) as scratch:
                 _write(scratch, entry.record.read(files.paths), progress)
-    arrays = {path.stem: np.load(path, mmap_mode="r") for path in sorted((folder / "arrays").glob("*.npy"))}
-    return Prepared(folder, arrays, np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
+    return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 
-def view(entry: Entry, prepared: Prepared, name: str) -> dict[str, np.ndarray]:
+def view(entry: Entry, prepared: Prepared, name: str) -> Arrays:
     """The inputs of one view over all events, memory-mapped; computed by stretches and kept on first use.
 
-    A view that hands an array through unchanged is that array's own map, not a copy.
+    A view that hands arrays through unchanged gives those arrays' own maps, not copies.
     """
     compute = entry.record.views[name]
     few = {key: array[:2] for key, array in prepared.arrays.items()}
     passed = {
-        key: next((n for n, source in few.items() if np.shares_memory(value, source)), None)
+        key: next((n for n, source in few.items() if value is source or _same_memory(value, source)), None)
         for key, value in compute(few).items()
     }
     if all(passed.values()):
@@ -199,13 +308,20 @@ def view(entry: Entry, prepared: Prepared, name: str) -> dict[str, np.ndarray]:
     folder = prepared.folder / f"view-{name}-{_views_code()[:8]}"
     with _locked(folder):
         if not folder.is_dir():
+            size = sum(array[:1].nbytes for array in prepared.arrays.values())
+            stretch = max(1, min(VIEW_STRETCH, VIEW_BYTES // size))
             with _whole_folder(folder) as scratch:
                 stretches = (
-                    compute({key: array[start : start + VIEW_STRETCH] for key, array in prepared.arrays.items()})
-                    for start in range(0, len(prepared), VIEW_STRETCH)
+                    compute({key: array[start : start + stretch] for key, array in prepared.arrays.items()})
+                    for start in range(0, len(prepared), stretch)
                 )
                 _append(scratch, stretches)
-    return {path.stem: np.load(path, mmap_mode="r") for path in sorted(folder.glob("*.npy"))}
+    return _open(folder)
+
+
+def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
+    dense = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return dense and one.shape == other.shape and np.shares_memory(one, other)
 
 
 def _views_code() -> str:
@@ -230,14 +346,14 @@ def _write(folder: Path, stretches: Iterator[Events], progress: Callable[[int], 
     np.save(folder / "ids.npy", np.concatenate(ids))
 
 
-def _append(folder: Path, stretches: Iterator[dict[str, np.ndarray]]) -> None:
+def _append(folder: Path, stretches: Iterator[Arrays]) -> None:
     """Stream named arrays to one .npy each, with memory for a stretch alone. The header is written last: numpy pads
-    it so that the number of events can grow in place."""
+    it so that the number of events can grow in place. A Sparse becomes three files, its hits and their number."""
     header = np.lib.format.write_array_header_1_0
     files, shapes, dtypes = {}, {}, {}
     with contextlib.ExitStack() as stack:
         for stretch in stretches:
-            for name, array in stretch.items():
+            for name, array in _plain(stretch):
                 if name not in files:
                     files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
                     shapes[name], dtypes[name] = (0, *array.shape[1:]), array.dtype
@@ -248,6 +364,32 @@ def _append(folder: Path, stretches: Iterator[dict[str, np.ndarray]]) -> None:
         for name, file in files.items():
             file.seek(0)
             header(file, _described(dtypes[name], shapes[name]))
+
+
+def _plain(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
+    for name, array in arrays.items():
+        if isinstance(array, Sparse):
+            shape = "x".join(map(str, array.event))
+            yield f"{name}.{shape}.count", np.diff(array.offsets).astype(np.uint32)
+            yield f"{name}.{shape}.index", array.index
+            yield f"{name}.{shape}.values", array.values
+        else:
+            yield name, array
+
+
+def _open(folder: Path) -> dict[str, np.ndarray | Sparse]:
+    """Memory-mapped arrays that `_append` wrote."""
+    arrays: dict[str, np.ndarray | Sparse] = {}
+    for path in sorted(folder.glob("*.npy")):
+        name, *rest = path.stem.split(".")
+        if not rest:
+            arrays[name] = np.load(path, mmap_mode="r")
+        elif rest[1] == "count":
+            count = np.load(path)
+            index, values = (np.load(path.with_name(f"{name}.{rest[0]}.{x}.npy"), "r") for x in ("index", "values"))
+            offsets = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
+            arrays[name] = Sparse(offsets, index, values, tuple(map(int, rest[0].split("x"))))
+    return arrays
 
 
 def _described(dtype: np.dtype, shape: tuple[int, ...]) -> dict:

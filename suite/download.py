@@ -20,28 +20,34 @@ TRIES = 4  # each goes on where the one before it stopped
 TIMEOUT = 30  # seconds without a byte
 
 
-def fetch(task_given: str, console: Console) -> list[Path]:
-    """The official files of a task, downloaded where they are not in place and checked in any case.
+def fetch(task_given: str, count: int | None, console: Console) -> list[Path]:
+    """The official files of a task, or the first `count` of them, downloaded where they are not in place and checked
+    in any case.
 
     A published sha256 is compared; otherwise the size, where one is known, and the structure as the task's reader
     sees it. Digests are recorded in SHA256SUMS beside the files. Raises UserError if a file cannot be had.
     """
     entry = registry.find("task", task_given)
     task = entry.record
-    folder = data.home() / "data" / entry.name / "official"
+    folder = data.home() / "data" / entry.dataset / "official"
     carried = task.locate() if task.locate else None
     if carried:
         console.print(f"{entry.name}: genuine data are here with a Python package, no download needed: {carried[0]}")
         return carried
     if not task.sources:
         raise UserError(f"{entry.name} has no published file: DATA=simulated makes its data")
+    needed = len(task.sources) if task.needed is None else task.needed
+    if count is not None and not needed <= count <= len(task.sources):
+        raise UserError(f"{entry.name} has {len(task.sources)} files and needs at least {needed}, got files={count}")
     folder.mkdir(parents=True, exist_ok=True)
     paths = []
-    for source in task.sources:
+    for source in task.sources[:count]:
         path = folder / source.name
         if path.is_file():
             _check(path, source, task)
             console.print(f"{source.name}: in place, as it should be")
+        elif not source.url:
+            raise UserError(f"{source.name} is published nowhere: put your own file at {path}")
         else:
             arriving = folder / ".arriving"
             _retrieve(source, arriving, path, console)

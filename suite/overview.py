@@ -79,8 +79,8 @@ def _data_here(entry: registry.Entry) -> str:
         lines.append(f"official: {len(paths)} file{'s' * (len(paths) > 1)}")
     elif entry.record.sources:
         lines.append("official: not here")
-    if entry.record.simulate:
-        folder = data.home() / "data" / entry.name / "simulated"
+    if entry.record.simulation:
+        folder = data.home() / "data" / entry.dataset / "simulated"
         sets = [path.name.split("_")[0][1:] for path in folder.glob("n*")] if folder.is_dir() else []
         lines.append("simulated: " + (", ".join(f"{int(n):,}" for n in sorted(sets, key=int)) or "not yet"))
     return "\n".join(lines)
@@ -121,7 +121,7 @@ def _files_line(entry: registry.Entry) -> str:
     paths = data.official(entry)
     if paths:
         return "found " + ", ".join(map(str, paths))
-    folder = data.home() / "data" / entry.name / "official"
+    folder = data.home() / "data" / entry.dataset / "official"
     missing = [source.name for source in entry.record.sources if not (folder / source.name).is_file()]
     return f"missing {', '.join(missing)} in {folder}; make data TASK={entry.name} fetches it"
 

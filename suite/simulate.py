@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from rich.console import Console
@@ -14,17 +15,30 @@ from suite import bench, data
 AGREE = 3.0  # standard deviations
 
 
-def simulate(task_given: str, folder: Path, events: int, seed: int, console: Console) -> None:
-    """Write simulated files in the official format into a folder that does not exist yet."""
+def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Path | None, console: Console) -> None:
+    """Write simulated files in the official format, into a new folder or where bench looks for them."""
     entry = registry.find("task", task_given)
-    if not entry.record.simulate:
+    if not entry.record.simulation:
         raise UserError(f"task {entry.name} has genuine data only, nothing simulates it")
-    if folder.exists():
+    folder = out.resolve() if out else data.simulated_folder(entry, events, seed)
+    if out and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")
-    with bench.progress_bar(console, "simulating", events, "events") as advance:
-        data.simulate(entry, events, seed, folder.resolve(), advance)
+    if not folder.exists():
+        made = 0
+
+        def count(done: int) -> None:
+            nonlocal made
+            made += done
+            advance(done)
+
+        started = time.perf_counter()
+        jobs = jobs or data.cores()
+        with bench.progress_bar(console, "simulating", events, "events") as advance:
+            data.simulate(entry, events, seed, folder, jobs, count)
+        seconds = time.perf_counter() - started
+        console.print(f"{events:,} events in {seconds:.1f} s with {jobs} process{'es' * (jobs > 1)}")
     for path in sorted(folder.iterdir()):
-        console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False)
+        console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False, soft_wrap=True)
 
 
 def validate(task_given: str, wanted: str, budget: str, console: Console) -> None:

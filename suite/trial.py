@@ -132,7 +132,10 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
-    result = {f"test_{name}": value for name, value in metrics.evaluate(test.labels, scores, signal).items()}
+    measured = metrics.evaluate(test.labels, scores, signal)
+    for name, value_of in task.record.slices.items():
+        measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
+    result = {f"test_{name}": value for name, value in measured.items()}
     result |= seconds
     result["test_events"] = len(test)
     result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)

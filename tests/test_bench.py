@@ -244,7 +244,7 @@ def test_an_unwritable_store(tmp_path):
 
 @pytest.mark.parametrize(
     "arguments",
-    ["simulate ecal {small}/files --events 10000", "bench ecal --budget smoke"],
+    ["simulate ecal --out {small}/files --events 10000", "bench ecal --budget smoke"],
     ids=["simulate", "prepare"],
 )
 def test_a_full_disk(tmp_path, arguments):
@@ -254,7 +254,8 @@ def test_a_full_disk(tmp_path, arguments):
     script = (
         f"mount -t tmpfs -o size=3m tmpfs {small} && HEPBENCH_HOME={small} {sys.executable} "
         f"-c 'from suite.cli import main; main()' {arguments.format(small=small)}; "
-        f"echo status $?; find {small} -not -path '*simulated*' -name '*.hdf5'; find {small} -name '*.npy'"
+        f"echo status $?; find {small} -not -path '*simulated*' -name '*.hdf5'; "
+        f"find {small} -name '*.npy' -not -path '*/.*'"
     )
     done = subprocess.run(
         ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", script],

@@ -8,16 +8,17 @@ from conftest import images_by_hand, write_images
 
 from benchmarks import registry
 from benchmarks.base import UserError
+from benchmarks.sparse import Sparse
 from suite import data
 
-SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulate]
+SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulation]
 EVENTS = 600
 
 
 def files_of(name: str) -> tuple[registry.Entry, data.Files]:
     entry = registry.find("task", name)
-    kind = "simulated" if entry.record.simulate else "official"
-    return entry, data.obtain(entry, kind, EVENTS, 0, lambda done: None)
+    kind = "simulated" if entry.record.simulation else "official"
+    return entry, data.obtain(entry, kind, EVENTS, 0)
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
@@ -29,8 +30,9 @@ def test_prepared_arrays_are_what_the_reader_gives(name):
     np.testing.assert_array_equal(prepared.labels, np.concatenate([s.labels for s in stretches]))
     np.testing.assert_array_equal(prepared.ids, np.concatenate([s.ids for s in stretches]))
     for key, array in prepared.arrays.items():
-        assert isinstance(array, np.memmap)
-        np.testing.assert_array_equal(array, np.concatenate([s.arrays[key] for s in stretches]))
+        assert isinstance(array, np.memmap | Sparse)
+        read = [s.arrays[key][np.arange(len(s.labels))] for s in stretches]
+        np.testing.assert_array_equal(array[np.arange(len(array))], np.concatenate(read))
     assert len(np.unique(prepared.ids)) == len(prepared)
     assert set(np.unique(prepared.labels)) == set(range(len(entry.record.classes)))
 
@@ -40,11 +42,14 @@ def test_views_have_their_names_and_shapes(name):
     entry, files = files_of(name)
     prepared = data.prepare(entry, files)
     expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
+    task_has_context = bool(entry.record.context)
     for view in entry.record.views:
         inputs = data.view(entry, prepared, view)
-        assert {key: array.ndim for key, array in inputs.items()} == expected[view]
+        assert {key: array.ndim for key, array in inputs.items()} == expected[view] | (
+            {"context": 2} if task_has_context else {}
+        )
         assert all(len(array) == len(prepared) for array in inputs.values())
-        assert all(np.isfinite(array).all() for array in inputs.values())
+        assert all(np.isfinite(array[np.arange(len(array))]).all() for array in inputs.values())
     assert data.view(entry, prepared, "table")["table"].shape[1] == len(entry.record.variables)
 
 
@@ -68,25 +73,28 @@ def test_split_parts_are_disjoint_seeded_and_hold_every_class(name):
 
 
 @pytest.mark.parametrize("name", SIMULATED)
-def test_simulation_is_seeded_and_a_longer_one_begins_the_same(name, tmp_path):
-    task = registry.find("task", name).record
-    folders = [tmp_path / n for n in "abcd"]
-    for folder, (events, seed) in zip(folders, [(200, 1), (200, 1), (400, 1), (200, 2)], strict=True):
-        folder.mkdir()
-        task.simulate(folder, events, seed, lambda done: None)
+def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the_same(name, tmp_path):
+    entry = registry.find("task", name)
+    chunk, classes = entry.base.simulation.chunk, len(entry.base.classes)
+    few = min(chunk, 50) * classes
+    runs = {"first": (few, 1, 1), "same": (few, 1, 2), "longer": (few + 2 * classes, 1, 1), "other": (few, 2, 1)}
+    read = {}
+    for run, (events, seed, jobs) in runs.items():
+        data.simulate(entry, events, seed, tmp_path / run, jobs, lambda done: None)
+        stretches = list(entry.record.read(sorted((tmp_path / run).iterdir())))
+        assert sum(len(stretch.labels) for stretch in stretches) == events
+        read[run] = sorted(
+            (int(label), *(dense(array[np.array([i])]).tobytes() for array in stretch.arrays.values()))
+            for stretch in stretches
+            for i, label in enumerate(stretch.labels)
+        )
+    assert read["first"] == read["same"]
+    assert not set(read["first"]) & set(read["other"])
+    assert set(read["first"]) < set(read["longer"])
 
-    def by_id(folder):
-        events = [e for path in sorted(folder.iterdir()) for e in task.read([path])]
-        rows = {}
-        for e in events:
-            for i, identifier in enumerate(e.ids):
-                rows[int(identifier)] = tuple(array[i].tobytes() for array in e.arrays.values())
-        return rows
 
-    first, same, longer, other = map(by_id, folders)
-    assert first == same
-    assert first != other
-    assert all(longer[identifier] == row for identifier, row in first.items())
+def dense(array) -> np.ndarray:
+    return np.asarray(array)
 
 
 def test_official_rows_of_ecal():
@@ -223,15 +231,25 @@ def test_magic_is_genuine_and_whole():
     assert data.digest_of_file(task.locate()[0]) == task.sources[0].sha256
 
 
-def test_a_stopped_simulation_leaves_nothing_that_looks_like_data(home):
+def test_a_stopped_simulation_looks_like_no_data_and_goes_on(home):
     entry = registry.find("task", "ecal")
+    events = 3 * 2 * entry.record.simulation.chunk
+    folder = data.simulated_folder(entry, events, 0)
+    seen = []
 
     def interrupt(done):
-        raise KeyboardInterrupt
+        seen.append(done)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        data.obtain(entry, "simulated", 400, 0, interrupt)
-    assert list((home / "data" / "ecal" / "simulated").iterdir()) == []
+        data.simulate(entry, events, 0, folder, 1, interrupt)
+    assert not folder.exists()
+    again = []
+    data.simulate(entry, events, 0, folder, 1, again.append)
+    assert again[0] == 2 * entry.record.simulation.chunk  # found, not made again
+    assert sum(again) == events
+    assert [path.name for path in folder.parent.iterdir() if not path.name.endswith(".lock")] == [folder.name]
 
 
 def test_a_digest_is_of_the_bytes_and_follows_a_change(home, tmp_path):

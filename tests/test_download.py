@@ -80,7 +80,7 @@ def content(tmp_path):
 def fetch(server, tmp_path, sha256=None, size=None):
     task = tmp_path / "jets.py"
     task.write_text(TASK.format(url=f"http://127.0.0.1:{server.server_port}/download", sha256=sha256, size=size))
-    return download.fetch(str(task), Console(quiet=True))
+    return download.fetch(str(task), None, Console(quiet=True))
 
 
 def test_goes_on_where_the_transfer_broke(server, tmp_path, content, home):

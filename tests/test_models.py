@@ -98,6 +98,20 @@ def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     assert loaded.parameters == fitted.parameters
 
 
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "prior"])
+def test_a_family_takes_in_the_context(name):
+    """The context alone tells these classes apart; what else is there does not."""
+    model = network(name)
+    labels = np.arange(400) % 2
+    context = (labels[:, None] + np.random.default_rng(0).normal(0, 0.2, (400, 2))).astype(np.float32)
+    parts = samples(model.view)
+    parts = [replace(part, inputs={**part.inputs, "context": context}, labels=labels[part.rows]) for part in parts]
+    scaling = views.fit_scaling(parts[0])
+    train, valid, test = (replace(part, scaling=scaling) for part in parts)
+    fitted = fit(model, (train, valid), epochs=15)
+    assert metrics.auc(test.labels, fitted.predict(test), 1)[0] > 0.9
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_seed_alone_decides_the_scores(name, trained):
     model, parts, fitted, _ = trained(name)

@@ -38,16 +38,16 @@ DEFAULTS = {
 
 
 def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
-    """image (N, H, W, C) -> probabilities (N, 1) or (N, classes)."""
+    """image (N, H, W, C), and context (N, K) where there is one -> probabilities (N, 1) or (N, classes)."""
     import keras
     from keras import layers
 
-    image = keras.Input(shapes["image"], name="image")
+    inputs = {name: keras.Input(shapes[name], name=name) for name in ("image", "context") if name in shapes}
     smallest = min(shapes["image"][:2])
     style = {"kernel_initializer": "truncated_normal", "activation": "relu"}
     padding = "valid" if smallest >= SMALLEST_UNPADDED else "same"
 
-    x = image
+    x = inputs["image"]
     for filters in (parameters["filters"], 2 * parameters["filters"]):
         for _ in range(2):
             x = layers.Conv2D(filters, 3, padding=padding, **style)(x)
@@ -56,6 +56,8 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     while min(x.shape[1:3]) > LARGEST_MAP:
         x = layers.MaxPooling2D()(x)
     x = layers.Flatten()(x)
+    if "context" in inputs:
+        x = layers.Concatenate()([x, inputs["context"]])
     for width in (parameters["dense"], parameters["dense"] // 2):
         x = layers.Dense(width, **style)(x)
         x = layers.Dropout(parameters["dropout"])(x)
@@ -63,7 +65,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
         out = layers.Dense(1, activation="sigmoid", kernel_initializer="truncated_normal")(x)
     else:
         out = layers.Dense(classes, activation="softmax", kernel_initializer="truncated_normal")(x)
-    return keras.Model({"image": image}, out)
+    return keras.Model(inputs, out)
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:

@@ -58,8 +58,8 @@ class Trees:
 def fit(
     train: Sample, valid: Sample, parameters: Parameters, *, classes: int, seed: int, device: str, report: Report
 ) -> Trees:
-    """Trees on inputs {"table": (N, V)}, until log-loss on the validation part has not fallen for `patience` rounds.
-    Reports round 1 and every tenth."""
+    """Trees on table (N, V) and context (N, K) where there is one, until log-loss on the validation part has not
+    fallen for `patience` rounds. Reports round 1 and every tenth."""
     import xgboost
 
     loss = "logloss" if classes == 2 else "mlogloss"
@@ -121,7 +121,8 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
 
 
 def _table(sample: Sample) -> np.ndarray:
-    return sample.take(slice(None))["table"]
+    inputs = sample.take(slice(None))
+    return np.concatenate([inputs[name] for name in ("table", "context") if name in inputs], axis=1)
 
 
 def _cores() -> int:

@@ -37,7 +37,8 @@ DEFAULTS = {
 
 
 def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
-    """points (N, P, 2), features (N, P, F), mask (N, P) -> probabilities (N, 1) or (N, classes)."""
+    """points (N, P, 2), features (N, P, F), mask (N, P), and context (N, K) where there is one -> probabilities
+    (N, 1) or (N, classes)."""
     import keras
     from keras import layers, ops
 
@@ -56,13 +57,17 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
         x = x + EdgeConv(width)([layers.LayerNormalization()(x), index, present])
     x = layers.Dense(width, activation="relu")(layers.LayerNormalization()(x))
     x = MaskedPooling()([x, mask])
+    inputs = {"points": points, "features": features, "mask": mask}
+    if "context" in shapes:
+        inputs["context"] = keras.Input(shapes["context"], name="context")
+        x = layers.Concatenate()([x, inputs["context"]])
     x = layers.Dense(parameters["dense"], activation="relu")(x)
     x = layers.Dropout(parameters["dropout"])(x)
     if classes == 2:
         out = layers.Dense(1, activation="sigmoid")(x)
     else:
         out = layers.Dense(classes, activation="softmax")(x)
-    return keras.Model({"points": points, "features": features, "mask": mask}, out)
+    return keras.Model(inputs, out)
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:

@@ -29,12 +29,13 @@ DEFAULTS = {
 
 
 def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
-    """table (N, V), standardised -> probabilities (N, 1) or (N, classes)."""
+    """table (N, V) and context (N, K) where there is one, standardised -> probabilities (N, 1) or (N, classes)."""
     import keras
     from keras import layers, ops
 
-    table = keras.Input(shapes["table"], name="table")
-    x = ops.clip(table, -LARGEST_INPUT, LARGEST_INPUT)
+    inputs = {name: keras.Input(shapes[name], name=name) for name in ("table", "context") if name in shapes}
+    x = ops.concatenate(list(inputs.values()), axis=-1) if len(inputs) > 1 else inputs["table"]
+    x = ops.clip(x, -LARGEST_INPUT, LARGEST_INPUT)
     for _ in range(parameters["depth"]):
         x = layers.Dense(parameters["width"], use_bias=False)(x)
         x = layers.BatchNormalization()(x)
@@ -44,7 +45,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
         out = layers.Dense(1, activation="sigmoid")(x)
     else:
         out = layers.Dense(classes, activation="softmax")(x)
-    return keras.Model({"table": table}, out)
+    return keras.Model(inputs, out)
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:

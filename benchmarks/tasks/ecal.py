@@ -9,14 +9,14 @@ The official pair of HDF5 files is CMS open-data simulation of single particles 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import views
-from benchmarks.base import Arrays, Check, Events, Reference, Source, Task, UserError
+from benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
 
 CLASSES = ("photon", "electron")
 STRETCH = 4096  # events read at a time: 32 MiB
@@ -117,26 +117,29 @@ def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen:
     return Events({"image": image.astype(np.float32, copy=False)}, labels, ids)
 
 
-def simulate(folder: Path, events: int, seed: int, progress: Callable[[int], None]) -> list[Path]:
-    """Write the pair of files with events // 2 photons and the rest electrons. Same seed, same bytes; a larger number
-    of events begins with the same ones."""
-    import h5py
-
+def generate(label: int, number: int, seed: int) -> Arrays:
     from benchmarks.simulation import ecal as simulation
 
-    paths = []
-    for label, (kind, count) in enumerate(zip(CLASSES, (events // 2, events - events // 2), strict=True)):
-        path = folder / f"Single{kind.capitalize()}Pt50_IMGCROPS_n{count}_simulated.hdf5"
-        with h5py.File(path, "w") as file:
-            storage = {"dtype": "f4", "compression": "lzf"}
-            images = file.create_dataset("X", (count, 32, 32, 2), chunks=(min(count, 100), 32, 32, 2), **storage)
+    return {"image": simulation.generate(CLASSES[label], CHUNK, np.random.default_rng([seed, label, number]))}
+
+
+def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
+    """The pair of files, photons and electrons."""
+    import h5py
+
+    paths = [
+        folder / f"Single{kind.capitalize()}Pt50_IMGCROPS_n{count}_simulated.hdf5"
+        for kind, count in zip(CLASSES, counts, strict=True)
+    ]
+    storage = {"dtype": "f4", "compression": "lzf"}
+    with h5py.File(paths[0], "w") as photons, h5py.File(paths[1], "w") as electrons:
+        files, filled = (photons, electrons), [0, 0]
+        for label, (file, count) in enumerate(zip(files, counts, strict=True)):
+            file.create_dataset("X", (count, 32, 32, 2), chunks=(min(count, 100), 32, 32, 2), **storage)
             file.create_dataset("y", data=np.full(count, label, np.float32), **storage)
-            for chunk, start in enumerate(range(0, count, CHUNK)):
-                rng = np.random.default_rng([seed, label, chunk])
-                stop = min(start + CHUNK, count)
-                images[start:stop] = simulation.generate(kind, CHUNK, rng)[: stop - start]
-                progress(stop - start)
-        paths.append(path)
+        for label, arrays in chunks:
+            start, filled[label] = filled[label], filled[label] + len(arrays["image"])
+            files[label]["X"][start : filled[label]] = arrays["image"]
     return paths
 
 
@@ -245,7 +248,7 @@ TASK = Task(
             size=87_010_508,
         ),
     ),
-    simulate=simulate,
+    simulation=Simulation(CHUNK, generate, write),
     split=split,
     validate=validate,
     size=498_000,

@@ -1,0 +1,76 @@
+"""Images of mostly zeros, kept as their hits and decoded where they are indexed."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """(N, *event) float32 of which only the non-zero values are kept; arrays may be memory-mapped.
+
+    offsets: (N + 1,) int64, event i has hits offsets[i] to offsets[i + 1]. index: (hits,) flat position within an
+    event. values: (hits,) float16 or float32. event: shape of one event.
+
+    A slice of events is a Sparse again, without a copy; an array of rows gives dense float32 (n, *event).
+    """
+
+    offsets: np.ndarray
+    index: np.ndarray
+    values: np.ndarray
+    event: tuple[int, ...]
+
+    @classmethod
+    def of(cls, dense: np.ndarray, dtype: type = np.float32) -> Sparse:
+        """The sparse form of a dense (N, *event) array."""
+        event = dense.shape[1:]
+        flat = dense.reshape(len(dense), -1)
+        row, index = np.nonzero(flat)
+        offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(dense)))])
+        small = np.uint16 if math.prod(event) <= 2**16 else np.uint32
+        return cls(offsets, index.astype(small), flat[row, index].astype(dtype), event)
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self), *self.event)
+
+    @property
+    def ndim(self) -> int:
+        return 1 + len(self.event)
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(np.float32)
+
+    @property
+    def nbytes(self) -> int:
+        """Of the dense form, which is what indexing makes."""
+        return 4 * math.prod(self.shape)
+
+    def __getitem__(self, rows: slice | np.ndarray) -> Sparse | np.ndarray:
+        if isinstance(rows, slice):
+            start, stop, step = rows.indices(len(self))
+            if step != 1:
+                return self[np.arange(start, stop, step)]
+            offsets = np.asarray(self.offsets[start : max(start, stop) + 1])
+            hits = slice(offsets[0], offsets[-1])
+            return Sparse(offsets - offsets[0], self.index[hits], self.values[hits], self.event)
+        row, index, values = self.hits(np.asarray(rows))
+        dense = np.zeros((len(rows), math.prod(self.event)), np.float32)
+        dense[row, index] = values
+        return dense.reshape(len(rows), *self.event)
+
+    def hits(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(event, flat position, value) of every hit of these rows, or of all: event counts along `rows`."""
+        rows = np.arange(len(self)) if rows is None else rows
+        first, last = self.offsets[rows], self.offsets[rows + 1]
+        count = last - first
+        row = np.repeat(np.arange(len(rows)), count)
+        hit = np.arange(count.sum()) + np.repeat(first - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
+        return row, self.index[hit].astype(np.int64), self.values[hit].astype(np.float32)
