@@ -16,7 +16,7 @@ OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(if $(SEEDS),--seeds $(SEE
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
 	$(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
 
-.PHONY: help env bench leaderboard data validate list doctor ui test lint lock clean
+.PHONY: help env bench leaderboard data describe validate list doctor ui test lint lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -26,14 +26,17 @@ help:  ## this text
 	@echo "Variables: TASK MODEL SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
 	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
 
-bench: $(READY)  ## run every model that can serve TASK, print the leaderboard
+bench: $(READY)  ## run every model that can serve TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS)
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
 	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT))
 
-data: $(READY)  ## fetch the official files of TASK
-	@$(HEPBENCH) data $(TASK)
+data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where fewer will do)
+	@$(HEPBENCH) data $(TASK) $(if $(FILES),--files $(FILES))
+
+describe: $(READY)  ## what TASK is, and a page with pictures of its events
+	@$(HEPBENCH) describe $(TASK) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))
 
 validate: $(READY)  ## compare the data of TASK with its calibration figures
 	@$(HEPBENCH) validate $(TASK) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks import budgets, registry
@@ -114,7 +114,12 @@ def open_data(task: Entry, kind: str, events: int | None, console: Console) -> t
 @contextmanager
 def progress_bar(console: Console, what: str, total: int | None, unit: str):
     """Gives a function that advances the bar; shows nothing until it is first called."""
-    columns = [TextColumn(f"{what} {{task.completed:,}} {unit}"), BarColumn(), TimeElapsedColumn()]
+    columns = [
+        TextColumn(f"{what} {{task.completed:,}} {unit}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    ]
     bar = Progress(*columns, console=console)
     line = None
 

@@ -74,21 +74,24 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
 def bench(task, models, seeds, exact, budget, device, backend, data, dry_run, force) -> int:
-    """Train and test every model that can serve TASK (a name, or a file ./my_task.py); print the leaderboard."""
+    """Train and test every model that can serve TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
+    from benchmarks import registry
     from suite.bench import bench, seeds_of
 
-    failed = bench(
-        task,
-        models,
-        seeds=seeds_of(seeds, exact, budget),
-        budget=budget,
-        wanted_device=device,
-        backend=backend,
-        wanted_data=data,
-        force=force,
-        dry=dry_run,
-        console=Console(),
-    )
+    failed = 0
+    for one in registry.names("task") if task == "all" else [task]:
+        failed += bench(
+            one,
+            models,
+            seeds=seeds_of(seeds, exact, budget),
+            budget=budget,
+            wanted_device=device,
+            backend=backend,
+            wanted_data=data,
+            force=force,
+            dry=dry_run,
+            console=Console(),
+        )
     return min(failed, 1)
 
 
@@ -131,9 +134,20 @@ def simulate(task, events, seed, jobs, out) -> None:
 @BUDGET
 def validate(task, data, budget) -> None:
     """Compare the data of TASK with its calibration figures, line by line."""
-    from suite.simulate import validate
+    from suite.validate import validate
 
     validate(task, data, budget, Console())
+
+
+@commands.command()
+@click.argument("task")
+@DATA
+@click.option("--budget", default="smoke", show_default=True, help="How many events where they are simulated first.")
+def describe(task, data, budget) -> None:
+    """What TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
+    from suite.describe import describe
+
+    describe(task, data, budget, Console())
 
 
 @commands.command()

@@ -142,11 +142,12 @@ def cores() -> int:
     return max(1, int(hardware.cores_usable()))
 
 
-def simulate(entry: Entry, events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> None:
+def simulate(entry: Entry, events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> int:
     """Fill `folder` with simulated files in the official format, whole or not at all.
 
     Chunks are made by `jobs` processes and kept beside the folder until it is whole, so that a simulation that was
-    stopped goes on where it was. Their content depends on the seed and their number alone.
+    stopped goes on where it was. Their content depends on the seed and their number alone. Returns the events that
+    this call made.
     """
     task = entry.base
     simulation, kinds = task.simulation, len(task.classes)
@@ -181,6 +182,7 @@ def simulate(entry: Entry, events: int, seed: int, folder: Path, jobs: int, prog
         with _whole_folder(folder) as scratch:
             simulation.write(scratch, counts, chunks())
     shutil.rmtree(parts)
+    return events - made
 
 
 def _text_of(entry: Entry) -> str:

@@ -11,16 +11,13 @@ import html
 import io
 import json
 import math
-import os
-import re
 import string
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tracking import statistics
+from tracking import pages, statistics
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -59,6 +56,7 @@ LEGEND = (
     f"=: not told apart from the first, within {TIED_WITHIN} combined errors. The errors are taken as independent, "
     "which is cautious: all rows see the same test events.",
 )
+NOT_MEASURED = "–: not measured, or not measurable with these events."
 INTERVALS = "AUC with its error, one standard deviation. Band: two errors of the first. Models at chance are left out."
 REPORTED = "reported by their authors on the official data, not measured here"
 
@@ -424,28 +422,19 @@ def page(
     if references:
         shown = _metrics_of(references)
         columns = ["model", *(TITLES.get(name, name) for name in shown), "trained on", "source"]
-        body = [[_linked(cell) for cell in _reference_cells(entry, shown)] for entry in references]
+        body = [[pages.linked(cell) for cell in _reference_cells(entry, shown)] for entry in references]
         right = set(range(1, 1 + len(shown)))
         sections.append(
             f"<section><h2>Published results</h2><p class=note>{html.escape(REPORTED.capitalize())}.</p>"
-            f"{_html_table(columns, body, right)}</section>"
+            f"{pages.table(columns, body, right)}</section>"
         )
     if footer:
-        listed = "".join(f"<li>{_linked(line)}</li>" for line in footer)
+        listed = "".join(f"<li>{pages.linked(line)}</li>" for line in footer)
         sections.append(f"<section><h2>Notes</h2><ul>{listed}</ul></section>")
     if command:
         sections.append(f"<section><h2>Repeat it</h2><pre>{html.escape(command)}</pre></section>")
-    text = PAGE.substitute(
-        title=html.escape(title),
-        about="".join(f"<p>{_linked(line)}</p>" for line in about),
-        sections="\n".join(sections),
-        legend="".join(f"<li>{html.escape(line)}</li>" for line in LEGEND),
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
-    partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    legend = "".join(f"<li>{html.escape(line)}</li>" for line in (*LEGEND, NOT_MEASURED))
+    pages.write(path, title, about, sections, f"<ul>{legend}</ul>")
     return path
 
 
@@ -480,7 +469,7 @@ def _section(
     )
     return (
         f"<section><h2>{html.escape(str(first['task']))}</h2><div class=chips>{chip_row}</div>"
-        f"{_html_table([name for name, _ in columns], body, right)}<p class=note>{hardware}</p>"
+        f"{pages.table([name for name, _ in columns], body, right)}<p class=note>{hardware}</p>"
         f"<div class=figures>{figures}</div>"
         f"<details><summary>MLflow runs behind this table</summary><ul>{runs}</ul></details></section>"
     )
@@ -492,23 +481,6 @@ def _share(row: Row, table: Sequence[Row]) -> float:
     if row["auc"] is None or best is None or best <= 0.5:
         return 0.0
     return max(0.0, 100 * (row["auc"] - 0.5) / (best - 0.5))
-
-
-def _html_table(columns: Sequence[str], body: Sequence[Sequence[str]], right: set[int]) -> str:
-    """A table of cells that are HTML already."""
-    kind = [" class=n" if i in right else "" for i in range(len(columns))]
-    names = [re.sub(r"ε_(\w)", r"ε<sub>\1</sub>", html.escape(name)) for name in columns]
-    head = "".join(f"<th{k}>{name}</th>" for k, name in zip(kind, names, strict=True))
-    lines = ("".join(f"<td{k}>{cell}</td>" for k, cell in zip(kind, line, strict=True)) for line in body)
-    return (
-        f"<div class=scroll><table><thead><tr>{head}</tr></thead>"
-        f"<tbody>{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody></table></div>"
-    )
-
-
-def _linked(text: str) -> str:
-    """Text as HTML, its web addresses as links."""
-    return re.sub(r"https?://[^\s<>\"']*[^\s<>\"'.,;:)]", r'<a href="\g<0>">\g<0></a>', html.escape(text, quote=False))
 
 
 def _figures(
@@ -524,12 +496,10 @@ def _figures(
             drawn[label] = curves[run]["signal_efficiency"], curves[run]["background_efficiency"]
     drawn = dict(list(drawn.items())[: len(plots.COLOURS)])  # as many as can be told apart, the best ones
     parts = []
-    ink = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
-    settings = {"svg.fonttype": "none", "svg.hashsalt": str(number), "legend.labelcolor": INK}
-    with plots.style(**ink, **settings):
+    with pages.style(number):
         if any(row["auc"] is not None for row in table):
             parts.append(
-                _figure(
+                pages.figure(
                     _draw_intervals(table),
                     INTERVALS,
                 )
@@ -541,7 +511,7 @@ def _figures(
             ):
                 figure, axes = plots.figure(figsize=(6.0, 4.6))
                 draw(axes, drawn, signal, background)
-                parts.append(_figure(figure, caption))
+                parts.append(pages.figure(figure, caption))
     return "".join(parts)
 
 
@@ -572,82 +542,3 @@ def _above_chance(table: Sequence[Row]) -> list[Row]:
     """Rows whose AUC is above 0.5 by more than its error can explain; all with an AUC where there is no such."""
     measured = [row for row in table if row["auc"] is not None]
     return [row for row in measured if row["auc"] - 0.5 > 3 * (row["auc_error"] or 0) + 1e-9] or measured
-
-
-def _figure(figure: Figure, caption: str) -> str:
-    """An inline drawing whose ink is the page's text colour, dark or light."""
-    out = io.StringIO()
-    figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
-    drawing = out.getvalue()
-    drawing = drawing[drawing.index("<svg") :].replace(INK, "currentColor")
-    drawing = re.sub(r"<metadata>.*?</metadata>", "", drawing, flags=re.DOTALL)
-    # Outlines to a hundredth of a point, which halves the page.
-    drawing = re.sub(r' d="[^"]*"', lambda path: re.sub(r"(\.\d\d)\d+", r"\1", path[0]), drawing)
-    return f"<figure>{drawing}<figcaption>{html.escape(caption)}</figcaption></figure>"
-
-
-INK = "#010203"
-"""A colour that nothing else has, to be replaced by that of the page's text."""
-
-PAGE = string.Template(
-    """<!doctype html>
-<html lang=en>
-<head>
-<meta charset=utf-8>
-<meta name=viewport content="width=device-width, initial-scale=1">
-<title>$title</title>
-<style>
-:root { color-scheme: light dark; --paper: #fbfbfa; --card: #fff; --ink: #1b1f24; --soft: #5b6470; --line: #e3e5e8;
-  --accent: #2f6fdb; --bar: #5790fc2e; --official: #1a7f4b; --simulated: #9a6200; }
-@media (prefers-color-scheme: dark) { :root { --paper: #14171b; --card: #1b1f25; --ink: #e8eaed; --soft: #9aa4b1;
-  --line: #2d333b; --accent: #7fabff; --bar: #5790fc3d; --official: #5fd39a; --simulated: #f3b95a; } }
-* { box-sizing: border-box; }
-body { margin: 0; background: var(--paper); color: var(--ink);
-  font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
-h1 { font-size: 1.9rem; letter-spacing: -.02em; line-height: 1.2; margin: 0 0 .4rem; }
-h2 { font-size: 1.25rem; letter-spacing: -.01em; margin: 0 0 .5rem; }
-header p { margin: .2rem 0; color: var(--soft); max-width: 80ch; }
-section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.4rem 1.5rem;
-  margin-top: 1.5rem; }
-.chips { display: flex; flex-wrap: wrap; gap: .4rem; margin-bottom: 1rem; }
-.chip { font-size: .8rem; padding: .1rem .6rem; border: 1px solid var(--line); border-radius: 99px;
-  color: var(--soft); }
-.chip.official { color: var(--official); border-color: currentColor; }
-.chip.simulated { color: var(--simulated); border-color: currentColor; }
-.scroll { overflow-x: auto; }
-table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
-th { text-align: left; font-weight: 600; font-size: .8rem; color: var(--soft); border-bottom: 2px solid var(--line);
-  padding: .4rem .7rem; white-space: nowrap; }
-td { padding: .5rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
-tbody tr:last-child td { border-bottom: 0; }
-tbody tr:hover td { background: color-mix(in srgb, var(--accent) 6%, transparent); }
-th.n, td.n { text-align: right; white-space: nowrap; }
-td small { display: block; color: var(--soft); font-size: .8rem; max-width: 34ch; }
-.bar { display: block; padding: 0 .3rem; border-radius: 3px; min-width: 9.5rem;
-  background: linear-gradient(to right, var(--bar) var(--share), transparent var(--share)); }
-.note, figcaption, footer { color: var(--soft); font-size: .85rem; }
-.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 330px), 1fr)); gap: 1rem;
-  margin-top: 1rem; align-items: start; }
-figure { margin: 0; }
-figure svg { width: 100%; height: auto; display: block; }
-details { margin-top: 1rem; font-size: .85rem; color: var(--soft); overflow-wrap: anywhere; }
-summary { cursor: pointer; }
-ul { padding-left: 1.2rem; margin: .4rem 0; }
-pre { background: color-mix(in srgb, var(--ink) 6%, transparent); padding: .8rem 1rem; border-radius: 6px;
-  overflow-x: auto; font-size: .88rem; margin: 0; }
-a { color: var(--accent); overflow-wrap: anywhere; }
-footer { margin-top: 1.5rem; }
-@media print { section { break-inside: avoid; } }
-</style>
-</head>
-<body>
-<main>
-<header><h1>$title</h1>$about</header>
-$sections
-<footer><ul>$legend</ul><p>Written $written. –: not measured, or not measurable with these events.</p></footer>
-</main>
-</body>
-</html>
-"""
-)

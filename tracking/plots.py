@@ -196,3 +196,67 @@ def _legend(axes: Axes, curves: Mapping[str, Any], **place: Any) -> None:
 def _plain(name: str) -> str:
     """A name as it is, where matplotlib would read $ as the beginning of a formula."""
     return name.replace("$", r"\$")
+
+
+def draw_pulls(axes: Axes, names: Sequence[str], pulls: np.ndarray, agree: float) -> None:
+    """Differences in standard deviations, the first on top. names, pulls: (m,). agree: half width of the band."""
+    axes.axvspan(-agree, agree, color=COLOURS[0], alpha=0.15, linewidth=0)
+    axes.axvline(0, color="0.6", linewidth=1)
+    place = np.arange(len(names))
+    beyond = np.abs(pulls) >= agree
+    axes.errorbar(pulls[~beyond], place[~beyond], xerr=1, fmt="o", color=COLOURS[0], markersize=5, capsize=2)
+    axes.errorbar(pulls[beyond], place[beyond], xerr=1, fmt="o", color=COLOURS[2], markersize=5, capsize=2)
+    axes.set_yticks(place, [_plain(name) for name in names])
+    axes.tick_params(axis="y", which="both", length=0)
+    axes.set_ylim(len(names) - 0.4, -0.6)
+    axes.set_xlabel("(here - expected) / error")
+
+
+def draw_comparison(
+    axes: Axes, edges: np.ndarray, observed: np.ndarray, expected: np.ndarray, error: np.ndarray, name: str
+) -> None:
+    """A distribution here as points with the error of the difference, the expected one as steps."""
+    axes.stairs(expected, edges, color=COLOURS[4], linewidth=1.8, label="expected", fill=True, alpha=0.35)
+    middle = (edges[1:] + edges[:-1]) / 2
+    axes.errorbar(middle, observed, yerr=error, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, label="here")
+    axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.35 * max(observed.max(), expected.max())))
+    axes.set_xlabel(_plain(name))
+    axes.set_ylabel("share of a bin")
+    axes.legend(loc="upper right", frameon=False)
+
+
+def draw_classes(axes: Axes, values: Sequence[np.ndarray], classes: Sequence[str], name: str) -> None:
+    """One variable's distribution in each class, between its 1 % and 99 % quantiles. values: (n,) of each class."""
+    low, high = np.quantile(np.concatenate(values), [0.01, 0.99])
+    whole = all(np.array_equal(some, np.round(some)) for some in values) and high - low < 60
+    edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high if high > low else low + 1, 41)
+    for number, (some, kind) in enumerate(zip(values, classes, strict=True)):
+        share = np.histogram(some, edges)[0] / max(1, len(some))
+        axes.stairs(share, edges, color=COLOURS[number % len(COLOURS)], linewidth=1.5, label=_plain(kind))
+    axes.set(xlim=(edges[0], edges[-1]))
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel(_plain(name))
+    axes.set_yticks([])
+    axes.legend(loc="best", frameon=False, fontsize=9)
+
+
+def draw_images(images: np.ndarray, titles: Sequence[str], columns: int) -> Figure:
+    """Pictures (m, H, W) of energies on a common logarithmic colour scale, row by row; white is no hit."""
+    from matplotlib.colors import LogNorm
+
+    rows = -(-len(images) // columns)
+    drawing, grid = figure(rows, columns, figsize=(2.1 * columns, 2.3 * rows))
+    grid = np.array(grid, ndmin=1)
+    seen = images[images > 0]
+    low, high = (np.quantile(seen, 0.02), seen.max()) if len(seen) else (0.1, 1.0)
+    norm = LogNorm(low, high if high > low else 10 * low)
+    for axes, image, title in zip(grid.flat, images, titles, strict=False):
+        axes.imshow(
+            np.where(image > 0, image, np.nan).T, origin="lower", norm=norm, cmap="viridis", interpolation="none"
+        )
+        axes.set_title(_plain(title), fontsize=9)
+    for axes in grid.flat:
+        axes.set(xticks=[], yticks=[])
+        axes.minorticks_off()
+        axes.tick_params(length=0)
+    return drawing
