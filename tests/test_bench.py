@@ -269,3 +269,36 @@ def test_a_full_disk(tmp_path, arguments):
     assert left == "2\n", printed + left + done.stderr
     assert "disk full while writing" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+# --- the other verbs -------------------------------------------------------------------------------------------------
+
+
+def test_simulate_goes_where_bench_looks_or_where_it_is_told(home, tmp_path):
+    done = hepbench("simulate", "ecal", "--events", 200, "--seed", 0, "--jobs", 2, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "a second with 2 processes" in done.stdout
+    (folder,) = (path for path in (home / "data" / "ecal" / "simulated").iterdir() if path.is_dir())
+    assert folder.name.startswith("n200_seed0_")
+    out = tmp_path / "files"
+    done = hepbench("simulate", "ecal", "--events", 200, "--jobs", 1, "--out", out, home=home)
+    assert done.returncode == 0, done.stderr
+    for path in folder.iterdir():
+        assert path.read_bytes() == (out / path.name).read_bytes()
+    again = hepbench("simulate", "ecal", "--events", 200, "--out", out, home=home)
+    assert_user_mistake(again, str(out), "give a folder that is not")
+
+
+def test_validate_and_describe_print_and_write_a_page(benched):
+    home, _ = benched
+    done = hepbench("validate", "ecal", "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "phi width, electron, mean" in done.stdout
+    assert "of 25 agree" in done.stdout
+    page = (home / "results" / "reports" / "ecal-validation.html").read_text()
+    assert "phi width, electron, mean" in page and "<svg" in page
+    done = hepbench("describe", "ecal", home=home)
+    assert done.returncode == 0, done.stderr
+    for word in ("0 photon, 1 electron", "image (32, 32, 2)", "1910.07029", "parallel ResNet-15", "86", "not verified"):
+        assert word in done.stdout
+    assert (home / "results" / "reports" / "ecal-description.html").read_text().count("<svg") > 10
