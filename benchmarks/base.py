@@ -145,6 +145,7 @@ class Task:
     """A dataset and what it means. A task file exposes one as `TASK`; its name is the file's name.
 
     read: official files -> stretches of Events, in file order; raises UserError naming file and fault.
+    plain_read: what `read` gives, by a loop over events as one would write it first: to measure `read` against.
     views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)};
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
@@ -167,6 +168,7 @@ class Task:
     variables: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     context: tuple[str, ...] = ()
+    plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
     needed: int | None = None

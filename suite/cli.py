@@ -150,6 +150,24 @@ def describe(task, data, budget) -> None:
     describe(task, data, budget, Console())
 
 
+@commands.group()
+def measure() -> None:
+    """Measure this machine on what the suite does; nothing else should run beside it."""
+
+
+@measure.command("data")
+@click.option("--task", "tasks", multiple=True, help="A task; may be repeated. Default: all.")
+@click.option("--simulated", type=click.IntRange(min=10), default=2_000, show_default=True, help="Events to simulate.")
+@click.option(
+    "--read", type=click.IntRange(min=10), default=20_000, show_default=True, help="Events of the file to read."
+)
+def measure_data(tasks, simulated, read) -> None:
+    """Rates of simulating, reading and opening each task's data, and memory."""
+    from suite.measure import measure_data
+
+    measure_data(tasks, simulated, read, Console())
+
+
 @commands.command()
 @click.argument("run")
 @click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
