@@ -16,7 +16,7 @@ OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(if $(SEEDS),--seeds $(SEE
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
 	$(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
 
-.PHONY: help env bench leaderboard data describe validate list doctor ui test lint lock clean
+.PHONY: help env bench leaderboard data describe validate simulate measure list doctor ui test lint lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -24,7 +24,7 @@ help:  ## this text
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
-	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
 
 bench: $(READY)  ## run every model that can serve TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS)
@@ -36,10 +36,16 @@ data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where
 	@$(HEPBENCH) data $(TASK) $(if $(FILES),--files $(FILES))
 
 describe: $(READY)  ## what TASK is, and a page with pictures of its events
-	@$(HEPBENCH) describe $(TASK) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))
+	@$(HEPBENCH) describe $(TASK) $(if $(DATA),--data $(DATA)) $(if $(EVENTS),--events $(EVENTS))
 
 validate: $(READY)  ## compare the data of TASK with its calibration figures
-	@$(HEPBENCH) validate $(TASK) $(if $(DATA),--data $(DATA)) $(if $(BUDGET),--budget $(BUDGET))
+	@$(HEPBENCH) validate $(TASK) $(if $(DATA),--data $(DATA)) $(if $(EVENTS),--events $(EVENTS))
+
+simulate: $(READY)  ## EVENTS=n simulated events of TASK in the official format
+	@$(HEPBENCH) simulate $(TASK) --events $(EVENTS) $(if $(JOBS),--jobs $(JOBS))
+
+measure: $(READY)  ## rates of simulating, reading and opening the data of every task
+	@$(HEPBENCH) measure data
 
 list: $(READY)  ## tasks, models, metrics, budgets; what is here
 	@$(HEPBENCH) list

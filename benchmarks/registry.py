@@ -7,11 +7,13 @@ module that exposes `TASK` or `MODEL`.
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import sys
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,8 +28,9 @@ class Entry:
     """A task or model with its name and the file it stands in.
 
     given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
-    the task's data lie. code: sha256 of the file's text, so that a changed file is never taken for a result of the
-    old one.
+    the task's data lie. code: sha256 of the file's text and of what it imports of `benchmarks`, so that a result of
+    an older text is never taken for one of this; the records and the generators, of which data have digests, are not
+    part of it.
     """
 
     name: str
@@ -42,7 +45,8 @@ class Entry:
 
     @property
     def code(self) -> str:
-        return hashlib.sha256(self.path.read_bytes()).hexdigest()
+        texts = imported(self.path, HOME, {HOME / "base.py", HOME / "simulation"})
+        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(texts))).hexdigest()
 
 
 def names(kind: str) -> list[str]:
@@ -95,6 +99,28 @@ def find(kind: str, given: str) -> Entry:
     check_known(f"variant of {name}", variant, getattr(record, "variants", ()))
     varied = record.variants[variant]
     return Entry(f"{name}:{variant}", Path(loaded.__file__), varied, f"{whole}:{variant}", record)
+
+
+def imported(path: Path, under: Path, without: Collection[Path] = ()) -> set[Path]:
+    """This file and the modules that it imports from a folder of `benchmarks`, and what these import, found without
+    importing any. without: files and folders that are left out with what they import."""
+    found: set[Path] = set()
+    waiting = [path]
+    while waiting:
+        path = waiting.pop()
+        found.add(path)
+        names = []
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            elif isinstance(node, ast.Import):
+                names += [alias.name for alias in node.names]
+        for name in names:
+            module = HOME.parent.joinpath(*name.split(".")).with_suffix(".py")
+            left_out = not module.is_relative_to(under) or any(module.is_relative_to(one) for one in without)
+            if not left_out and module.is_file() and module not in found:
+                waiting.append(module)
+    return found
 
 
 def _from_path(module: str, path: Path):

@@ -57,6 +57,7 @@ def commands() -> None:
 
 
 DATA = click.option("--data", default="auto", show_default=True, help="official, simulated, or auto.")
+SIMULATED_FIRST = "How many events, where they have to be simulated."
 BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
 
 
@@ -131,23 +132,23 @@ def simulate(task, events, seed, jobs, out) -> None:
 @commands.command()
 @click.argument("task")
 @DATA
-@BUDGET
-def validate(task, data, budget) -> None:
+@click.option("--events", type=click.IntRange(min=100), default=10_000, show_default=True, help=SIMULATED_FIRST)
+def validate(task, data, events) -> None:
     """Compare the data of TASK with its calibration figures, line by line."""
     from suite.validate import validate
 
-    validate(task, data, budget, Console())
+    validate(task, data, events, Console())
 
 
 @commands.command()
 @click.argument("task")
 @DATA
-@click.option("--budget", default="smoke", show_default=True, help="How many events where they are simulated first.")
-def describe(task, data, budget) -> None:
+@click.option("--events", type=click.IntRange(min=100), default=2_000, show_default=True, help=SIMULATED_FIRST)
+def describe(task, data, events) -> None:
     """What TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
     from suite.describe import describe
 
-    describe(task, data, budget, Console())
+    describe(task, data, events, Console())
 
 
 @commands.group()

@@ -9,7 +9,6 @@ Each folder appears by a rename when it is whole, so a run that was stopped leav
 
 from __future__ import annotations
 
-import ast
 import concurrent.futures
 import contextlib
 import errno
@@ -86,21 +85,10 @@ def official(entry: Entry) -> list[Path] | None:
 
 def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
     """Where a simulation's files lie. The name holds the generators' text, so that data of an older one stay behind."""
-    text = b"".join(path.read_bytes() for path in sorted(_generators(entry.path)))
+    generators = registry.imported(entry.path, Path(benchmarks.__file__).parent / "simulation")
+    text = b"".join(path.read_bytes() for path in sorted(generators))
     version = hashlib.sha256(text).hexdigest()[:8]
     return home() / "data" / entry.dataset / "simulated" / f"n{events}_seed{seed}_{version}"
-
-
-def _generators(path: Path) -> set[Path]:
-    """This file and what it imports of `benchmarks.simulation`, and what that imports."""
-    found, folder = {path}, Path(benchmarks.__file__).parent / "simulation"
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.ImportFrom) and node.module == "benchmarks.simulation":
-            for alias in node.names:
-                found |= _generators(folder / f"{alias.name}.py")
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("benchmarks.simulation."):
-            found |= _generators(folder / f"{node.module.rpartition('.')[2]}.py")
-    return found
 
 
 def choose(entry: Entry, kind: str) -> str:
@@ -307,7 +295,7 @@ def view(entry: Entry, prepared: Prepared, name: str) -> Arrays:
     }
     if all(passed.values()):
         return {key: prepared.arrays[source] for key, source in passed.items()}
-    folder = prepared.folder / f"view-{name}-{_views_code()[:8]}"
+    folder = prepared.folder / f"view-{name}"
     with _locked(folder):
         if not folder.is_dir():
             size = sum(array[:1].nbytes for array in prepared.arrays.values())
@@ -324,12 +312,6 @@ def view(entry: Entry, prepared: Prepared, name: str) -> Arrays:
 def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
     dense = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
     return dense and one.shape == other.shape and np.shares_memory(one, other)
-
-
-def _views_code() -> str:
-    from benchmarks import views
-
-    return hashlib.sha256(Path(views.__file__).read_bytes()).hexdigest()
 
 
 def _write(folder: Path, stretches: Iterator[Events], progress: Callable[[int], None]) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import budgets, registry
+from benchmarks import registry
 from benchmarks.base import Task
 from benchmarks.registry import Entry
 from suite import bench, data
@@ -22,11 +22,11 @@ VARIABLES = 24  # drawn at most
 NEWLINE = "\n"
 
 
-def describe(task_given: str, wanted: str, budget: str, console: Console) -> Path:
+def describe(task_given: str, wanted: str, events: int, console: Console) -> Path:
     """Print what a task is: classes, inputs, sizes, files, licence, citation, published results. Write the page."""
     entry = registry.find("task", task_given)
     kind = data.choose(entry, wanted)
-    files, prepared = bench.open_data(entry, kind, budgets.find(budget).events, console)
+    files, prepared = bench.open_data(entry, kind, events, console)
     facts = _facts(entry, files, prepared)
     table = Table.grid(padding=(0, 2))
     for name, text in facts.items():

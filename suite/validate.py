@@ -9,7 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import budgets, registry
+from benchmarks import registry
 from benchmarks.base import Check, Comparison, UserError
 from suite import bench, data
 from tracking import pages
@@ -18,14 +18,14 @@ AGREE = 3.0  # standard deviations
 AGREE_P = 0.0027  # the same for a distribution, as a probability
 
 
-def validate(task_given: str, wanted: str, budget: str, console: Console) -> None:
+def validate(task_given: str, wanted: str, events: int, console: Console) -> None:
     """Print each figure of a task beside that of its data with the difference in standard deviations, and each
     distribution with its chi-square; write the page."""
     entry = registry.find("task", task_given)
     if not entry.record.validate:
         raise UserError(f"task {entry.name} has no calibration figures to compare with")
     kind = data.choose(entry, wanted)
-    files, prepared = bench.open_data(entry, kind, budgets.find(budget).events, console)
+    files, prepared = bench.open_data(entry, kind, events, console)
     found = entry.record.validate(prepared.arrays, prepared.labels)
     checks = [one for one in found if isinstance(one, Check)]
     comparisons = [one for one in found if isinstance(one, Comparison)]

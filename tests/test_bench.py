@@ -291,7 +291,7 @@ def test_simulate_goes_where_bench_looks_or_where_it_is_told(home, tmp_path):
 
 def test_validate_and_describe_print_and_write_a_page(benched):
     home, _ = benched
-    done = hepbench("validate", "ecal", "--budget", "smoke", home=home)
+    done = hepbench("validate", "ecal", "--events", 2000, home=home)
     assert done.returncode == 0, done.stderr
     assert "phi width, electron, mean" in done.stdout
     assert "of 25 agree" in done.stdout

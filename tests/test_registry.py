@@ -69,3 +69,37 @@ def test_a_missing_file_and_a_taken_name(tmp_path):
     taken.write_text("TASK = None")
     with pytest.raises(UserError, match="rename the file"):
         registry.find("task", str(taken))
+
+
+def test_the_code_of_an_entry_is_all_that_it_imports(tmp_path, monkeypatch):
+    folder = tmp_path / "benchmarks"
+    (folder / "simulation").mkdir(parents=True)
+    (folder / "base.py").write_text("")
+    (folder / "views.py").write_text("import numpy")
+    (folder / "jets.py").write_text("def f():\n    from benchmarks.views import hits")
+    (folder / "simulation" / "gun.py").write_text("")
+    task = tmp_path / "my_task.py"
+    task.write_text(
+        "from benchmarks import jets\nfrom benchmarks.base import Task\nfrom benchmarks.simulation import gun"
+    )
+    monkeypatch.setattr(registry, "HOME", folder)
+    entry = registry.Entry("my_task", task, None, "my_task", None)
+    before = entry.code
+    found = registry.imported(task, folder)
+    assert {path.name for path in found} == {"my_task.py", "jets.py", "views.py", "base.py", "gun.py"}
+    assert registry.imported(task, folder / "simulation") == {task, folder / "simulation" / "gun.py"}
+    (folder / "base.py").write_text("changed")
+    (folder / "simulation" / "gun.py").write_text("changed")
+    assert entry.code == before
+    (folder / "views.py").write_text("import scipy")
+    assert entry.code != before
+
+
+def test_a_variant_is_found_behind_a_colon():
+    with pytest.raises(UserError, match="unknown variant of ecal 'x'"):
+        registry.find("task", "ecal:x")
+    for name in registry.names("task"):
+        for variant in registry.find("task", name).record.variants:
+            entry = registry.find("task", f"{name}:{variant}")
+            assert (entry.name, entry.dataset) == (f"{name}:{variant}", name)
+            assert entry.record is not entry.base
