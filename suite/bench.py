@@ -64,7 +64,7 @@ def bench(
     console.print(f"[bold]{task.name}[/]: {task.record.title}")
     console.print(f"budget {budget} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {backend} on {chosen} ({why})")
     if dry and kind == "simulated" and not _simulated(task, limit.events):
-        events = data.events_wanted(task.record, limit.events)
+        events = data.events_wanted(task, limit.events)
         console.print(f"data: {events:,} events would be simulated first")
         _print_matrix([_undecided(task, e, spec) for e, spec in cells], console)
         return 0
@@ -99,9 +99,10 @@ def bench(
 def open_data(task: Entry, kind: str, events: int | None, console: Console) -> tuple[data.Files, data.Prepared]:
     """Files found or simulated, then prepared, with a progress bar and a line on what was taken."""
     if kind == "simulated" and not _simulated(task, events):
-        fetch = f"; make data TASK={task.name} fetches it" if task.record.sources else ""
+        published = any(source.url for source in task.record.sources)
+        fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
         console.print(f"no official data of {task.name} here{fetch}. Simulating:")
-    wanted = data.events_wanted(task.record, events)
+    wanted = data.events_wanted(task, events)
     with progress_bar(console, "simulating", wanted, "events") as advance:
         files = data.obtain(task, kind, events, 0, advance)
     with progress_bar(console, "preparing", None, "events") as advance:
@@ -143,7 +144,7 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str):
 
 
 def _simulated(task: Entry, events: int | None) -> bool:
-    return data.simulated_folder(task, data.events_wanted(task.record, events), 0).is_dir()
+    return data.simulated_folder(task, data.events_wanted(task, events), 0).is_dir()
 
 
 def _undecided(task: Entry, model: Entry, spec: Spec) -> Cell:

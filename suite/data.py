@@ -104,9 +104,11 @@ def choose(entry: Entry, kind: str) -> str:
     return kind
 
 
-def events_wanted(task: Task, budget_events: int | None) -> int:
-    """How many events a simulation makes under a budget: the official dataset's number at most."""
-    return min(n for n in (budget_events, task.size) if n is not None)
+def events_wanted(entry: Entry, budget_events: int | None) -> int:
+    """How many events a simulation makes under a budget: the official dataset's number at most. A variant with fewer
+    classes than its dataset has as many events of each as if they were all."""
+    events = min(n for n in (budget_events, entry.record.size) if n is not None)
+    return math.ceil(events * len(entry.base.classes) / len(entry.record.classes))
 
 
 def obtain(
@@ -116,7 +118,7 @@ def obtain(
     if kind == "official":
         paths = official(entry)
     else:
-        events = events_wanted(entry.record, budget_events)
+        events = events_wanted(entry, budget_events)
         folder = simulated_folder(entry, events, seed)
         with _locked(folder):
             if not folder.is_dir():

@@ -123,7 +123,10 @@ def _files_line(entry: registry.Entry) -> str:
         return "found " + ", ".join(map(str, paths))
     folder = data.home() / "data" / entry.dataset / "official"
     missing = [source.name for source in entry.record.sources if not (folder / source.name).is_file()]
-    return f"missing {', '.join(missing)} in {folder}; make data TASK={entry.name} fetches it"
+    published = any(source.url for source in entry.record.sources)
+    how = f"make data TASK={entry.name} fetches it" if published else "none is published"
+    few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"missing {few} in {folder}; {how}"
 
 
 def open_ui(port: int, console: Console) -> None:

@@ -1,0 +1,464 @@
+"""Belle II pixels: files as a group would put them in place, the variables of a cluster, and the physics by formula."""
+
+from __future__ import annotations
+
+from collections import deque
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays as any_array
+
+from benchmarks import clusters, number_lines, registry
+from benchmarks.base import UserError
+from benchmarks.simulation import pxd, pxd_checks
+from suite import data
+
+PIXELS = registry.find("task", "pxd_pixels").record
+CLUSTERS = registry.find("task", "pxd_clusters").record
+MATRIX = ["0"] * 81
+MATRIX[40], MATRIX[41], MATRIX[49] = "30", "12", "5"
+ROW = "47 30 5 3 2 2"
+
+
+def text_file(path: Path, lines: list[str]) -> Path:
+    path.write_text("".join(line + "\n" for line in lines))
+    return path
+
+
+def read_all(task, paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    stretches = list(task.read(paths))
+    together = {name: np.concatenate([s.arrays[name] for s in stretches]) for name in stretches[0].arrays}
+    labels, ids = (np.concatenate([getattr(s, name) for s in stretches]) for name in ("labels", "ids"))
+    return together, labels, ids
+
+
+# --- files -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("separator", [" ", "  ", ",", ", ", ";", "\t"])
+def test_pixels_by_hand(tmp_path, separator):
+    other = MATRIX.copy()
+    other[0] = "255"
+    line = separator.join
+    pions = text_file(tmp_path / "pion.txt", [line(MATRIX), "", " " + line(other)])
+    monopoles = text_file(tmp_path / "monopole.txt", [line(MATRIX)])
+    found, labels, ids = read_all(PIXELS, [pions, monopoles])
+    image = found["image"]
+    assert image.dtype == np.uint8 and image.shape == (3, 9, 9)
+    assert (image[0, 4, 4], image[0, 4, 5], image[0, 5, 4], image[1, 0, 0]) == (30, 12, 5, 255)
+    assert int(image[0].sum()) == 47
+    assert [PIXELS.classes[label] for label in labels] == ["pion", "pion", "monopole"]
+    np.testing.assert_array_equal(ids, [2 * 10**9, 2 * 10**9 + 1, 10**9])
+
+
+def test_a_last_line_without_its_end_and_windows_ends_of_lines(tmp_path):
+    path = tmp_path / "pion.txt"
+    path.write_bytes(b"\r\n" + f"{ROW}\r\n{ROW}".encode())
+    found, _, _ = read_all(CLUSTERS, [path])
+    np.testing.assert_array_equal(found["table"], [[47, 30, 5, 3, 2, 2]] * 2)
+
+
+BAD_LINES = {
+    "80 values": (" ".join(MATRIX[1:]), "line 2: 80 values; expected 81"),
+    "82 values": (" ".join([*MATRIX, "0"]), "line 2: 82 values; expected 81"),
+    "word": (" ".join([*MATRIX[1:], "five"]), "line 2: 'five' is no number"),
+    "two words in one": (" ".join([*MATRIX[1:], "1-2"]), "line 2: '1-2' is no number"),
+    "nan": (" ".join([*MATRIX[1:], "nan"]), "line 2: NaN or infinity"),
+    "infinity": (" ".join([*MATRIX[1:], "1e999"]), "line 2: NaN or infinity"),
+    "negative": (" ".join([*MATRIX[1:], "-3"]), r"line 2: a charge below 0 or above 255.*\(-3\)"),
+    "not of 8 bits": (" ".join([*MATRIX[1:], "256"]), r"line 2: a charge below 0 or above 255.*\(256\)"),
+    "fraction": (" ".join([*MATRIX[1:], "3.5"]), r"line 2: a charge that is not a whole number \(3.5\)"),
+    "no pixel": (" ".join(["0"] * 81), "line 2: no pixel fired"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_LINES)
+def test_a_bad_line_of_pixels_is_refused(tmp_path, kind):
+    line, fault = BAD_LINES[kind]
+    path = text_file(tmp_path / "proton.txt", [" ".join(MATRIX), line])
+    with pytest.raises(UserError, match=fault) as caught:
+        list(PIXELS.read([path]))
+    assert str(path) in str(caught.value)
+
+
+BAD_CLUSTERS = {
+    "47 30 5 3 2": "line 2: 5 values; expected 6",
+    "30 47 5 3 2 2": "total charge below the seed",
+    "47 5 30 3 2 2": "seed charge below the minimum",
+    "47 30 0 3 2 2": "minimum charge that is not above 0",
+    "47 30 5 0 2 2": "size that is not a whole number",
+    "47 30 5 3 2.5 2": "size that is not a whole number",
+    "47 30 5 3 1 2": "size above size in u times",
+    "47 30 5 3 4 2": "size below that in u or v",
+    "47 30 5 3 2 inf": "line 2: NaN or infinity",
+}
+
+
+@pytest.mark.parametrize("line", BAD_CLUSTERS)
+def test_a_bad_line_of_clusters_is_refused(tmp_path, line):
+    path = text_file(tmp_path / "pion.txt", [ROW, line])
+    with pytest.raises(UserError, match=BAD_CLUSTERS[line]) as caught:
+        list(CLUSTERS.read([path]))
+    assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
+@pytest.mark.parametrize(
+    "name, content, fault",
+    [
+        ("pion.txt", None, "no such file"),
+        ("pion.txt", b"", "no events in it"),
+        ("pion.txt", b"\n \n", "no events in it"),
+        ("pion.txt", b"\x89HDF\x0d\x0a\x1a\x0a\x00\x00", "not a text file"),
+        ("pion.txt", "Größe\n".encode(), "not a text file"),
+        ("pion.txt", b"<html>gone</html>\n", "expected"),
+        ("kaon.txt", b"1\n", "the file's name must be its kind"),
+    ],
+)
+def test_a_bad_file_is_refused(tmp_path, task, name, content, fault):
+    path = tmp_path / name
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(UserError, match=fault) as caught:
+        list(task.read([path]))
+    assert str(path) in str(caught.value)
+
+
+def test_a_truncated_file_is_refused(tmp_path):
+    path = text_file(tmp_path / "pion.txt", [" ".join(MATRIX)] * 3)
+    path.write_bytes(path.read_bytes()[:-30])
+    with pytest.raises(UserError, match=r"line 3: \d+ values; expected 81"):
+        list(PIXELS.read([path]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    any_array(np.int64, st.tuples(st.integers(1, 40), st.just(3)), elements=st.integers(0, 255)), st.integers(20, 90)
+)
+def test_what_is_written_is_read_whatever_the_block(tmp_path_factory, values, block):
+    path = tmp_path_factory.mktemp("lines") / "x.txt"
+    np.savetxt(path, values, fmt="%d")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(number_lines, "BLOCK", block)
+        stretches = list(number_lines.read(path, 3))
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in stretches]), values)
+    np.testing.assert_array_equal(np.concatenate([lines for lines, _ in stretches]), np.arange(1, len(values) + 1))
+
+
+def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):
+    monkeypatch.setattr(number_lines, "BLOCK", 50)
+    path = text_file(tmp_path / "pion.txt", ["", *[ROW] * 39, "47 30 x 3 2 2", *[ROW] * 9])
+    with pytest.raises(UserError, match="line 41: 'x' is no number"):
+        list(CLUSTERS.read([path]))
+
+
+# --- variants and splits ---------------------------------------------------------------------------------------------
+
+
+def test_a_pair_takes_its_two_kinds_and_labels_them():
+    assert set(CLUSTERS.variants) == {
+        "anti-deuteron_vs_background",
+        "tetraquark_vs_background",
+        "pion_vs_background",
+        "anti-deuteron_vs_tetraquark",
+        "tetraquark_vs_pion",
+    }
+    for name, pair in CLUSTERS.variants.items():
+        signal, background = name.split("_vs_")
+        assert pair.classes == (background, signal) and pair.signal == 1
+        assert {source.name for source in pair.sources} == {f"{signal}.txt", f"{background}.txt"}
+
+
+def test_a_pair_of_files_is_drawn_equally(tmp_path):
+    many = text_file(tmp_path / "background.txt", [ROW] * 1000)
+    few = text_file(tmp_path / "tetraquark.txt", ["90 60 12 3 2 2"] * 200)
+    unused = text_file(tmp_path / "pion.txt", ["this one is not opened"])
+    pair = CLUSTERS.variants["tetraquark_vs_background"]
+    found, labels, ids = read_all(pair, [few, unused, many])
+    np.testing.assert_array_equal(found["table"][:, 0], np.where(labels == 1, 90, 47))
+    whole = read_all(CLUSTERS, [few, many])
+    np.testing.assert_array_equal(ids, whole[2])
+    part = pair.split(labels, ids)
+    assert np.bincount(labels[part >= 0]).tolist() == [200, 200]
+    for label in (0, 1):
+        assert np.bincount(part[(labels == label) & (part >= 0)]).tolist() == [140, 40, 20]
+    backwards = pair.split(labels[::-1], ids[::-1])[::-1]
+    np.testing.assert_array_equal(part, backwards)
+
+
+@pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
+def test_split_is_70_20_10_of_each_class(task):
+    labels = np.repeat(np.arange(len(task.classes)), 1000)
+    part = task.split(labels, np.arange(len(labels)))
+    for label in range(len(task.classes)):
+        assert np.bincount(part[labels == label]).tolist() == [700, 200, 100]
+
+
+def test_official_files_of_a_pair_are_enough(home):
+    folder = home / "data" / "pxd_clusters" / "official"
+    folder.mkdir(parents=True)
+    for kind in ("pion", "tetraquark"):
+        text_file(folder / f"{kind}.txt", [ROW] * 30)
+    pair = registry.find("task", "pxd_clusters:tetraquark_vs_pion")
+    assert [path.stem for path in data.official(pair)] == ["pion", "tetraquark"]
+    assert data.official(registry.find("task", "pxd_clusters")) is None
+
+
+@pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
+def test_simulated_files_are_whole_numbers_and_read_back(task, tmp_path):
+    counts = [7] * len(task.classes)
+    made = [task.simulation.generate(label, 0, 3) for label in range(len(task.classes))]
+    chunks = ((label, {name: array[:7] for name, array in arrays.items()}) for label, arrays in enumerate(made))
+    paths = task.simulation.write(tmp_path, counts, chunks)
+    assert sorted(path.stem for path in paths) == sorted(task.classes)
+    words = paths[0].read_text().split()
+    assert len(words) == 7 * (81 if task is PIXELS else 6) and all(word.isdigit() for word in words)
+    found, labels, _ = read_all(task, paths)
+    for label, arrays in enumerate(made):
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name][labels == label], array[:7])
+
+
+# --- variables of a cluster ------------------------------------------------------------------------------------------
+
+
+def naive_cluster(charge: np.ndarray) -> set[tuple[int, int]]:
+    """Pixels that a walk from the highest one reaches over fired pixels, corners included."""
+    seed = divmod(int(np.argmax(charge)), charge.shape[1])
+    if charge[seed] == 0:
+        return set()
+    reached, waiting = {seed}, deque([seed])
+    while waiting:
+        u, v = waiting.popleft()
+        for at in [(u + i, v + j) for i in (-1, 0, 1) for j in (-1, 0, 1)]:
+            inside = 0 <= at[0] < charge.shape[0] and 0 <= at[1] < charge.shape[1]
+            if inside and charge[at] > 0 and at not in reached:
+                reached.add(at)
+                waiting.append(at)
+    return reached
+
+
+@settings(max_examples=80, deadline=None)
+@given(any_array(np.uint8, (3, 9, 9), elements=st.sampled_from([0, 0, 0, 4, 9, 200])))
+def test_six_variables_are_those_of_a_walk_over_the_pixels(matrices):
+    six, mask = clusters.six(matrices), clusters.of_seed(matrices)
+    for charge, row, own in zip(matrices, six, mask, strict=True):
+        pixels = naive_cluster(charge)
+        assert {tuple(map(int, at)) for at in np.argwhere(own)} == pixels
+        values = [int(charge[at]) for at in pixels] or [0]
+        expected = [sum(values), max(values), min(values), len(pixels)]
+        expected += [len({at[axis] for at in pixels}) for axis in (0, 1)]
+        np.testing.assert_array_equal(row, expected)
+
+
+def test_shapes_against_loops():
+    rng = np.random.default_rng(0)
+    charge = rng.integers(4, 200, (50, 9, 9)) * (rng.random((50, 9, 9)) < 0.2)
+    charge[:, 4, 4] = 210
+    shapes = clusters.shapes(charge)
+    names = (*clusters.CLUSTER_VARIABLES, *clusters.SHAPE_VARIABLES)
+    assert shapes.shape == (50, len(names)) and np.isfinite(shapes).all()
+    for matrix, row in zip(charge, shapes, strict=True):
+        found = dict(zip(names, row, strict=True))
+        pixels = sorted(naive_cluster(matrix))
+        weight = np.array([matrix[at] for at in pixels], float)
+        u, v = np.array(pixels, float).T
+        mean_u, mean_v = np.average(u, weights=weight), np.average(v, weights=weight)
+        covariance = np.cov(np.stack([u, v]), aweights=weight, bias=True)
+        axes = np.sqrt(np.maximum(np.linalg.eigvalsh(covariance), 0))
+        width = np.sqrt(covariance[0, 0])
+        expected = {
+            "charge": weight.sum(),
+            "mean_charge": weight.mean(),
+            "seed_fraction": 210 / weight.sum(),
+            "second_charge": np.sort(weight)[-2] if len(weight) > 1 else 0,
+            "charge_spread": weight.std(),
+            "width_u": width,
+            "width_v": np.sqrt(covariance[1, 1]),
+            "covariance_uv": covariance[0, 1],
+            "skewness_u": np.average((u - mean_u) ** 3, weights=weight) / width**3 if width else 0,
+            "major_axis": axes[1],
+            "minor_axis": axes[0],
+            "saturated": (weight > 100).sum(),
+            "e3x3_fraction": weight[(np.abs(u - 4) <= 1) & (np.abs(v - 4) <= 1)].sum() / weight.sum(),
+            "outside_charge": matrix.sum() - weight.sum(),
+            "outside_pixels": (matrix > 0).sum() - len(weight),
+        }
+        for name, value in expected.items():
+            assert found[name] == pytest.approx(value, abs=2e-5, rel=2e-5), name
+        assert mean_v == pytest.approx(np.average(v, weights=weight))
+
+
+def test_views_of_a_single_pixel():
+    arrays = {"image": np.zeros((2, 9, 9), np.uint8)}
+    arrays["image"][0, 4, 4], arrays["image"][1, 4, 4], arrays["image"][1, 4, 6] = 30, 20, 10
+    image, cloud, table = (PIXELS.views[name](arrays) for name in ("image", "cloud", "table"))
+    assert image["image"].shape == (2, 9, 9, 1) and image["image"].dtype == np.float32
+    np.testing.assert_array_equal(cloud["mask"].sum(axis=1), [1, 2])
+    np.testing.assert_allclose(cloud["points"][1, :2], [[0, 0], [0, 0.1]], atol=1e-7)
+    np.testing.assert_allclose(cloud["features"][1, 1], [0, 0.1, np.log(10), np.log(1 / 3), 0.1], rtol=1e-6)
+    found = dict(zip(PIXELS.variables, table["table"][1], strict=True))
+    assert (found["size"], found["charge"], found["outside_pixels"], found["outside_charge"]) == (1, 20, 1, 10)
+
+
+# --- physics ---------------------------------------------------------------------------------------------------------
+
+
+def test_bethe_in_silicon():
+    """PDG's table for silicon: minimum 1.664 MeV cm^2/g near beta gamma 3.5; it falls as beta^-5/3 below."""
+    beta_gamma = np.geomspace(0.2, 100, 400)
+    loss = pxd.mean_loss("pion", beta_gamma) / pxd.DENSITY * 10  # MeV cm^2/g
+    assert loss.min() == pytest.approx(1.664, rel=0.01)
+    assert 3 < beta_gamma[loss.argmin()] < 4
+    slope = np.gradient(np.log(loss), np.log(beta_gamma / np.hypot(1, beta_gamma)))
+    assert slope[np.searchsorted(beta_gamma, 0.3)] == pytest.approx(-5 / 3, abs=0.1)
+
+
+def test_most_probable_loss_by_hand():
+    """xi is 1.34 keV / beta^2 in 75 um; 17.5 keV or 4800 electrons at the minimum, 19 keV on the Fermi plateau."""
+    assert pxd.xi("pion", np.array([1e3]), 75.0)[0] == pytest.approx(1.337, rel=0.002)
+    beta_gamma = np.geomspace(1, 1e4, 200)
+    loss = pxd.most_probable_loss("pion", beta_gamma, 75.0)
+    plateau = 1.337 * (np.log(2 * 511.0 * 1.337 / 0.03105**2) + 0.2)  # plasma energy 31.05 eV
+    assert loss[-1] == pytest.approx(plateau, rel=0.01)
+    assert loss.min() / pxd.PAIR == pytest.approx(4800, rel=0.01)
+
+
+def test_a_monopole_loses_no_more_when_slow():
+    """Ahlen: g^2 in place of (z / beta)^2, so the loss falls with the velocity where a charge's rises."""
+    slow, fast = np.array([0.3]), np.array([3.0])
+    assert pxd.mean_loss("monopole", slow)[0] < pxd.mean_loss("monopole", fast)[0]
+    assert pxd.mean_loss("proton", slow)[0] > 3 * pxd.mean_loss("proton", fast)[0]
+    ratio = pxd.mean_loss("monopole", fast)[0] / pxd.mean_loss("proton", fast)[0]
+    assert ratio == pytest.approx(68.5**2 * 0.9, rel=0.1)
+
+
+@pytest.mark.parametrize("check", pxd_checks.of_simulation(), ids=lambda check: check.figure)
+def test_simulation_at_fixed_momentum_follows_its_formula(check):
+    assert abs(check.pull) < 4, check
+
+
+def test_vavilov_narrows_to_a_gaussian():
+    """What a slow deuteron can give to one electron is bounded by 2 m beta^2 gamma^2; a fast pion has a long tail."""
+    pion, deuteron = (pxd_checks.total_losses(*one, 6000) for one in (("pion", 3.5), ("deuteron", 0.15)))
+    tail = [np.quantile(x, 0.99) / np.median(x) for x in (pion, deuteron)]
+    assert tail[0] > 2.5 and tail[1] < 1.4
+    assert abs((deuteron.mean() - np.median(deuteron)) / deuteron.std()) < 0.15
+
+
+def test_largest_transfers():
+    assert pxd.highest_transfer("deuteron", np.array([0.2]))[0] == pytest.approx(1022 * 0.04, rel=0.01)
+    gamma = np.hypot(1, 10.0)
+    assert pxd.highest_transfer("background", np.array([10.0]))[0] == pytest.approx((gamma - 1) * 511 / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", pxd.KINDS)
+def test_crossings_are_within_the_acceptance(kind):
+    crossing = pxd.crossings(kind, 3000, np.random.default_rng(0))
+    assert all(len(values) == 3000 and np.isfinite(values).all() for values in crossing.values())
+    assert set(np.unique(crossing["pitch_v"])) <= set(pxd.PITCH_V.ravel())
+    assert (crossing["beta_gamma"] > 0.04).all()
+    if kind == "background":
+        assert np.median(np.abs(crossing["tan_u"])) > 3 * np.median(np.abs(PIONS["tan_u"]))
+
+
+PIONS = pxd.crossings("pion", 3000, np.random.default_rng(1))
+
+
+def test_a_straight_track_meets_the_sensor_at_the_angle_of_its_place():
+    """At high momentum nothing bends: tan_u is the place on the ladder over the radius, tan_v cot(theta) / cos."""
+    events = 2000
+    rng = np.random.default_rng(0)
+    pt, pz = np.full(events, 200.0), np.full(events, 100.0)
+    crossing = pxd._cross("pion", pt, pz, rng)
+    radius = pxd.RADII[crossing["layer"]]
+    place = crossing["tan_u"] * radius
+    assert place.min() > pxd.LADDER_U[0] - 0.05 and place.max() < pxd.LADDER_U[1] + 0.05
+    np.testing.assert_allclose(crossing["tan_v"], 0.5 * np.hypot(1, crossing["tan_u"]), rtol=5e-3)
+
+
+def test_thermal_momenta():
+    """<E> of exp(-E/T) p^2 dp, for the heavy deuteron near m + 3T/2 and a relativistic correction."""
+    share, momentum = pxd._thermal(1.87561)
+    sample = np.interp((np.arange(20000) + 0.5) / 20000, share, momentum)
+    energy = np.hypot(sample, 1.87561)
+    assert energy.mean() == pytest.approx(1.87561 + 1.5 * 0.17 + 15 / 8 * 0.17**2 / 1.87561, rel=0.005)
+
+
+def test_drift_of_basf2():
+    """Charge from the back drifts 53 um and is shifted by some 10 um; near the gate by nothing."""
+    shift, spread_u, spread_v = pxd.drift(np.array([0.0, 53.0]))
+    assert shift[0] == pytest.approx(9.7, abs=0.2) and shift[1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose([spread_u[1], spread_v[1]], [4.22, 4.09], atol=0.01)
+
+
+def test_charge_is_kept():
+    """What is set free is collected, unless the path leaves the grid."""
+    rng = np.random.default_rng(0)
+    still = {"tan_u": np.full(200, 0.3), "tan_v": np.full(200, 0.5), "beta_gamma": np.full(200, 1.0)}
+    crossing = {**still, "layer": np.zeros(200, np.int64), "pitch_v": np.full(200, 55.0)}
+    path = 75 * np.sqrt(1 + 0.3**2 + 0.5**2)
+    charge = pxd.deposit("proton", crossing, rng).sum(axis=(1, 2)) * pxd.PAIR
+    expected, rough = pxd.most_probable_loss("proton", np.array([1.0]), path)[0], np.median(charge)
+    assert expected < rough < 1.3 * expected
+    sensor = pxd._sensor(crossing["layer"], crossing["pitch_v"], rng)
+    middle = np.full((200, 1), 50.0)
+    shares = pxd._collect(
+        np.ones((200, 1)), middle * 17, middle * 11, np.full((200, 1), 30.0), np.zeros(200), np.zeros(200), sensor
+    )
+    np.testing.assert_allclose(shares.sum(axis=(1, 2)), 1, rtol=1e-5)
+
+
+def test_digitiser():
+    rng = np.random.default_rng(0)
+    full = pxd.digitise(np.full((20, 35, 19), 1e7, np.float32), rng).astype(float)
+    assert full.mean() == pytest.approx(155, abs=1) and full.std() == pytest.approx(30, abs=1)
+    mip = pxd.digitise(np.full((20, 35, 19), 6000, np.float32), rng).astype(float)
+    assert mip.mean() == pytest.approx(6000 / 217, abs=0.05)
+    assert mip.std() == pytest.approx(np.sqrt(150**2 + 6000) / 217, abs=0.3)
+    empty = pxd.digitise(np.zeros((6000, 35, 19), np.float32), rng)
+    assert (empty > 0).mean() == pytest.approx(1e-5, rel=0.5)
+    assert empty[empty > 0].min() >= 4 and empty.max() <= 5
+
+
+def test_window_has_the_seed_in_the_middle():
+    charge = np.zeros((3, 35, 19), np.uint8)
+    charge[0, 0, 0], charge[1, 34, 18], charge[2, 17, 9], charge[2, 17, 13] = 9, 9, 9, 7
+    windows = pxd.window(charge)
+    assert windows.shape == (3, 9, 9)
+    np.testing.assert_array_equal(windows[:, 4, 4], 9)
+    assert windows[2, 4, 8] == 7 and windows.sum() == 34
+
+
+def test_background_is_mostly_single_pixels_and_signals_are_not():
+    six = {kind: pxd.generate(kind, 3000, np.random.default_rng(0))[1] for kind in ("background", "pion", "tetraquark")}
+    single = {kind: (table[:, 3] == 1).mean() for kind, table in six.items()}
+    assert single["background"] > 0.5 > 0.3 > single["pion"] > single["tetraquark"]
+    assert np.median(six["tetraquark"][:, 0]) > 2 * np.median(six["pion"][:, 0])
+
+
+@pytest.mark.parametrize("name", ["pxd_pixels", "pxd_clusters"])
+def test_a_chunk_is_its_seed_class_and_number(name):
+    generate = registry.find("task", name).record.simulation.generate
+
+    def text(*which):
+        return {key: array.tobytes() for key, array in generate(*which).items()}
+
+    first = text(2, 1, 0)
+    assert first == text(2, 1, 0)
+    assert first != text(2, 0, 0) and first != text(2, 1, 1) and first != text(3, 1, 0)
+
+
+@pytest.mark.parametrize("name", ["pxd_pixels", "pxd_clusters", "pxd_clusters:tetraquark_vs_pion"])
+def test_validation_agrees(name):
+    entry = registry.find("task", name)
+    generate, key = entry.base.simulation.generate, "image" if "pixels" in name else "table"
+    base = entry.base.classes
+    made = [generate(base.index(kind), 0, 0)[key] for kind in entry.record.classes]
+    labels = np.repeat(np.arange(len(made)), [len(one) for one in made])
+    checks = entry.record.validate({key: np.concatenate(made)}, labels)
+    assert len(checks) >= 10
+    assert all(abs(check.pull) < 4 for check in checks), [c for c in checks if abs(c.pull) >= 4]
