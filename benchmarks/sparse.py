@@ -61,16 +61,29 @@ class Sparse:
             offsets = np.asarray(self.offsets[start : max(start, stop) + 1])
             hits = slice(offsets[0], offsets[-1])
             return Sparse(offsets - offsets[0], self.index[hits], self.values[hits], self.event)
-        row, index, values = self.hits(np.asarray(rows))
+        rows = self._positions(rows)
+        row, index, values = self.hits(rows)
         dense = np.zeros((len(rows), math.prod(self.event)), np.float32)
         dense[row, index] = values
         return dense.reshape(len(rows), *self.event)
 
     def hits(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(event, flat position, value) of every hit of these rows, or of all: event counts along `rows`."""
-        rows = np.arange(len(self)) if rows is None else rows
+        rows = np.arange(len(self)) if rows is None else self._positions(rows)
         first, last = self.offsets[rows], self.offsets[rows + 1]
         count = last - first
         row = np.repeat(np.arange(len(rows)), count)
         hit = np.arange(count.sum()) + np.repeat(first - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
         return row, self.index[hit].astype(np.int64), self.values[hit].astype(np.float32)
+
+    def _positions(self, rows: np.ndarray) -> np.ndarray:
+        """Rows from 0 of whatever numpy takes: a mask, or numbers of which negative ones count from the end."""
+        rows = np.asarray(rows)
+        if rows.dtype == bool:
+            if rows.shape != (len(self),):
+                raise IndexError(f"a mask of {rows.shape} for {len(self)} events")
+            return np.flatnonzero(rows)
+        rows = rows.astype(np.int64, copy=False)
+        if rows.size and not -len(self) <= rows.min() <= rows.max() < len(self):
+            raise IndexError(f"rows {rows.min()} to {rows.max()} of {len(self)} events")
+        return np.where(rows < 0, rows + len(self), rows)

@@ -18,14 +18,25 @@ EVENTS = 600
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10)}  # of the parts; 70/15/15 else
 
 
-def files_of(name: str) -> tuple[registry.Entry, data.Files]:
-    entry = registry.find("task", name)
-    kind = "simulated" if entry.record.simulation else "official"
-    return entry, data.obtain(entry, kind, EVENTS, 0)
+@pytest.fixture(scope="module")
+def files_of(tmp_path_factory):
+    """Name of a task -> (entry, its files), simulated once."""
+    made = {}
+
+    def get(name: str) -> tuple[registry.Entry, data.Files]:
+        entry = registry.find("task", name)
+        if not entry.record.simulation:
+            return entry, data.obtain(entry, "official", EVENTS, 0)
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name) / "simulated"
+            data.simulate(entry, EVENTS, 0, made[name], data.cores(), lambda done: None)
+        return entry, data.Files("simulated", sorted(made[name].iterdir(), reverse=True), name.encode().hex())
+
+    return get
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
-def test_prepared_arrays_are_what_the_reader_gives(name):
+def test_prepared_arrays_are_what_the_reader_gives(name, files_of):
     entry, files = files_of(name)
     prepared = data.prepare(entry, files)
     stretches = list(entry.record.read(files.paths))
@@ -41,7 +52,7 @@ def test_prepared_arrays_are_what_the_reader_gives(name):
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
-def test_views_have_their_names_and_shapes(name):
+def test_views_have_their_names_and_shapes(name, files_of):
     entry, files = files_of(name)
     prepared = data.prepare(entry, files)
     expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
@@ -57,7 +68,7 @@ def test_views_have_their_names_and_shapes(name):
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
-def test_split_parts_are_disjoint_seeded_and_hold_every_class(name):
+def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
     entry, files = files_of(name)
     prepared = data.prepare(entry, files)
     parts, hashed = data.split(entry.record, prepared, None)
