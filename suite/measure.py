@@ -114,8 +114,16 @@ def _prepare(task_given: str, paths: list[Path], home: str) -> tuple[float, floa
     prepared = time.perf_counter()
     data.prepare(entry, files)
     opened = time.perf_counter()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    return prepared - started, peak, opened - prepared
+    return prepared - started, _peak_mib(), opened - prepared
+
+
+def _peak_mib() -> float:
+    """Most memory that this process has held. Linux' getrusage would begin with what its parent held."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def _plain(task_given: str, paths: list[Path]) -> float:

@@ -249,15 +249,11 @@ def renderables(
         parts += [Padding(Text(line, style="dim"), 0) for line in LEGEND]
     if references:
         parts += [Text(""), Text(f"Published: {REPORTED}", style="bold")]
-        shown = _metrics_of(references)
         drawn = _empty_table(Table)
-        drawn.add_column("model")
-        for name in shown:
-            drawn.add_column(TITLES.get(name, name), justify="right")
-        drawn.add_column("trained on")
-        drawn.add_column("source")
+        for name in PUBLISHED:
+            drawn.add_column(name, overflow="fold")
         for entry in references:
-            drawn.add_row(*map(Text, _reference_cells(entry, shown)))
+            drawn.add_row(*map(Text, _reference_cells(entry)))
         parts.append(drawn)
     if footer:
         parts += [Text(""), *(Text(line) for line in footer)]
@@ -340,16 +336,15 @@ def _significant(value: float | None, digits: int = 3) -> str:
     return f"{value:,.{max(digits - 1 - math.floor(math.log10(abs(value))), 0)}f}"
 
 
-def _metrics_of(references: Sequence[Mapping[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for entry in references for name in entry["metrics"]))
+PUBLISHED = ("model", "reported", "trained on", "source")
 
 
-def _reference_cells(entry: Mapping[str, Any], shown: Sequence[str]) -> list[str]:
-    numbers = [f"{entry['metrics'][name]:g}" if name in entry["metrics"] else "" for name in shown]
+def _reference_cells(entry: Mapping[str, Any]) -> list[str]:
+    numbers = ", ".join(f"{TITLES.get(name, name)} {value:g}" for name, value in entry["metrics"].items())
     source = entry.get("source", "")
     if not entry.get("verified", True):
         source += " (not verified)"
-    return [entry["model"], *numbers, entry.get("trained_on", ""), source]
+    return [entry["model"], numbers, entry.get("trained_on", ""), source]
 
 
 def _csv(rows: Sequence[Row]) -> str:
@@ -377,11 +372,9 @@ def _markdown(rows: Sequence[Row], title: str, footer: Sequence[str], references
     if rows:
         lines += [*(f"{line}  " for line in LEGEND), ""]
     if references:
-        shown = _metrics_of(references)
-        columns = [("model", "left"), *((TITLES.get(name, name), "right") for name in shown)]
-        columns += [("trained on", "left"), ("source", "left")]
+        columns = [(name, "left") for name in PUBLISHED]
         lines += [f"**Published** ({REPORTED})", ""]
-        lines += [*_markdown_table(columns, [_reference_cells(entry, shown) for entry in references]), ""]
+        lines += [*_markdown_table(columns, [_reference_cells(entry) for entry in references]), ""]
     lines += [f"{line}  " for line in footer]
     return "\n".join(lines).rstrip() + "\n"
 
@@ -420,13 +413,10 @@ def page(
     if not sections:
         sections.append("<p>No finished result yet.</p>")
     if references:
-        shown = _metrics_of(references)
-        columns = ["model", *(TITLES.get(name, name) for name in shown), "trained on", "source"]
-        body = [[pages.linked(cell) for cell in _reference_cells(entry, shown)] for entry in references]
-        right = set(range(1, 1 + len(shown)))
+        body = [[pages.linked(cell) for cell in _reference_cells(entry)] for entry in references]
         sections.append(
             f"<section><h2>Published results</h2><p class=note>{html.escape(REPORTED.capitalize())}.</p>"
-            f"{pages.table(columns, body, right)}</section>"
+            f"{pages.table(PUBLISHED, body, set())}</section>"
         )
     if footer:
         listed = "".join(f"<li>{pages.linked(line)}</li>" for line in footer)

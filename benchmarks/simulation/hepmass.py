@@ -55,6 +55,7 @@ import itertools
 import numpy as np
 
 from benchmarks.base import UserError
+from benchmarks.simulation import anti_kt
 
 MASSES = (500, 750, 1000, 1250, 1500)  # GeV
 W_MASS, TOP_MASS = 80.4, 172.5  # GeV
@@ -360,7 +361,7 @@ def _jets(towers: _Objects, events: int) -> _Objects:
     count = np.bincount(towers.event, minlength=events)
     columns = dict(zip(("px", "py", "pz", "E"), towers.momentum.T, strict=True))
     inputs = ak.unflatten(ak.zip(columns, with_name="Momentum4D"), count)
-    clustered = fastjet.ClusterSequence(inputs, fastjet.JetDefinition(fastjet.antikt_algorithm, JET_RADIUS))
+    clustered = fastjet.ClusterSequence(inputs, anti_kt.definition(JET_RADIUS))
     jets = clustered.inclusive_jets(min_pt=JET_PT)
     event = np.repeat(np.arange(events), ak.num(jets).to_numpy())
     flat = ak.flatten(jets)

@@ -23,6 +23,7 @@ import math
 import numpy as np
 
 from benchmarks.base import UserError
+from benchmarks.simulation import anti_kt
 
 PROCESS = {"gluon": "qqbar2gmZg", "quark": "qg2gmZq"}
 RADIUS = 0.4
@@ -142,7 +143,7 @@ def _jets(events) -> list[np.ndarray]:
         {"px": momenta.px, "py": momenta.py, "pz": momenta.pz, "E": momenta.e},
         with_name="Momentum4D",
     )
-    clusters = fastjet.ClusterSequence(momenta, _definition())
+    clusters = fastjet.ClusterSequence(momenta, anti_kt.definition(RADIUS))
     constituents = clusters.constituent_index(min_pt=PT[0] / 2)
     found = clusters.inclusive_jets(min_pt=PT[0] / 2)
     hardest = ak.argmax(found.px**2 + found.py**2, axis=1, keepdims=True)
@@ -159,14 +160,6 @@ def _jets(events) -> list[np.ndarray]:
             jet = _inside_window(px[part], py[part], pz[part], energy[part], flat_codes[part])
             jets += [jet] if jet is not None else []
     return jets
-
-
-@functools.lru_cache
-def _definition():
-    import fastjet
-
-    fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)  # its greeting breaks a progress bar
-    return fastjet.JetDefinition(fastjet.antikt_algorithm, RADIUS)
 
 
 def _inside_window(px, py, pz, energy, codes) -> np.ndarray | None:
