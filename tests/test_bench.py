@@ -118,7 +118,7 @@ def test_every_run_is_whole(benched, tmp_path):
 def test_predict_on_the_raw_files_gives_the_stored_scores(benched, tmp_path, model):
     home, _ = benched
     (run,) = [run for run in finals(home) if run["tags"]["model"] == model]
-    (folder,) = (home / "data" / "ecal" / "simulated").iterdir()
+    (folder,) = (home / "data" / "ecal" / "simulated").glob("n2000_*")
     out = tmp_path / "scores.parquet"
     done = hepbench("predict", run["id"][:12], *sorted(folder.iterdir()), "--out", out, home=home)
     assert done.returncode == 0, done.stderr

@@ -130,17 +130,17 @@ def _check_header(path: Path, header: bytes) -> None:
 
 
 def _texts(path: Path) -> Iterator[bytes]:
-    """The file's text in pieces, decompressed if its name ends in .gz. zlib checks length and checksum of each member
-    of the stream, and that it ends."""
-    import pyarrow
+    """The file's text in pieces, decompressed if its name ends in .gz: by igzip, in a third of zlib's time. It checks
+    length and checksum of each member of the stream, and that it ends."""
+    from isal import igzip, isal_zlib
 
     try:
-        with pyarrow.input_stream(str(path), compression="gzip" if path.suffix == ".gz" else None) as file:
+        with igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
             while text := file.read(BLOCK):
                 yield text
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except OSError as error:
+    except (OSError, EOFError, isal_zlib.error) as error:
         raise UserError(f"{path}: not a whole gzip file ({error})") from None
 
 
