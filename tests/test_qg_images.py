@@ -111,18 +111,22 @@ def test_memory_is_that_of_a_stretch(tmp_path, monkeypatch):
 def test_reading_is_at_least_four_times_as_fast_as_lists(tmp_path):
     path = write_rows(tmp_path / "x.parquet", {k: v * 8 for k, v in columns_by_hand(8).items()})
 
-    def by_lists():
-        for batch in pq.ParquetFile(path).iter_batches(16):
-            for jet in batch.column("X_jets").to_pylist():
-                np.array(jet).transpose(1, 2, 0)
-
     def seconds(function):
         started = time.process_time()
         function()
         return time.process_time() - started
 
-    flat = min(seconds(lambda: list(task.read([path]))) for _ in range(4))
-    assert seconds(by_lists) > 4 * flat
+    # In turn, and the best of each: another program on the machine slows now the one, now the other.
+    times = [
+        (seconds(lambda: list(task.plain_read([path]))), seconds(lambda: list(task.read([path])))) for _ in range(6)
+    ]
+    plain, flat = (min(some) for some in zip(*times, strict=True))
+    assert plain > 4 * flat
+    (whole,) = task.read([path])
+    for event, plain in enumerate(task.plain_read([path])):
+        np.testing.assert_allclose(
+            whole.arrays["image"][np.array([event])], plain.arrays["image"], rtol=1e-3, atol=task.SUPPRESSED
+        )
 
 
 def spoiled(kind: str) -> tuple[dict[str, list], dict]:
