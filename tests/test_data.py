@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import concurrent.futures
+import multiprocessing
 from collections import Counter
 
 import numpy as np
@@ -274,3 +276,18 @@ def test_a_digest_is_of_the_bytes_and_follows_a_change(home, tmp_path):
     assert data.digest_of_file(path) == hashlib.sha256(b"one").hexdigest()
     path.write_bytes(b"other")
     assert data.digest_of_file(path) == hashlib.sha256(b"other").hexdigest()
+
+
+def _prepared_sum(task: str, files: data.Files) -> tuple[int, float]:
+    prepared = data.prepare(registry.find("task", task), files)
+    return len(prepared), float(prepared.arrays["image"].sum(dtype=np.float64))
+
+
+def test_two_processes_that_prepare_at_once_make_one_whole_dataset(files_of, home):
+    _, files = files_of("ecal")
+    with concurrent.futures.ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
+        first, second = [future.result() for future in [pool.submit(_prepared_sum, "ecal", files) for _ in range(2)]]
+    images = np.concatenate([e.arrays["image"] for e in registry.find("task", "ecal").record.read(files.paths)])
+    assert first == second == (EVENTS, pytest.approx(images.sum(dtype=np.float64)))
+    left = [path for path in (home / "data" / "ecal" / "prepared").iterdir() if path.is_dir()]
+    assert len(left) == 1
