@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import platform
 import signal
@@ -21,12 +20,10 @@ from rich.table import Table
 from benchmarks import budgets, registry
 from benchmarks.base import UserError
 from benchmarks.registry import Entry
-from suite import data, device, trial
+from suite import data, device, overview, trial
 from suite.trial import Spec
 from suite.workers import TrialFailed, Worker
 from tracking import hardware
-
-PACKAGES = ("tensorflow-cpu", "tensorflow", "jax", "keras", "xgboost-cpu", "xgboost", "scikit-learn", "numpy", "mlflow")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -300,11 +297,7 @@ def _terminate_as_interrupt():
 def _versions() -> dict[str, str]:
     """Git commit, whether the tree was changed, and the versions of what computes."""
     tags = {"python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            tags[f"version.{name}"] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
+    tags |= {f"version.{name}": version for name, version in overview.versions().items()}
     here = Path(__file__).parent
     commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True)
     status = subprocess.run(["git", "-C", here, "status", "--porcelain"], capture_output=True, text=True)

@@ -56,7 +56,9 @@ def write(task: Entry, store: runs.Store, console: Console) -> Path:
 def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[str]]:
     """Ranked rows of a task, and lines on what was skipped and what failed. UserError where nothing has finished."""
     found = store.runs(task.name)
-    rows = leaderboard.rows(found, titles={name: registry.find("model", name).record.title for name in _models()})
+    rows = leaderboard.rows(
+        found, titles={name: registry.find("model", name).record.title for name in registry.names("model")}
+    )
     if not rows:
         place = runs.location(None, data.home() / "results")
         raise UserError(f"no finished runs of {task.name} in {place}: run make bench TASK={task.given}")
@@ -75,10 +77,6 @@ def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[
 
 def _command(task: Entry, row: dict[str, Any]) -> str:
     return f"make bench TASK={task.given} BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}"
-
-
-def _models() -> list[str]:
-    return registry.names("model")
 
 
 def _references(task: Entry) -> list[dict[str, Any]]:

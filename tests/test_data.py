@@ -100,17 +100,15 @@ def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the
         stretches = list(entry.record.read(sorted((tmp_path / run).iterdir())))
         assert sum(len(stretch.labels) for stretch in stretches) == events
         read[run] = sorted(
-            (int(label), *(dense(array[np.array([i])]).tobytes() for array in stretch.arrays.values()))
+            (int(label), *(array[np.array([i])].tobytes() for array in stretch.arrays.values()))
             for stretch in stretches
             for i, label in enumerate(stretch.labels)
         )
     assert read["first"] == read["same"]
     assert read["first"] != read["other"]
+    if not name.startswith("pxd"):  # whose events are a few whole numbers, which do come again
+        assert not set(read["first"]) & set(read["other"])
     assert not Counter(read["first"]) - Counter(read["longer"])
-
-
-def dense(array) -> np.ndarray:
-    return np.asarray(array)
 
 
 def test_official_rows_of_ecal():

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import views
+from benchmarks import metrics, views
 from benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
 
 CLASSES = ("photon", "electron")
@@ -214,16 +214,10 @@ def _figures(
     figures["total energy, median"] = np.median(total[both])
     figures["total energy, lowest of 200"] = total[both].min()
     figures["total energy, highest of 200"] = total[both].max()
+    labels = np.repeat([0, 1], [len(photons), len(electrons)])
     for name, values in (variables | {"total energy": total}).items():
-        figures[f"{name}, AUC"] = _auc(values[photons], values[electrons])
+        figures[f"{name}, AUC"] = metrics.auc(labels, np.stack([-values[both], values[both]], axis=1), signal=1)[0]
     return figures
-
-
-def _auc(background: np.ndarray, signal: np.ndarray) -> float:
-    """Probability that a signal event's value is above a background event's, ties counting half."""
-    background = np.sort(background)
-    below = np.searchsorted(background, signal, "left") + np.searchsorted(background, signal, "right")
-    return below.mean() / (2 * len(background))
 
 
 TASK = Task(

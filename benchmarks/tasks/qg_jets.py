@@ -25,7 +25,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import jets
+from benchmarks import jets, metrics
 from benchmarks import qg_jets_genuine as genuine
 from benchmarks.base import (
     Arrays,
@@ -266,9 +266,9 @@ def _regenerated(x: np.ndarray, of_class: list[np.ndarray]) -> list[Check]:
 
 def _auc(below: np.ndarray, above: np.ndarray) -> tuple[float, float]:
     """Probability that a value of the second is above one of the first, ties counting half, and its error."""
-    below = np.sort(below)
-    places = np.searchsorted(below, above, "left") + np.searchsorted(below, above, "right")
-    area = float(places.mean() / (2 * len(below)))
+    values = np.concatenate([below, above])
+    labels = np.repeat([0, 1], [len(below), len(above)])
+    area, _ = metrics.auc(labels, np.stack([-values, values], axis=1), signal=1)
     return area, _auc_error(area, len(below), len(above))
 
 
