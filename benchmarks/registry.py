@@ -1,8 +1,10 @@
-"""Finds a task or a model by the name of its file, by the path of a user's own file, or by an entry point.
+"""Finds a task or a model by its name, by the path of a user's own file, or by an entry point.
 
-One file is one entry and its name is the file's: `benchmarks/models/gnn.py` is `gnn`; `./my_tagger.py` is
-`my_tagger`. A package adds entries by the entry-point groups `hepbench.tasks` and `hepbench.models`, each naming a
-module that exposes `TASK` or `MODEL`.
+A task is a file that exposes `TASK`, and has the file's name. A file of models exposes `MODEL`, which has the file's
+name, or `MODELS`, a family of entries by name, each the file's name or that with an ending: `particlenet_lite` stands
+in `benchmarks/models/particlenet.py`. A user's file is given as `./my_tagger.py`, one of its family as
+`./my_tagger.py:my_tagger_big`. A package adds entries by the entry-point groups `hepbench.tasks` and
+`hepbench.models`, each naming a module of this kind.
 """
 
 from __future__ import annotations
@@ -13,9 +15,10 @@ import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from benchmarks.base import Model, Task, UserError, check_known
 
@@ -51,6 +54,13 @@ class Entry:
 
 def names(kind: str) -> list[str]:
     """Names of every entry of a kind ("task" or "model") that is shipped or installed, sorted."""
+    if kind == "task":
+        return _stems(kind)
+    return sorted(name for stem in _stems(kind) for name in _records(kind, stem, *_loaded(kind, stem)))
+
+
+def _stems(kind: str) -> list[str]:
+    """Names of the files and entry points that hold entries."""
     folder = KINDS[kind][0]
     shipped = {path.stem for path in (HOME / folder).glob("*.py") if path.stem != "__init__"}
     plugged = [point.name for point in importlib.metadata.entry_points(group=f"hepbench.{folder}")]
@@ -61,44 +71,84 @@ def names(kind: str) -> list[str]:
 
 
 def find(kind: str, given: str) -> Entry:
-    """The entry of this name, or in this file where `given` ends in .py; a task's variant follows a colon.
+    """The entry of this name, or in this file where `given` ends in .py. After a colon: a variant of a task, or one of
+    the family in a user's file of models.
 
     Raises UserError for an unknown name (with the nearest known ones), a missing file, and a file that does not
     import or exposes no record.
     """
-    folder, attribute, record_type = KINDS[kind]
-    given, _, variant = given.partition(":")
+    whole, (given, _, after) = given, given.partition(":")
     if given.endswith(".py"):
         path = Path(given).expanduser().resolve()
+        attribute = KINDS[kind][1]
         if not path.is_file():
             raise UserError(f"no {kind} file {given}: give the path of a Python file that exposes {attribute}")
-        name, module = path.stem, f"hepbench_user_{kind}_{path.stem}"
-        if name in names(kind):
-            raise UserError(f"{path}: {name!r} is the name of a {kind} that is there already: rename the file")
+        stem, whole = path.stem, f"{path}:{after}" if after else str(path)
+        if stem in names(kind):
+            raise UserError(f"{path}: {stem!r} is the name of a {kind} that is there already: rename the file")
+        loaded = _imported(kind, f"hepbench_user_{kind}_{stem}", path)
+        records = _records(kind, stem, loaded, path)
+        taken = sorted(set(records) & set(names(kind)))
+        if taken:
+            raise UserError(f"{path}: {taken[0]!r} is the name of a {kind} that is there already: rename the file")
+        name = stem
+        if kind == "model" and (after or stem not in records):
+            name = after
+            check_known(f"model of {path}", name, records, more=f"; give one as {path}:{next(iter(records))}")
+            after = ""
     else:
-        check_known(kind, given, names(kind), more=", or a path ending in .py")
-        name = given
-        path, module = HOME / folder / f"{name}.py", f"benchmarks.{folder}.{name}"
-        if not path.is_file():
-            points = importlib.metadata.entry_points(group=f"hepbench.{folder}", name=name)
-            module = next(iter(points)).module
+        name, stem = given, given
+        while stem not in (stems := _stems(kind)) and "_" in stem and kind == "model":
+            stem = stem.rpartition("_")[0]
+        records = {}
+        if stem in stems:
+            loaded, path = _loaded(kind, stem)
+            records = _records(kind, stem, loaded, path)
+        if name not in records:
+            check_known(kind, name, names(kind), more=", or a path ending in .py")
+    record = records[name]
+    place = Path(loaded.__file__)
+    if not after:
+        return Entry(name, place, record, whole, record)
+    check_known(f"variant of {name}", after, getattr(record, "variants", ()))
+    return Entry(f"{name}:{after}", place, record.variants[after], whole, record)
+
+
+def _loaded(kind: str, stem: str) -> tuple[ModuleType, Path]:
+    """The module of a shipped file or an entry point."""
+    folder = KINDS[kind][0]
+    path, module = HOME / folder / f"{stem}.py", f"benchmarks.{folder}.{stem}"
+    if not path.is_file():
+        points = importlib.metadata.entry_points(group=f"hepbench.{folder}", name=stem)
+        module = next(iter(points)).module
+    loaded = _imported(kind, module, path)
+    return loaded, Path(loaded.__file__)
+
+
+def _imported(kind: str, module: str, path: Path) -> ModuleType:
     try:
-        loaded = _from_path(module, path) if given.endswith(".py") else importlib.import_module(module)
+        user = module.startswith("hepbench_user_")
+        return _from_path(module, path) if user else importlib.import_module(module)
     except Exception as error:  # whatever a broken file raises, the user needs its name and the fault
         where = path if path.is_file() else module
         raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}") from error
-    record = getattr(loaded, attribute, None)
-    if not isinstance(record, record_type):
-        got = "nothing" if record is None else f"a {type(record).__name__}"
-        raise UserError(
-            f"{kind} file {loaded.__file__} must expose {attribute}, a {record_type.__name__}; it exposes {got}"
-        )
-    whole = str(path) if given.endswith(".py") else given
-    if not variant:
-        return Entry(name, Path(loaded.__file__), record, whole, record)
-    check_known(f"variant of {name}", variant, getattr(record, "variants", ()))
-    varied = record.variants[variant]
-    return Entry(f"{name}:{variant}", Path(loaded.__file__), varied, f"{whole}:{variant}", record)
+
+
+def _records(kind: str, stem: str, loaded: ModuleType, path: Path) -> Mapping[str, Task | Model]:
+    """What a module exposes, by name; UserError where it is no record or has a name of another file."""
+    _, attribute, record_type = KINDS[kind]
+    family = getattr(loaded, "MODELS", None) if kind == "model" else None
+    records = {stem: getattr(loaded, attribute, None)} if family is None else family
+    if not isinstance(records, Mapping) or not records:
+        raise UserError(f"{kind} file {path}: MODELS must be a dict of names and Models with at least one entry")
+    for name, record in records.items():
+        if not isinstance(record, record_type):
+            got = "nothing" if record is None else f"a {type(record).__name__}"
+            wanted = attribute if family is None else f"MODELS[{name!r}]"
+            raise UserError(f"{kind} file {path} must expose {wanted}, a {record_type.__name__}; it exposes {got}")
+        if name != stem and not name.startswith(f"{stem}_"):
+            raise UserError(f"{kind} file {path}: the name {name!r} must be {stem!r} or begin with '{stem}_'")
+    return records
 
 
 def imported(path: Path, under: Path, without: Collection[Path] = ()) -> set[Path]:

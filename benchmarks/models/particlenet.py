@@ -1,0 +1,101 @@
+"""ParticleNet (1902.08570): dynamic edge convolutions over nearest neighbours, and its light and static forms.
+
+Weights, depth and widths are those of the paper and of the authors' code: k = 16, three blocks of (64, 64, 64),
+(128, 128, 128), (256, 256, 256) and a dense layer of 256; Lite has k = 7, (32, 32, 32), (64, 64, 64) and 128. With 4
+features and 2 outputs Lite has 26,898 parameters, moving averages included. Optimiser, rates and batch sizes are the
+paper's. Neighbours are found in (eta, phi) for the first block and among the features after it; the static entries
+keep the first graph.
+
+What differs, and why: batch normalisation averages over true particles, where the authors' code counts padding, so
+that padding changes no score; where a jet has fewer than k other particles a particle takes the place of what is
+missing, where the authors take padding; and a distance of at most 1e-4 by a particle's features decides between
+neighbours equally far away on a detector's grid, so that their order does not.
+
+    make bench TASK=qg_jets MODEL="particlenet_lite particlenet_lite_static"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.base import Model, Parameters, Shapes
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+TIE_BREAK = 1e-4  # small beside a crystal's 0.0174 and the angle between two particles of a jet
+
+FULL = {
+    "neighbours": 16,
+    "width": 64,
+    "blocks": 3,
+    "layers": 3,
+    "dense": 256,
+    "dropout": 0.1,
+    "dynamic": True,
+    "epochs": 20,
+    "batch_size": 384,
+    "learning_rate": 3e-3,
+    "weight_decay": 1e-4,
+    "schedule": "one_cycle",
+    "minimum_learning_rate": 5e-7,
+    "patience": 20,
+}
+LITE = {**FULL, "neighbours": 7, "width": 32, "blocks": 2, "dense": 128, "batch_size": 1024, "learning_rate": 5e-3}
+
+
+def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """points (N, P, 2), features (N, P, F), mask (N, P), and context (N, K) where there is one -> probabilities
+    (N, classes). Widths double from block to block."""
+    import keras
+    from keras import layers, ops
+
+    from benchmarks.packed import CloudMean, EdgeConv, Neighbours, Pack, Packed, PointNormalization
+
+    inputs = {
+        name: keras.Input(shapes[name], name=name) for name in ("points", "features", "context") if name in shapes
+    }
+    inputs["mask"] = mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
+
+    rows, weight = Pack()(mask)
+    angles, x = (Packed()([inputs[name], rows]) for name in ("points", "features"))
+    coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
+    x = PointNormalization()([x, weight])
+    for block in range(parameters["blocks"]):
+        if block == 0 or parameters["dynamic"]:
+            index = Neighbours(parameters["neighbours"])([x if block else coordinates, mask, rows])
+        x = EdgeConv([parameters["width"] * 2**block] * parameters["layers"])([x, index, weight])
+    x = CloudMean()([x, mask, rows])
+    if "context" in inputs:
+        x = layers.Concatenate()([x, inputs["context"]])
+    x = layers.Dense(parameters["dense"], activation="relu")(x)
+    x = layers.Dropout(parameters["dropout"])(x)
+    out = layers.Dense(classes, activation="softmax", dtype="float32")(x)
+    return keras.Model(inputs, out)
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "neighbours": trial.suggest_int("neighbours", 4, 20),
+        "width": trial.suggest_categorical("width", [16, 32, 64]),
+        "blocks": trial.suggest_int("blocks", 1, 3),
+        "layers": trial.suggest_int("layers", 1, 3),
+        "dense": trial.suggest_categorical("dense", [64, 128, 256]),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.4),
+        "batch_size": trial.suggest_categorical("batch_size", [128, 256, 512, 1024]),
+        "learning_rate": trial.suggest_float("learning_rate", 5e-4, 2e-2, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-6, 1e-2, log=True),
+    }
+
+
+def _entry(title: str, defaults: Parameters) -> Model:
+    return Model(title=title, view="cloud", defaults=defaults, space=space, build=build, source="1902.08570")
+
+
+MODELS = {
+    "particlenet": _entry("ParticleNet", FULL),
+    "particlenet_static": _entry("ParticleNet, first graph kept", {**FULL, "dynamic": False}),
+    "particlenet_lite": _entry("ParticleNet-Lite", LITE),
+    "particlenet_lite_static": _entry("ParticleNet-Lite, first graph kept", {**LITE, "dynamic": False}),
+}
