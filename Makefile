@@ -12,7 +12,7 @@ HEPBENCH := $(VENV)/bin/hepbench
 
 TASK ?=
 # Options as variables: MODEL may hold several names or paths, separated by spaces.
-OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
+OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(foreach one,$(SET),--set $(one)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
 	$(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
 
@@ -23,10 +23,10 @@ help:  ## this text
 	@echo
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
-	@echo "Variables: TASK MODEL SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
+	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
 	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
 
-bench: $(READY)  ## run every model that can serve TASK (or all), print the leaderboard
+bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS)
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone

@@ -150,6 +150,8 @@ class Task:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)};
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
         takes in besides, such as the mass that a parametrised network is told; context names them.
+    features: sets of inputs that published results differ by, the first being the default: name of the set -> input
+        -> how many of its leading columns belong to it; an empty set stands for everything. The suite cuts them.
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
     needed: how many of the sources make a dataset, counted from the first; None: all.
@@ -168,6 +170,7 @@ class Task:
     variables: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     context: tuple[str, ...] = ()
+    features: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
@@ -207,7 +210,8 @@ class Sample:
             values = array[rows]
             if name in self.scaling:
                 shift, scale = self.scaling[name]
-                values = (values - shift) * scale
+                values = values - shift
+                values *= scale
             batch[name] = values
         return batch
 
@@ -240,6 +244,7 @@ class Model:
     fit, load: for what is not a Keras network.
         fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
         device "cpu" or "gpu"; load(folder) -> Fitted.
+    needs_context: it serves only tasks with a context.
     """
 
     title: str
@@ -250,11 +255,14 @@ class Model:
     fit: Callable[..., Fitted] | None = None
     load: Callable[[Path], Fitted] | None = None
     source: str = ""
+    needs_context: bool = False
 
     def refuses(self, task: Task) -> str | None:
         """Why this family cannot serve the task, or None if it can."""
         if self.view and self.view not in task.views:
             return f"needs {self.view} inputs; the task has {', '.join(task.views)}"
+        if self.needs_context and not task.context:
+            return "needs variables of the whole event beside its inputs; the task has none"
         return None
 
 

@@ -208,7 +208,7 @@ def _product(x, kernel, bias=None):
 
 
 @keras.saving.register_keras_serializable("hepbench")
-class EdgeConv(keras.layers.Layer):
+class EdgeBlock(keras.layers.Layer):
     """[x (M, C), index (M, k), weight (M, 1)] -> (M, widths[-1]): the block of ParticleNet, 1902.08570 figure 1.
 
     An edge [x_i, x_j - x_i] goes through len(widths) layers of weights, batch normalisation and relu; the mean over

@@ -18,12 +18,15 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 
 from benchmarks import budgets, registry
-from benchmarks.base import UserError
+from benchmarks.base import UserError, check_known
 from benchmarks.registry import Entry
 from suite import data, device, overview, trial
 from suite.trial import Spec
 from suite.workers import TrialFailed, Worker
 from tracking import hardware
+
+LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
+"""What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +44,7 @@ class Cell:
 def bench(
     task_given: str,
     models: Sequence[str],
+    settings: Sequence[str] = (),
     *,
     seeds: Sequence[int],
     budget: str,
@@ -53,11 +57,18 @@ def bench(
 ) -> int:
     """Run what has not been run and print the leaderboard. Returns the number of trials that failed."""
     task = registry.find("task", task_given)
-    entries = [registry.find("model", given) for given in dict.fromkeys(models or registry.names("model"))]
+    every = list(models) == ["all"]
+    names = registry.names("model") if every else models or LINE_UP
+    entries = [registry.find("model", given) for given in dict.fromkeys(names)]
+    sets = parse_settings(settings, task, entries)
     chosen, why = device.resolve(wanted_device, backend)
     kind = data.choose(task, wanted_data)
     limit = budgets.find(budget)
-    cells = [(e, Spec(task.given, e.given, seed, budget, kind, chosen, backend)) for seed in seeds for e in entries]
+    cells = [
+        (entry, Spec(task.given, entry.given, seed, budget, kind, chosen, backend, sets[entry.name]))
+        for seed in seeds
+        for entry in entries
+    ]
     console.print(f"[bold]{task.name}[/]: {task.record.title}")
     console.print(f"budget {budget} · {len(seeds)} seed{'s' * (len(seeds) > 1)} · {backend} on {chosen} ({why})")
     if dry and kind == "simulated" and not _simulated(task, limit.events):
@@ -137,6 +148,35 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str):
             bar.stop()
 
 
+def parse_settings(settings: Sequence[str], task: Entry, models: Sequence[Entry]) -> dict[str, dict[str, Any]]:
+    """model name -> parameters, from "name=value" each of the type of its default. A name must be known to one of the
+    models at least and is set for those that know it; UserError otherwise. What equals the default is no setting."""
+    known = {entry.name: trial.known_parameters(task.record, entry.record) for entry in models}
+    sets: dict[str, dict[str, Any]] = {entry.name: {} for entry in models}
+    for text in settings:
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise UserError(f"--set {text}: give it as name=value")
+        check_known("parameter", name, dict.fromkeys(one for parameters in known.values() for one in parameters))
+        for model, parameters in known.items():
+            if name in parameters:
+                parsed = _parsed(name, value, parameters[name])
+                if parsed != parameters[name]:
+                    sets[model][name] = parsed
+    return sets
+
+
+def _parsed(name: str, text: str, default: Any) -> Any:
+    if isinstance(default, bool):
+        check_known(f"value of {name}", text.lower(), ("true", "false"))
+        return text.lower() == "true"
+    try:
+        return type(default)(text)
+    except ValueError:
+        kind = {int: "a whole number", float: "a number"}[type(default)]
+        raise UserError(f"--set {name}={text}: expected {kind}, such as the default {default}") from None
+
+
 # --- the matrix ------------------------------------------------------------------------------------------------------
 
 
@@ -145,7 +185,8 @@ def _simulated(task: Entry, events: int | None) -> bool:
 
 
 def _undecided(task: Entry, model: Entry, spec: Spec) -> Cell:
-    reason = model.record.refuses(task.record)
+    parameters = trial.parameters_of(task.record, model.record, spec)
+    reason = trial.refusal(task.record, model.record, parameters.get("features"))
     return Cell(model, spec, "skip", reason) if reason else Cell(model, spec, "run")
 
 
@@ -218,6 +259,7 @@ def _run_one(cell: Cell, title: str, shared, dataset, parent: str, worker, store
         "stage": "final",
         "model": cell.model.name,
         "seed": spec.seed,
+        "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
         "configuration": cell.configuration,
         "identity": cell.identity,
         "device": spec.device,
@@ -230,7 +272,7 @@ def _run_one(cell: Cell, title: str, shared, dataset, parent: str, worker, store
         shared["task"],
         f"{cell.model.name} seed {spec.seed}",
         tags=tags,
-        parameters=trial.parameters_of(cell.model.record, spec),
+        parameters=trial.parameters_of(registry.find("task", spec.task).record, cell.model.record, spec),
         parent=parent,
         dataset=dataset,
     )
@@ -319,7 +361,9 @@ def _command() -> str:
 def _command_for(spec: Spec) -> str:
     return (
         f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
-        f"--data {spec.data} --device {spec.device} --backend {spec.backend} --force"
+        f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
+        + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
+        + "--force"
     )
 
 

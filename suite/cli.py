@@ -64,8 +64,12 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 @commands.command()
 @click.argument("task")
 @click.option(
-    "--model", "models", multiple=True, help="A model, or a file ./my_model.py; may be repeated. Default: all."
+    "--model",
+    "models",
+    multiple=True,
+    help="A model, a file ./my_model.py, or all; may be repeated. Default: one of each kind.",
 )
+@click.option("--set", "settings", multiple=True, help="name=value of a parameter of the models; may be repeated.")
 @click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
 @click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
 @BUDGET
@@ -74,8 +78,8 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 @DATA
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
-def bench(task, models, seeds, exact, budget, device, backend, data, dry_run, force) -> int:
-    """Train and test every model that can serve TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
+def bench(task, models, settings, seeds, exact, budget, device, backend, data, dry_run, force) -> int:
+    """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
     from benchmarks import registry
     from suite.bench import bench, seeds_of
 
@@ -84,6 +88,7 @@ def bench(task, models, seeds, exact, budget, device, backend, data, dry_run, fo
         failed += bench(
             one,
             models,
+            settings,
             seeds=seeds_of(seeds, exact, budget),
             budget=budget,
             wanted_device=device,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import budgets, registry
-from benchmarks.base import Fitted, Model, Sample, UserError
+from benchmarks.base import Arrays, Fitted, Model, Parameters, Sample, Task, check_known
 from suite import data
 
 if TYPE_CHECKING:
@@ -47,12 +47,24 @@ class Spec:
     data_seed: int = 0
 
 
-def parameters_of(model: Model, spec: Spec) -> dict[str, Any]:
+def known_parameters(task: Task, model: Model) -> dict[str, Any]:
+    """Every parameter that a trial of the model may set, with its default: the family's own, those of the training
+    where it is a network, and which features of the task it is given."""
+    from suite import training
+
+    features = {"features": next(iter(task.features))} if task.features else {}
+    return {**(training.DEFAULTS if model.build else {}), **model.defaults, **features}
+
+
+def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     """The family's defaults, replaced by what the trial sets, capped by what the budget allows."""
-    unknown = sorted(set(spec.parameters) - set(model.defaults))
-    if unknown:
-        raise UserError(f"{spec.model} has no parameter {unknown[0]!r}. Known: {', '.join(model.defaults)}")
-    parameters = {**model.defaults, **spec.parameters}
+    known = known_parameters(task, model)
+    for name in spec.parameters:
+        check_known(f"parameter of {spec.model}", name, known)
+    parameters = {name: known[name] for name in (*model.defaults, *(["features"] if task.features else []))}
+    parameters |= spec.parameters
+    if task.features:
+        check_known("set of features", str(parameters["features"]), task.features)
     budget = budgets.find(spec.budget)
     for name, most in (("epochs", budget.epochs), ("rounds", budget.rounds)):
         if name in parameters:
@@ -68,17 +80,37 @@ def identity(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str]:
     """
 
     task, model = registry.find("task", spec.task), registry.find("model", spec.model)
+    parameters = parameters_of(task.record, model.record, spec)
     decides = {
         "task": [task.name, task.code],
         "model": [model.name, model.code],
         "shared": [_hash((SOURCE / name).read_text()) for name in SHARED],
-        "parameters": parameters_of(model.record, spec),
+        "parameters": parameters,
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
         "run on": [spec.device, spec.backend],
     }
     configuration = _hash(decides)
     return configuration, _hash([configuration, spec.seed])
+
+
+def refusal(task: Task, model: Model, features: str | None) -> str | None:
+    """Why the model cannot serve the task with this set of features, or None if it can."""
+    columns = task.features.get(features, {})
+    main = {"cloud": "features"}.get(model.view, model.view)
+    if reason := model.refuses(task):
+        return reason
+    return (
+        f"there are no {features} features among the {main} inputs"
+        if columns and main and main not in columns
+        else None
+    )
+
+
+def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:
+    """The inputs with the columns of the set of features alone; no copy is made of what is memory-mapped."""
+    columns = task.features.get(parameters.get("features"), {})
+    return {name: array[..., : columns[name]] if name in columns else array for name, array in inputs.items()}
 
 
 def _hash(value: Any) -> str:
@@ -94,7 +126,7 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
 
     seconds: dict[str, float] = {}
     task, model = registry.find("task", spec.task), registry.find("model", spec.model)
-    parameters = parameters_of(model.record, spec)
+    parameters = parameters_of(task.record, model.record, spec)
     classes, signal = task.record.classes, task.record.signal
 
     say({"stage": "opening data"})
@@ -104,6 +136,7 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
         prepared = data.prepare(task, files)
         rows, _ = data.split(task.record, prepared, budget_events)
         inputs = data.view(task, prepared, model.record.view) if model.record.view else {}
+        inputs = cut(task.record, inputs, parameters)
         samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in data.PARTS}
         scaling = views.fit_scaling(samples["train"])
         train, valid, test = (dataclasses.replace(samples[part], scaling=scaling) for part in data.PARTS)
@@ -185,9 +218,10 @@ def predict(folder: Path, raw: list[Path], out: Path) -> int:
     """Score raw files of the task's format with a saved model; writes Parquet like a trial's. Returns the events."""
     spec, fitted, scaling = load(folder)
     task, model = registry.find("task", spec.task).record, registry.find("model", spec.model).record
+    parameters = parameters_of(task, model, spec)
     ids, labels, scores = [], [], []
     for events in task.read(raw):
-        inputs = task.views[model.view](events.arrays) if model.view else {}
+        inputs = cut(task, task.views[model.view](events.arrays) if model.view else {}, parameters)
         sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
         scores.append(fitted.predict(sample))
         ids.append(events.ids)

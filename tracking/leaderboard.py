@@ -75,8 +75,8 @@ def rows(
 
     Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
     `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and
-    prediction as means over the seeds, device, hardware, backend, configuration, hyperparameters, run_ids, ended
-    (seconds since 1970). What was not measured is None.
+    prediction as means over the seeds, set (parameters that differ from the defaults), device, hardware, backend,
+    configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -109,6 +109,7 @@ def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
     first = runs[0]["tags"]
     row: Row = {"rank": None, "tied": False, "model": first["model"], "title": titles.get(first["model"], "")}
     row |= {name: first.get(name) for name in GROUP}
+    row["set"] = first.get("set", "")
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*MEASURED, *_tested(runs)]):
         row |= _combined(name, runs)
@@ -306,7 +307,7 @@ def _columns(table: Sequence[Row], marks: Mapping[tuple, str]) -> list[tuple[str
 def _cells(row: Row, columns: Sequence[tuple[str, str]], marks: Mapping[tuple, str]) -> list[str]:
     texts = {
         "#": f"{'=' if row['tied'] else ''}{row['rank']}",
-        "model": row["model"],
+        "model": f"{row['model']} {row['set']}".strip(),
         "AUC": _with_error(row["auc"], row["auc_error"], 4),
         "accuracy": _with_error(row["accuracy"], None, 4),
         "1/ε_B at 50 %": _with_error(row["rejection_50"], row["rejection_50_error"]),
@@ -436,9 +437,9 @@ def _section(
     columns = _columns(table, marks)
     body = []
     for row in table:
-        cells = [html.escape(cell) for cell in _cells({**row, "model": ""}, columns, marks)]
+        cells = [html.escape(cell) for cell in _cells({**row, "model": "", "set": ""}, columns, marks)]
         about = f"<small>{html.escape(row['title'])}</small>" if row["title"] else ""
-        cells[1] = f"<b>{html.escape(row['model'])}</b>{about}"
+        cells[1] = f"<b>{html.escape(row['model'])}</b> {html.escape(row['set'])}{about}"
         cells[2] = f"<span class=bar style='--share:{_share(row, table):.1f}%'>{cells[2]}</span>"
         body.append(cells)
     right = {i for i, (_, justify) in enumerate(columns) if justify == "right"}

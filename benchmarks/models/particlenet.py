@@ -51,7 +51,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.packed import CloudMean, EdgeConv, Neighbours, Pack, Packed, PointNormalization
+    from benchmarks.packed import CloudMean, EdgeBlock, Neighbours, Pack, Packed, PointNormalization
 
     inputs = {
         name: keras.Input(shapes[name], name=name) for name in ("points", "features", "context") if name in shapes
@@ -65,7 +65,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     for block in range(parameters["blocks"]):
         if block == 0 or parameters["dynamic"]:
             index = Neighbours(parameters["neighbours"])([x if block else coordinates, mask, rows])
-        x = EdgeConv([parameters["width"] * 2**block] * parameters["layers"])([x, index, weight])
+        x = EdgeBlock([parameters["width"] * 2**block] * parameters["layers"])([x, index, weight])
     x = CloudMean()([x, mask, rows])
     if "context" in inputs:
         x = layers.Concatenate()([x, inputs["context"]])
