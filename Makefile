@@ -44,8 +44,9 @@ validate: $(READY)  ## compare the data of TASK with its calibration figures
 simulate: $(READY)  ## EVENTS=n simulated events of TASK in the official format
 	@$(HEPBENCH) simulate $(TASK) --events $(EVENTS) $(if $(JOBS),--jobs $(JOBS))
 
-measure: $(READY)  ## rates of simulating, reading and opening the data of every task
+measure: $(READY)  ## rates of simulating and reading every task's data, of training and prediction of every model
 	@$(HEPBENCH) measure data
+	@$(HEPBENCH) measure models
 
 list: $(READY)  ## tasks, models, metrics, budgets; what is here
 	@$(HEPBENCH) list

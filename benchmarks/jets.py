@@ -118,7 +118,8 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
 
     Gives points (N, points, 2), rapidity and phi from the axis; features (N, points, 7 or 13), those of
     KINEMATIC_FEATURES and, with identity, of IDENTITY_FEATURES: the charge and the five classes that an experiment
-    can tell apart (electron, muon, charged hadron, neutral hadron, photon), not the full species; mask (N, points).
+    can tell apart (electron, muon, charged hadron, neutral hadron, photon), not the full species; log_pt (N, points),
+    the logarithm of pT in GeV as it is, for what is computed of pairs; mask (N, points).
     Fractions are of the jet's pT and energy, both those of the vector sum.
     """
     momenta = four_momenta(jets)
@@ -147,6 +148,7 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
     return {
         "points": pad(np.stack([delta_rapidity, delta_phi], axis=-1).astype(np.float32)),
         "features": pad(features.astype(np.float32)),
+        "log_pt": pad(log_pt.astype(np.float32)),
         "mask": pad(mask),
     }
 

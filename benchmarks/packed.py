@@ -10,6 +10,8 @@ EdgeConv: Wang et al., 1801.07829; on particles ParticleNet, 1902.08570.
 
 from __future__ import annotations
 
+import math
+
 import keras
 from keras import ops
 
@@ -126,8 +128,9 @@ class Neighbours(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("hepbench")
-class PointNormalization(keras.layers.Layer):
-    """Batch normalisation (1502.03167) of x (M, C) or (M, k, C) over all true points: [x, weight (M, 1)] -> x.
+class Normalization(keras.layers.Layer):
+    """Batch normalisation (1502.03167) of x (M, ..., C) over all but the last axis; given [x, weight (M, 1)], over the
+    true points alone.
 
     TensorFlow's fused kernel computes it several times faster than Keras' own layer does on a processor.
     """
@@ -138,22 +141,24 @@ class PointNormalization(keras.layers.Layer):
         self.epsilon = epsilon
 
     def build(self, shapes):
-        width = shapes[0][-1]
+        width = (shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes)[-1]
         self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma")
         self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta")
         self.mean = self.add_weight(shape=(width,), initializer="zeros", trainable=False, name="moving_mean")
         self.variance = self.add_weight(shape=(width,), initializer="ones", trainable=False, name="moving_variance")
 
     def call(self, inputs, training=False):
-        x, weight = inputs
+        x, weight = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
         if not training:
             scale, shift = self.scale_and_shift()
             return x * ops.cast(scale, x.dtype) + ops.cast(shift, x.dtype)
         if on_tensorflow():
             return self._fused(x)
+        if weight is None:
+            weight = ops.ones((ops.shape(x)[0], 1))
         weight = ops.reshape(ops.cast(weight, "float32"), (-1,) + (1,) * (len(x.shape) - 1))
         axes = tuple(range(len(x.shape) - 1))
-        number = ops.maximum(ops.sum(weight), 1) * (x.shape[1] if len(x.shape) == 3 else 1)
+        number = ops.maximum(ops.sum(weight), 1) * math.prod(x.shape[1:-1])
         y = ops.cast(x, "float32")
         mean = ops.sum(y * weight, axis=axes) / number
         variance = ops.sum(ops.square(y - mean) * weight, axis=axes) / number
@@ -187,7 +192,7 @@ class PointNormalization(keras.layers.Layer):
         self.variance.assign(self.variance * keep + ops.stop_gradient(variance) * (1 - keep))
 
     def compute_output_shape(self, shapes):
-        return shapes[0]
+        return shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes
 
     def get_config(self):
         return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}
@@ -220,7 +225,7 @@ class EdgeBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
         names = [f"edge_{number}" for number in range(len(self.widths))] + ["shortcut"]
-        self.normalizations = [PointNormalization(name=f"{name}_normalization") for name in names]
+        self.normalizations = [Normalization(name=f"{name}_normalization") for name in names]
 
     def build(self, shapes):
         channels = shapes[0][-1]
@@ -264,8 +269,50 @@ class EdgeBlock(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("hepbench")
+class PeriodicEmbedding(keras.layers.Layer):
+    """(N, V) variables -> (N, V * width): sine and cosine of each variable at trained frequencies, then a layer that
+    all variables share and a relu; 2203.05556. The frequencies start from a normal distribution of width `spread`."""
+
+    def __init__(self, frequencies: int, width: int, spread: float = 0.3, **kwargs):
+        super().__init__(**kwargs)
+        self.frequencies = frequencies
+        self.width = width
+        self.spread = spread
+        self.dense = keras.layers.Dense(width, activation="relu", name="dense")
+
+    def build(self, shape):
+        start = keras.initializers.RandomNormal(stddev=self.spread)
+        self.rates = self.add_weight(shape=(shape[-1], self.frequencies), initializer=start, name="rates")
+        self.dense.build((None, shape[-1], 2 * self.frequencies))
+
+    def call(self, x):
+        angle = 2 * math.pi * x[:, :, None] * ops.cast(self.rates, x.dtype)
+        embedded = self.dense(ops.concatenate([ops.sin(angle), ops.cos(angle)], axis=-1))
+        return ops.reshape(embedded, (-1, x.shape[-1] * self.width))
+
+    def compute_output_shape(self, shape):
+        return (shape[0], shape[-1] * self.width)
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "frequencies": self.frequencies,
+            "width": self.width,
+            "spread": self.spread,
+        }
+
+
+@keras.saving.register_keras_serializable("hepbench")
 class CloudMean(keras.layers.Layer):
-    """[x (M, C) packed, mask (N, P), rows (M,)] -> (N, C): mean over the true points; zeros for an empty cloud."""
+    """[x (M, C) packed, mask (N, P), rows (M,)] -> (N, C): mean over the true points; zeros for an empty cloud.
+    With total=True their sum."""
+
+    def __init__(self, total: bool = False, **kwargs):
+        super().__init__(**kwargs)
+        self.total = total
+
+    def get_config(self):
+        return {**super().get_config(), "total": self.total}
 
     def call(self, inputs):
         x, mask, rows = inputs
@@ -275,6 +322,8 @@ class CloudMean(keras.layers.Layer):
         else:
             places = ops.reshape(x, (events, size, -1))
             total = ops.sum(places * ops.cast(mask, x.dtype)[..., None], axis=1)
+        if self.total:
+            return total
         number = ops.sum(ops.cast(mask, x.dtype), axis=1, keepdims=True)
         return total / ops.maximum(number, 1)
 

@@ -62,7 +62,8 @@ def image_to_cloud(image: np.ndarray, points: int = 64, pitch: float = 0.0174) -
     image: (N, H, W, C), channel 0 the energy. points: at most so many hits P of an image. pitch: width of a pixel
     (0.0174 in eta and phi for the CMS ECAL barrel; 1 gives pixels).
     Gives points (N, P, 2), the position in eta and phi from pixel [H/2, W/2]; features (N, P, 5 + C - 1), those of
-    CLOUD_FEATURES and then the other channels; mask (N, P), true where there is a hit.
+    CLOUD_FEATURES and then the other channels; log_pt (N, P), the logarithm of the energy as it is; mask (N, P), true
+    where there is a hit.
     """
     events, height, width, channels = image.shape
     event, pixel, energy = _hits(image)
@@ -79,12 +80,14 @@ def image_to_cloud(image: np.ndarray, points: int = 64, pitch: float = 0.0174) -
     cloud = {
         "points": np.zeros((events, points, 2), np.float32),
         "features": np.zeros((events, points, len(CLOUD_FEATURES) + channels - 1), np.float32),
+        "log_pt": np.zeros((events, points), np.float32),
         "mask": np.zeros((events, points), bool),
     }
     cloud["points"][event, rank] = np.stack([eta, phi], axis=1)
     columns = [eta, phi, np.log(energy), np.log(energy / total[event]), np.hypot(eta, phi)]
     columns += [image[event, pixel // width, pixel % width, channel] for channel in range(1, channels)]
     cloud["features"][event, rank] = np.stack(columns, axis=1)
+    cloud["log_pt"][event, rank] = np.log(energy)
     cloud["mask"][event, rank] = True
     return cloud
 

@@ -58,6 +58,8 @@ def commands() -> None:
 
 DATA = click.option("--data", default="auto", show_default=True, help="official, simulated, or auto.")
 SIMULATED_FIRST = "How many events, where they have to be simulated."
+DEVICE = click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto.")
+BACKEND = click.option("--backend", default="tensorflow", show_default=True, help="tensorflow or jax.")
 BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
 
 
@@ -73,8 +75,8 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 @click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
 @click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
 @BUDGET
-@click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto.")
-@click.option("--backend", default="tensorflow", show_default=True, help="tensorflow or jax.")
+@DEVICE
+@BACKEND
 @DATA
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
@@ -172,6 +174,32 @@ def measure_data(tasks, simulated, read) -> None:
     from suite.measure import measure_data
 
     measure_data(tasks, simulated, read, Console())
+
+
+@measure.command("models")
+@click.option("--task", "tasks", multiple=True, default=("ecal", "qg_jets", "hepmass"), show_default=True)
+@click.option(
+    "--model", "models", multiple=True, help="A model or a file ./my_model.py; may be repeated. Default: all."
+)
+@click.option("--events", type=click.IntRange(min=500), default=4_000, show_default=True, help="Events to take.")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--against", help="keras: plain keras.Model.fit; weaver: weaver-core's ParticleNet, where installed.")
+@DEVICE
+@BACKEND
+def measure_models(tasks, models, events, seconds, against, device, backend) -> None:
+    """Parameters, FLOPs, and rates of training and prediction of each entry, alone or in turns with another program."""
+    from suite.measure_models import measure_models
+
+    measure_models(
+        tasks,
+        models,
+        events=events,
+        seconds=seconds,
+        against=against,
+        wanted_device=device,
+        backend=backend,
+        console=Console(),
+    )
 
 
 @commands.command()

@@ -111,7 +111,7 @@ def load_network(folder: Path) -> Network:
 
 def _register_layers() -> None:
     """Import the modules whose custom layers Keras loads by their names."""
-    from benchmarks import layers, packed  # noqa: F401
+    from benchmarks import attention, layers, packed  # noqa: F401
 
 
 def fit_network(

@@ -63,7 +63,7 @@ def fit(
     import xgboost
 
     loss = "logloss" if classes == 2 else "mlogloss"
-    options = {name: value for name, value in parameters.items() if name not in ("rounds", "patience")}
+    options = {name: parameters[name] for name in DEFAULTS if name not in ("rounds", "patience")}
     options |= {
         "objective": "binary:logistic" if classes == 2 else "multi:softprob",
         "eval_metric": [loss, "auc"],

@@ -51,7 +51,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.packed import CloudMean, EdgeBlock, Neighbours, Pack, Packed, PointNormalization
+    from benchmarks.packed import CloudMean, EdgeBlock, Neighbours, Normalization, Pack, Packed
 
     inputs = {
         name: keras.Input(shapes[name], name=name) for name in ("points", "features", "context") if name in shapes
@@ -61,7 +61,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     rows, weight = Pack()(mask)
     angles, x = (Packed()([inputs[name], rows]) for name in ("points", "features"))
     coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
-    x = PointNormalization()([x, weight])
+    x = Normalization()([x, weight])
     for block in range(parameters["blocks"]):
         if block == 0 or parameters["dynamic"]:
             index = Neighbours(parameters["neighbours"])([x if block else coordinates, mask, rows])

@@ -300,7 +300,8 @@ def cloud(arrays: Arrays) -> dict[str, np.ndarray]:
     """The POINTS most energetic hits of each image, in falling order of energy, padded with zeros.
 
     points (N, P, 2), eta and phi from the seed tower; features (N, P, F), those of CLOUD_FEATURES, the recipe of
-    ParticleNet (1902.08570, table 1) with the layer in place of the particle's kind; mask (N, P).
+    ParticleNet (1902.08570, table 1) with the layer in place of the particle's kind; log_pt (N, P), the logarithm of
+    the energy; mask (N, P).
     """
     events = len(arrays["image"])
     event, channel, eta, phi, energy = hits_of(arrays["image"])
@@ -316,7 +317,10 @@ def cloud(arrays: Arrays) -> dict[str, np.ndarray]:
     points[event, place] = np.stack([eta, phi], axis=1)
     features[event, place] = np.stack(columns, axis=1)
     mask[event, place] = True
-    return {"points": points, "features": features, "mask": mask, "context": arrays["context"]}
+    log_pt = np.zeros((events, POINTS), np.float32)
+    log_pt[event, place] = np.log(energy)
+    inputs = {"points": points, "features": features, "log_pt": log_pt, "mask": mask}
+    return {**inputs, "context": arrays["context"]}
 
 
 def _ranked(group: np.ndarray, energy: np.ndarray, groups: int) -> np.ndarray:

@@ -1,0 +1,82 @@
+"""Logistic regression on a table of variables: the linear floor.
+
+make bench TASK=ecal MODEL="logistic prior"
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import metrics
+from benchmarks.base import Model, Parameters, Report, Sample
+
+if TYPE_CHECKING:
+    import optuna
+
+FILE = "weights.npz"
+LARGEST_INPUT = 8.0  # standard deviations, as for the dense networks
+
+DEFAULTS = {"inverse_penalty": 1.0, "iterations": 300}
+
+
+@dataclass(frozen=True)
+class Logistic:
+    """weights: (V, classes). constant: (classes,)."""
+
+    weights: np.ndarray
+    constant: np.ndarray
+
+    @property
+    def parameters(self) -> int:
+        return self.weights.size + self.constant.size
+
+    def predict(self, sample: Sample) -> np.ndarray:
+        logits = _table(sample) @ self.weights + self.constant
+        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
+        return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def save(self, folder: Path) -> None:
+        np.savez(folder / FILE, weights=self.weights, constant=self.constant)
+
+
+def fit(
+    train: Sample, valid: Sample, parameters: Parameters, *, classes: int, seed: int, device: str, report: Report
+) -> Logistic:
+    """The weights of least log-loss with a squared penalty, by L-BFGS; nothing is random. Reports once."""
+    from sklearn.linear_model import LogisticRegression
+
+    machine = LogisticRegression(C=parameters["inverse_penalty"], max_iter=parameters["iterations"])
+    machine.fit(_table(train), train.labels)
+    weights, constant = np.zeros((machine.coef_.shape[1], classes)), np.full(classes, -1e9)
+    if classes == 2:
+        weights[:, 1], constant[:] = machine.coef_[0], (0, machine.intercept_[0])
+    else:
+        weights[:, machine.classes_], constant[machine.classes_] = machine.coef_.T, machine.intercept_
+    fitted = Logistic(weights, constant)
+    loss, _ = metrics.log_loss(train.labels, fitted.predict(train), 1)
+    scores = fitted.predict(valid)
+    values = {"loss": loss, "val_loss": metrics.log_loss(valid.labels, scores, 1)[0]}
+    report(1, {**values, "val_auc": metrics.auc(valid.labels, scores, 1)[0]})
+    return fitted
+
+
+def load(folder: Path) -> Logistic:
+    with np.load(folder / FILE) as saved:
+        return Logistic(saved["weights"], saved["constant"])
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {"inverse_penalty": trial.suggest_float("inverse_penalty", 1e-4, 1e2, log=True)}
+
+
+def _table(sample: Sample) -> np.ndarray:
+    inputs = sample.take(slice(None))
+    table = np.concatenate([inputs[name] for name in ("table", "context") if name in inputs], axis=1)
+    return np.clip(table, -LARGEST_INPUT, LARGEST_INPUT)
+
+
+MODEL = Model("logistic regression", "table", DEFAULTS, space, fit=fit, load=load)

@@ -1,0 +1,103 @@
+"""Particle Transformer (2202.03772): attention over particles, with what is known of each pair added to its logits.
+
+`part` has the paper's sizes: 8 blocks over particles and 2 over the class token, 128 wide with 8 heads, features
+embedded by 128-512-128 and pairs by 64-64-64. `part_lite` is ours, sized for a processor: 2 blocks and 1, 64 wide,
+pairs by 16. Pairs are embedded without batch normalisation, so that padding changes nothing; Adam with decoupled
+decay stands for Lookahead with RAdam. Where momenta are not known (hepmass) a pair has its distance alone.
+
+    make bench TASK=qg_jets MODEL="part_lite pfn particlenet_lite"
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.base import Model, Parameters, Shapes
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+PAIR_SCALE = 0.2  # brings logarithms of angles and momenta near 1
+
+FULL = {
+    "width": 128,
+    "heads": 8,
+    "blocks": 8,
+    "class_blocks": 2,
+    "pair_width": 64,
+    "pair_layers": 3,
+    "dropout": 0.1,
+    "epochs": 20,
+    "batch_size": 512,
+    "learning_rate": 1e-3,
+    "weight_decay": 1e-2,
+    "schedule": "cosine",
+    "minimum_learning_rate": 1e-5,
+    "patience": 20,
+}
+LITE = {**FULL, "width": 64, "heads": 4, "blocks": 2, "class_blocks": 1, "pair_width": 16, "pair_layers": 1}
+LITE |= {"dropout": 0.0, "batch_size": 128, "learning_rate": 2e-3, "weight_decay": 1e-3}
+
+
+def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """points (N, P, 2), features (N, P, F), mask (N, P), and log_pt (N, P) and context (N, K) where there are such ->
+    probabilities (N, classes)."""
+    import keras
+    from keras import layers, ops
+
+    from benchmarks.attention import Attention, ClassToken, PairFeatures
+
+    named = [name for name in ("points", "features", "log_pt", "context") if name in shapes]
+    inputs = {name: keras.Input(shapes[name], name=name) for name in named}
+    inputs["mask"] = mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
+    width, heads = parameters["width"], parameters["heads"]
+
+    def dense(x: Any, size: int, activation: str | None = None) -> Any:
+        return layers.Dense(size, activation=activation)(layers.LayerNormalization()(x))
+
+    def block(x: Any, seen: Any, shown: Any, bias: list) -> Any:
+        """Attention and two layers, each added to what comes in, with the normalisations of 2110.09456."""
+        normalise = layers.LayerNormalization()
+        normal = normalise(x)
+        around = normal if seen is x else normalise(seen)
+        y = layers.LayerNormalization()(Attention(heads)([normal, around, shown, *bias]))
+        x = x + layers.Dropout(parameters["dropout"])(y)
+        y = dense(dense(x, 4 * width, "gelu"), width)
+        return x + layers.Dropout(parameters["dropout"])(y)
+
+    clean = inputs["features"] * ops.cast(mask, "float32")[..., None]  # standardised padding is not zero
+    x = layers.Dense(width, activation="gelu")(clean)
+    x = dense(dense(x, 4 * width, "gelu"), width, "gelu")
+    pairs = PairFeatures()([inputs[name] for name in ("points", "log_pt") if name in inputs]) * PAIR_SCALE
+    for _ in range(parameters["pair_layers"]):
+        pairs = layers.Dense(parameters["pair_width"], activation="gelu")(pairs)
+    bias = layers.Dense(heads)(pairs)
+    for _ in range(parameters["blocks"]):
+        x = block(x, x, mask, [bias])
+    token = ClassToken()(x)
+    shown = ops.concatenate([ops.ones_like(mask[:, :1]), mask], axis=1)
+    for _ in range(parameters["class_blocks"]):
+        token = block(token, ops.concatenate([token, x], axis=1), shown, [])
+    x = layers.LayerNormalization()(token[:, 0])
+    if "context" in inputs:
+        x = layers.Dense(width, activation="gelu")(layers.Concatenate()([x, inputs["context"]]))
+    return keras.Model(inputs, layers.Dense(classes, activation="softmax", dtype="float32")(x))
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "width": trial.suggest_categorical("width", [32, 64, 128]),
+        "blocks": trial.suggest_int("blocks", 1, 4),
+        "pair_width": trial.suggest_categorical("pair_width", [8, 16, 32]),
+        "dropout": trial.suggest_float("dropout", 0.0, 0.3),
+        "batch_size": trial.suggest_categorical("batch_size", [64, 128, 256]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 5e-3, log=True),
+        "weight_decay": trial.suggest_float("weight_decay", 1e-5, 1e-1, log=True),
+    }
+
+
+MODELS = {
+    "part": Model("Particle Transformer", "cloud", FULL, space, build, source="2202.03772"),
+    "part_lite": Model("Particle Transformer, sized for a processor", "cloud", LITE, space, build, source="2202.03772"),
+}

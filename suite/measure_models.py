@@ -1,0 +1,301 @@
+"""`hepbench measure models`: size, work and speed of every entry on a task, and its speed against other programs.
+
+FLOPs are those that XLA counts of one prediction, of a cloud with as many points as the task's clouds have on average;
+a step of training is taken as three predictions. Rates are of a network that is compiled, on scaled events in memory.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import date
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import registry, views
+from benchmarks.base import Sample, UserError, check_known
+from benchmarks.registry import Entry
+from suite import bench, data, device, training, trial
+from suite.measure import _apart
+from suite.trial import Spec
+
+MATRIX = 2048  # a side of the matrices whose product is the machine's rate
+LONGEST = (
+    50_000  # events of a sample; shorter samples are repeated up to it, so that an epoch is no matter of its start
+)
+LARGEST = 2**28  # bytes of a sample
+ROUNDS = 3  # turns that each of two programs takes
+WEAVER_BATCH = 256
+AGAINST = ("keras", "weaver")
+
+
+def measure_models(
+    tasks: Sequence[str],
+    models: Sequence[str],
+    *,
+    events: int,
+    seconds: float,
+    against: str | None,
+    wanted_device: str,
+    backend: str,
+    console: Console,
+) -> None:
+    """Print a table for each task. Each rate is taken over about `seconds`; against: "keras", plain `keras.Model.fit`
+    on the same networks, or "weaver", weaver-core's ParticleNet on the same jets, in turns with ours."""
+    if against:
+        check_known("program to measure against", against, AGAINST)
+    if against == "weaver":
+        _weaver_is_there()
+    chosen, _ = device.resolve(wanted_device, backend)
+    device.set_environment(chosen, backend)
+    entries = [registry.find("model", given) for given in models or registry.names("model")]
+    peak = _matrix_rate()
+    machine = data.hardware.describe()
+    processor = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
+    where = f"{processor}, {backend}, {date.today()}"
+    for task in (registry.find("task", given) for given in tasks):
+        sample = {}  # of each view, read once
+        _, prepared = bench.open_data(task, data.choose(task, "simulated"), events, console)
+        table = _table(f"{task.name}: {where}, {peak / 1e9:,.0f} GFLOP/s in matrix products", against)
+        for entry in entries:
+            parameters = trial.parameters_of(
+                task.record, entry.record, Spec(task.given, entry.given, 0, "full", "simulated", chosen, backend)
+            )
+            if trial.refusal(task.record, entry.record, parameters.get("features")):
+                continue
+            if against and (not entry.record.build or (against == "weaver" and entry.name not in WEAVER)):
+                continue
+            view = entry.record.view
+            if view not in sample:
+                sample[view] = _sample(task, prepared, view, parameters)
+            with console.status(f"{task.name}: {entry.name}"):
+                if against:
+                    table.add_row(entry.name, *_against(against, task, entry, parameters, sample[view], seconds))
+                else:
+                    table.add_row(entry.name, *_alone(task, entry, parameters, sample[view], seconds, peak))
+        console.print(table)
+    console.print("Training and prediction in events a second; nothing else should run beside this.")
+
+
+def _table(title: str, against: str | None) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", no_wrap=True)
+    headings = (
+        "parameters",
+        "FLOPs of a\nprediction",
+        "training\n/s",
+        "prediction\n/s",
+        "training: share of\nmatrix rate",
+    )
+    if against:
+        headings = ("batch", "training\n/s", f"{against}:\ntraining /s", "ratio", "prediction\n/s", f"{against}:\n/s")
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _sample(task: Entry, prepared: data.Prepared, view: str, parameters: dict[str, Any]) -> Sample:
+    """All events, scaled on themselves, repeated to a length that can be timed."""
+    inputs = trial.cut(task.record, data.view(task, prepared, view) if view else {}, parameters)
+    rows = np.arange(len(prepared))
+    sample = Sample(inputs, rows, prepared.labels)
+    size = 4 * sum(math.prod(shape) for shape in sample.shapes.values())
+    rows = np.resize(rows, max(len(rows), min(LONGEST, LARGEST // max(1, size))))
+    return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=views.fit_scaling(sample))
+
+
+def _alone(task: Entry, entry: Entry, parameters: dict, sample: Sample, seconds: float, peak: float) -> list[str]:
+    classes = len(task.record.classes)
+    if not entry.record.build:
+        return _not_a_network(entry, parameters, sample, classes)
+    network, train, predict = training.rates_of(entry.record.build, sample, parameters, classes, seconds)
+    points = max(1, round(float(training._lengths(sample).mean())))
+    shapes = {
+        name: (points, *shape[1:]) if "mask" in sample.shapes and name != "context" else shape
+        for name, shape in sample.shapes.items()
+    }
+    flops = _apart(_flops, entry.given, shapes, classes, parameters)
+    trained, predicted = train(), predict()
+    return [
+        f"{network.count_params():,}",
+        f"{flops:,.3g}" if flops < 1e3 else f"{flops / 1e6:,.3g} M",
+        f"{trained:,.0f}",
+        f"{predicted:,.0f}",
+        f"{300 * flops * trained / peak:.0f} %",
+    ]
+
+
+def _not_a_network(entry: Entry, parameters: dict, sample: Sample, classes: int) -> list[str]:
+    """Events over the seconds of the whole training, as there are no steps; a tenth of the events validates."""
+    rows = np.random.default_rng(0).permutation(len(sample))
+    parts = [
+        replace(sample, rows=sample.rows[one], labels=sample.labels[one]) for one in np.split(rows, [len(rows) // 10])
+    ]
+    started = time.perf_counter()
+    fitted = entry.record.fit(
+        parts[1], parts[0], parameters, classes=classes, seed=0, device="cpu", report=lambda epoch, values: None
+    )
+    trained = time.perf_counter()
+    fitted.predict(sample)
+    done = time.perf_counter()
+    rates = len(parts[1]) / (trained - started), len(sample) / (done - trained)
+    return [f"{fitted.parameters:,}", "–", f"whole {rates[0]:,.0f}", f"{rates[1]:,.0f}", "–"]
+
+
+def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, parameters: dict[str, Any]) -> float:
+    """Of a prediction of one event, counted by XLA: in a process of its own, as Keras runs on JAX there."""
+    os.environ["KERAS_BACKEND"], os.environ["JAX_PLATFORMS"] = "jax", "cpu"
+    import jax
+    import jax.numpy as jnp
+
+    events = 8
+    network = registry.find("model", model).record.build(shapes, classes, parameters)
+    batch = {tensor.name: jnp.ones((events, *tensor.shape[1:]), tensor.dtype) for tensor in network.inputs}
+    structured = training._structured(network, batch)
+
+    def forward(weights, others, inputs):
+        return network.stateless_call(weights, others, inputs, training=False)[0]
+
+    weights, others = (
+        [one.value for one in some] for some in (network.trainable_variables, network.non_trainable_variables)
+    )
+    counted = jax.jit(forward).lower(weights, others, structured).cost_analysis()
+    return float(counted["flops"]) / events
+
+
+def _matrix_rate() -> float:
+    """FLOPs a second of a product of two matrices, the best of five."""
+    from keras import ops
+
+    x = ops.ones((MATRIX, MATRIX), "float32")
+    best = math.inf
+    for _ in range(6):
+        started = time.perf_counter()
+        np.asarray(ops.matmul(x, x)[0, 0])
+        best = min(best, time.perf_counter() - started)
+    return 2 * MATRIX**3 / best
+
+
+# --- other programs --------------------------------------------------------------------------------------------------
+
+
+def _against(against: str, task: Entry, entry: Entry, parameters: dict, sample: Sample, seconds: float) -> list[str]:
+    """Ours and theirs in turns; the middle of three turns of each."""
+    classes = len(task.record.classes)
+    if against == "weaver":
+        parameters = {**parameters, "batch_size": WEAVER_BATCH}
+    ours = training.rates_of(entry.record.build, sample, parameters, classes, seconds)[1:]
+    their = {"keras": _keras, "weaver": _weaver}[against]
+    theirs = their(entry, sample, parameters, classes, seconds)
+    turns = [[rate() for rate in (*ours, *theirs)] for _ in range(ROUNDS)]
+    trained, predicted, their_trained, their_predicted = map(statistics.median, zip(*turns, strict=True))
+    ratio = statistics.median(ours / theirs for ours, _, theirs, _ in turns)
+    return [
+        str(parameters["batch_size"]),
+        f"{trained:,.0f}",
+        f"{their_trained:,.0f}",
+        f"{ratio:.2f}",
+        f"{predicted:,.0f}",
+        f"{their_predicted:,.0f}",
+    ]
+
+
+def _for_seconds(step: Callable[[], int], seconds: float) -> float:
+    """Events a second of a step that gives the events it has done."""
+    started, events = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        events += step()
+    return events / (time.perf_counter() - started)
+
+
+def _keras(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
+    """(training, prediction) of `keras.Model.fit` and `predict`, each an epoch over scaled arrays in memory."""
+    import keras
+
+    network = entry.record.build(sample.shapes, classes, parameters)
+    binary = network.output_shape[-1] == 1
+    loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
+    network.compile(training._optimiser({**training.DEFAULTS, **parameters}), loss, metrics=["accuracy"])
+    batch = sample.take(slice(None))
+    inputs = keras.tree.map_structure(lambda tensor: batch[tensor.name], network.input)
+    size = int(parameters["batch_size"])
+
+    def fit() -> int:
+        network.fit(inputs, sample.labels, batch_size=size, verbose=0)
+        return len(sample)
+
+    def predict() -> int:
+        network.predict(inputs, batch_size=training.MOST_PREDICTED, verbose=0)
+        return len(sample)
+
+    fit(), predict()
+    return lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
+
+
+WEAVER = {
+    "particlenet_lite": {"conv_params": [(7, (32, 32, 32)), (7, (64, 64, 64))], "fc_params": [(128, 0.1)]},
+    "particlenet": {
+        "conv_params": [(16, (64, 64, 64)), (16, (128, 128, 128)), (16, (256, 256, 256))],
+        "fc_params": [(256, 0.1)],
+    },
+}
+"""What weaver-core calls the layers of our entries."""
+
+
+def _weaver_is_there() -> None:
+    try:
+        import torch  # noqa: F401
+        import weaver.nn.model.ParticleNet  # noqa: F401
+    except ImportError as error:
+        raise UserError(
+            f"weaver-core is not installed ({error}): {sys.executable} -m pip install torch weaver-core"
+        ) from None
+
+
+def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
+    """(training, prediction) of weaver-core's ParticleNet on the same jets, trimmed to each batch's longest as it does
+    itself, with AdamW; no loader stands between, the arrays are in memory."""
+    import torch
+    from weaver.nn.model.ParticleNet import ParticleNet
+
+    torch.set_num_threads(data.cores())
+    torch.manual_seed(0)
+    few = replace(sample, rows=sample.rows[: 16 * WEAVER_BATCH], labels=sample.labels[: 16 * WEAVER_BATCH])
+    batch = few.take(slice(None))
+    points, features = (torch.tensor(batch[name].transpose(0, 2, 1).copy()) for name in ("points", "features"))
+    mask, labels = torch.tensor(batch["mask"][:, None, :]), torch.tensor(few.labels)
+    network = ParticleNet(features.shape[1], classes, use_fusion=False, **WEAVER[entry.name])
+    optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    loss_of, turn = torch.nn.CrossEntropyLoss(), [0]
+
+    def part() -> slice:
+        start = turn[0] % (len(few) // WEAVER_BATCH) * WEAVER_BATCH
+        turn[0] += 1
+        return slice(start, start + WEAVER_BATCH)
+
+    def fit() -> int:
+        which = part()
+        network.train()
+        optimiser.zero_grad()
+        loss_of(network(points[which], features[which], mask[which]), labels[which]).backward()
+        optimiser.step()
+        return WEAVER_BATCH
+
+    def predict() -> int:
+        which = part()
+        network.eval()
+        with torch.no_grad():
+            network(points[which], features[which], mask[which])
+        return WEAVER_BATCH
+
+    for _ in range(6):  # it trims clouds from its sixth call on
+        fit()
+    return lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
