@@ -202,6 +202,14 @@ def measure_models(tasks, models, events, seconds, against, device, backend) -> 
     )
 
 
+@measure.command("parameters")
+def measure_parameters() -> None:
+    """Build every network for every task and print, as CSV, how many parameters are trained."""
+    from suite.measure_models import print_parameters
+
+    print_parameters()
+
+
 @commands.command()
 @click.argument("run")
 @click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
@@ -216,11 +224,13 @@ def predict(run, files, out) -> None:
 
 
 @commands.command("list")
-def list_() -> None:
-    """Tasks, models, metrics and budgets; what is installed, downloaded, simulated."""
+@click.argument("what", default="all")
+def list_(what) -> None:
+    """Tasks, models, metrics and budgets; what is installed, downloaded, simulated. WHAT: one of these alone; models
+    come with their parameters on each task."""
     from suite.overview import print_list
 
-    print_list(Console())
+    print_list(what, Console())
 
 
 @commands.command()

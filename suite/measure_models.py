@@ -10,10 +10,12 @@ import math
 import os
 import statistics
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,9 @@ def measure_models(
     where = f"{processor}, {backend}, {date.today()}"
     for task in (registry.find("task", given) for given in tasks):
         sample = {}  # of each view, read once
-        _, prepared = bench.open_data(task, data.choose(task, "simulated"), events, console)
+        _, prepared = bench.open_data(
+            task, data.choose(task, "simulated" if task.record.simulation else "auto"), events, console
+        )
         table = _table(f"{task.name}: {where}, {peak / 1e9:,.0f} GFLOP/s in matrix products", against)
         for entry in entries:
             parameters = trial.parameters_of(
@@ -83,6 +87,51 @@ def measure_models(
                     table.add_row(entry.name, *_alone(task, entry, parameters, sample[view], seconds, peak))
         console.print(table)
     console.print("Training and prediction in events a second; nothing else should run beside this.")
+
+
+def parameters_by_task(advance: Callable[[int], None]) -> dict[str, dict[str, int]]:
+    """model -> task -> trained numbers of the network with its defaults, of every shipped network and task that it
+    serves. The shapes come from a few events of each task, simulated in a folder that is removed again."""
+    device.set_environment("cpu", "tensorflow")
+    counts: dict[str, dict[str, int]] = {}
+    entries = {name: registry.find("model", name) for name in registry.names("model")}
+    networks = {name: entry for name, entry in entries.items() if entry.record.build}
+    for task in (registry.find("task", name) for name in registry.names("task")):
+        shapes = _apart(_shapes, task.given, sorted({entry.record.view for entry in networks.values()}))
+        for name, entry in networks.items():
+            advance(1)
+            if trial.refusal(task.record, entry.record, next(iter(task.record.features), None)):
+                continue
+            network = entry.record.build(shapes[entry.record.view], len(task.record.classes), entry.record.defaults)
+            weights = network.trainable_variables
+            counts.setdefault(name, {})[task.name] = int(sum(math.prod(weight.shape) for weight in weights))
+    return counts
+
+
+def _shapes(task_given: str, wanted: Sequence[str]) -> dict[str, dict[str, tuple[int, ...]]]:
+    """view -> shapes of one event's inputs."""
+    task = registry.find("task", task_given)
+    with tempfile.TemporaryDirectory() as scratch:
+        simulation = task.base.simulation
+        if simulation:
+            made = [(label, simulation.generate(label, 0, 0)) for label in range(len(task.base.classes))]
+            few = [(label, {name: array[:8] for name, array in arrays.items()}) for label, arrays in made]
+            paths = simulation.write(Path(scratch), [8] * len(few), iter(few))
+        else:
+            paths = task.record.locate()
+        arrays = next(iter(task.record.read(paths))).arrays
+        inputs = {view: task.record.views[view](arrays) for view in wanted if view in task.record.views}
+        return {view: {name: tuple(x.shape[1:]) for name, x in named.items()} for view, named in inputs.items()}
+
+
+def print_parameters() -> None:
+    """Write to standard output what `benchmarks/parameters.csv` must hold."""
+    tasks = registry.names("task")
+    with bench.progress_bar(Console(stderr=True), "building", None, "networks") as advance:
+        counts = parameters_by_task(advance)
+    print(",".join(["model", *tasks]))
+    for name in sorted(counts):
+        print(",".join([name, *(str(counts[name].get(task, "")) for task in tasks)]))
 
 
 def _table(title: str, against: str | None) -> Table:

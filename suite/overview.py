@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import importlib.metadata
 import os
 import platform
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import registry
+from benchmarks.base import check_known
 from benchmarks.budgets import BUDGETS
 from suite import data, device
 from tracking import hardware, runs
@@ -46,31 +48,70 @@ def versions() -> dict[str, str]:
     return found
 
 
-def print_list(console: Console) -> None:
-    """Tasks with their data, models with their views, metrics, budgets."""
-    from benchmarks.metrics import METRICS
+LISTED = ("all", "tasks", "models", "metrics", "budgets")
 
-    tasks = Table("task", "what", "inputs", "data here", title="tasks", title_justify="left")
+
+def print_list(what: str, console: Console) -> None:
+    """Tasks with their data, models with their views, metrics, budgets; or one of these, models with parameters."""
+    check_known("list", what, LISTED)
+    made = {"tasks": _tasks, "models": _models, "metrics": _metrics, "budgets": _budgets}
+    for name, table in made.items():
+        if what in ("all", name):
+            console.print(table())
+    if what == "models":
+        console.print(_parameters())
+        console.print("Trained parameters with the defaults; trees and floors have no fixed number. –: does not serve.")
+    if what == "all":
+        console.print(
+            "installed: " + ", ".join(f"{name} {version}" for name, version in versions().items()), highlight=False
+        )
+
+
+def _tasks() -> Table:
+    table = Table("task", "what", "inputs", "data here", title="tasks", title_justify="left")
     for name in registry.names("task"):
         entry = registry.find("task", name)
-        tasks.add_row(name, entry.record.title, ", ".join(entry.record.views), _data_here(entry))
-    models = Table("model", "what", "inputs", "after", title="models", title_justify="left")
+        table.add_row(name, entry.record.title, ", ".join(entry.record.views), _data_here(entry))
+    return table
+
+
+def _models() -> Table:
+    table = Table("model", "what", "inputs", "after", title="models", title_justify="left")
     for name in registry.names("model"):
         model = registry.find("model", name).record
-        models.add_row(name, model.title, model.view or "labels only", model.source)
-    metrics = Table("metric", "what", title="metrics, each with its error", title_justify="left")
+        table.add_row(name, model.title, model.view or "labels only", model.source)
+    return table
+
+
+def _parameters() -> Table:
+    """What `hepbench measure parameters` counted, kept so that a list needs no network built."""
+    table = Table(title="trained parameters by task", title_justify="left")
+    with (registry.HOME / "parameters.csv").open() as file:
+        tasks, *rows = csv.reader(file)
+    table.add_column("model", no_wrap=True)
+    for task in tasks[1:]:
+        table.add_column(task, justify="right")
+    for name, *counts in rows:
+        table.add_row(name, *(f"{int(count):,}" if count else "–" for count in counts))
+    return table
+
+
+def _metrics() -> Table:
+    from benchmarks.metrics import METRICS
+
+    table = Table("metric", "what", title="metrics, each with its error", title_justify="left")
     for name, metric in METRICS.items():
-        metrics.add_row(name, metric.title)
-    budgets = Table(
-        "budget", "events at most", "epochs", "rounds (trees)", "seeds", title="budgets", title_justify="left"
-    )
+        table.add_row(name, metric.title)
+    return table
+
+
+def _budgets() -> Table:
+    headings = ("budget", "events at most", "epochs", "rounds (trees)", "seeds")
+    table = Table(*headings, title="budgets", title_justify="left")
     for name, budget in BUDGETS.items():
         events = f"{budget.events:,}" if budget.events else "all"
-        budgets.add_row(name, events, str(budget.epochs), f"{budget.rounds:,}", str(budget.seeds))
-    for table in (tasks, models, metrics, budgets):
-        console.print(table)
-    found = versions()
-    console.print("installed: " + ", ".join(f"{name} {version}" for name, version in found.items()), highlight=False)
+        table.add_row(name, events, str(budget.epochs), f"{budget.rounds:,}", str(budget.seeds))
+    return table
 
 
 def _data_here(entry: registry.Entry) -> str:

@@ -60,6 +60,8 @@ def samples(view, size=16):
 def fit(model, parts, seed=0, report=lambda epoch, values: None, classes=2, **changes):
     """Train with the family's defaults and these changes, of which it takes those that it knows."""
     parameters = {name: {**SMALL, **changes}.get(name, default) for name, default in model.defaults.items()}
+    if model.defaults.get("optimiser") == "sgd" and "learning_rate" not in changes:
+        parameters["learning_rate"] = 0.1  # what the few steps of a small sample need without Adam
     fitting = model.fit or functools.partial(training.fit_network, model.build)
     return fitting(*parts[:2], parameters, classes=classes, seed=seed, device="cpu", report=report)
 
@@ -180,19 +182,6 @@ def test_what_can_be_learned_is_learned(name, trained):
 def test_prior_scores_are_the_frequencies_of_the_training_part(trained):
     _, parts, fitted, _ = trained("prior")
     assert fitted.predict(parts[2])[0, 1] == pytest.approx(parts[0].labels.mean())
-
-
-def test_cnn_has_the_reference_number_of_parameters():
-    model = network("cnn")
-    assert model.build({"image": (32, 32, 2)}, 2, model.defaults).count_params() == 868_993
-
-
-@pytest.mark.parametrize("shape", [(9, 9, 1), (5, 5, 1), (13, 20, 3), (14, 14, 2), (125, 125, 3)])
-def test_cnn_takes_any_image(shape):
-    model = network("cnn")
-    built = model.build({"image": shape}, 2, model.defaults)
-    assert built.output_shape == (None, 1)
-    assert built.count_params() < 3_000_000
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -434,7 +423,7 @@ import keras, numpy as np
 from suite import training
 from test_models import fit, network, samples
 assert keras.backend.backend() == "jax"
-for name in ("cnn", "gnn"):
+for name in ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn"):
     model = network(name)
     parts = samples(model.view)
     fitted = fit(model, parts, epochs=1)

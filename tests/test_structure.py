@@ -39,7 +39,7 @@ def test_one_module_imports_mlflow():
     assert users == [ROOT / "tracking" / "runs.py"]
 
 
-@pytest.mark.parametrize("verb", [["list"], ["doctor"], ["--help"], ["bench", "--help"]])
+@pytest.mark.parametrize("verb", [["list"], ["list", "models"], ["doctor"], ["--help"], ["bench", "--help"]])
 def test_quick_verbs_import_nothing_heavy(verb, home):
     program = f"""
 import sys

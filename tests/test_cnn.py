@@ -1,0 +1,52 @@
+"""The convolutional family: parameters, shapes of images and outputs."""
+
+import numpy as np
+import pytest
+
+from benchmarks import registry
+
+NAMES = ("cnn", "cnn_jet", "cnn_9x9", "cnn_resnet")
+SHAPES = [(5, 5, 1), (9, 9, 1), (13, 20, 3), (14, 14, 2), (32, 32, 2), (125, 125, 3)]
+VARIANTS = [(name, {}) for name in NAMES] + [("cnn_jet", {"normalise": False}), ("cnn_resnet", {"compress": False})]
+
+
+def built(name, shape, classes=2, context=0, **changes):
+    model = registry.find("model", name).record
+    assert set(changes) <= set(model.defaults)
+    shapes = {"image": shape, **({"context": (context,)} if context else {})}
+    return model.build(shapes, classes, {**model.defaults, **changes})
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "context", "parameters"),
+    [
+        ("cnn", (32, 32, 2), 0, 868_993),
+        ("cnn_jet", (125, 125, 3), 2, 25_089),
+        ("cnn_9x9", (9, 9, 1), 0, 172_865),
+        ("cnn_resnet", (32, 32, 2), 0, 179_425),
+    ],
+)
+def test_parameters_at_home(name, shape, context, parameters):
+    assert built(name, shape, context=context).count_params() == parameters
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize(("name", "changes"), VARIANTS)
+def test_any_image_builds(name, changes, shape):
+    for classes, context in ((2, 0), (2, 2), (5, 0), (5, 2)):
+        network = built(name, shape, classes, context, **changes)
+        assert network.output_shape == (None, 1 if classes == 2 else classes)
+        assert network.layers[-1].dtype_policy.name == "float32"
+        assert network.count_params() < 3_000_000
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_probabilities_and_the_context_counts(name):
+    rng = np.random.default_rng(0)
+    image = rng.normal(size=(4, 14, 14, 2)).astype(np.float32)
+    network = built(name, (14, 14, 2), 5, context=2)
+    scores = [
+        np.asarray(network({"image": image, "context": np.full((4, 2), value, np.float32)})) for value in (-2.0, 2.0)
+    ]
+    np.testing.assert_allclose(scores[0].sum(axis=1), 1, rtol=1e-5)
+    assert not np.allclose(*scores)

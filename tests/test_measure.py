@@ -1,0 +1,72 @@
+"""`hepbench measure models` and the counts of parameters that `hepbench list models` shows."""
+
+from __future__ import annotations
+
+import csv
+import importlib.util
+import os
+import re
+
+import pytest
+from conftest import ROOT, assert_user_mistake, hepbench
+
+from benchmarks import registry
+
+WEAVER = all(importlib.util.find_spec(name) for name in ("torch", "weaver"))
+ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
+
+
+@ON_KERAS
+def test_every_network_has_the_parameters_that_are_listed():
+    """`hepbench measure parameters > benchmarks/parameters.csv` after a change that is meant."""
+    from suite.measure_models import parameters_by_task
+
+    with (ROOT / "benchmarks" / "parameters.csv").open() as file:
+        (_, *tasks), *rows = csv.reader(file)
+    listed = {name: {task: int(n) for task, n in zip(tasks, counts, strict=True) if n} for name, *counts in rows}
+    assert parameters_by_task(lambda done: None) == listed
+
+
+def test_list_models_shows_parameters(home):
+    done = hepbench("list", "models", home=home)
+    assert done.returncode == 0 and "868,993" in done.stdout
+    for name in registry.names("model"):
+        assert re.search(rf"\b{name}\b", done.stdout)
+    assert_user_mistake(hepbench("list", "model", home=home), "unknown list 'model'", "did you mean 'models'")
+
+
+def measure(home, *arguments):
+    done = hepbench("measure", "models", "--events", 500, "--seconds", 0.1, *arguments, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return {line.split("│")[1].strip(): line.split("│")[2:-1] for line in done.stdout.splitlines() if "│" in line}
+
+
+def test_networks_and_trees_are_measured(home):
+    rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "particlenet_lite", "--model", "logistic")
+    assert set(rows) == {"mlp", "particlenet_lite", "logistic"}
+    for cells in rows.values():
+        assert len(cells) == 5 and all(cell.strip() for cell in cells)
+    # A dense network takes two FLOPs a weight and a little more
+    parameters = int(rows["mlp"][0].replace(",", ""))
+    assert 2 <= float(rows["mlp"][1].split()[0]) * 1e6 / parameters < 3
+
+
+def test_ours_and_keras_in_turns(home):
+    rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "logistic", "--against", "keras")
+    assert set(rows) == {"mlp"} and float(rows["mlp"][3]) > 0
+
+
+def test_weaver_is_measured_or_asked_for(home):
+    options = ("--task", "ecal", "--model", "particlenet_lite", "--against", "weaver")
+    if WEAVER:
+        assert float(measure(home, *options)["particlenet_lite"][3]) > 1
+        return
+    assert_user_mistake(hepbench("measure", "models", *options, home=home), "weaver-core is not installed")
+    if not os.environ.get("CI"):
+        pytest.skip("weaver-core is not installed: pip install torch weaver-core")
+    pytest.fail("CI must measure against weaver-core")
+
+
+def test_an_unknown_program_is_a_mistake(home):
+    done = hepbench("measure", "models", "--against", "kers", home=home)
+    assert_user_mistake(done, "unknown program to measure against 'kers'", "did you mean 'keras'")
