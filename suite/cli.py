@@ -107,7 +107,7 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, d
 @click.argument("task")
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
 def leaderboard(task, form) -> None:
-    """Print the ranking of TASK from the store alone."""
+    """Print the ranking of TASK (a name, a file, or all) from the store alone."""
     from suite.report import print_leaderboard
 
     print_leaderboard(task, form, Console())

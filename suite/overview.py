@@ -90,7 +90,7 @@ def _parameters() -> Table:
         tasks, *rows = csv.reader(file)
     table.add_column("model", no_wrap=True)
     for task in tasks[1:]:
-        table.add_column(task, justify="right")
+        table.add_column(task, justify="right", overflow="fold")
     for name, *counts in rows:
         table.add_row(name, *(f"{int(count):,}" if count else "–" for count in counts))
     return table

@@ -20,15 +20,30 @@ from tracking import leaderboard, runs
 
 
 def print_leaderboard(task_given: str, form: str, console: Console) -> None:
-    """Print the ranking in one of `leaderboard.FORMATS`; a table for people comes with its page."""
+    """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page."""
     check_known("format", form, leaderboard.FORMATS)
-    task = registry.find("task", task_given)
     store = runs.connect(None, data.home() / "results")
-    if form == "table":
-        write(task, store, console)
+    if task_given == "all":
+        tasks = [task for task in map(_task, registry.names("task")) if store.runs(task.name, statuses=["FINISHED"])]
+        if not tasks:
+            raise UserError(
+                f"no finished runs in {runs.location(None, data.home() / 'results')}: run make bench TASK=all"
+            )
     else:
-        rows, footer = collect(task, store)
-        sys.stdout.write(leaderboard.render(rows, form, task.record.title, footer, _references(task)))
+        tasks = [_task(task_given)]
+    if form == "table":
+        for task in tasks:
+            write(task, store, console)
+        return
+    found = [collect(task, store) for task in tasks]
+    rows, footer = ([one for part in parts for one in part] for parts in zip(*found, strict=True))
+    references = [reference for task in tasks for reference in _references(task)]
+    title = "every task" if len(tasks) > 1 else tasks[0].record.title
+    sys.stdout.write(leaderboard.render(rows, form, title, footer, references))
+
+
+def _task(given: str) -> Entry:
+    return registry.find("task", given)
 
 
 def write(task: Entry, store: runs.Store, console: Console) -> Path:

@@ -74,6 +74,13 @@ def test_leaderboard_from_the_store_alone(benched):
         assert all(model in done.stdout for model in MODELS)
 
 
+def test_leaderboard_of_every_task_has_one_header(benched):
+    home = benched[0]
+    done = hepbench("leaderboard", "all", "--format", "csv", home=home)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == hepbench("leaderboard", "ecal", "--format", "csv", home=home).stdout
+
+
 def test_a_second_call_uses_the_results_again(benched):
     home, _ = benched
     before = {run["id"] for run in finals(home)}
