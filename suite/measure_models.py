@@ -30,9 +30,7 @@ from suite.measure import _apart
 from suite.trial import Spec
 
 MATRIX = 2048  # a side of the matrices whose product is the machine's rate
-LONGEST = (
-    50_000  # events of a sample; shorter samples are repeated up to it, so that an epoch is no matter of its start
-)
+LONGEST = 50_000  # events that a shorter sample is repeated to, so that an epoch is no matter of its start
 LARGEST = 2**28  # bytes of a sample
 ROUNDS = 3  # turns that each of two programs takes
 WEAVER_BATCH = 256
@@ -58,12 +56,13 @@ def measure_models(
         _weaver_is_there()
     chosen, _ = device.resolve(wanted_device, backend)
     device.set_environment(chosen, backend)
+    found = [registry.find("task", given) for given in tasks]
     entries = [registry.find("model", given) for given in models or registry.names("model")]
     peak = _matrix_rate()
     machine = data.hardware.describe()
     processor = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
     where = f"{processor}, {backend}, {date.today()}"
-    for task in (registry.find("task", given) for given in tasks):
+    for task in found:
         sample = {}  # of each view, read once
         _, prepared = bench.open_data(
             task, data.choose(task, "simulated" if task.record.simulation else "auto"), events, console
