@@ -147,8 +147,8 @@ class Task:
     read: official files -> stretches of Events, in file order; raises UserError naming file and fault.
     plain_read: what `read` gives, by a loop over events as one would write it first: to measure `read` against.
     views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
-        image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)};
-        and "log_pt": (N, P) where points are particles or hits, the logarithm of their pT or energy as it is;
+        image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)},
+        with "log_pt": (N, P) where points are particles or hits, the logarithm of their pT or energy as it is;
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
         takes in besides, such as the mass that a parametrised network is told; context names them.
     features: sets of inputs that published results differ by, the first being the default: name of the set -> input
