@@ -332,6 +332,7 @@ def test_cloud_is_padded_to_its_width_and_knows_nothing_of_kinds_without_identit
     assert {name: array.shape for name, array in cloud.items()} == {
         "points": (3, 30, 2),
         "features": (3, 30, 7),
+        "log_pt": (3, 30),
         "mask": (3, 30),
     }
     assert not cloud["mask"][:, 4:].any()
