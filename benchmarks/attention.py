@@ -14,15 +14,17 @@ class PairFeatures(keras.layers.Layer):
     """[points (N, P, 2)] or with log_pt (N, P) -> (N, P, P, 1 or 4): of each pair of massless particles ln Delta and,
     with log_pt, ln kT, ln z and ln m^2; 2202.03772 equation 3. Zero of a particle with itself."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})  # differences of angles need more than 16 bits
+
     def call(self, inputs):
-        points = ops.cast(inputs[0], "float32")
+        points = inputs[0]
         step = points[:, :, None, :] - points[:, None, :, :]
         squared = ops.sum(ops.square(step), axis=-1)
         log_distance = 0.5 * ops.log(ops.maximum(squared, SMALLEST))
         columns = [log_distance]
         if len(inputs) > 1:
-            log_pt = ops.cast(inputs[1], "float32")
-            one, other = log_pt[:, :, None], log_pt[:, None, :]
+            one, other = inputs[1][:, :, None], inputs[1][:, None, :]
             softer = ops.minimum(one, other)
             mass = 2 * (ops.cosh(step[..., 0]) - ops.cos(step[..., 1]))
             columns += [
@@ -31,7 +33,7 @@ class PairFeatures(keras.layers.Layer):
                 one + other + ops.log(ops.maximum(mass, SMALLEST)),
             ]
         apart = ops.cast(squared > 0, "float32")[..., None]
-        return ops.cast(ops.stack(columns, axis=-1) * apart, self.compute_dtype)
+        return ops.stack(columns, axis=-1) * apart
 
     def compute_output_shape(self, shapes):
         events, size, _ = shapes[0]
@@ -52,7 +54,7 @@ class Attention(keras.layers.Layer):
         if width % self.heads:
             raise ValueError(f"a width of {width} does not divide by {self.heads} heads")
         self.query, self.key, self.value, self.out = (
-            keras.layers.Dense(width, name=name) for name in ("query", "key", "value", "out")
+            keras.layers.Dense(width, name=name, dtype=self.dtype_policy) for name in ("query", "key", "value", "out")
         )
         for layer in (self.query, self.key, self.value, self.out):
             layer.build((None, None, width))

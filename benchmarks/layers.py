@@ -48,7 +48,7 @@ class NearestNeighbours(keras.layers.Layer):
     """[points (N, P, D), mask (N, P)] -> [index (N, P, k), present (N, P, k)], see `k_nearest`."""
 
     def __init__(self, k: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # 16 bits would round neighbours to the same place
         self.k = k
 
     def call(self, inputs):
@@ -71,9 +71,11 @@ class EdgeConv(keras.layers.Layer):
     def __init__(self, width: int, **kwargs):
         super().__init__(**kwargs)
         self.width = width
-        self.own = keras.layers.Dense(width, kernel_initializer="he_normal", name="own")
-        self.other = keras.layers.Dense(width, use_bias=False, kernel_initializer="he_normal", name="other")
-        self.out = keras.layers.Dense(width, name="out")
+        self.own = keras.layers.Dense(width, kernel_initializer="he_normal", name="own", dtype=self.dtype_policy)
+        self.other = keras.layers.Dense(
+            width, use_bias=False, kernel_initializer="he_normal", name="other", dtype=self.dtype_policy
+        )
+        self.out = keras.layers.Dense(width, name="out", dtype=self.dtype_policy)
 
     def build(self, shapes):
         (*_, channels), *_ = shapes

@@ -94,7 +94,7 @@ class Neighbours(keras.layers.Layer):
     """
 
     def __init__(self, k: int, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})  # 16 bits would round neighbours to the same place
         self.k = k
 
     def call(self, inputs):
@@ -142,10 +142,13 @@ class Normalization(keras.layers.Layer):
 
     def build(self, shapes):
         width = (shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes)[-1]
-        self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma")
-        self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta")
-        self.mean = self.add_weight(shape=(width,), initializer="zeros", trainable=False, name="moving_mean")
-        self.variance = self.add_weight(shape=(width,), initializer="ones", trainable=False, name="moving_variance")
+        kept = {"autocast": False}  # statistics in 32 bits, whatever the layer computes in
+        self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma", **kept)
+        self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta", **kept)
+        self.mean = self.add_weight(shape=(width,), initializer="zeros", trainable=False, name="moving_mean", **kept)
+        self.variance = self.add_weight(
+            shape=(width,), initializer="ones", trainable=False, name="moving_variance", **kept
+        )
 
     def call(self, inputs, training=False):
         x, weight = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
@@ -225,11 +228,11 @@ class EdgeBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.widths = tuple(widths)
         names = [f"edge_{number}" for number in range(len(self.widths))] + ["shortcut"]
-        self.normalizations = [Normalization(name=f"{name}_normalization") for name in names]
+        self.normalizations = [Normalization(name=f"{name}_normalization", dtype=self.dtype_policy) for name in names]
 
     def build(self, shapes):
         channels = shapes[0][-1]
-        style = {"initializer": "he_normal"}
+        style = {"initializer": "he_normal", "autocast": False}  # `_product` casts, after the statistics went in
         befores = (2 * channels, *self.widths[:-1])
         self.kernels = [
             self.add_weight(shape=shape, name=f"edge_{number}", **style)
@@ -278,7 +281,7 @@ class PeriodicEmbedding(keras.layers.Layer):
         self.frequencies = frequencies
         self.width = width
         self.spread = spread
-        self.dense = keras.layers.Dense(width, activation="relu", name="dense")
+        self.dense = keras.layers.Dense(width, activation="relu", name="dense", dtype=self.dtype_policy)
 
     def build(self, shape):
         start = keras.initializers.RandomNormal(stddev=self.spread)

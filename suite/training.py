@@ -20,6 +20,7 @@ It reads these parameters of a model, each with the default of `DEFAULTS`:
                           training and down again for 40 %, then to minimum_learning_rate
     minimum_learning_rate where the schedules end
     patience              stop after so many epochs in which val_loss has not fallen; the best epoch's weights are kept
+    precision             "float32", or "bfloat16": layers compute in 16 bits, weights and the loss stay in 32
 """
 
 from __future__ import annotations
@@ -54,8 +55,10 @@ DEFAULTS = {
     "step_factor": 0.1,
     "minimum_learning_rate": 1e-6,
     "patience": 5,
+    "precision": "float32",
 }
 OPTIMISERS = ("adam", "sgd")
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16"}  # as Keras calls them
 SCHEDULES = ("constant", "plateau", "step", "cosine", "one_cycle")
 FILE = "network.keras"
 STRETCH_BYTES = 2**26  # of inputs that are handed to the backend at a time
@@ -140,6 +143,7 @@ def fit_network(
         )
     check_known("schedule", options["schedule"], SCHEDULES)
     check_known("optimiser", options["optimiser"], OPTIMISERS)
+    check_known("precision", options["precision"], PRECISIONS)
 
     _seed(seed, device)
     shuffle = np.random.default_rng(seed)
@@ -318,7 +322,13 @@ def _seed(seed: int, device: str) -> None:
 
 
 def _built(build: Callable[..., keras.Model], sample: Sample, classes: int, parameters: Parameters) -> keras.Model:
-    keras_model = build(sample.shapes, classes, parameters)
+    import keras
+
+    keras.config.set_dtype_policy(PRECISIONS[parameters.get("precision", DEFAULTS["precision"])])
+    try:
+        keras_model = build(sample.shapes, classes, parameters)
+    finally:
+        keras.config.set_dtype_policy("float32")
     outputs = keras_model.output_shape[-1]
     if len(keras_model.output_shape) != 2 or (outputs != classes and (outputs, classes) != (1, 2)):
         raise UserError(
@@ -356,6 +366,7 @@ def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, An
     import keras
     from keras import ops
 
+    outputs = ops.cast(outputs, "float32")
     if keras_model.output_shape[-1] == 1:
         loss, found = keras.losses.binary_crossentropy(targets, outputs), (outputs > 0.5) == (targets > 0.5)
     else:

@@ -415,15 +415,31 @@ def test_a_network_may_take_its_inputs_in_any_structure():
     np.testing.assert_allclose(fitted.predict(parts[2]).sum(axis=1), 1, atol=1e-6)
 
 
+ONE_OF_EACH_KIND = ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn")
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_networks_train_in_16_bits(name, tmp_path):
+    model = network(name)
+    parts = samples(model.view)
+    fitted = fit(replace(model, defaults={**model.defaults, "precision": "bfloat16"}), parts)
+    scores = fitted.predict(parts[2])
+    assert metrics.auc(parts[2].labels, scores, 1)[0] > 0.7
+    assert "bfloat16" in {layer.compute_dtype for layer in fitted.keras_model.layers}
+    assert all(weight.dtype == "float32" for weight in fitted.keras_model.trainable_variables)
+    fitted.save(tmp_path)
+    np.testing.assert_array_equal(training.load_network(tmp_path).predict(parts[2]), scores)
+
+
 ON_JAX = """
 import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests")
 import keras, numpy as np
 from suite import training
-from test_models import fit, network, samples
+from test_models import ONE_OF_EACH_KIND, fit, network, samples
 assert keras.backend.backend() == "jax"
-for name in ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn"):
+for name in ONE_OF_EACH_KIND:
     model = network(name)
     parts = samples(model.view)
     fitted = fit(model, parts, epochs=1)

@@ -64,9 +64,9 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     x = layers.Dense(parameters["dense"], activation="relu")(x)
     x = layers.Dropout(parameters["dropout"])(x)
     if classes == 2:
-        out = layers.Dense(1, activation="sigmoid")(x)
+        out = layers.Dense(1, activation="sigmoid", dtype="float32")(x)
     else:
-        out = layers.Dense(classes, activation="softmax")(x)
+        out = layers.Dense(classes, activation="softmax", dtype="float32")(x)
     return keras.Model(inputs, out)
 
 

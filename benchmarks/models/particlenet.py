@@ -59,7 +59,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     inputs["mask"] = mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
 
     rows, weight = Pack()(mask)
-    angles, x = (Packed()([inputs[name], rows]) for name in ("points", "features"))
+    angles, x = (Packed(dtype="float32")([inputs[name], rows]) for name in ("points", "features"))
     coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
     x = Normalization()([x, weight])
     for block in range(parameters["blocks"]):
