@@ -1,10 +1,11 @@
 """Dense networks on a table of variables, or on the pixels of a small image.
 
 `mlp` is ours, with batch normalisation and dropout. `mlp_hepmass` and the two of the pixel detector are the source
-documents' networks; where these give no optimiser, Adam is taken. `mlp_parametrised` is told the mass that is searched
-for beside the features (1601.07913, five layers of 500); the other entries take it in too where there is one, this one
-serves no task without. `mlp_resnet` is a strong network for tables: residual blocks (2106.11959) on variables that are
-first embedded by trained frequencies (2203.05556); its sizes are ours.
+documents' networks; where these give no optimiser, Adam is taken, and "six wide" is read as two layers of six.
+`mlp_parametrised` is told the mass that is searched for beside the features (1601.07913, five layers of 500); the other
+entries take it in too where there is one, this one serves no task without. `mlp_resnet` is a strong network for tables:
+residual blocks (2106.11959) on variables that are first embedded by trained frequencies (2203.05556); its sizes are
+ours.
 
     make bench TASK=hepmass MODEL="mlp mlp_hepmass mlp_parametrised mlp_resnet"
 """
