@@ -7,6 +7,7 @@ a step of training is taken as three predictions. Rates are of a network that is
 from __future__ import annotations
 
 import math
+import multiprocessing
 import os
 import statistics
 import sys
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import date
+from multiprocessing.pool import Pool
 from pathlib import Path
 from typing import Any
 
@@ -62,29 +64,32 @@ def measure_models(
     machine = data.hardware.describe()
     processor = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
     where = f"{processor}, {backend}, {date.today()}"
-    for task in found:
-        sample = {}  # of each view, read once
-        _, prepared = bench.open_data(
-            task, data.choose(task, "simulated" if task.record.simulation else "auto"), events, console
-        )
-        table = _table(f"{task.name}: {where}, {peak / 1e9:,.0f} GFLOP/s in matrix products", against)
-        for entry in entries:
-            parameters = trial.parameters_of(
-                task.record, entry.record, Spec(task.given, entry.given, 0, "full", "simulated", chosen, backend)
+    with multiprocessing.get_context("spawn").Pool(1, _on_jax) as counting:
+        for task in found:
+            sample = {}  # of each view, read once
+            _, prepared = bench.open_data(
+                task, data.choose(task, "simulated" if task.record.simulation else "auto"), events, console
             )
-            if trial.refusal(task.record, entry.record, parameters.get("features")):
-                continue
-            if against and (not entry.record.build or (against == "weaver" and entry.name not in WEAVER)):
-                continue
-            view = entry.record.view
-            if view not in sample:
-                sample[view] = _sample(task, prepared, view, parameters)
-            with console.status(f"{task.name}: {entry.name}"):
-                if against:
-                    table.add_row(entry.name, *_against(against, task, entry, parameters, sample[view], seconds))
-                else:
-                    table.add_row(entry.name, *_alone(task, entry, parameters, sample[view], seconds, peak))
-        console.print(table)
+            table = _table(f"{task.name}: {where}, {peak / 1e9:,.0f} GFLOP/s in matrix products", against)
+            for entry in entries:
+                parameters = trial.parameters_of(
+                    task.record, entry.record, Spec(task.given, entry.given, 0, "full", "simulated", chosen, backend)
+                )
+                if trial.refusal(task.record, entry.record, parameters.get("features")):
+                    continue
+                if against and (not entry.record.build or (against == "weaver" and entry.name not in WEAVER)):
+                    continue
+                view = entry.record.view
+                if view not in sample:
+                    sample[view] = _sample(task, prepared, view, parameters)
+                with console.status(f"{task.name}: {entry.name}"):
+                    if against:
+                        table.add_row(entry.name, *_against(against, task, entry, parameters, sample[view], seconds))
+                    else:
+                        table.add_row(
+                            entry.name, *_alone(task, entry, parameters, sample[view], seconds, peak, counting)
+                        )
+            console.print(table)
     console.print("Training and prediction in events a second; nothing else should run beside this.")
 
 
@@ -160,7 +165,9 @@ def _sample(task: Entry, prepared: data.Prepared, view: str, parameters: dict[st
     return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=views.fit_scaling(sample))
 
 
-def _alone(task: Entry, entry: Entry, parameters: dict, sample: Sample, seconds: float, peak: float) -> list[str]:
+def _alone(
+    task: Entry, entry: Entry, parameters: dict, sample: Sample, seconds: float, peak: float, counting: Pool
+) -> list[str]:
     classes = len(task.record.classes)
     if not entry.record.build:
         return _not_a_network(entry, parameters, sample, classes)
@@ -170,14 +177,14 @@ def _alone(task: Entry, entry: Entry, parameters: dict, sample: Sample, seconds:
         name: (points, *shape[1:]) if "mask" in sample.shapes and name != "context" else shape
         for name, shape in sample.shapes.items()
     }
-    flops = _apart(_flops, entry.given, shapes, classes, parameters)
+    flops = counting.apply(_flops, (entry.given, shapes, classes, parameters))
     trained, predicted = train(), predict()
     return [
         f"{network.count_params():,}",
-        f"{flops:,.3g}" if flops < 1e3 else f"{flops / 1e6:,.3g} M",
+        f"{flops / 1e6:,.3g} M",
         f"{trained:,.0f}",
         f"{predicted:,.0f}",
-        f"{300 * flops * trained / peak:.0f} %",
+        f"{300 * flops * trained / peak:.2g} %",
     ]
 
 
@@ -198,9 +205,12 @@ def _not_a_network(entry: Entry, parameters: dict, sample: Sample, classes: int)
     return [f"{fitted.parameters:,}", "–", f"whole {rates[0]:,.0f}", f"{rates[1]:,.0f}", "–"]
 
 
-def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, parameters: dict[str, Any]) -> float:
-    """Of a prediction of one event, counted by XLA: in a process of its own, as Keras runs on JAX there."""
+def _on_jax() -> None:
     os.environ["KERAS_BACKEND"], os.environ["JAX_PLATFORMS"] = "jax", "cpu"
+
+
+def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, parameters: dict[str, Any]) -> float:
+    """Of a prediction of one event, counted by XLA, in a process where Keras runs on JAX."""
     import jax
     import jax.numpy as jnp
 
