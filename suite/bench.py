@@ -311,7 +311,8 @@ def _watched(title: str, console: Console):
                 return
             numbers = message["metrics"]
             parts = [f"{name} {numbers[name]:.4f}" for name in ("loss", "val_loss", "val_auc") if name in numbers]
-            text = f"epoch {message['epoch']}/{message['epochs']} {' '.join(parts)}"
+            of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report once, at their end
+            text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
             bar.update(line, description=text, total=message["epochs"], completed=message["epoch"])
             if not console.is_terminal:
                 console.print(f"  {title}: {text}", highlight=False)
