@@ -14,20 +14,33 @@ TASK ?=
 # Options as variables: MODEL may hold several names or paths, separated by spaces.
 OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(foreach one,$(SET),--set $(one)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
-	$(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+	$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+ONLY_BENCH = $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
+	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
+	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench leaderboard data describe validate simulate measure list doctor ui test lint lock clean
+.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
 	@echo
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
 	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
-	@$(HEPBENCH) bench $(TASK) $(OPTIONS)
+	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
+
+tune: $(READY)  ## search the parameters of MODEL on TASK, test the best; goes on where it was stopped
+	@$(HEPBENCH) tune $(TASK) $(OPTIONS) $(STUDIED)
+
+studies: $(READY)  ## every study, with its trials and its best
+	@$(HEPBENCH) studies
+
+optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (PORT=)
+	@$(HEPBENCH) optuna-ui $(if $(PORT),--port $(PORT))
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
 	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT))

@@ -160,6 +160,7 @@ class Task:
     slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`.
     validate: all events' arrays and labels -> checks and comparisons with calibration figures.
     variants: name -> a task on the same files, such as one pair of the classes; TASK=<task>:<variant>.
+    spaces: model -> a search space in place of the family's, for a task that knows better where to look.
     size: events of the official dataset, which a simulation without a given number reproduces.
     """
 
@@ -179,6 +180,7 @@ class Task:
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     slices: Mapping[str, Callable[[Arrays], np.ndarray]] = field(default_factory=dict)
     validate: Callable[[Arrays, np.ndarray], list[Check | Comparison]] | None = None
+    spaces: Mapping[str, Callable[[optuna.Trial], dict[str, Any]]] = field(default_factory=dict)
     size: int | None = None
     references: tuple[Reference, ...] = ()
     variants: Mapping[str, Task] = field(default_factory=dict)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import platform
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from benchmarks import budgets, registry
@@ -22,8 +23,9 @@ from benchmarks.base import UserError, check_known
 from benchmarks.registry import Entry
 from suite import data, device, overview, trial
 from suite.trial import Spec
-from suite.workers import TrialFailed, Worker
-from tracking import hardware
+from suite.watch import Watch
+from suite.workers import Event, Job, Place, Workers
+from tracking.runs import Store
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
@@ -51,8 +53,10 @@ def bench(
     wanted_device: str,
     backend: str,
     wanted_data: str,
+    tuned: bool,
     force: bool,
     dry: bool,
+    place: Place,
     console: Console,
 ) -> int:
     """Run what has not been run and print the leaderboard. Returns the number of trials that failed."""
@@ -61,9 +65,12 @@ def bench(
     names = registry.names("model") if every else models or LINE_UP
     entries = [registry.find("model", given) for given in dict.fromkeys(names)]
     sets = parse_settings(settings, task, entries)
+    if tuned:
+        sets = _tuned(task, entries, budget, sets, console)
     chosen, why = device.resolve(wanted_device, backend)
     kind = data.choose(task, wanted_data)
     limit = budgets.find(budget)
+    networks = any(entry.record.build for entry in entries)
     cells = [
         (entry, Spec(task.given, entry.given, seed, budget, kind, chosen, backend, sets[entry.name]))
         for seed in seeds
@@ -80,11 +87,11 @@ def bench(
     from tracking import runs
 
     device.set_environment(chosen, backend)
-    log = data.home() / "results" / "worker.log"
     store = runs.connect(None, data.home() / "results")  # before any work: an unwritable store ends here
-    with Worker(None, log) as worker:
-        if kind == "simulated" and not _simulated(task, limit.events):
-            worker.start()
+    with contextlib.ExitStack() as stack:
+        workers = None
+        if kind == "simulated" and not _simulated(task, limit.events):  # their imports run beside the simulation
+            workers = stack.enter_context(place.start(chosen, backend, networks))
         files, prepared = open_data(task, kind, limit.events, console)
         _, split_hash = data.split(task.record, prepared, limit.events)
         store.reconcile(task.name)
@@ -96,7 +103,17 @@ def bench(
         reused = sum(cell.state == "done" for cell in plan)
         if reused:
             console.print(f"{reused} of {len(plan)} results are there already and used again; --force runs them again")
-        failed = _run_all(plan, task, files, split_hash, budget, worker, store, console)
+        skipped = {cell.model.name: cell.reason for cell in plan if cell.state == "skip"}
+        for name, reason in skipped.items():
+            console.print(f"[yellow]skipped[/] {name}: {reason}")
+        failed = 0
+        if to_run := [cell for cell in plan if cell.state == "run"]:
+            workers = workers or stack.enter_context(place.start(chosen, backend, networks))
+            about = about_runs(task, budget, files, split_hash)
+            tags = {"stage": "bench", "skipped": json.dumps(skipped), "command": command()}
+            with parent_run(store, f"bench {task.name} {budget}", about, tags) as (parent, note):
+                failed = run_finals(to_run, about, parent, workers, store, console)
+                note(f"{failed} of {len(to_run)} trials failed" if failed else "")
     from suite import report
 
     report.write(task, store, console)
@@ -166,6 +183,24 @@ def parse_settings(settings: Sequence[str], task: Entry, models: Sequence[Entry]
     return sets
 
 
+def _tuned(task: Entry, models: Sequence[Entry], budget: str, sets: dict[str, dict], console: Console) -> dict:
+    """The parameters that a study found best for each model, under what is set by hand."""
+    from suite import studies
+
+    found = {entry.name: studies.tuned(task.name, entry.name, budget) for entry in models}
+    if not any(found.values()):
+        raise UserError(
+            f"no study of {task.name} with budget {budget} has a best trial yet: make tune TASK={task.given} MODEL=..."
+        )
+    for model, study in found.items():
+        if study is None:
+            console.print(f"{model}: not tuned, its defaults are taken")
+        else:
+            console.print(f"{model}: parameters of study {study[0]}")
+            sets[model] = {**study[1], **sets[model]}
+    return sets
+
+
 def _parsed(name: str, text: str, default: Any) -> Any:
     if isinstance(default, bool):
         check_known(f"value of {name}", text.lower(), ("true", "false"))
@@ -210,114 +245,131 @@ def _print_matrix(plan: Sequence[Cell], console: Console) -> None:
 # --- running ---------------------------------------------------------------------------------------------------------
 
 
-def _run_all(plan, task: Entry, files: data.Files, split_hash: str, budget: str, worker, store, console) -> int:
-    """Run the cells that are to run; every run that is started here is ended here, whatever happens."""
-    skipped = {cell.model.name: cell.reason for cell in plan if cell.state == "skip"}
-    for name, reason in skipped.items():
-        console.print(f"[yellow]skipped[/] {name}: {reason}")
-    to_run = [cell for cell in plan if cell.state == "run"]
-    if not to_run:
-        return 0
-    shared = {
-        "task": task.name,
-        "budget": budget,
-        "data": files.kind,
-        "data_digest": files.digest,
-        "split_hash": split_hash,
-        **_versions(),
-    }
-    dataset = {"name": task.name, "digest": files.digest[:16], "source": files.paths[0].parent.name, "context": "all"}
-    parent = store.start(
-        task.name,
-        f"bench {task.name} {budget}",
-        tags={**shared, "stage": "bench", "skipped": json.dumps(skipped), "command": _command()},
-        parameters={},
-        parent=None,
-        dataset=dataset,
+@dataclasses.dataclass(frozen=True)
+class About:
+    """What the runs of one command have in common. tags: of each run; dataset: as `Store.start` takes it."""
+
+    task: Entry
+    tags: dict[str, Any]
+    dataset: dict[str, str]
+
+    def job(self, spec: Spec, name: str, tags: dict[str, Any], parent: str, final: bool, context: Any) -> Job:
+        """A trial whose run is a child of the parent's."""
+        model = registry.find("model", spec.model)
+        run = {
+            "experiment": self.task.name,
+            "name": name,
+            "tags": {
+                **self.tags,
+                "model": model.name,
+                "seed": spec.seed,
+                "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
+                "device": spec.device,
+                "backend": spec.backend,
+                **tags,
+            },
+            "parameters": trial.parameters_of(self.task.record, model.record, spec),
+            "parent": parent,
+            "dataset": self.dataset,
+        }
+        return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context)
+
+
+def about_runs(task: Entry, budget: str, files: data.Files, split_hash: str) -> About:
+    tags = {"task": task.name, "budget": budget, "data": files.kind}
+    tags |= {"data_digest": files.digest, "split_hash": split_hash, **_versions()}
+    source = files.paths[0].parent.name
+    return About(task, tags, {"name": task.name, "digest": files.digest[:16], "source": source, "context": "all"})
+
+
+@contextmanager
+def parent_run(store: Store, name: str, about: About, tags: dict[str, Any], again: str | None = None):
+    """A run that others belong to, or one that had ended, again. Gives its id and a function that takes the note of
+    its end. It is ended whatever happens, a polite kill included."""
+    run_id = again or store.start(
+        about.task.name, name, tags={**about.tags, **tags}, parameters={}, dataset=about.dataset
     )
-    failures = 0
-    ending = "FAILED", "the bench ended by an error"
+    if again:
+        store.resume(again)
+    notes = [""]
+    ending = "FAILED", "the command ended by an error"
     try:
         with _terminate_as_interrupt():
-            for number, cell in enumerate(to_run, 1):
-                title = f"{number}/{len(to_run)} {cell.model.name} seed {cell.spec.seed}"
-                failures += not _run_one(cell, title, shared, dataset, parent, worker, store, console)
-        ending = "FINISHED", f"{failures} of {len(to_run)} trials failed" if failures else ""
+            yield run_id, notes.append
+            ending = "FINISHED", notes[-1]
     except KeyboardInterrupt:
         ending = "KILLED", "interrupted"
-        raise
-    finally:
-        store.finish(parent, *ending)
-    return failures
-
-
-def _run_one(cell: Cell, title: str, shared, dataset, parent: str, worker, store, console) -> bool:
-    machine = hardware.describe()
-    spec = cell.spec
-    tags = {
-        **shared,
-        "stage": "final",
-        "model": cell.model.name,
-        "seed": spec.seed,
-        "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
-        "configuration": cell.configuration,
-        "identity": cell.identity,
-        "device": spec.device,
-        "backend": spec.backend,
-        "hardware": _hardware_name(machine, spec.device),
-        "machine": json.dumps(machine),
-        "command": _command_for(spec),
-    }
-    run_id = store.start(
-        shared["task"],
-        f"{cell.model.name} seed {spec.seed}",
-        tags=tags,
-        parameters=trial.parameters_of(registry.find("task", spec.task).record, cell.model.record, spec),
-        parent=parent,
-        dataset=dataset,
-    )
-    ending = "FAILED", "the bench ended by an error"
-    try:
-        with _watched(title, console) as say:
-            result = worker.run(spec, run_id, say)
-        ending = "FINISHED", ""
-        console.print(
-            f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
-            f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
-        )
-        return True
-    except TrialFailed as error:
-        ending = "FAILED", f"{error}\n\n{error.details}".strip()
-        console.print(f"[red]failed[/] {title}: {error}", highlight=False)
-        return False
-    except KeyboardInterrupt:
-        ending = "KILLED", "interrupted"
-        worker.kill()
         raise
     finally:
         store.finish(run_id, *ending)
 
 
+def run_finals(
+    cells: Sequence[Cell], about: About, parent: str, workers: Workers, store: Store, console: Console, **tags: Any
+) -> int:
+    """Train and test what the cells say. Every run that is started is ended. Returns the number that failed."""
+    numbered = iter(enumerate(cells, 1))
+
+    def next_job() -> Job | None:
+        for number, cell in numbered:
+            own = {"configuration": cell.configuration, "identity": cell.identity, "command": _command_for(cell.spec)}
+            name = f"{cell.model.name} seed {cell.spec.seed}"
+            title = f"{number}/{len(cells)} {name}"
+            return about.job(cell.spec, name, {"stage": "final", **own, **tags}, parent, True, title)
+        return None
+
+    failures = 0
+    with Watch(console) as watch, open_runs(store) as runs:
+        for event in workers.run(next_job):
+            title, result = event.job.context, event.message
+            watch.show(title, title, event)
+            runs.follow(event)
+            if event.kind == "done":
+                runs.end(event.run, "FINISHED")
+                console.print(
+                    f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
+                    f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
+                )
+            elif event.kind == "failed":
+                failures += 1
+                runs.end(event.run, "FAILED", f"{result['error']}\n\n{result['details']}".strip())
+                console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False)
+    return failures
+
+
+class OpenRuns:
+    """Runs that workers have started and that are to be ended here."""
+
+    def __init__(self, store: Store):
+        self.store = store
+        self.ids: set[str] = set()
+
+    def follow(self, event: Event) -> None:
+        """Take up a run that was started; end the one before it of the same trial, whose process died."""
+        if event.kind == "started":
+            self.ids.add(event.run)
+            if event.lost:
+                self.end(event.lost, "KILLED", "its process died; the trial was begun again")
+
+    def end(self, run_id: str | None, status: str, message: str = "") -> None:
+        if run_id in self.ids:
+            self.store.finish(run_id, status, message)
+            self.ids.discard(run_id)
+
+
 @contextmanager
-def _watched(title: str, console: Console):
-    """Gives a function that shows how far a trial is: a live line on a terminal, a line now and then elsewhere."""
-    columns = [SpinnerColumn(), TextColumn(title), BarColumn(), TextColumn("{task.description}"), TimeElapsedColumn()]
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        line = bar.add_task("starting", total=None)
-
-        def say(message: dict[str, Any]) -> None:
-            if "stage" in message:
-                bar.update(line, description=message["stage"])
-                return
-            numbers = message["metrics"]
-            parts = [f"{name} {numbers[name]:.4f}" for name in ("loss", "val_loss", "val_auc") if name in numbers]
-            of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report once, at their end
-            text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
-            bar.update(line, description=text, total=message["epochs"], completed=message["epoch"])
-            if not console.is_terminal:
-                console.print(f"  {title}: {text}", highlight=False)
-
-        yield say
+def open_runs(store: Store):
+    """Gives OpenRuns; what is left in them at the end is ended as KILLED."""
+    runs = OpenRuns(store)
+    ending = "the command ended by an error"
+    try:
+        yield runs
+    except KeyboardInterrupt:
+        ending = "interrupted"
+        raise
+    finally:
+        for run_id in list(runs.ids):
+            runs.end(run_id, "KILLED", ending)
 
 
 @contextmanager
@@ -349,13 +401,8 @@ def _versions() -> dict[str, str]:
     return tags
 
 
-def _hardware_name(machine: dict[str, Any], chosen: str) -> str:
-    if chosen == "gpu":
-        return machine["gpus"][0]["name"]
-    return f"{machine['cpu']} x{machine['cores_usable']}"
-
-
-def _command() -> str:
+def command() -> str:
+    """What the user typed."""
     return " ".join(["hepbench", *sys.argv[1:]])
 
 

@@ -6,6 +6,7 @@ Heavy imports stand inside the verbs, so that help, list and doctor answer at on
 from __future__ import annotations
 
 import errno
+import functools
 import sys
 from pathlib import Path
 
@@ -63,6 +64,41 @@ BACKEND = click.option("--backend", default="tensorflow", show_default=True, hel
 BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
 
 
+def workers(command):
+    """The options that say where trials run; the command takes them as one `place`."""
+
+    @click.option("--jobs", type=int, help="Trials at once. Default: one a GPU, or one on all cores.")
+    @click.option("--share-gpu", is_flag=True, help="Let more jobs than GPUs share them.")
+    @click.option("--scheduler", help="tcp://host:port of a Dask scheduler whose workers run the trials.")
+    @click.option("--cluster", help="slurm or htcondor: submit --jobs workers to it.")
+    @click.option("--queue", help="Of the cluster.")
+    @click.option("--cores-per-worker", type=click.IntRange(min=1), default=1, show_default=True)
+    @click.option("--gpus-per-worker", type=click.IntRange(min=0), default=0, show_default=True)
+    @click.option("--memory-per-worker", default="8GB", show_default=True)
+    @click.option("--walltime", help="Of a worker, such as 04:00:00.")
+    @click.option("--print-job-script", is_flag=True, help="Print what would be submitted to the cluster, and end.")
+    @functools.wraps(command)
+    def with_place(jobs, share_gpu, scheduler, cluster, queue, walltime, print_job_script, **options):
+        from suite.workers import Place
+
+        asked = [options.pop(f"{name}_per_worker") for name in ("cores", "gpus", "memory")]
+        batch = None
+        if cluster:
+            from suite.clusters import Batch
+
+            batch = Batch(cluster, queue, *asked, walltime)
+        if print_job_script:
+            if batch is None:
+                raise UserError("--print-job-script needs --cluster slurm or htcondor")
+            click.echo(batch.job_script())
+            return 0
+        if cluster and scheduler:
+            raise UserError("--cluster starts workers and --scheduler takes those that are there: give one of the two")
+        return command(place=Place(jobs, share_gpu, scheduler, batch), **options)
+
+    return with_place
+
+
 @commands.command()
 @click.argument("task")
 @click.option(
@@ -78,9 +114,11 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 @DEVICE
 @BACKEND
 @DATA
+@click.option("--tuned", is_flag=True, help="With the best parameters that studies found.")
+@workers
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
-def bench(task, models, settings, seeds, exact, budget, device, backend, data, dry_run, force) -> int:
+def bench(task, models, settings, seeds, exact, budget, device, backend, data, tuned, place, dry_run, force) -> int:
     """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
     from benchmarks import registry
     from suite.bench import bench, seeds_of
@@ -96,11 +134,64 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, d
             wanted_device=device,
             backend=backend,
             wanted_data=data,
+            tuned=tuned,
             force=force,
             dry=dry_run,
+            place=place,
             console=Console(),
         )
     return min(failed, 1)
+
+
+@commands.command()
+@click.argument("task")
+@click.option("--model", required=True, help="A model, or a file ./my_model.py.")
+@click.option("--trials", type=int, help="How many trials the study is to have. Default: the budget's number.")
+@click.option("--timeout", help="Stop the search after so long, such as 30m or 1h; the same command goes on.")
+@click.option("--sampler", default="tpe", show_default=True, help="tpe, random or nsga2.")
+@click.option("--pruner", default="median", show_default=True, help="median, hyperband, halving or none.")
+@click.option(
+    "--objective",
+    "objectives",
+    multiple=True,
+    default=("auc",),
+    show_default=True,
+    help="A metric; or two objectives: a metric, and latency, parameters or train_seconds.",
+)
+@click.option("--max-latency", help="Of the prediction of one event, such as 1ms.")
+@click.option("--max-parameters", help="Such as 100k.")
+@click.option("--set", "settings", multiple=True, help="name=value of a parameter that is not searched.")
+@click.option("--study", "name", help="Name of the study. Default: TASK-MODEL-BUDGET.")
+@click.option("--seeds", type=int, default=5, show_default=True, help="Fresh trainings of the best and the defaults.")
+@BUDGET
+@DEVICE
+@BACKEND
+@DATA
+@workers
+def tune(device, backend, data, model, **options) -> int:
+    """Search the parameters of a model on TASK, then test the best and the defaults on fresh seeds."""
+    from suite.tune import tune
+
+    task = options.pop("task")
+    failed = tune(task, model, wanted_device=device, backend=backend, wanted_data=data, console=Console(), **options)
+    return min(failed, 1)
+
+
+@commands.command()
+def studies() -> None:
+    """Every study, with its trials and its best."""
+    from suite.studies import print_studies
+
+    print_studies(Console())
+
+
+@commands.command("optuna-ui")
+@click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
+def optuna_ui(port) -> None:
+    """Open optuna-dashboard on the studies."""
+    from suite.studies import dashboard
+
+    dashboard(port, Console())
 
 
 @commands.command()

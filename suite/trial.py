@@ -7,6 +7,8 @@ import dataclasses
 import hashlib
 import json
 import os
+import platform
+import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import budgets, registry
-from benchmarks.base import Arrays, Fitted, Model, Parameters, Sample, Task, check_known
+from benchmarks.base import Arrays, Fitted, Model, Parameters, Sample, Task, UserError, check_known
 from suite import data
 
 if TYPE_CHECKING:
@@ -26,6 +28,9 @@ if TYPE_CHECKING:
 SOURCE = Path(__file__).parent.parent
 SHARED = ("benchmarks/metrics.py", "benchmarks/views.py", "suite/training.py")
 """The code behind every entry, a change of which changes results."""
+
+LATENCIES = 30
+"""Predictions of one event whose middle time is the latency."""
 
 Say = Callable[[dict[str, Any]], None]
 """Tells whoever watches how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
@@ -117,8 +122,14 @@ def _hash(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
-    """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run."""
+def run(
+    spec: Spec, store: Store, run_id: str, say: Say, final: bool, data_digest: str, split_hash: str
+) -> dict[str, float]:
+    """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run.
+
+    final: test at the end, and keep scores, plots and the model; a trial of a study sees the validation part alone and
+    keeps numbers. Raises UserError where the data found are not those of the digest and the split.
+    """
     from benchmarks import metrics, views
     from suite import training
     from tracking import plots
@@ -134,7 +145,12 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
         budget_events = budgets.find(spec.budget).events
         files = data.obtain(task, spec.data, budget_events, spec.data_seed, lambda done: None)
         prepared = data.prepare(task, files)
-        rows, _ = data.split(task.record, prepared, budget_events)
+        rows, found_hash = data.split(task.record, prepared, budget_events)
+        if (files.digest, found_hash) != (data_digest, split_hash):
+            raise UserError(
+                f"{platform.node()} finds other data of {task.name} in {data.home()} than the bench was started with: "
+                "let HEPBENCH_HOME be one folder that all machines see"
+            )
         inputs = data.view(task, prepared, model.record.view) if model.record.view else {}
         inputs = cut(task.record, inputs, parameters)
         samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in data.PARTS}
@@ -158,24 +174,29 @@ def run(spec: Spec, store: Store, run_id: str, say: Say) -> dict[str, float]:
             fitted = fit(
                 train, valid, parameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
-        say({"stage": "testing"})
-        fitted.predict(_first(valid, 1))  # what only a first call does is not time of prediction
-        with _timed(seconds, "predict_seconds"):
-            scores = fitted.predict(test)  # the one look at the test set
+        say({"stage": "testing" if final else "validating"})
+        latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
+        valid_scores = fitted.predict(valid)
+        if final:
+            with _timed(seconds, "predict_seconds"):
+                scores = fitted.predict(test)  # the one look at the test set
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
-    measured = metrics.evaluate(test.labels, scores, signal)
-    for name, value_of in task.record.slices.items():
-        measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
-    result = {f"test_{name}": value for name, value in measured.items()}
-    result |= seconds
-    result["test_events"] = len(test)
-    result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
-    result["parameters"] = fitted.parameters
-    store.log(run_id, result)
-    store.log(run_id, sampler.summary())
+    validated = metrics.evaluate(valid.labels, valid_scores, signal)
+    result = {f"valid_{name}": value for name, value in validated.items()}
+    result |= {**seconds, "latency_ms": latency, "parameters": fitted.parameters}
+    if final:
+        measured = metrics.evaluate(test.labels, scores, signal)
+        for name, value_of in task.record.slices.items():
+            measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
+        result |= {f"test_{name}": value for name, value in measured.items()}
+        result["test_events"] = len(test)
+        result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
+    store.log(run_id, result | sampler.summary())
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
+    if not final:
+        return result
 
     say({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
@@ -236,6 +257,18 @@ def _first(sample: Sample, count: int) -> Sample:
     return dataclasses.replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
 
 
+def _latency(fitted: Fitted, sample: Sample) -> float:
+    """Milliseconds of the prediction of one event, the middle of LATENCIES calls."""
+    one = _first(sample, 1)
+    fitted.predict(one)
+    taken = []
+    for _ in range(LATENCIES):
+        started = time.perf_counter()
+        fitted.predict(one)
+        taken.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(taken)
+
+
 @contextlib.contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
@@ -250,6 +283,15 @@ def _write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.nd
     columns = {"id": ids, "label": labels.astype(np.int8)}
     columns |= {f"score_{name}": scores[:, i].astype(np.float32) for i, name in enumerate(classes)}
     pq.write_table(pa.table(columns), path)
+
+
+def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,) and scores (n, classes) of a file that a trial wrote."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    scores = [table[name].to_numpy() for name in table.column_names if name.startswith("score_")]
+    return table["label"].to_numpy().astype(np.int64), np.column_stack(scores)
 
 
 def _write_csv(path: Path, columns: dict[str, Any]) -> None:

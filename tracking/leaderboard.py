@@ -75,7 +75,8 @@ def rows(
 
     Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
     `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and
-    prediction as means over the seeds, set (parameters that differ from the defaults), device, hardware, backend,
+    prediction as means over the seeds, set (parameters that differ from the defaults), tuned (the study that chose
+    them), device, hardware, backend,
     configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
@@ -110,6 +111,7 @@ def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
     row: Row = {"rank": None, "tied": False, "model": first["model"], "title": titles.get(first["model"], "")}
     row |= {name: first.get(name) for name in GROUP}
     row["set"] = first.get("set", "")
+    row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*MEASURED, *_tested(runs)]):
         row |= _combined(name, runs)
@@ -307,7 +309,7 @@ def _columns(table: Sequence[Row], marks: Mapping[tuple, str]) -> list[tuple[str
 def _cells(row: Row, columns: Sequence[tuple[str, str]], marks: Mapping[tuple, str]) -> list[str]:
     texts = {
         "#": f"{'=' if row['tied'] else ''}{row['rank']}",
-        "model": f"{row['model']} {row['set']}".strip(),
+        "model": f"{row['model']} {_setting(row)}".strip(),
         "AUC": _with_error(row["auc"], row["auc_error"], 4),
         "accuracy": _with_error(row["accuracy"], None, 4),
         "1/ε_B at 50 %": _with_error(row["rejection_50"], row["rejection_50_error"]),
@@ -318,6 +320,11 @@ def _cells(row: Row, columns: Sequence[tuple[str, str]], marks: Mapping[tuple, s
         "seeds": str(row["seeds"]),
     }
     return [texts[name] for name, _ in columns]
+
+
+def _setting(row: Row) -> str:
+    """What makes a row another than that of the model's defaults."""
+    return "tuned" if row["tuned"] else row["set"]
 
 
 def _with_error(value: float | None, error: float | None, decimals: int | None = None) -> str:
@@ -437,9 +444,9 @@ def _section(
     columns = _columns(table, marks)
     body = []
     for row in table:
-        cells = [html.escape(cell) for cell in _cells({**row, "model": "", "set": ""}, columns, marks)]
+        cells = [html.escape(cell) for cell in _cells(row, columns, marks)]
         about = f"<small>{html.escape(row['title'])}</small>" if row["title"] else ""
-        cells[1] = f"<b>{html.escape(row['model'])}</b> {html.escape(row['set'])}{about}"
+        cells[1] = f"<b>{html.escape(row['model'])}</b> {html.escape(_setting(row))}{about}"
         cells[2] = f"<span class=bar style='--share:{_share(row, table):.1f}%'>{cells[2]}</span>"
         body.append(cells)
     right = {i for i, (_, justify) in enumerate(columns) if justify == "right"}

@@ -53,14 +53,15 @@ class StoreError(Exception):
 
 def location(uri: str | None, home: Path) -> str:
     """What `connect` opens, to be shown to people: without opening it, and without its password."""
-    return _shown(_chosen(uri, home))
+    return shown(_chosen(uri, home))
 
 
 def _chosen(uri: str | None, home: Path) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
 
 
-def _shown(uri: str) -> str:
+def shown(uri: str) -> str:
+    """An address without its password."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
@@ -100,7 +101,7 @@ def _client_of_server(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
     except MlflowException as error:
         raise StoreError(
-            f"the MLflow server {_shown(uri)} does not answer: {_reason(error)}. "
+            f"the MLflow server {shown(uri)} does not answer: {_reason(error)}. "
             "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
         ) from error
     finally:
@@ -119,12 +120,12 @@ def _client_of_database(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
         if "db upgrade" in str(error):
-            advice = f"run `mlflow db upgrade {_shown(uri)}`"
+            advice = f"run `mlflow db upgrade {shown(uri)}`"
         elif isinstance(error, ImportError):
             advice = "install the driver of that database"
         else:
             advice = "move it away or choose another"
-        raise StoreError(f"the store {_shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
+        raise StoreError(f"the store {shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
 
 
@@ -147,7 +148,7 @@ class Store:
         import mlflow
 
         place = f"artifacts in {self.artifacts}" if self.artifacts else "artifacts kept by the server"
-        return f"{_shown(self.uri)}, {place}, MLflow {mlflow.__version__}"
+        return f"{shown(self.uri)}, {place}, MLflow {mlflow.__version__}"
 
     def start(
         self,
@@ -210,6 +211,11 @@ class Store:
         with self._errors("store files"):
             self._client.log_artifacts(run_id, str(folder))
 
+    def upload_file(self, run_id: str, path: Path) -> None:
+        """Store one file as an artifact of its name."""
+        with self._errors("store a file"):
+            self._client.log_artifact(run_id, str(path))
+
     def download(self, run_id: str, path: str, into: Path) -> Path:
         """Copy one artifact, a file or a folder, into a folder and return where it lies."""
         into.mkdir(parents=True, exist_ok=True)
@@ -229,8 +235,17 @@ class Store:
             if message and message != line:
                 self._client.log_text(run_id, message + "\n", f"{name}.txt")
 
-    def runs(self, experiment: str, statuses: Sequence[str] | None = None) -> list[dict[str, Any]]:
-        """All runs of an experiment, oldest first; none if there is no such experiment. statuses: only such runs.
+    def resume(self, run_id: str) -> None:
+        """Take up a run that has ended: it is running again, as this process'."""
+        with self._errors("take up a run"):
+            self._client.update_run(run_id, status="RUNNING")
+            self.tag(run_id, _process_tags())
+
+    def runs(
+        self, experiment: str, statuses: Sequence[str] | None = None, parent: str | None = None
+    ) -> list[dict[str, Any]]:
+        """All runs of an experiment, oldest first; none if there is no such experiment. statuses: only such runs;
+        parent: only those that belong to this run.
 
         Each is {"id", "name", "status", "start", "end", "tags", "metrics", "parameters"}, with times in seconds since
         1970 (end None while it runs), the last value of each metric, and parameters as strings.
@@ -240,9 +255,11 @@ class Store:
             if found is None:
                 return []
             listed, token = [], None
+            wanted = f"tags.`mlflow.parentRunId` = '{parent}'" if parent else ""
+            order = ["attributes.start_time ASC"]
             while True:
                 page = self._client.search_runs(
-                    [found.experiment_id], max_results=PAGE, page_token=token, order_by=["attributes.start_time ASC"]
+                    [found.experiment_id], wanted, max_results=PAGE, page_token=token, order_by=order
                 )
                 listed += page
                 token = page.token
@@ -270,7 +287,7 @@ class Store:
         """Command that serves this store's runs and artifacts. StoreError where a server does that already."""
         if self.artifacts is None:
             raise StoreError(
-                f"the store {_shown(self.uri)} is a server with a UI of its own: open that address in a browser"
+                f"the store {shown(self.uri)} is a server with a UI of its own: open that address in a browser"
             )
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", self.artifacts.as_uri()]
@@ -292,8 +309,8 @@ class Store:
         if found.lifecycle_stage == "deleted":
             number = found.experiment_id
             raise StoreError(
-                f"experiment {name!r} of {_shown(self.uri)} was deleted: "
-                f"run `MLFLOW_TRACKING_URI={_shown(self.uri)} mlflow experiments restore --experiment-id {number}`"
+                f"experiment {name!r} of {shown(self.uri)} was deleted: "
+                f"run `MLFLOW_TRACKING_URI={shown(self.uri)} mlflow experiments restore --experiment-id {number}`"
             )
         return found.experiment_id
 
@@ -316,7 +333,7 @@ class Store:
             yield
         except (MlflowException, SQLAlchemyError, OSError) as error:
             advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
-            raise StoreError(f"the store {_shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
+            raise StoreError(f"the store {shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
 
 
 def _plain(run: Any) -> dict[str, Any]:

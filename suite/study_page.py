@@ -1,0 +1,81 @@
+"""The page of a study: what it found, and Optuna's own plots of it, interactive and in one file."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from suite import studies
+from tracking import pages
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+IMPORTANT = 8
+"""Parameters that the parallel-coordinate plot shows at most, the most important ones."""
+
+
+def write(study: Study, described: Mapping[str, Any], folder: Path, console: Console) -> Path:
+    """Write the page of a study and print the importance of its parameters. Returns the page's path."""
+    path = folder / f"study-{re.sub('[^A-Za-z0-9_.-]', '_', study.study_name)}.html"
+    trials = study.get_trials(deepcopy=False)
+    counts = studies.counted(trials)
+    about = [
+        f"{described['model']} on {described['task']}, budget {described['budget']}: "
+        f"{' and '.join(described['objectives'])} of the validation part",
+        ", ".join(f"{count} {state}" for state, count in counts.items() if count) + " trials",
+    ]
+    sections = []
+    if outcome := study.user_attrs.get("outcome"):
+        lines = [[html.escape(name), f"{value:.4f}"] for name, value in outcome.items() if isinstance(value, float)]
+        sections.append(f"<section><h2>The best, tested</h2>{pages.table(('', 'value'), lines, {1})}</section>")
+    importance = _importance(study)
+    if importance:
+        parts = [f"{name} {share:.2f}" for name, share in importance.items()]
+        console.print(f"importance for {described['objectives'][0]}: {', '.join(parts)}")
+    drawings = _drawings(study, described["objectives"], list(importance)[:IMPORTANT])
+    for number, (title, figure) in enumerate(drawings):
+        figure.update_layout(title=None, margin={"t": 20})
+        drawn = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
+        sections.append(f"<section><h2>{html.escape(title)}</h2>{drawn}</section>")
+    pages.write(path, study.study_name, about, sections)
+    console.print(f"study: {path}", soft_wrap=True)
+    return path
+
+
+def _importance(study: Study) -> dict[str, float]:
+    """Share of the first objective's variance by parameter; none where there are too few trials, or no variance."""
+    import optuna
+
+    target = (lambda one: one.values[0]) if len(study.directions) > 1 else None
+    complete = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
+    if len({tuple(one.values) for one in complete}) < 3:
+        return {}
+    try:
+        return optuna.importance.get_param_importances(study, target=target)
+    except (ValueError, RuntimeError):  # no parameter that all the trials have
+        return {}
+
+
+def _drawings(study: Study, objectives: list[str], important: list[str]) -> list[tuple[str, Any]]:
+    """(title, plotly figure) of each plot that the study has trials enough for."""
+    import optuna.visualization as draw
+
+    if len(objectives) > 1:
+        drawings = [("Pareto front", draw.plot_pareto_front(study, target_names=objectives))]
+        options = {"target": lambda one: one.values[0], "target_name": objectives[0]}
+    else:
+        drawings = []
+        options = {"target_name": objectives[0]}
+    drawings.append(("History", draw.plot_optimization_history(study, **options)))
+    if important:
+        drawings.append(("Importance of the parameters", draw.plot_param_importances(study, **options)))
+        drawings.append(("Parallel coordinates", draw.plot_parallel_coordinate(study, important, **options)))
+    if len(objectives) == 1:
+        drawings.append(("After each epoch", draw.plot_intermediate_values(study)))
+    return drawings

@@ -1,0 +1,250 @@
+"""Many machines in small: a Dask scheduler, worker processes, PostgreSQL for the studies, and an MLflow server on
+PostgreSQL, all real and on loopback."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, assert_user_mistake, hepbench
+from test_tune import FAST, changed, with_patience
+
+from suite import studies
+from tracking import runs
+
+
+def free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def binaries() -> Path | None:
+    """PostgreSQL's programs; Debian keeps them out of the path."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if found:
+        return found[-1].parent
+    there = shutil.which("initdb")
+    return Path(there).parent if there else None
+
+
+class Postgres:
+    """A server with a folder and a port of its own. It does not run as root, so root runs it as another user."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.port = free_port()
+        self.bin = binaries()
+        self.wrap = []
+        folder.mkdir(mode=0o755)
+        if os.geteuid() == 0:
+            user = "postgres"
+            self.wrap = ["runuser", "-u", user, "--"]
+            shutil.chown(folder, user)
+            for above in folder.parents:  # pytest's folders are its user's alone
+                if above.owner() == "root" and above.is_relative_to("/tmp") and above != Path("/tmp"):
+                    above.chmod(above.stat().st_mode | 0o011)
+        self.run("initdb", "-D", folder / "data", "-U", "hepbench", "-A", "trust", "--no-sync")
+        self.start()
+
+    def run(self, program: str, *arguments: object) -> None:
+        command = [*self.wrap, self.bin / program, *map(str, arguments)]
+        done = subprocess.run(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, done.stdout
+
+    def start(self) -> None:
+        options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c fsync=off"
+        self.run("pg_ctl", "-D", self.folder / "data", "-w", "-l", self.folder / "log", "-o", options, "start")
+
+    def stop(self, mode: str = "immediate") -> None:
+        self.run("pg_ctl", "-D", self.folder / "data", "-w", "-m", mode, "stop")
+
+    def database(self, name: str) -> str:
+        self.run("createdb", "-h", "127.0.0.1", "-p", self.port, "-U", "hepbench", name)
+        return f"postgresql+psycopg://hepbench@127.0.0.1:{self.port}/{name}"
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory):
+    lack = None
+    if binaries() is None:
+        lack = "PostgreSQL is not installed (on Debian: apt-get install postgresql)"
+    elif os.geteuid() == 0 and subprocess.run(["id", "postgres"], capture_output=True).returncode:
+        lack = "there is no user postgres to run PostgreSQL as"
+    if lack:
+        if os.environ.get("CI"):
+            pytest.fail(lack)
+        pytest.skip(lack)
+    server = Postgres(tmp_path_factory.mktemp("cluster") / "postgres")
+    yield server
+    with contextlib.suppress(AssertionError):
+        server.stop()
+
+
+@contextlib.contextmanager
+def process(*command: object, log: Path, **variables: str):
+    with log.open("w") as out:
+        one = subprocess.Popen(
+            list(map(str, command)), cwd=ROOT, env={**os.environ, **variables}, stdout=out, stderr=out
+        )
+    try:
+        yield one
+    finally:
+        one.terminate()
+        try:
+            one.wait(10)
+        except subprocess.TimeoutExpired:
+            one.kill()
+            one.wait()
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(postgres, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mlflow")
+    port = free_port()
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
+    command += ["--backend-store-uri", postgres.database("mlflow"), "--artifacts-destination", folder / "artifacts"]
+    with process(*command, log=folder / "log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
+
+        def answers() -> bool:
+            with contextlib.suppress(OSError):
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200
+            return False
+
+        with_patience(answers, 90)
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def scheduler(tmp_path, home):
+    """(address, start_worker): a Dask scheduler in a process of its own, and what starts workers of it."""
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    with contextlib.ExitStack() as stack:
+        options = ["--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show"]
+        program = Path(sys.executable).with_name("dask")
+        stack.enter_context(process(program, "scheduler", *options, log=tmp_path / "scheduler.log"))
+
+        def start_worker(number: int, **variables: str):
+            own = ["--nthreads", 1, "--no-dashboard", "--no-nanny", "--memory-limit", 0]
+            own += ["--local-directory", tmp_path / f"worker{number}"]
+            return stack.enter_context(
+                process(
+                    program, "worker", address, *own, log=tmp_path / f"worker{number}.log",
+                    HEPBENCH_HOME=str(home), OMP_NUM_THREADS="1", **variables,
+                )
+            )  # fmt: skip
+
+        yield address, start_worker
+
+
+def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
+    """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
+    address, start_worker = scheduler
+    fast = tmp_path / "fast.py"
+    fast.write_text(FAST)
+    changed(fast, ('"pause": 0.0', '"pause": 0.4'))
+    uri = postgres.database("studies_of_two")
+    places = {"OPTUNA_STORAGE": uri, "MLFLOW_TRACKING_URI": mlflow_server}
+    workers = [start_worker(number, **places) for number in range(2)]
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    command += ["--budget", "smoke", "--trials", "14", "--seeds", "2", "--scheduler", address]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), **places},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as parent:  # fmt: skip
+        printed = ""
+        while "4/14" not in printed:
+            line = parent.stdout.readline()
+            assert line, printed
+            printed += line
+        time.sleep(0.5)  # into the next trial, which takes 0.8 s
+        workers[0].send_signal(signal.SIGKILL)
+        printed += parent.communicate(timeout=240)[0]
+    assert parent.returncode == 0, printed
+    assert "14 complete" in printed, printed
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    monkeypatch.setenv(studies.VARIABLE, uri)
+    study = studies.named(studies.connect(), "magic-fast-smoke")
+    assert len(study.trials) == 14
+    assert studies.counted(study.trials)["complete"] == 14
+    store = runs.connect(mlflow_server, home / "results")
+    everything = store.runs("magic")
+    assert not [run for run in everything if run["status"] == "RUNNING"]
+    trials = [run for run in everything if "trial" in run["tags"]]
+    assert Counter(run["tags"]["trial"] for run in trials if run["status"] == "FINISHED") == Counter(
+        {str(number): 1 for number in range(14)}
+    )
+    (lost,) = [run for run in trials if run["status"] == "KILLED"]
+    assert "its process died" in lost["tags"]["failure"]
+    assert not (home / "results" / "studies.db").exists() and not (home / "results" / "mlflow.db").exists()
+
+    again = hepbench(*command[3:], home=home, **places)
+    assert again.returncode == 0 and "14 complete" in again.stdout
+    listed = hepbench("studies", home=home, **places)
+    assert "magic-fast-smoke" in listed.stdout
+
+    done = hepbench(
+        "bench", "magic", "--model", "gbdt", "--model", "logistic", "--budget", "smoke", "--scheduler", address,
+        home=home, **places,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "gbdt" in done.stdout and "logistic" in done.stdout
+
+
+def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch):
+    from benchmarks.base import UserError
+
+    monkeypatch.setenv(studies.VARIABLE, postgres.database("held"))
+    first, second = studies.connect(), studies.connect()
+    with studies.alone(first, "one"):
+        with studies.alone(second, "another"):
+            pass
+        with pytest.raises(UserError, match="another process"), studies.alone(second, "one"):
+            pass
+    with studies.alone(second, "one"):
+        pass
+
+
+def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monkeypatch):
+    fast = tmp_path / "fast.py"
+    fast.write_text(FAST)
+    changed(fast, ('"pause": 0.0', '"pause": 0.3'))
+    uri = postgres.database("restarted")
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    command += ["--budget", "smoke", "--trials", "8", "--seeds", "2"]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), "OPTUNA_STORAGE": uri},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as parent:  # fmt: skip
+        printed = ""
+        while "2/8" not in printed:
+            line = parent.stdout.readline()
+            assert line, printed
+            printed += line
+        postgres.stop()
+        time.sleep(3)
+        postgres.start()
+        printed += parent.communicate(timeout=240)[0]
+    assert parent.returncode == 0, printed
+    assert "trying again" in printed and "8 complete" in printed, printed
+
+
+def test_wide_workers_are_refused(scheduler, home, tmp_path):
+    address, _ = scheduler
+    program = Path(sys.executable).with_name("dask")
+    options = ["--nthreads", 2, "--no-dashboard", "--no-nanny", "--local-directory", tmp_path / "wide"]
+    with process(program, "worker", address, *options, log=tmp_path / "wide.log"):
+        with_patience(lambda: "Registered to" in (tmp_path / "wide.log").read_text(), 30)
+        done = hepbench("bench", "magic", "--model", "prior", "--budget", "smoke", "--scheduler", address, home=home)
+    assert_user_mistake(done, "2 threads", "--nthreads 1")

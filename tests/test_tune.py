@@ -1,0 +1,403 @@
+"""Studies: the search, its interruptions, the honest winner, and what a user gets wrong."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from conftest import ROOT, assert_user_mistake, hepbench
+
+from benchmarks import metrics
+from suite import clusters, studies, tune
+from tracking import runs, statistics
+
+FAST = """
+import time
+
+import numpy as np
+from benchmarks.base import Model, UserError
+
+class Fitted:
+    parameters = 3
+    def __init__(self, power): self.power = power
+    def predict(self, sample):
+        table = sample.take(slice(None))["table"]
+        score = 1 / (1 + np.exp(self.power * table[:, 0] + table[:, 8]))
+        return np.column_stack([1 - score, score]).astype(np.float32)
+    def save(self, folder): (folder / "power").write_text(str(self.power))
+
+def fit(train, valid, parameters, classes, seed, device, report):
+    for epoch in range(1, parameters["epochs"] + 1):
+        time.sleep(parameters["pause"])
+        report(epoch, {"val_auc": 0.5 + parameters["power"] / 10 + epoch / 100})
+    return Fitted(parameters["power"] + np.random.default_rng(seed).normal(0, 0.05))
+
+def load(folder): return Fitted(float((folder / "power").read_text()))
+
+MODEL = Model(title="a fast model", view="table", fit=fit, load=load,
+    defaults={"power": 0.5, "pause": 0.0, "epochs": 2},
+    space=lambda trial: {"power": trial.suggest_float("power", -1, 3)})
+"""
+
+
+@pytest.fixture
+def fast(tmp_path) -> Path:
+    """A model of one parameter that trains in no time."""
+    path = tmp_path / "fast.py"
+    path.write_text(FAST)
+    return path
+
+
+def changed(path: Path, *pairs: tuple[str, str]) -> Path:
+    text = path.read_text()
+    for before, after in pairs:
+        assert before in text
+        text = text.replace(before, after)
+    path.write_text(text)
+    return path
+
+
+def study_of(home: Path, name: str, monkeypatch, uri: str | None = None):
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    if uri:
+        monkeypatch.setenv(studies.VARIABLE, uri)
+    return studies.named(studies.connect(), name)
+
+
+def children(home: Path, name: str, task: str = "magic") -> list[dict]:
+    found = runs.connect(None, home / "results").runs(task)
+    return [run for run in found if run["tags"].get("study") == name and "trial" in run["tags"]]
+
+
+def test_a_study_from_the_first_trial_to_the_tested_winner(home, fast, monkeypatch):
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 12, "--seeds", 3)
+    done = hepbench(*command, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for words in (
+        "12 complete",
+        "gain",
+        "search's optimism",
+        "bench it: hepbench bench magic",
+        "better than the defaults",
+    ):
+        assert words in done.stdout, done.stdout
+    name = "magic-fast-smoke"
+    study = study_of(home, name, monkeypatch)
+    assert studies.counted(study.trials) == dict(complete=12, pruned=0, failed=0, running=0, waiting=0)
+    assert study.trials[0].params == {"power": 0.5}  # the defaults come first
+    found = children(home, name)
+    assert Counter(run["tags"]["state"] for run in found) == {"complete": 12}
+    assert {run["status"] for run in found} == {"FINISHED"}
+    for run in found:
+        assert run["tags"]["stage"] == "tune" and "test_auc" not in run["metrics"]
+        assert run["metrics"]["valid_auc"] == study.trials[int(run["tags"]["trial"])].value
+        assert float(run["parameters"]["power"]) == study.trials[int(run["tags"]["trial"])].params["power"]
+        assert run["tags"]["hardware"]
+    everything = runs.connect(None, home / "results").runs("magic")
+    finals = [run for run in everything if run["tags"].get("stage") == "final"]
+    assert len(finals) == 6 and all(run["tags"]["seed"] in "012" for run in finals)
+    tuned = [run for run in finals if run["tags"].get("tuned")]
+    assert len(tuned) == 3
+    assert {float(run["parameters"]["power"]) for run in tuned} == {study.best_params["power"]}
+    outcome = study.user_attrs["outcome"]
+    assert outcome["gain"] == pytest.approx(
+        np.mean([run["metrics"]["test_auc"] for run in tuned])
+        - np.mean([run["metrics"]["test_auc"] for run in finals if not run["tags"].get("tuned")])
+    )
+    assert 0 < outcome["gain_error"] < 0.1
+    page = (home / "results" / "reports" / f"study-{name}.html").read_text()
+    assert "History" in page and "Parallel coordinates" in page and page.count("plotly") > 3
+
+    again = hepbench(*command, home=home)
+    assert again.returncode == 0, again.stderr
+    assert "12 complete" in again.stdout and "trial 12" not in again.stdout and "done" not in again.stdout
+    listed = hepbench("studies", home=home)
+    assert name in listed.stdout and "fast" in listed.stdout
+    ranked = hepbench("leaderboard", "magic", home=home)
+    assert "fast tuned" in ranked.stdout
+    bench = hepbench("bench", "magic", "--model", fast, "--budget", "smoke", "--seeds", 3, "--tuned", home=home)
+    assert f"parameters of study {name}" in bench.stdout and "3 of 3 results are there already" in bench.stdout
+
+
+def test_more_trials_of_a_finished_study_and_a_limit_of_time(home, fast, monkeypatch):
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--seeds", 2)
+    assert hepbench(*command, "--trials", 3, home=home).returncode == 0
+    assert hepbench(*command, "--trials", 5, home=home).returncode == 0
+    study = study_of(home, "magic-fast-smoke", monkeypatch)
+    assert len(study.trials) == 5
+    assert len({trial.params["power"] for trial in study.trials}) == 5  # no draw of the first call again
+    changed(fast, ('"pause": 0.0', '"pause": 1.0'))
+    done = hepbench(*command, "--trials", 50, "--timeout", "5s", "--study", "short", home=home)
+    assert "time is up" in done.stdout
+    assert 1 <= len(study_of(home, "short", monkeypatch).trials) < 6
+
+
+def test_pruning(home, fast, monkeypatch):
+    changed(fast, ('"epochs": 2', '"epochs": 8'), ('"pause": 0.0', '"pause": 0.05'))
+    options = ("--pruner", "median", "--sampler", "random", "--budget", "quick", "--seeds", 2)
+    done = hepbench("tune", "magic", "--model", fast, "--trials", 25, *options, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    counts = studies.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
+    assert counts["pruned"] >= 3 and counts["complete"] >= 5
+    states = Counter(run["tags"]["state"] for run in children(home, "magic-fast-quick"))
+    assert states == {"pruned": counts["pruned"], "complete": counts["complete"]}
+
+
+def test_two_objectives_give_a_front(home, fast, monkeypatch):
+    changed(fast, ("parameters = 3", "parameters = property(lambda self: int(100 + 10 * abs(self.power)))"))
+    both = ("--objective", "auc", "--objective", "parameters")
+    done = hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 10, *both, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "Pareto front" in done.stdout
+    assert "Pareto front" in (home / "results" / "reports" / "study-magic-fast-smoke.html").read_text()
+    everything = runs.connect(None, home / "results").runs("magic")
+    assert not any(run["tags"].get("stage") == "final" for run in everything)
+
+
+def test_limits_keep_the_best_within_them(home, fast, monkeypatch):
+    changed(fast, ("parameters = 3", "parameters = property(lambda self: int(100 + 10 * self.power))"))
+    options = ("--budget", "smoke", "--trials", 12, "--seeds", 2, "--max-parameters", "115")
+    done = hepbench("tune", "magic", "--model", fast, *options, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    study = study_of(home, "magic-fast-smoke", monkeypatch)
+    assert any(trial.user_attrs["measured"]["parameters"] > 115 for trial in study.trials)
+    assert study.best_trial.user_attrs["measured"]["parameters"] <= 115
+
+
+def test_what_is_set_is_not_searched_and_a_task_narrows_a_space(home, fast, tmp_path, monkeypatch):
+    changed(fast, ("3)}", '3), "epochs": trial.suggest_int("epochs", 1, 2)}'))
+    options = ("--budget", "smoke", "--trials", 4, "--seeds", 2)
+    done = hepbench("tune", "magic", "--model", fast, "--set", "epochs=1", *options, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(set(trial.params) == {"power"} for trial in study_of(home, "magic-fast-smoke", monkeypatch).trials)
+    assert {run["parameters"]["epochs"] for run in children(home, "magic-fast-smoke")} == {"1"}
+    task = tmp_path / "narrow.py"
+    task.write_text(
+        "from dataclasses import replace\nfrom benchmarks.tasks import magic\n"
+        "TASK = replace(magic.TASK, spaces={'fast': lambda trial: {'power': trial.suggest_float('power', 1, 1.1)}})\n"
+    )
+    done = hepbench("tune", task, "--model", fast, *options, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    powers = [trial.params["power"] for trial in study_of(home, "narrow-fast-smoke", monkeypatch).trials]
+    assert all(1 <= power <= 1.1 for power in powers)
+
+
+def test_a_metric_that_is_not_a_number_fails_its_trial_alone(home, fast, monkeypatch):
+    # Perfect scores: no background passes at a signal efficiency of 30 %, so the rejection is not measurable.
+    changed(
+        fast,
+        ("return np.column_stack", "score = score if self.power < 1 else 0 * score\n        return np.column_stack"),
+    )
+    changed(fast, ("0 * score", "np.where(sample.labels == 1, 1.0, 0.0)"))
+    options = ("--budget", "smoke", "--trials", 8, "--sampler", "random", "--seeds", 2, "--objective", "rejection_30")
+    done = hepbench("tune", "magic", "--model", fast, *options, home=home)
+    counts = studies.counted(study_of(home, "magic-fast-smoke", monkeypatch).trials)
+    assert counts["failed"] >= 1 and counts["complete"] >= 1 and sum(counts.values()) == 8
+    assert "rejection_30 is not a number" in done.stdout
+    assert done.returncode == 1
+
+
+def test_failures_in_a_row_end_the_search(home, fast, monkeypatch):
+    changed(fast, ("    for epoch in", '    raise RuntimeError("the loss ran away")\n    for epoch in'))
+    done = hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 30, home=home)
+    assert_user_mistake(done, "5 trials in a row have failed", "the loss ran away")
+    assert studies.counted(study_of(home, "magic-fast-smoke", monkeypatch).trials)["failed"] == 5
+    assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FAILED"}
+
+
+# --- kill ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("jobs", [2])
+def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
+    """kill -9 of the parent, or of a worker, ten times; then the study is finished and counted."""
+    changed(fast, ('"pause": 0.0', '"pause": 0.15'))
+    wanted = 40
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    command += ["--budget", "smoke", "--trials", str(wanted), "--jobs", str(jobs), "--seeds", "2"]
+    chance = random.Random(7)
+    kills = Counter()
+    for number in range(10):
+        with subprocess.Popen(
+            command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        ) as parent:  # fmt: skip
+            printed = ""
+            while "trial" not in printed.rsplit("data:", 1)[-1] and parent.poll() is None:
+                printed += parent.stdout.readline()
+            time.sleep(chance.uniform(0, 1.5))
+            workers = [
+                one for one in psutil.Process(parent.pid).children(recursive=True) if "spawn_main" in str(one.cmdline())
+            ]
+            if number % 2 and workers:
+                chance.choice(workers).kill()
+                kills["worker"] += 1
+                time.sleep(chance.uniform(0, 2))
+            parent.kill()
+            kills["parent"] += 1
+        for one in workers:
+            with_patience(lambda one=one: not one.is_running() or one.status() == psutil.STATUS_ZOMBIE)
+    assert kills["worker"] >= 4
+    done = hepbench(*command[3:], home=home)
+    assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a trial that was hit twice has failed
+    study = study_of(home, "magic-fast-smoke", monkeypatch)
+    counts = studies.counted(study.trials)
+    assert counts["running"] == counts["waiting"] == 0, counts
+    assert sum(counts.values()) == wanted, counts
+    everything = runs.connect(None, home / "results").runs("magic")
+    assert not [run for run in everything if run["status"] == "RUNNING"]
+    ended = Counter(run["tags"]["state"] for run in children(home, "magic-fast-smoke"))
+    assert {state: ended[state] for state in ("complete", "pruned", "failed")} == {
+        state: counts[state] for state in ("complete", "pruned", "failed")
+    }
+    per_trial = Counter(
+        run["tags"]["trial"] for run in children(home, "magic-fast-smoke") if run["status"] == "FINISHED"
+    )
+    assert set(per_trial.values()) == {1}
+
+
+def with_patience(condition, seconds: float = 20) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.1)
+
+
+def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
+    changed(fast, ('"pause": 0.0', '"pause": 0.5'))
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    with subprocess.Popen(
+        [*command, "--budget", "smoke", "--trials", "20"], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as parent:  # fmt: skip
+        while "1/20" not in (line := parent.stdout.readline()):
+            assert line, parent.stderr.read()
+        os.killpg(parent.pid, signal.SIGINT)  # what Ctrl-C does
+        _, complaints = parent.communicate(timeout=60)
+    assert parent.returncode == 130, complaints
+    assert "interrupted" in complaints and "Traceback" not in complaints
+    trials = study_of(home, "magic-fast-smoke", monkeypatch).trials
+    assert studies.counted(trials)["running"] == 0
+    assert studies.counted(trials)["waiting"] == 1
+    assert not [run for run in runs.connect(None, home / "results").runs("magic") if run["status"] == "RUNNING"]
+
+
+# --- a user's mistakes -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--trials", "0"], ["TRIALS must be at least 1, got 0"]),
+        (["--timeout", "soon"], ["a time such as", "'soon'"]),
+        (["--sampler", "tp"], ["unknown sampler 'tp'", "did you mean 'tpe'"]),
+        (["--pruner", "medium"], ["unknown pruner 'medium'", "median"]),
+        (["--objective", "aoc"], ["unknown objective 'aoc'", "auc"]),
+        (["--objective", "latency"], ["unknown objective 'latency'"]),
+        (["--objective", "auc", "--objective", "accuracy", "--objective", "recall"], ["one objective or two"]),
+        (["--max-latency", "fast"], ["a time such as", "'fast'"]),
+        (["--max-parameters", "-3"], ["above 0"]),
+        (["--set", "widht=3"], ["unknown parameter 'widht'"]),
+        (["--set", "width=3", "--seeds", "1"], ["SEEDS must be at least 2"]),
+        (["--jobs", "0"], ["JOBS must be at least 1"]),
+        (["--cluster", "slrum", "--print-job-script"], ["unknown cluster 'slrum'", "slurm"]),
+        (["--print-job-script"], ["needs --cluster"]),
+        (["--scheduler", "tcp://127.0.0.1:9"], ["the Dask scheduler tcp://127.0.0.1:9 does not answer"]),
+    ],
+)
+def test_a_mistake_is_one_line_and_status_2(arguments, words, home):
+    done = hepbench("tune", "magic", "--model", "mlp", "--budget", "smoke", *arguments, home=home)
+    assert_user_mistake(done, *words)
+
+
+@pytest.mark.parametrize(
+    "space, words",
+    [
+        ("{}", ["search space of fast is empty"]),
+        ('{"power": trial.suggest_float("power", 2, 1)}', ["search space of fast is wrong", "low"]),
+        ('{"pwer": trial.suggest_float("pwer", 1, 2)}', ["unknown parameter", "pwer"]),
+    ],
+)
+def test_a_space_that_cannot_be_searched(space, words, home, fast):
+    changed(fast, ('{"power": trial.suggest_float("power", -1, 3)}', space))
+    assert_user_mistake(hepbench("tune", "magic", "--model", fast, "--budget", "smoke", home=home), *words)
+
+
+def test_models_that_cannot_be_tuned(home, fast):
+    assert_user_mistake(hepbench("tune", "magic", "--model", "prior", home=home), "search space of prior is empty")
+    assert_user_mistake(hepbench("tune", "magic", "--model", "cnn", home=home), "cnn cannot serve magic", "image")
+    done = hepbench("tune", "magic", "--model", fast, "--set", "power=1", home=home)
+    assert_user_mistake(done, "empty: all of it is set")
+    done = hepbench("bench", "magic", "--tuned", "--model", fast, home=home)
+    assert_user_mistake(done, "no study of magic", "make tune TASK=magic")
+
+
+def test_a_study_that_asks_something_else(home, fast):
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, "--seeds", 2)
+    assert hepbench(*command, home=home).returncode == 0
+    done = hepbench(*command, "--objective", "accuracy", home=home)
+    assert_user_mistake(done, "is there already with another objectives", "--study magic-fast-smoke-2")
+    changed(fast, ('"power", -1, 3', '"power", -1, 4'))
+    assert_user_mistake(hepbench(*command, home=home), "is there already with another space")
+
+
+def test_a_study_that_another_process_runs(home, fast, monkeypatch):
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, "--seeds", 2)
+    with studies.alone(studies.connect(), "magic-fast-smoke"):
+        assert_user_mistake(hepbench(*command, home=home), "is being run by another process")
+    assert hepbench(*command, home=home).returncode == 0
+
+
+def test_a_database_that_is_not_there(home, fast):
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke")
+    done = hepbench(*command, home=home, OPTUNA_STORAGE="postgresql://nobody:secret@127.0.0.1:9/studies")
+    assert_user_mistake(done, "the database of studies", "127.0.0.1:9", "OPTUNA_STORAGE")
+    assert "secret" not in done.stderr
+    assert_user_mistake(hepbench(*command, home=home, OPTUNA_STORAGE="mongodb://x"), "must be like postgresql://")
+
+
+# --- parts -----------------------------------------------------------------------------------------------------------
+
+
+def test_times_and_counts():
+    assert tune._seconds("90s") == 90 and tune._seconds("1.5h") == 5400 and tune._seconds("1ms") == 0.001
+    assert tune._count("100k") == 100_000 and tune._count("2M") == 2e6 and tune._count("7") == 7
+
+
+def test_paired_bootstrap_against_its_expectation():
+    """Accuracies of two models that differ on known events: the variance of a mean of differences is known."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 4000)
+    right = rng.random((2, 4000)) < [[0.8], [0.75]]
+    scores = [np.column_stack([1 - x, x]) for x in np.where(right, labels, 1 - labels).astype(float)]
+
+    def accuracy(truth, given):
+        return metrics.METRICS["accuracy"].compute(truth, given, 1)[0]
+
+    error = statistics.paired_bootstrap(accuracy, labels, scores[:1], scores[1:], 400)
+    assert error == pytest.approx(np.std(right[0].astype(int) - right[1].astype(int)) / np.sqrt(4000), rel=0.12)
+    assert statistics.paired_bootstrap(accuracy, labels, scores[:1], scores[:1], 20) == 0
+
+
+@pytest.mark.parametrize(
+    "system, words",
+    [
+        ("slurm", ["#SBATCH -p gpu", "--gres=gpu:1", "--cpus-per-task=4", "-t 02:00:00"]),
+        ("htcondor", ["request_gpus = 1", "RequestCpus = 4", "MaxRuntime = 7200"]),
+    ],
+)
+def test_the_job_script_of_a_batch_system(system, words, home):
+    pytest.importorskip("dask_jobqueue")
+    script = clusters.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
+    for word in (*words, "distributed", "HEPBENCH_HOME", "OMP_NUM_THREADS=4", "--nthreads 1", "--memory-limit 0"):
+        assert word in script, script
