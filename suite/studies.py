@@ -151,7 +151,7 @@ def best(study: Study) -> FrozenTrial | None:
 
 def release(study: Study, console: Console) -> list[int]:
     """Mark as failed the trials that nobody runs any more, and queue each once again; returns their numbers. To be
-    called by who holds the study alone."""
+    called by who holds the study alone. A trial's attribute "begun" says that a worker had begun it."""
     import optuna
 
     trials = patiently(study.get_trials, deepcopy=False, console=console)
@@ -160,9 +160,10 @@ def release(study: Study, console: Console) -> list[int]:
     for trial in trials:
         if trial.state != optuna.trial.TrialState.RUNNING:
             continue
-        # Queued before it is marked, so that no kill in between loses it.
-        if "retry_of" not in trial.user_attrs and trial.number not in replaced:
-            attributes = {"retry_of": trial.number}
+        # Queued before it is marked, so that no kill in between loses it. What no worker had begun has lost no chance.
+        begun, second = (trial.user_attrs.get(name, False) for name in ("begun", "second"))
+        if not (begun and second) and trial.number not in replaced:
+            attributes = {"retry_of": trial.number, "second": begun or second}
             patiently(study.enqueue_trial, trial.params, user_attrs=attributes, console=console)
         tell = study.tell
         patiently(tell, trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True, console=console)

@@ -274,7 +274,9 @@ def _search(
                 title = f"trial {asked.number}"
                 watch.show(asked.number, title, event)
                 open_runs.follow(event)
-                if event.kind == "epoch":
+                if event.kind == "started" and not event.lost:
+                    patiently(asked.set_user_attr, "begun", True)
+                elif event.kind == "epoch":
                     value = question.step_value(event.message["metrics"])
                     if value is not None and len(question.objectives) == 1 and asked.number not in pruned:
                         with warnings.catch_warnings():  # a trial that was begun again reports an epoch twice
@@ -487,6 +489,9 @@ def _finish(study, question: Question, seeds: int, about, parent, files, split_h
         reason = "no trial keeps to the limits" if question.limits else "no trial is complete"
         console.print(f"[yellow]no best trial[/]: {reason}")
         return 1
+    if question.changed(best.user_attrs["parameters"]) == question.changed(question.base.parameters):
+        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
+        return 0
     finals = {}
     for kind, parameters in (("tuned", best.user_attrs["parameters"]), ("default", question.base.parameters)):
         for seed in range(seeds):

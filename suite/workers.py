@@ -146,17 +146,14 @@ class Workers:
                     del futures[key]
                 yield event
         finally:
-            for key, (_, future) in futures.items():
+            for _, future in futures.values():
                 with contextlib.suppress(Exception):
-                    self._tell_to_stop(key)
                     future.cancel()
 
     def stop(self, event: Event) -> None:
         """End the job of an event at its next epoch; it answers "stopped"."""
-        self._tell_to_stop(event.message["key"])
-
-    def _tell_to_stop(self, key: str) -> None:
-        self.client.run(_stop, key, wait=False, on_error="ignore")
+        address = event.message["worker"]
+        self.client.run(_stop, event.message["key"], workers=[address], wait=False, on_error="ignore")
 
     def _ended(self, job: Job, future: Any, runs: list[str]) -> Event:
         if future.status == "finished":
@@ -197,7 +194,9 @@ class Place:
         else:
             from suite import data
 
-            jobs = self.jobs or (len(hardware.gpus()) if device == "gpu" else 1)
+            jobs = self.jobs
+            if jobs is None:
+                jobs = len(hardware.gpus()) if device == "gpu" else 1
             workers = on_this_machine(jobs, device, data.home() / "results" / "worker.log", self.share_gpu)
         if networks:
             workers.warm(device, backend)
@@ -289,11 +288,11 @@ _stopped: set[str] = set()
 _one_at_a_time = threading.Lock()
 
 
-def _stop(key: str) -> None:
+async def _stop(key: str) -> None:
     _stopped.add(key)
 
 
-def _import(chosen: str, backend: str) -> None:
+async def _import(chosen: str, backend: str) -> None:
     """In a thread, as the process must go on answering its scheduler."""
     threading.Thread(target=_keras, args=(chosen, backend), daemon=True).start()
 
@@ -327,7 +326,7 @@ def _serve(
     worker = get_worker()
 
     def say(message: dict[str, Any]) -> None:
-        worker.log_event(topic, {"key": key, **message})
+        worker.log_event(topic, {"key": key, "worker": worker.address, **message})
         task = worker.state.tasks.get(key)
         if key in _stopped or task is None or task.state in ("cancelled", "released"):
             raise Stopped

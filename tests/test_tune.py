@@ -198,9 +198,9 @@ def test_a_metric_that_is_not_a_number_fails_its_trial_alone(home, fast, monkeyp
         ("return np.column_stack", "score = score if self.power < 1 else 0 * score\n        return np.column_stack"),
     )
     changed(fast, ("0 * score", "np.where(sample.labels == 1, 1.0, 0.0)"))
-    options = ("--budget", "smoke", "--trials", 8, "--sampler", "random", "--seeds", 2, "--objective", "rejection_30")
+    options = ("--budget", "quick", "--trials", 8, "--sampler", "random", "--seeds", 2, "--objective", "rejection_30")
     done = hepbench("tune", "magic", "--model", fast, *options, home=home)
-    counts = studies.counted(study_of(home, "magic-fast-smoke", monkeypatch).trials)
+    counts = studies.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
     assert counts["failed"] >= 1 and counts["complete"] >= 1 and sum(counts.values()) == 8
     assert "rejection_30 is not a number" in done.stdout
     assert done.returncode == 1
@@ -232,7 +232,7 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as parent:  # fmt: skip
             printed = ""
-            while "trial" not in printed.rsplit("data:", 1)[-1] and parent.poll() is None:
+            while f"/{wanted} trial" not in printed and parent.poll() is None:
                 printed += parent.stdout.readline()
             time.sleep(chance.uniform(0, 1.5))
             workers = [
@@ -281,6 +281,7 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
     ) as parent:  # fmt: skip
         while "1/20" not in (line := parent.stdout.readline()):
             assert line, parent.stderr.read()
+        time.sleep(0.5)  # into the next trial, which takes a second
         os.killpg(parent.pid, signal.SIGINT)  # what Ctrl-C does
         _, complaints = parent.communicate(timeout=60)
     assert parent.returncode == 130, complaints
