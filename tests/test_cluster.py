@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench
-from test_tune import FAST, changed, with_patience
+from test_tune import FAST, changed, closed, with_patience  # noqa: F401  a fixture
 
 from suite import studies
 from tracking import runs
@@ -158,7 +158,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     places = {"OPTUNA_STORAGE": uri, "MLFLOW_TRACKING_URI": mlflow_server}
     workers = [start_worker(number, **places) for number in range(2)]
     command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
-    command += ["--budget", "smoke", "--trials", "14", "--seeds", "2", "--scheduler", address]
+    command += ["--budget", "smoke", "--trials", "14", "--seeds", "2", "--pruner", "none", "--scheduler", address]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), **places},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -222,7 +222,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
     changed(fast, ('"pause": 0.0', '"pause": 0.3'))
     uri = postgres.database("restarted")
     command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
-    command += ["--budget", "smoke", "--trials", "8", "--seeds", "2"]
+    command += ["--budget", "smoke", "--trials", "8", "--seeds", "2", "--pruner", "none"]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), "OPTUNA_STORAGE": uri},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,

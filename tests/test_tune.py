@@ -66,10 +66,18 @@ def changed(path: Path, *pairs: tuple[str, str]) -> Path:
     return path
 
 
-def study_of(home: Path, name: str, monkeypatch, uri: str | None = None):
+@pytest.fixture(autouse=True)
+def closed(monkeypatch):
+    """Databases that a test opens in this process are closed at its end."""
+    connect, opened = studies.connect, []
+    monkeypatch.setattr(studies, "connect", lambda: opened.append(connect()) or opened[-1])
+    yield
+    for storage in opened:
+        storage.engine.dispose()
+
+
+def study_of(home: Path, name: str, monkeypatch):
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
-    if uri:
-        monkeypatch.setenv(studies.VARIABLE, uri)
     return studies.named(studies.connect(), name)
 
 
