@@ -95,7 +95,7 @@ def bench(
         files, prepared = open_data(task, kind, limit.events, console)
         _, split_hash = data.split(task.record, prepared, limit.events)
         store.reconcile(task.name)
-        done = {run["tags"].get("identity") for run in store.runs(task.name, statuses=["FINISHED"])}
+        done = {run["tags"].get("identity") for run in store.runs(task.name, status="FINISHED")}
         plan = [_decide(task, e, spec, files.digest, split_hash, set() if force else done) for e, spec in cells]
         if dry:
             _print_matrix(plan, console)

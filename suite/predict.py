@@ -29,7 +29,7 @@ def find_run(store: runs.Store, given: str) -> dict:
     found = [
         run
         for task in registry.names("task")
-        for run in store.runs(task, statuses=["FINISHED"])
+        for run in store.runs(task, status="FINISHED")
         if run["id"].startswith(given) and run["tags"].get("stage") == "final"
     ]
     if len(found) != 1:

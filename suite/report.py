@@ -24,7 +24,7 @@ def print_leaderboard(task_given: str, form: str, console: Console) -> None:
     check_known("format", form, leaderboard.FORMATS)
     store = runs.connect(None, data.home() / "results")
     if task_given == "all":
-        tasks = [task for task in map(_task, registry.names("task")) if store.runs(task.name, statuses=["FINISHED"])]
+        tasks = [task for task in map(_task, registry.names("task")) if store.runs(task.name, status="FINISHED")]
         if not tasks:
             raise UserError(
                 f"no finished runs in {runs.location(None, data.home() / 'results')}: run make bench TASK=all"

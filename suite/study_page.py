@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-
 from suite import studies
 from tracking import pages
 
@@ -20,9 +18,12 @@ IMPORTANT = 8
 """Parameters that the parallel-coordinate plot shows at most, the most important ones."""
 
 
-def write(study: Study, described: Mapping[str, Any], folder: Path, console: Console) -> Path:
-    """Write the page of a study and print the importance of its parameters. Returns the page's path."""
-    path = folder / f"study-{re.sub('[^A-Za-z0-9_.-]', '_', study.study_name)}.html"
+def path_of(study: Study, folder: Path) -> Path:
+    return folder / f"study-{re.sub('[^A-Za-z0-9_.-]', '_', study.study_name)}.html"
+
+
+def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
+    """Write the page of a study, and keep the importance of its parameters in it as the attribute "importance"."""
     trials = study.get_trials(deepcopy=False)
     counts = studies.counted(trials)
     about = [
@@ -35,17 +36,13 @@ def write(study: Study, described: Mapping[str, Any], folder: Path, console: Con
         lines = [[html.escape(name), f"{value:.4f}"] for name, value in outcome.items() if isinstance(value, float)]
         sections.append(f"<section><h2>The best, tested</h2>{pages.table(('', 'value'), lines, {1})}</section>")
     importance = _importance(study)
-    if importance:
-        parts = [f"{name} {share:.2f}" for name, share in importance.items()]
-        console.print(f"importance for {described['objectives'][0]}: {', '.join(parts)}")
+    study.set_user_attr("importance", importance)
     drawings = _drawings(study, described["objectives"], list(importance)[:IMPORTANT])
     for number, (title, figure) in enumerate(drawings):
         figure.update_layout(title=None, margin={"t": 20})
         drawn = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
         sections.append(f"<section><h2>{html.escape(title)}</h2>{drawn}</section>")
     pages.write(path, study.study_name, about, sections)
-    console.print(f"study: {path}", soft_wrap=True)
-    return path
 
 
 def _importance(study: Study) -> dict[str, float]:

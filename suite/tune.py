@@ -24,7 +24,7 @@ from rich.table import Table
 from benchmarks import budgets, metrics, registry
 from benchmarks.base import UserError, check_known
 from benchmarks.registry import Entry
-from suite import bench, data, device, studies, trial
+from suite import bench, data, device, studies, study_page, trial
 from suite.trial import Spec
 from suite.watch import Watch
 from suite.workers import Job, Place, Workers
@@ -207,10 +207,12 @@ def tune(
         with bench.parent_run(store, f"tune {name}", about, tags, known) as (parent, note):
             if not known:
                 study.set_user_attr("run", {"id": parent, "store": store.describe()})
-            if interrupted := studies.release(study, console):
-                listed = ", ".join(map(str, interrupted))
-                console.print(f"interrupted before: trial {listed}, marked and queued once again")
-            _settle(store, task.name, study, parent)
+            if not study.user_attrs.get("ended", False):
+                if interrupted := studies.release(study, console):
+                    listed = ", ".join(map(str, interrupted))
+                    console.print(f"interrupted before: trial {listed}, marked and queued once again")
+                _settle(store, task.name, study, parent)
+            study.set_user_attr("ended", False)
             _enqueue_defaults(study, question, distributions)
             failures = 0
             if studies.finished(study.get_trials(deepcopy=False)) < wanted:
@@ -222,10 +224,15 @@ def tune(
                 _print_front(study, question, console)
             else:
                 failures += _finish(study, question, seeds, about, parent, files, split_hash, workers, store, console)
-            from suite import study_page
-
-            path = study_page.write(study, described, data.home() / "results" / "reports", console)
-            store.upload_file(parent, path)
+            page = study_page.path_of(study, data.home() / "results" / "reports")
+            if started or not page.is_file():  # nothing has been added otherwise
+                study_page.write(study, described, page)
+                store.upload_file(parent, page)
+            if importance := study.user_attrs.get("importance"):
+                parts = [f"{parameter} {share:.2f}" for parameter, share in importance.items()]
+                console.print(f"importance for {objectives[0]}: {', '.join(parts)}")
+            console.print(f"study: {page}", soft_wrap=True)
+            study.set_user_attr("ended", True)
     return failures
 
 
@@ -354,7 +361,7 @@ def _settle(store: Store, experiment: str, study: Study, parent: str) -> None:
         state = studies.state_of(one)
         wanted[one.number] = state, {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}.get(state)
     latest = {}
-    children = store.runs(experiment, parent=parent)
+    children = store.runs(experiment, tags={"mlflow.parentRunId": parent})
     for run in children:
         if "trial" in run["tags"]:
             latest[int(run["tags"]["trial"])] = run["id"]
@@ -525,8 +532,8 @@ def _finish(study, question: Question, seeds: int, about, parent, files, split_h
 
 
 def _by_identity(store: Store, experiment: str) -> dict[str, dict[str, Any]]:
-    found = store.runs(experiment, statuses=["FINISHED"])
-    return {run["tags"]["identity"]: run for run in found if run["tags"].get("stage") == "final"}
+    found = store.runs(experiment, status="FINISHED", tags={"stage": "final"})
+    return {run["tags"]["identity"]: run for run in found}
 
 
 def _mark(store: Store, name: str, finals: Sequence[dict[str, Any]], winners: Sequence[dict[str, Any]]) -> None:

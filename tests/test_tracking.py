@@ -68,7 +68,7 @@ def test_run_comes_back_as_it_was_logged(store, tmp_path):
     assert (store.download(run, "model", tmp_path / "whole") / "weights.bin").is_file()
     assert above["tags"]["failure"] == above["tags"]["mlflow.note.content"] == "no such file"
     assert "Traceback" in store.download(parent, "failure.txt", tmp_path / "new").read_text()
-    assert [r["id"] for r in store.runs("round trip", statuses=["FAILED"])] == [parent]
+    assert [r["id"] for r in store.runs("round trip", status="FAILED")] == [parent]
 
     inputs = store._client.get_run(run).inputs.dataset_inputs
     assert [(i.dataset.name, i.dataset.digest, i.tags[0].value) for i in inputs] == [

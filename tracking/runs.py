@@ -242,10 +242,10 @@ class Store:
             self.tag(run_id, _process_tags())
 
     def runs(
-        self, experiment: str, statuses: Sequence[str] | None = None, parent: str | None = None
+        self, experiment: str, status: str | None = None, tags: Mapping[str, str] | None = None
     ) -> list[dict[str, Any]]:
-        """All runs of an experiment, oldest first; none if there is no such experiment. statuses: only such runs;
-        parent: only those that belong to this run.
+        """All runs of an experiment, oldest first; none if there is no such experiment. status, tags: only those of
+        this status, and with these tags.
 
         Each is {"id", "name", "status", "start", "end", "tags", "metrics", "parameters"}, with times in seconds since
         1970 (end None while it runs), the last value of each metric, and parameters as strings.
@@ -255,17 +255,18 @@ class Store:
             if found is None:
                 return []
             listed, token = [], None
-            wanted = f"tags.`mlflow.parentRunId` = '{parent}'" if parent else ""
+            wanted = [f"attributes.status = '{status}'"] if status else []
+            wanted += [f"tags.`{name}` = '{value}'" for name, value in (tags or {}).items()]
             order = ["attributes.start_time ASC"]
             while True:
                 page = self._client.search_runs(
-                    [found.experiment_id], wanted, max_results=PAGE, page_token=token, order_by=order
+                    [found.experiment_id], " and ".join(wanted), max_results=PAGE, page_token=token, order_by=order
                 )
                 listed += page
                 token = page.token
                 if not token:
                     break
-        return [_plain(run) for run in listed if statuses is None or run.info.status in statuses]
+        return [_plain(run) for run in listed]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of every point of a metric, by step."""
@@ -276,7 +277,7 @@ class Store:
     def reconcile(self, experiment: str) -> list[str]:
         """End as KILLED the runs that a process of this machine started and did not live to end; returns their ids."""
         ended = []
-        for run in self.runs(experiment, statuses=["RUNNING"]):
+        for run in self.runs(experiment, status="RUNNING"):
             tags = run["tags"]
             if tags.get("process.host") == platform.node() and not _alive(tags["process.id"], tags["process.started"]):
                 self.finish(run["id"], "KILLED", "its process died without ending it")
