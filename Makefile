@@ -28,7 +28,9 @@ help:  ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
-	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
+	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)

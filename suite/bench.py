@@ -86,7 +86,6 @@ def bench(
 
     from tracking import runs
 
-    device.set_environment(chosen, backend)
     store = runs.connect(None, data.home() / "results")  # before any work: an unwritable store ends here
     with contextlib.ExitStack() as stack:
         workers = None

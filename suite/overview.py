@@ -16,7 +16,7 @@ from rich.table import Table
 from benchmarks import registry
 from benchmarks.base import check_known
 from benchmarks.budgets import BUDGETS
-from suite import data, device
+from suite import data, device, studies
 from tracking import hardware, runs
 
 PACKAGES = (
@@ -143,6 +143,7 @@ def print_doctor(console: Console) -> None:
         lines[f"auto with {backend}"] = f"{chosen} ({why})"
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines["results"] = runs.location(None, home / "results")
+    lines["studies"] = runs.shown(studies.location())
     lines["data"] = str(home / "data")
     lines["disk"] = f"{shutil.disk_usage(_existing(home)).free / 2**30:.1f} GiB free at {home}"
     for name in registry.names("task"):

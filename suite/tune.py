@@ -27,7 +27,7 @@ from benchmarks.registry import Entry
 from suite import bench, data, device, studies, study_page, trial
 from suite.trial import Spec
 from suite.watch import Watch
-from suite.workers import Job, Place, Workers
+from suite.workers import Event, Job, Place, Workers
 from tracking import runs, statistics
 from tracking.runs import Store
 
@@ -162,7 +162,6 @@ def tune(
         f"{pruner} · {backend} on {chosen} ({why})"
     )
 
-    device.set_environment(chosen, backend)
     store = runs.connect(None, data.home() / "results")
     storage = studies.connect()
     with contextlib.ExitStack() as stack:
@@ -273,10 +272,16 @@ def _search(
             store.tag(event.run, {"state": state})
         open_runs.end(event.run, "FAILED" if state == "failed" else "FINISHED", message)
 
-    whole = workers()
+    def progress() -> None:
+        rate = (time.monotonic() - started) / max(1, finished - already)
+        left = min(rate * max(0, wanted - finished), deadline - time.monotonic())
+        watch.whole(study.study_name, _progress(study, left, wanted), finished, wanted)
+
+    pool = workers()
     with Watch(console, epochs=False) as watch, bench.open_runs(store) as open_runs:
         try:
-            for event in whole.run(next_job):
+            progress()
+            for event in pool.run(next_job):
                 asked: optuna.Trial = event.job.context
                 title = f"trial {asked.number}"
                 watch.show(asked.number, title, event)
@@ -285,45 +290,34 @@ def _search(
                     patiently(asked.set_user_attr, "begun", True)
                 elif event.kind == "epoch":
                     value = question.step_value(event.message["metrics"])
-                    if value is not None and len(question.objectives) == 1 and asked.number not in pruned:
-                        with warnings.catch_warnings():  # a trial that was begun again reports an epoch twice
-                            warnings.simplefilter("ignore")
-                            patiently(asked.report, value, event.message["epoch"])
-                        if patiently(asked.should_prune):
-                            pruned.add(asked.number)
-                            whole.stop(event)
-                elif event.kind == "stopped":
-                    end(asked, "pruned", event)
-                    _say(console, study, question, title, "pruned", "", wanted, finished)
-                elif event.kind == "done":
-                    measured = dict(event.message)
-                    values = question.values(measured)
-                    if not all(map(math.isfinite, values)):
-                        message = f"{' or '.join(question.objectives)} is not a number"
-                        end(asked, "failed", event, message=message)
-                        failures.append(message)
-                        failed += 1
-                        _say(console, study, question, title, "[red]failed[/]", message, wanted, finished)
+                    if value is None or len(question.objectives) > 1 or asked.number in pruned:
                         continue
-                    patiently(asked.set_user_attr, "measured", _finite(measured))
-                    for cost, most in question.limits.items():
-                        patiently(asked.set_constraint, cost, measured[COSTS[cost]] / most - 1)
-                    end(asked, "complete", event, values)
-                    failures.clear()
-                    _say(console, study, question, title, "complete", _shown(question, values), wanted, finished)
-                elif event.kind == "failed":
-                    message = event.message["error"]
-                    end(asked, "failed", event, message=f"{message}\n\n{event.message['details']}".strip())
-                    failures.append(message)
-                    failed += 1
-                    _say(console, study, question, title, "[red]failed[/]", message, wanted, finished)
-                if event.kind in ("stopped", "done", "failed"):
-                    rate = (time.monotonic() - started) / max(1, finished - already)
-                    left = min(rate * max(0, wanted - finished), deadline - time.monotonic())
-                    watch.whole(study.study_name, _progress(study, left, wanted), finished, wanted)
+                    with warnings.catch_warnings():  # a trial that was begun again reports an epoch twice
+                        warnings.simplefilter("ignore")
+                        patiently(asked.report, value, event.message["epoch"])
+                    if patiently(asked.should_prune):
+                        pruned.add(asked.number)
+                        pool.stop(event)
+                elif event.kind in ("done", "stopped", "failed"):
+                    state, values, message = _verdict(question, event, asked.number in pruned)
+                    if state == "complete":
+                        patiently(asked.set_user_attr, "measured", _finite(event.message))
+                        for cost, most in question.limits.items():
+                            patiently(asked.set_constraint, cost, event.message[COSTS[cost]] / most - 1)
+                    end(asked, state, event, values, message)
+                    text = message.partition("\n")[0] or (_shown(question, values) if values else "")
+                    if state == "failed":
+                        failures.append(text)
+                        failed += 1
+                    else:
+                        failures.clear()
+                    tail = ""
+                    if len(question.objectives) == 1 and (best := studies.best(study)) is not None:
+                        tail = f" · best {best.value:.4f} of trial {best.number}"
+                    console.print(f"{finished}/{wanted} {title} {state} {text}{tail}", highlight=False, markup=False)
+                    progress()
         except KeyboardInterrupt:
-            for number in studies.release(study, console):
-                in_flight.discard(number)
+            studies.release(study, console)
             raise
     if len(failures) >= MOST_FAILURES:
         raise UserError(
@@ -335,11 +329,17 @@ def _search(
     return failed
 
 
-def _say(console, study: Study, question: Question, title: str, state: str, text: str, wanted: int, finished: int):
-    tail = ""
-    if len(question.objectives) == 1 and (best := studies.best(study)) is not None:
-        tail = f" · best {best.value:.4f} of trial {best.number}"
-    console.print(f"{finished}/{wanted} {title} {state} {text}{tail}", highlight=False)
+def _verdict(question: Question, event: Event, pruned: bool) -> tuple[str, list[float] | None, str]:
+    """(state, values, message) of a trial that has ended."""
+    if event.kind == "done":
+        values = question.values(event.message)
+        if all(map(math.isfinite, values)):
+            return "complete", values, ""
+        return "failed", None, f"{' or '.join(question.objectives)} is not a number"
+    if event.kind == "stopped" and pruned:
+        return "pruned", None, ""
+    message = event.message.get("error", "it was stopped")
+    return "failed", None, f"{message}\n\n{event.message.get('details', '')}".strip()
 
 
 def _progress(study: Study, left: float, wanted: int) -> str:

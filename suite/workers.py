@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import registry
 from benchmarks.base import UserError
-from suite import worker_start
+from suite import device, worker_start
 from suite.trial import Spec
 from tracking import hardware
 from tracking.runs import StoreError
@@ -100,9 +100,9 @@ class Workers:
         """Trials that can run at once."""
         return len(self.client.nthreads())
 
-    def warm(self, device: str, backend: str) -> None:
+    def warm(self, chosen: str, backend: str) -> None:
         """Begin the long imports in every process, and return at once."""
-        self.client.run(_import, device, backend, wait=False, on_error="ignore")
+        self.client.run(_import, chosen, backend, wait=False, on_error="ignore")
 
     def run(self, next_job: Callable[[], Job | None]) -> Iterator[Event]:
         """Run jobs, as many at once as there are workers, and yield what becomes known of them until all have ended.
@@ -185,7 +185,7 @@ class Place:
     scheduler: str | None = None
     batch: Batch | None = None
 
-    def start(self, device: str, backend: str, networks: bool) -> Workers:
+    def start(self, chosen: str, backend: str, networks: bool) -> Workers:
         """The processes; networks: with the imports begun that networks need. UserError where they cannot be had."""
         if self.scheduler:
             workers = of_scheduler(self.scheduler)
@@ -196,16 +196,16 @@ class Place:
 
             jobs = self.jobs
             if jobs is None:
-                jobs = len(hardware.gpus()) if device == "gpu" else 1
-            workers = on_this_machine(jobs, device, data.home() / "results" / "worker.log", self.share_gpu)
+                jobs = len(hardware.gpus()) if chosen == "gpu" else 1
+            workers = on_this_machine(jobs, chosen, data.home() / "results" / "worker.log", self.share_gpu)
         if networks:
-            workers.warm(device, backend)
+            workers.warm(chosen, backend)
         return workers
 
 
-def on_this_machine(jobs: int, device: str, log: Path, share_gpu: bool = False) -> Workers:
+def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) -> Workers:
     """This many processes on this machine, each with its share of the cores, or with a GPU of its own."""
-    _check_jobs(jobs, device, share_gpu)
+    _check_jobs(jobs, chosen, share_gpu)
     import dask
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
@@ -213,7 +213,7 @@ def on_this_machine(jobs: int, device: str, log: Path, share_gpu: bool = False) 
     share = max(1, len(cores) // jobs)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
-    gpus = [str(gpu["index"]) for gpu in hardware.gpus()] if device == "gpu" else []
+    gpus = [str(gpu["index"]) for gpu in hardware.gpus()] if chosen == "gpu" else []
     workers = {}
     for number in range(jobs):
         own = [cores[(number * share + i) % len(cores)] for i in range(share)] if jobs > 1 else cores
@@ -263,11 +263,11 @@ def of_scheduler(address: str) -> Workers:
     return Workers(client, None, None)
 
 
-def _check_jobs(jobs: int, device: str, share_gpu: bool) -> None:
+def _check_jobs(jobs: int, chosen: str, share_gpu: bool) -> None:
     if jobs < 1:
         raise UserError(f"JOBS must be at least 1, got {jobs}")
     gpus = len(hardware.gpus())
-    if device == "gpu" and jobs > gpus and not share_gpu:
+    if chosen == "gpu" and jobs > gpus and not share_gpu:
         raise UserError(f"JOBS={jobs} on {gpus} GPU{'s' * (gpus > 1)}: take JOBS={gpus}, or --share-gpu")
 
 
@@ -298,8 +298,6 @@ async def _import(chosen: str, backend: str) -> None:
 
 
 def _keras(chosen: str, backend: str) -> None:
-    from suite import device
-
     device.set_environment(chosen, backend)
     import keras
 
@@ -334,6 +332,7 @@ def _serve(
     with _one_at_a_time:
         run_id = None
         try:
+            device.set_environment(spec.device, spec.backend)
             if registry.find("model", spec.model).record.build:
                 _keras(spec.device, spec.backend)
             store = _store()

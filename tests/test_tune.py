@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections import Counter
 from pathlib import Path
 
@@ -15,10 +18,13 @@ import numpy as np
 import psutil
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench
+from rich.console import Console
 
 from benchmarks import metrics
-from suite import clusters, studies, tune
+from benchmarks.base import UserError
+from suite import clusters, studies, tune, workers
 from tracking import runs, statistics
+from tracking.runs import StoreError
 
 FAST = """
 import time
@@ -222,6 +228,50 @@ def test_failures_in_a_row_end_the_search(home, fast, monkeypatch):
     assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FAILED"}
 
 
+def test_a_bench_on_two_workers(home, fast):
+    """Each has its share of the cores, and a crash of one of them costs its own trial alone."""
+    broken = fast.with_name("broken.py")
+    broken.write_text(FAST)
+    changed(broken, ("    for epoch in", "    import os; os._exit(3)\n    for epoch in"))
+    options = ("--model", fast, "--model", broken, "--model", "logistic", "--budget", "smoke", "--jobs", 2)
+    done = hepbench("bench", "magic", *options, home=home)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "the trial's process died 2 times" in done.stdout
+    finals = [run for run in runs.connect(None, home / "results").runs("magic") if run["tags"]["stage"] == "final"]
+    states = Counter((run["tags"]["model"], run["status"]) for run in finals)
+    assert states == {
+        ("fast", "FINISHED"): 1,
+        ("logistic", "FINISHED"): 1,
+        ("broken", "KILLED"): 1,
+        ("broken", "FAILED"): 1,
+    }
+    cores = len(os.sched_getaffinity(0))
+    assert all(run["tags"]["hardware"].endswith(f"x{max(1, cores // 2)}") for run in finals)
+
+
+def test_the_dashboard_answers(home, fast):
+    assert hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, home=home).returncode == 0
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port = one.getsockname()[1]
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "optuna-ui", "--port", str(port)]
+    with subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    ) as server:  # fmt: skip
+        try:
+
+            def answers() -> bool:
+                address = f"http://127.0.0.1:{port}/api/studies"
+                with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as page:
+                    return "magic-fast-smoke" in page.read().decode()
+                return False
+
+            with_patience(answers, 30)
+        finally:
+            server.kill()
+
+
 # --- kill ------------------------------------------------------------------------------------------------------------
 
 
@@ -243,16 +293,16 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
             while f"/{wanted} trial" not in printed and parent.poll() is None:
                 printed += parent.stdout.readline()
             time.sleep(chance.uniform(0, 1.5))
-            workers = [
+            processes = [
                 one for one in psutil.Process(parent.pid).children(recursive=True) if "spawn_main" in str(one.cmdline())
             ]
-            if number % 2 and workers:
-                chance.choice(workers).kill()
+            if number % 2 and processes:
+                chance.choice(processes).kill()
                 kills["worker"] += 1
                 time.sleep(chance.uniform(0, 2))
             parent.kill()
             kills["parent"] += 1
-        for one in workers:
+        for one in processes:
             with_patience(lambda one=one: not one.is_running() or one.status() == psutil.STATUS_ZOMBIE)
     assert kills["worker"] >= 4
     done = hepbench(*command[3:], home=home)
@@ -381,6 +431,30 @@ def test_a_database_that_is_not_there(home, fast):
 def test_times_and_counts():
     assert tune._seconds("90s") == 90 and tune._seconds("1.5h") == 5400 and tune._seconds("1ms") == 0.001
     assert tune._count("100k") == 100_000 and tune._count("2M") == 2e6 and tune._count("7") == 7
+
+
+def test_a_database_that_stays_away_ends_the_study(monkeypatch):
+    from optuna.exceptions import StorageInternalError
+
+    monkeypatch.setattr(studies, "PATIENCE", 0.1)
+    calls = []
+
+    def gone():
+        calls.append(1)
+        raise StorageInternalError("the server closed the connection")
+
+    with pytest.raises(StoreError, match="What was finished is kept; the same command goes on"):
+        studies.patiently(gone, console=Console(quiet=True))
+    assert len(calls) == 2
+
+
+def test_one_gpu_runs_one_trial_unless_it_is_shared(monkeypatch):
+    monkeypatch.setattr(workers.hardware, "gpus", lambda: [{"index": 0}, {"index": 1}])
+    workers._check_jobs(2, "gpu", False)
+    workers._check_jobs(3, "gpu", True)
+    workers._check_jobs(3, "cpu", False)
+    with pytest.raises(UserError, match="JOBS=3 on 2 GPUs: take JOBS=2, or --share-gpu"):
+        workers._check_jobs(3, "gpu", False)
 
 
 def test_paired_bootstrap_against_its_expectation():
