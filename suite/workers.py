@@ -11,6 +11,7 @@ import functools
 import json
 import os
 import queue
+import random
 import threading
 import traceback
 import uuid
@@ -317,9 +318,13 @@ def _serve(
     spec: Spec, run: dict[str, Any], final: bool, data_digest: str, split_hash: str, key: str, topic: str
 ) -> dict[str, Any]:
     """Run a trial; what it answers is plain, as an exception's class may not be known to the sender."""
+    import dask.sizeof
     from distributed import get_worker
 
     from suite import trial
+
+    # Its draws, in the thread that answers the scheduler, would come between the seed of a network and its weights.
+    dask.sizeof.random = random.Random()
 
     worker = get_worker()
 
