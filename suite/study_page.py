@@ -14,6 +14,21 @@ from tracking import pages
 if TYPE_CHECKING:
     from optuna.study import Study
 
+OUTCOME = {
+    "tuned": "test set, tuned",
+    "default": "test set, defaults",
+    "gain": "gain",
+    "gain_error": "error of the gain",
+    "tuned_spread": "spread of the seeds, tuned",
+    "default_spread": "spread of the seeds, defaults",
+    "validation_best": "validation, the best trial",
+    "validation_refitted": "validation, its parameters on fresh seeds",
+    "optimism": "optimism of the search",
+}
+"""What `suite.tune` keeps of a comparison -> what the page calls it."""
+
+SIGNED = ("gain", "optimism of the search")
+
 IMPORTANT = 8
 """Parameters that the parallel-coordinate plot shows at most, the most important ones."""
 
@@ -33,8 +48,19 @@ def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
     ]
     sections = []
     if outcome := study.user_attrs.get("outcome"):
-        lines = [[html.escape(name), f"{value:.4f}"] for name, value in outcome.items() if isinstance(value, float)]
-        sections.append(f"<section><h2>The best, tested</h2>{pages.table(('', 'value'), lines, {1})}</section>")
+        lines = [
+            [html.escape(text), f"{outcome[name]:+.4f}" if text in SIGNED else f"{outcome[name]:.4f}"]
+            for name, text in OUTCOME.items()
+        ]
+        best = study.trials[outcome["trial"]]
+        chosen = [
+            [html.escape(name), html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))]
+            for name, value in best.params.items()
+        ]
+        sections.append(
+            f"<section><h2>Trial {best.number}, the best, on fresh seeds: {html.escape(outcome['objective'])}</h2>"
+            f"{pages.table(('', 'value'), lines, {1})}{pages.table(('parameter', 'best'), chosen, {1})}</section>"
+        )
     importance = _importance(study)
     study.set_user_attr("importance", importance)
     drawings = _drawings(study, described["objectives"], list(importance)[:IMPORTANT])
