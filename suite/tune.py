@@ -273,7 +273,7 @@ def _search(
         open_runs.end(event.run, "FAILED" if state == "failed" else "FINISHED", message)
 
     def progress() -> None:
-        rate = (time.monotonic() - started) / max(1, finished - already)
+        rate = (time.monotonic() - started) / (finished - already) if finished > already else math.inf
         left = min(rate * max(0, wanted - finished), deadline - time.monotonic())
         watch.whole(study.study_name, _progress(study, left, wanted), finished, wanted)
 
@@ -347,7 +347,9 @@ def _progress(study: Study, left: float, wanted: int) -> str:
     parts = [f"{counts['complete']} done, {counts['pruned']} pruned, {counts['failed']} failed of {wanted}"]
     if len(study.directions) == 1 and (best := studies.best(study)) is not None:
         parts.append(f"best {best.value:.4f}")
-    return " · ".join([*parts, f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left"])
+    if math.isfinite(left):
+        parts.append(f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left")
+    return " · ".join(parts)
 
 
 def _shown(question: Question, values: Sequence[float]) -> str:
