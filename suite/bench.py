@@ -304,7 +304,7 @@ def parent_run(store: Store, name: str, about: About, tags: dict[str, Any], agai
 
 
 def run_finals(
-    cells: Sequence[Cell], about: About, parent: str, workers: Workers, store: Store, console: Console, **tags: Any
+    cells: Sequence[Cell], about: About, parent: str, workers: Workers, store: Store, console: Console
 ) -> int:
     """Train and test what the cells say. Every run that is started is ended. Returns the number that failed."""
     numbered = iter(enumerate(cells, 1))
@@ -314,7 +314,7 @@ def run_finals(
             own = {"configuration": cell.configuration, "identity": cell.identity, "command": _command_for(cell.spec)}
             name = f"{cell.model.name} seed {cell.spec.seed}"
             title = f"{number}/{len(cells)} {name}"
-            return about.job(cell.spec, name, {"stage": "final", **own, **tags}, parent, True, title)
+            return about.job(cell.spec, name, {"stage": "final", **own}, parent, True, title)
         return None
 
     failures = 0
