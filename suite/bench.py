@@ -25,7 +25,7 @@ from suite import data, device, overview, trial
 from suite.trial import Spec
 from suite.watch import Watch
 from suite.workers import Event, Job, Place, Workers
-from tracking.runs import Store
+from tracking.runs import Store, StoreError, last_try
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
@@ -292,6 +292,7 @@ def parent_run(store: Store, name: str, about: About, tags: dict[str, Any], agai
         store.resume(again)
     notes = [""]
     ending = "FAILED", "the command ended by an error"
+    manner = contextlib.nullcontext()
     try:
         with _terminate_as_interrupt():
             yield run_id, notes.append
@@ -299,8 +300,12 @@ def parent_run(store: Store, name: str, about: About, tags: dict[str, Any], agai
     except KeyboardInterrupt:
         ending = "KILLED", "interrupted"
         raise
+    except StoreError as error:
+        manner = last_try()
+        raise StoreError(f"{error}. What was finished is kept; the same command goes on from there") from error
     finally:
-        store.finish(run_id, *ending)
+        with manner:
+            store.finish(run_id, *ending)
 
 
 def run_finals(
@@ -361,14 +366,19 @@ def open_runs(store: Store):
     """Gives OpenRuns; what is left in them at the end is ended as KILLED."""
     runs = OpenRuns(store)
     ending = "the command ended by an error"
+    manner = contextlib.nullcontext()
     try:
         yield runs
     except KeyboardInterrupt:
         ending = "interrupted"
         raise
+    except StoreError:
+        manner = last_try()
+        raise
     finally:
-        for run_id in list(runs.ids):
-            runs.end(run_id, "KILLED", ending)
+        with manner:
+            for run_id in list(runs.ids):
+                runs.end(run_id, "KILLED", ending)
 
 
 @contextmanager

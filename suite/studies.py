@@ -99,8 +99,7 @@ def patiently(call: Callable[..., Any], *arguments: Any, console: Console, **opt
         except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError) as error:
             if time.monotonic() - started > PATIENCE:
                 raise StoreError(
-                    f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: "
-                    f"{_reason(error)}. What was finished is kept; the same command goes on once it is there"
+                    f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: {_reason(error)}"
                 ) from error
             console.print(f"[yellow]the database of studies does not answer[/], trying again in {pause:.1f} s")
             time.sleep(pause)

@@ -29,7 +29,7 @@ from suite.trial import Spec
 from suite.watch import Watch
 from suite.workers import Event, Job, Place, Workers
 from tracking import runs, statistics
-from tracking.runs import Store
+from tracking.runs import Store, StoreError
 
 if TYPE_CHECKING:
     import optuna
@@ -298,6 +298,8 @@ def _search(
                     if patiently(asked.should_prune):
                         pruned.add(asked.number)
                         pool.stop(event)
+                elif event.message.get("of_store"):  # no fault of the trial, which the next call begins again
+                    raise StoreError(event.message["error"])
                 elif event.kind in ("done", "stopped", "failed"):
                     state, values, message = _verdict(question, event, asked.number in pruned)
                     if state == "complete":

@@ -62,7 +62,7 @@ class Event:
 
     kind: "started" (run: the id of its run; again if the trial was begun again, `lost` then being the run before),
     "stage", "epoch" (message: as `trial.Say` has it), and one of "done" (message: the trial's metrics), "stopped",
-    "failed" (message: {"error", "details"}) at its end.
+    "failed" (message: {"error", "details"}, and "of_store" where the store of results failed it) at its end.
     """
 
     job: Job
@@ -231,7 +231,10 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
             "dashboard": False,
         }
         workers[number] = {"cls": Nanny, "options": options}
-    scheduler = {"cls": Scheduler, "options": {"host": "127.0.0.1", "port": 0, "dashboard": False}}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
     with dask.config.set(
         {
             "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)),
@@ -349,7 +352,7 @@ def _serve(
         except Stopped:
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
-            return {"run": run_id, "error": str(error), "details": ""}
+            return {"run": run_id, "error": str(error), "details": "", "of_store": isinstance(error, StoreError)}
         except Exception as error:  # the sender goes on; the run is ended FAILED with this message
             return {"run": run_id, "error": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
         finally:

@@ -91,6 +91,27 @@ def postgres(tmp_path_factory):
         server.stop()
 
 
+def with_text(path: Path, text: str) -> Path:
+    path.write_text(text)
+    return path
+
+
+@contextlib.contextmanager
+def printed_until(text: str, arguments: list[str], home: Path, **variables: str):
+    """hepbench running, and what it has printed up to the line with this text."""
+    command = [sys.executable, "-c", "from suite.cli import main; main()", *arguments]
+    environment = {**os.environ, "HEPBENCH_HOME": str(home), **variables}
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as parent:
+        printed = ""
+        while text not in printed:
+            line = parent.stdout.readline()
+            assert line, printed
+            printed += line
+        yield parent, printed
+
+
 @contextlib.contextmanager
 def process(*command: object, log: Path, **variables: str):
     with log.open("w") as out:
@@ -108,12 +129,11 @@ def process(*command: object, log: Path, **variables: str):
             one.wait()
 
 
-@pytest.fixture(scope="module")
-def mlflow_server(postgres, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("mlflow")
-    port = free_port()
+@contextlib.contextmanager
+def mlflow_at(database: str, folder: Path, port: int):
+    """An MLflow server, which answers from then on; gives its address."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    command += ["--backend-store-uri", postgres.database("mlflow"), "--artifacts-destination", folder / "artifacts"]
+    command += ["--backend-store-uri", database, "--artifacts-destination", folder / "artifacts"]
     with process(*command, log=folder / "log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
 
         def answers() -> bool:
@@ -123,6 +143,12 @@ def mlflow_server(postgres, tmp_path_factory):
 
         with_patience(answers, 90)
         yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture(scope="module")
+def mlflow_server(postgres, tmp_path_factory):
+    with mlflow_at(postgres.database("mlflow"), tmp_path_factory.mktemp("mlflow"), free_port()) as address:
+        yield address
 
 
 @pytest.fixture
@@ -151,23 +177,13 @@ def scheduler(tmp_path, home):
 def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
     """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
     address, start_worker = scheduler
-    fast = tmp_path / "fast.py"
-    fast.write_text(FAST)
-    changed(fast, ('"pause": 0.0', '"pause": 0.4'))
+    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.4'))
     uri = postgres.database("studies_of_two")
     places = {"OPTUNA_STORAGE": uri, "MLFLOW_TRACKING_URI": mlflow_server}
     workers = [start_worker(number, **places) for number in range(2)]
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
-    command += ["--budget", "smoke", "--trials", "14", "--seeds", "2", "--pruner", "none", "--scheduler", address]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), **places},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as parent:  # fmt: skip
-        printed = ""
-        while "4/14" not in printed:
-            line = parent.stdout.readline()
-            assert line, printed
-            printed += line
+    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "14", "--seeds", "2"]
+    arguments += ["--pruner", "none", "--scheduler", address]
+    with printed_until("4/14", arguments, home, **places) as (parent, printed):
         time.sleep(0.5)  # into the next trial, which takes 0.8 s
         workers[0].send_signal(signal.SIGKILL)
         printed += parent.communicate(timeout=240)[0]
@@ -189,7 +205,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     assert "its process died" in lost["tags"]["failure"]
     assert not (home / "results" / "studies.db").exists() and not (home / "results" / "mlflow.db").exists()
 
-    again = hepbench(*command[3:], home=home, **places)
+    again = hepbench(*arguments, home=home, **places)
     assert again.returncode == 0 and "14 complete" in again.stdout
     listed = hepbench("studies", home=home, **places)
     assert "magic-fast-smoke" in listed.stdout
@@ -217,27 +233,40 @@ def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch)
 
 
 def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monkeypatch):
-    fast = tmp_path / "fast.py"
-    fast.write_text(FAST)
-    changed(fast, ('"pause": 0.0', '"pause": 0.3'))
+    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
     uri = postgres.database("restarted")
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
-    command += ["--budget", "smoke", "--trials", "8", "--seeds", "2", "--pruner", "none"]
-    with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home), "OPTUNA_STORAGE": uri},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    ) as parent:  # fmt: skip
-        printed = ""
-        while "2/8" not in printed:
-            line = parent.stdout.readline()
-            assert line, printed
-            printed += line
+    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "8", "--seeds", "2"]
+    with printed_until("2/8", [*arguments, "--pruner", "none"], home, OPTUNA_STORAGE=uri) as (parent, printed):
         postgres.stop()
         time.sleep(3)
         postgres.start()
         printed += parent.communicate(timeout=240)[0]
     assert parent.returncode == 0, printed
     assert "trying again" in printed and "8 complete" in printed, printed
+
+
+def test_an_mlflow_server_that_goes_away(home, tmp_path, monkeypatch):
+    """The study ends and says how to go on; what it was storing is no failed trial, and runs once more."""
+    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
+    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "8", "--seeds", "2"]
+    arguments += ["--pruner", "none", "--jobs", "2"]
+    database, port = f"sqlite:///{tmp_path}/mlflow.db", free_port()
+    places = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
+    with contextlib.ExitStack() as server:
+        server.enter_context(mlflow_at(database, tmp_path, port))
+        with printed_until("3/8", arguments, home, **places) as (parent, printed):
+            server.close()
+            printed += parent.communicate(timeout=120)[0]
+    assert parent.returncode == 2 and "Traceback" not in printed, printed
+    assert "check that the server runs" in printed and "the same command goes on" in printed, printed
+    with mlflow_at(database, tmp_path, port) as address:
+        again = hepbench(*arguments, home=home, **places)
+        assert again.returncode == 0 and "8 complete" in again.stdout, again.stdout + again.stderr
+        monkeypatch.setenv("HEPBENCH_HOME", str(home))
+        everything = runs.connect(address, home / "results").runs("magic")
+    assert not [run for run in everything if run["status"] == "RUNNING"]
+    complete = [run for run in everything if run["tags"].get("state") == "complete"]
+    assert len({run["tags"]["trial"] for run in complete}) == len(complete) == 8
 
 
 def test_wide_workers_are_refused(scheduler, home, tmp_path):

@@ -94,18 +94,14 @@ def _client_of_server(uri: str) -> MlflowClient:
     from mlflow.exceptions import MlflowException
 
     client = MlflowClient(tracking_uri=uri)
-    before = {name: os.environ[name] for name in IMPATIENT}
-    os.environ.update(IMPATIENT)  # MLflow reads them at each request
     try:
-        with _quiet("urllib3.connectionpool"):
+        with _impatient(), _quiet("urllib3.connectionpool"):
             client.search_experiments(max_results=1)
     except MlflowException as error:
         raise StoreError(
             f"the MLflow server {shown(uri)} does not answer: {_reason(error)}. "
             "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
         ) from error
-    finally:
-        os.environ.update(before)
     return client
 
 
@@ -127,6 +123,24 @@ def _client_of_database(uri: str) -> MlflowClient:
             advice = "move it away or choose another"
         raise StoreError(f"the store {shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
+
+
+@contextlib.contextmanager
+def last_try() -> Iterator[None]:
+    """To end runs in a store that has failed and may be gone: each request is made once, and a failure is no matter.
+    Runs that stay open are ended by `Store.reconcile` at another time."""
+    with contextlib.suppress(StoreError), _impatient(), _quiet("urllib3.connectionpool"):
+        yield
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    before = {name: os.environ[name] for name in IMPATIENT}
+    os.environ.update(IMPATIENT)  # MLflow reads them at each request
+    try:
+        yield
+    finally:
+        os.environ.update(before)
 
 
 def ui_address(host: str = "127.0.0.1", port: int = 5000) -> str:
