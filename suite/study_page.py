@@ -25,7 +25,7 @@ OUTCOME = {
     "validation_refitted": "validation, its parameters on fresh seeds",
     "optimism": "optimism of the search",
 }
-"""What `suite.tune` keeps of a comparison -> what the page calls it."""
+"""What `suite.winner` keeps of a comparison -> what the page calls it."""
 
 SIGNED = ("gain", "optimism of the search")
 

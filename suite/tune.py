@@ -9,26 +9,30 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import tempfile
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console
-from rich.table import Table
 
-from benchmarks import budgets, metrics, registry
+from benchmarks import budgets, registry
 from benchmarks.base import UserError, check_known
-from benchmarks.registry import Entry
-from suite import bench, data, device, studies, study_page, trial
+from suite import bench, data, device, studies, study_page, trial, winner
+from suite.question import (
+    COSTS,
+    FIRST_SEED,
+    Question,
+    count_of,
+    defaults_inside,
+    distributions_of,
+    objectives_of,
+    seconds_of,
+)
 from suite.trial import Spec
 from suite.watch import Watch
 from suite.workers import Event, Job, Place, Workers
-from tracking import runs, statistics
+from tracking import runs
 from tracking.runs import Store, StoreError
 
 if TYPE_CHECKING:
@@ -38,72 +42,9 @@ if TYPE_CHECKING:
 
 SAMPLERS = ("tpe", "random", "nsga2")
 PRUNERS = ("median", "hyperband", "halving", "none")
-COSTS = {"latency": "latency_ms", "parameters": "parameters", "train_seconds": "train_seconds"}
-"""What a second objective may be -> what a trial's metrics call it."""
-
-EPOCHWISE = {"accuracy": "val_accuracy", "log_loss": "val_loss"}
-"""Metric -> what families report of it after each epoch; pruning goes by val_auc where there is none."""
-
-FIRST_SEED = 1_000_000
-"""Seeds of the trials begin here, so that no final training repeats the chance of one that was selected."""
 
 MOST_FAILURES = 5
 """Failed trials in a row that end a study."""
-
-RESAMPLINGS = 100
-"""Of the test set, for the error of the difference between two models."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """What a study asks. base: the trial without what is searched. space: an Optuna trial -> parameters.
-    limits: cost -> the most that is allowed."""
-
-    task: Entry
-    model: Entry
-    base: Spec
-    space: Callable[[optuna.Trial], dict[str, Any]]
-    objectives: tuple[str, ...]
-    limits: dict[str, float]
-
-    def spec(self, trial_: optuna.Trial) -> Spec:
-        """Ask the trial for its parameters."""
-        chosen = {**self.base.parameters, **self.space(_Fixing(trial_, self.base.parameters))}
-        return replace(self.base, parameters=self.changed(chosen), seed=FIRST_SEED + trial_.number)
-
-    def changed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that differ from the defaults, as a bench has it."""
-        known = trial.known_parameters(self.task.record, self.model.record)
-        return {name: value for name, value in parameters.items() if value != known[name]}
-
-    @property
-    def directions(self) -> list[str]:
-        return [_direction(name) for name in self.objectives]
-
-    def values(self, measured: Mapping[str, float]) -> list[float]:
-        return [measured.get(COSTS.get(name, f"valid_{name}"), math.nan) for name in self.objectives]
-
-    def step_value(self, reported: Mapping[str, float]) -> float | None:
-        """What pruning goes by, after an epoch."""
-        value = reported.get(EPOCHWISE.get(self.objectives[0], "val_auc"))
-        return None if value is None or not math.isfinite(value) else value
-
-
-class _Fixing:
-    """An Optuna trial that answers with what the user has set in place of a suggestion."""
-
-    def __init__(self, trial_: optuna.Trial, fixed: Mapping[str, Any]):
-        self._trial = trial_
-        self._fixed = fixed
-
-    def __getattr__(self, name: str) -> Any:
-        method = getattr(self._trial, name)
-        if not name.startswith("suggest_"):
-            return method
-        fixed = self._fixed
-        return lambda parameter, *rest, **options: (
-            fixed[parameter] if parameter in fixed else method(parameter, *rest, **options)
-        )
 
 
 def tune(
@@ -137,13 +78,13 @@ def tune(
         raise UserError(f"SEEDS must be at least 2, as their spread is part of the answer, got {seeds}")
     check_known("sampler", sampler, SAMPLERS)
     check_known("pruner", pruner, PRUNERS)
-    deadline = time.monotonic() + (_seconds(timeout) if timeout else math.inf)
-    objectives = _objectives(objectives)
+    deadline = time.monotonic() + (seconds_of(timeout) if timeout else math.inf)
+    objectives = objectives_of(objectives)
     limits = {}
     if max_latency:
-        limits["latency"] = 1e3 * _seconds(max_latency)
+        limits["latency"] = 1e3 * seconds_of(max_latency)
     if max_parameters:
-        limits["parameters"] = _count(max_parameters)
+        limits["parameters"] = count_of(max_parameters)
 
     chosen, why = device.resolve(wanted_device, backend)
     kind = data.choose(task, wanted_data)
@@ -212,7 +153,8 @@ def tune(
                     console.print(f"interrupted before: trial {listed}, marked and queued once again")
                 _settle(store, task.name, study, parent)
             study.set_user_attr("ended", False)
-            _enqueue_defaults(study, question, distributions)
+            if not study.get_trials(deepcopy=False):
+                study.enqueue_trial(defaults_inside(question, distributions))
             failures = 0
             if studies.finished(study.get_trials(deepcopy=False)) < wanted:
                 failures = _search(study, question, wanted, deadline, about, parent, workers, store, console)
@@ -220,9 +162,11 @@ def tune(
             note(", ".join(f"{count} {state}" for state, count in counts.items() if count))
             console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count) + " trials")
             if len(objectives) > 1:
-                _print_front(study, question, console)
+                winner.print_front(study, question, console)
             else:
-                failures += _finish(study, question, seeds, about, parent, files, split_hash, workers, store, console)
+                failures += winner.judge(
+                    study, question, seeds, about, parent, files, split_hash, workers, store, console
+                )
             page = study_page.path_of(study, data.home() / "results" / "reports")
             if started or not page.is_file():  # nothing has been added otherwise
                 study_page.write(study, described, page)
@@ -344,6 +288,11 @@ def _verdict(question: Question, event: Event, pruned: bool) -> tuple[str, list[
     return "failed", None, f"{message}\n\n{event.message.get('details', '')}".strip()
 
 
+def _finite(measured: Mapping[str, float]) -> dict[str, float]:
+    """What JSON can hold."""
+    return {name: float(value) for name, value in measured.items() if math.isfinite(value)}
+
+
 def _progress(study: Study, left: float, wanted: int) -> str:
     counts = studies.counted(study.get_trials(deepcopy=False))
     parts = [f"{counts['complete']} done, {counts['pruned']} pruned, {counts['failed']} failed of {wanted}"]
@@ -412,49 +361,6 @@ def _study(storage: RDBStorage, name: str, described: dict, question: Question, 
     return study
 
 
-def distributions_of(question: Question) -> dict[str, str]:
-    """parameter -> its distribution as JSON, of what the space asks a trial for. UserError where the space is empty,
-    contradicts itself, or gives a parameter that is not known."""
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    known = trial.known_parameters(question.task.record, question.model.record)
-    where = f"the search space of {question.model.name}"
-    found: dict[str, str] = {}
-    for _ in range(20):  # a space may ask for some parameters only where others have certain values
-        asked = study.ask()
-        try:
-            given = question.space(_Fixing(asked, question.base.parameters))
-        except Exception as error:  # whatever a user's file raises
-            raise UserError(f"{where} is wrong: {error}") from error
-        for name in given:
-            check_known(f"parameter in {where}", name, known)
-        for name, distribution in asked.distributions.items():
-            text = optuna.distributions.distribution_to_json(distribution)
-            if found.setdefault(name, text) != text:
-                raise UserError(f"{where} is wrong: it gives two ranges of {name}, and one is allowed")
-    if not found:
-        why = "all of it is set" if question.base.parameters else "it has no parameters that are searched"
-        raise UserError(f"{where} is empty: {why}. Tune another model, or leave a parameter to the search")
-    return dict(sorted(found.items()))
-
-
-def _enqueue_defaults(study: Study, question: Question, distributions: Mapping[str, str]) -> None:
-    """The defaults, as far as the space holds them, are the first trial."""
-    import optuna
-
-    if study.get_trials(deepcopy=False):
-        return
-    known = trial.known_parameters(question.task.record, question.model.record) | question.base.parameters
-    inside = {}
-    for name, text in distributions.items():
-        distribution = optuna.distributions.json_to_distribution(text)
-        if name in known and distribution._contains(distribution.to_internal_repr(known[name])):
-            inside[name] = known[name]
-    study.enqueue_trial(inside)
-
-
 def _sampler(name: str, seed: int) -> Any:
     import optuna
 
@@ -488,199 +394,3 @@ def _optuna_version() -> str:
     import optuna
 
     return f"Optuna {optuna.__version__}"
-
-
-# --- the winner ------------------------------------------------------------------------------------------------------
-
-
-def _finish(study, question: Question, seeds: int, about, parent, files, split_hash, workers, store, console) -> int:
-    """Train the best and the defaults on fresh seeds, test each once, and print what the search gained."""
-    best = studies.best(study)
-    if best is None:
-        reason = "no trial keeps to the limits" if question.limits else "no trial is complete"
-        console.print(f"[yellow]no best trial[/]: {reason}")
-        return 1
-    if question.changed(best.user_attrs["parameters"]) == question.changed(question.base.parameters):
-        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
-        return 0
-    finals = {}
-    for kind, parameters in (("tuned", best.user_attrs["parameters"]), ("default", question.base.parameters)):
-        for seed in range(seeds):
-            spec = replace(question.base, parameters=question.changed(parameters), seed=seed)
-            configuration, identity = trial.identity(spec, files.digest, split_hash)
-            finals[kind, seed] = bench.Cell(question.model, spec, "run", "", configuration, identity)
-    failed = 0
-    there = _by_identity(store, question.task.name)
-    missing = {cell.identity: cell for cell in finals.values() if cell.identity not in there}
-    if missing:
-        console.print(f"testing trial {best.number} and the defaults, {seeds} fresh seeds each:")
-        failed = bench.run_finals(list(missing.values()), about, parent, workers(), store, console)
-        there = _by_identity(store, question.task.name)
-    trained = {
-        kind: [there[cell.identity] for (one, _), cell in finals.items() if one == kind and cell.identity in there]
-        for kind in ("tuned", "default")
-    }
-    _mark(store, study.study_name, there.values(), trained["tuned"])
-    if failed or any(len(found) < seeds for found in trained.values()):
-        console.print("[yellow]not all of the final trainings are there[/]: the same command tries them again")
-        return max(1, failed)
-    outcome = study.user_attrs.get("outcome", {})
-    identities = sorted(cell.identity for cell in finals.values())
-    if outcome.get("identities") != identities:
-        with console.status("comparing on the test events"):
-            outcome = _compare(question, best, trained, store)
-        study.set_user_attr("outcome", {**outcome, "identities": identities})
-        store.log(parent, {name: value for name, value in outcome.items() if isinstance(value, float)})
-    _print_outcome(question, best, outcome, trained, seeds, console)
-    return 0
-
-
-def _by_identity(store: Store, experiment: str) -> dict[str, dict[str, Any]]:
-    found = store.runs(experiment, status="FINISHED", tags={"stage": "final"})
-    return {run["tags"]["identity"]: run for run in found}
-
-
-def _mark(store: Store, name: str, finals: Sequence[dict[str, Any]], winners: Sequence[dict[str, Any]]) -> None:
-    """Tag the runs of the winner, and no others, as tuned by this study."""
-    ids = {run["id"] for run in winners}
-    for run in finals:
-        tuned = run["tags"].get("tuned")
-        if run["id"] in ids and tuned != name:
-            store.tag(run["id"], {"tuned": name})
-        elif run["id"] not in ids and tuned == name:
-            store.tag(run["id"], {"tuned": ""})
-
-
-def _compare(question: Question, best: Any, trained: dict[str, list[dict]], store: Store) -> dict[str, Any]:
-    """The objective of the tuned model and the defaults on the test set, their difference with its error, and how
-    much better the search's best looked than its parameters are."""
-    objective = question.objectives[0]
-    signal = question.task.record.signal
-    values, scores, labels = {}, {}, None
-    with tempfile.TemporaryDirectory() as scratch:
-        for kind, found in trained.items():
-            values[kind] = [run["metrics"].get(f"test_{objective}", math.nan) for run in found]
-            scores[kind] = []
-            for run in found:
-                table = trial.read_scores(store.download(run["id"], "scores.parquet", Path(scratch) / run["id"]))
-                labels = table[0] if labels is None else labels
-                scores[kind].append(table[1])
-    compute = metrics.METRICS[objective].compute
-    differences = np.subtract(values["tuned"], values["default"])
-    of_the_test_set = statistics.paired_bootstrap(
-        lambda truth, given: compute(truth, given, signal)[0], labels, scores["tuned"], scores["default"], RESAMPLINGS
-    )
-    spread = float(differences.std(ddof=1)) / math.sqrt(len(differences))
-    validated = [run["metrics"].get(f"valid_{objective}", math.nan) for run in trained["tuned"]]
-    sign = 1 if metrics.METRICS[objective].higher_is_better else -1
-    return {
-        "trial": best.number,
-        "objective": objective,
-        "tuned": float(np.mean(values["tuned"])),
-        "default": float(np.mean(values["default"])),
-        "tuned_spread": float(np.std(values["tuned"], ddof=1)),
-        "default_spread": float(np.std(values["default"], ddof=1)),
-        "gain": sign * float(differences.mean()),
-        "gain_error": math.hypot(of_the_test_set, spread),
-        "validation_best": float(best.value),
-        "validation_refitted": float(np.mean(validated)),
-        "optimism": sign * float(best.value - np.mean(validated)),
-    }
-
-
-def _print_outcome(question: Question, best: Any, outcome: dict, trained: dict, seeds: int, console: Console) -> None:
-    parameters = Table("parameter", "best", "default", title=f"trial {best.number}", title_justify="left")
-    known = trial.known_parameters(question.task.record, question.model.record) | question.base.parameters
-    for name in sorted(set(best.params) | set(best.user_attrs["parameters"])):
-        value = best.user_attrs["parameters"].get(name, known.get(name))
-        parameters.add_row(name, _short(value), _short(known.get(name)))
-    console.print(parameters)
-    objective = outcome["objective"]
-    table = Table("", f"{objective}, test", "spread of seeds", "train s", "parameters", title_justify="left")
-    for kind in ("tuned", "default"):
-        cost = [np.mean([run["metrics"][name] for run in trained[kind]]) for name in ("train_seconds", "parameters")]
-        table.add_row(
-            kind, f"{outcome[kind]:.4f}", f"{outcome[f'{kind}_spread']:.4f}", f"{cost[0]:.3g}", f"{cost[1]:,.0f}"
-        )
-    console.print(table)
-    gain, error = outcome["gain"], outcome["gain_error"]
-    verdict = "better than the defaults" if gain > error else "not better than the defaults by more than the error"
-    if gain < -error:
-        verdict = "worse than the defaults"
-    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} fresh seeds each: {verdict}")
-    console.print(
-        f"validation: best trial {outcome['validation_best']:.4f}, refitted {outcome['validation_refitted']:.4f}: "
-        f"the search's optimism is {outcome['optimism']:+.4f}"
-    )
-    console.print(f"bench it: {_command(question, best.user_attrs['parameters'])} --seeds {seeds}", soft_wrap=True)
-
-
-def _print_front(study: Study, question: Question, console: Console) -> None:
-    """The trials that no other beats in both objectives, by the first."""
-    title = "Pareto front, of the validation part; none of these has been tested"
-    table = Table("trial", *question.objectives, "command", title=title, title_justify="left")
-    sign = -1 if question.directions[0] == "maximize" else 1
-    for one in sorted(study.best_trials, key=lambda one: sign * one.values[0]):
-        command = _command(question, one.user_attrs["parameters"])
-        table.add_row(str(one.number), *(f"{value:.4g}" for value in one.values), command)
-    console.print(table)
-
-
-def _command(question: Question, parameters: Mapping[str, Any]) -> str:
-    base = question.base
-    parts = [f"hepbench bench {base.task} --model {base.model} --budget {base.budget} --data {base.data}"]
-    if base.backend != "tensorflow":
-        parts.append(f"--backend {base.backend}")
-    return " ".join([*parts, *(f"--set {name}={value}" for name, value in sorted(parameters.items()))])
-
-
-def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-# --- what the user gives ---------------------------------------------------------------------------------------------
-
-
-def _direction(objective: str) -> str:
-    better = objective not in COSTS and metrics.METRICS[objective].higher_is_better
-    return "maximize" if better else "minimize"
-
-
-def _objectives(given: Sequence[str]) -> tuple[str, ...]:
-    given = tuple(dict.fromkeys(given))
-    if len(given) > 2:
-        raise UserError(f"one objective or two, got {len(given)}: {' '.join(given)}")
-    check_known("objective", given[0], metrics.METRICS, more=" first")
-    if len(given) == 2:
-        check_known("second objective", given[1], (*metrics.METRICS, *COSTS))
-    return given
-
-
-def _seconds(text: str) -> float:
-    """ "90s", "30m", "2h", "1ms", or seconds."""
-    units = {"us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "": 1.0}
-    number = text.rstrip("abcdefghijklmnopqrstuvwxyzµ")
-    try:
-        seconds = float(number) * units[text[len(number) :].strip()]
-    except (ValueError, KeyError):
-        raise UserError(f"a time such as 90s, 30m, 2h or 1ms is expected, got {text!r}") from None
-    if not seconds > 0:
-        raise UserError(f"a time must be above 0, got {text!r}")
-    return seconds
-
-
-def _count(text: str) -> float:
-    units = {"k": 1e3, "M": 1e6, "": 1.0}
-    number = text.rstrip("kM")
-    try:
-        count = float(number) * units[text[len(number) :]]
-    except (ValueError, KeyError):
-        raise UserError(f"a number such as 5000, 100k or 2M is expected, got {text!r}") from None
-    if not count > 0:
-        raise UserError(f"a limit must be above 0, got {text!r}")
-    return count
-
-
-def _finite(measured: Mapping[str, float]) -> dict[str, float]:
-    """What JSON can hold."""
-    return {name: float(value) for name, value in measured.items() if math.isfinite(value)}

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from benchmarks import metrics
 from benchmarks.base import UserError
-from suite import clusters, studies, tune, workers
+from suite import clusters, question, studies, workers
 from tracking import runs, statistics
 from tracking.runs import StoreError
 
@@ -431,8 +431,10 @@ def test_a_database_that_is_not_there(home, fast):
 
 
 def test_times_and_counts():
-    assert tune._seconds("90s") == 90 and tune._seconds("1.5h") == 5400 and tune._seconds("1ms") == 0.001
-    assert tune._count("100k") == 100_000 and tune._count("2M") == 2e6 and tune._count("7") == 7
+    assert (
+        question.seconds_of("90s") == 90 and question.seconds_of("1.5h") == 5400 and question.seconds_of("1ms") == 0.001
+    )
+    assert question.count_of("100k") == 100_000 and question.count_of("2M") == 2e6 and question.count_of("7") == 7
 
 
 def test_a_database_that_stays_away_ends_the_study(monkeypatch):

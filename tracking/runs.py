@@ -253,6 +253,8 @@ class Store:
         """Take up a run that has ended: it is running again, as this process'."""
         with self._errors("take up a run"):
             self._client.update_run(run_id, status="RUNNING")
+            if "failure" in self._client.get_run(run_id).data.tags:
+                self._client.delete_tag(run_id, "failure")
             self.tag(run_id, _process_tags())
 
     def runs(
