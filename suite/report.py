@@ -49,7 +49,7 @@ def _task(given: str) -> Entry:
 def write(task: Entry, store: runs.Store, console: Console) -> Path:
     """Print the leaderboard of everything in the store and write its page; returns the page's path."""
     rows, footer = collect(task, store)
-    for part in leaderboard.renderables(rows, "", footer, _references(task), narrow=console.width < 100):
+    for part in leaderboard.renderables(rows, "", footer, _references(task), narrow=console.width < 110):
         console.print(part)
     record = task.record
     path = leaderboard.page(

@@ -37,7 +37,7 @@ IDENTITY = {"model", "seed", "configuration", "identity"}
 MEASURED = ("auc", "accuracy", "precision", "recall", "log_loss", "rejection_30", "rejection_50", "rejection_70")
 """Metrics that every row has, None where they were not measured, each with its _error and _spread."""
 
-COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event")
+COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
 
 TIED_WITHIN = 2
 """Combined errors from the best within which a row counts as tied."""
@@ -58,6 +58,9 @@ LEGEND = (
 )
 NOT_MEASURED = "–: not measured, or not measurable with these events."
 INTERVALS = "AUC with its error, one standard deviation. Band: two errors of the first. Models at chance are left out."
+WIDE = ("weights", "latency ms")
+"""Columns that a narrow terminal goes without."""
+
 REPORTED = "reported by their authors on the official data, not measured here"
 
 
@@ -75,9 +78,8 @@ def rows(
 
     Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
     `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and
-    prediction as means over the seeds, set (parameters that differ from the defaults), tuned (the study that chose
-    them), device, hardware, backend,
-    configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
+    prediction and the latency of one event as means over the seeds, set (parameters that differ from the defaults),
+    tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -215,7 +217,7 @@ def render(
 
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    for part in renderables(rows, title, footer, references, narrow=width < 100):
+    for part in renderables(rows, title, footer, references, narrow=width < 110):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
@@ -227,7 +229,7 @@ def renderables(
     references: Sequence[Mapping[str, Any]] = (),
     narrow: bool = False,
 ) -> list[RenderableType]:
-    """What `render` prints for a terminal, for a console of one's own. narrow: for 80 columns and not 100."""
+    """What `render` prints for a terminal, for a console of one's own. narrow: for 80 columns and not 110."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -239,7 +241,7 @@ def renderables(
         parts += [Text(""), Text(_heading(table), style="bold")]
         marks = _marks(table)
         drawn = _empty_table(Table)
-        columns = [column for column in _columns(table, marks) if not (narrow and column[0] == "weights")]
+        columns = [column for column in _columns(table, marks) if not (narrow and column[0] in WIDE)]
         for name, justify in columns:
             heading = "acc." if narrow and name == "accuracy" else name.replace(" ", "\n", 1)
             drawn.add_column(heading, justify=justify, no_wrap=name != "model", overflow="fold")
@@ -301,6 +303,7 @@ def _hardware_lines(table: Sequence[Row], marks: Mapping[tuple, str]) -> list[st
 def _columns(table: Sequence[Row], marks: Mapping[tuple, str]) -> list[tuple[str, str]]:
     names = [("#", "right"), ("model", "left"), ("AUC", "right"), ("accuracy", "right")]
     names += [("1/ε_B at 50 %", "right"), ("weights", "right"), ("train s", "right"), ("test µs/event", "right")]
+    names.append(("latency ms", "right"))  # of one event alone
     if len(marks) > 1:
         names.append(("on", "left"))
     return [*names, ("seeds", "right")]
@@ -316,6 +319,7 @@ def _cells(row: Row, columns: Sequence[tuple[str, str]], marks: Mapping[tuple, s
         "weights": "–" if row["parameters"] is None else f"{row['parameters']:,}",
         "train s": _significant(row["train_seconds"]),
         "test µs/event": _significant(row["predict_us_per_event"]),
+        "latency ms": _significant(row["latency_ms"]),
         "on": marks[_place(row)],
         "seeds": str(row["seeds"]),
     }
