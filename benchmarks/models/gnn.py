@@ -42,21 +42,23 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.layers import EdgeConv, MaskedPooling, NearestNeighbours
+    from benchmarks.layers import CloudMaximum, EdgeConv
+    from benchmarks.packed import CloudMean, Neighbours, Pack, Packed
 
     width = parameters["width"]
     points = keras.Input(shapes["points"], name="points")
     features = keras.Input(shapes["features"], name="features")
     mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
 
-    clean = features * ops.cast(mask, "float32")[..., None]  # standardised padding is not zero
-    coordinates = ops.concatenate([points, TIE_BREAK * ops.sum(clean, axis=-1, keepdims=True)], axis=-1)
-    index, present = NearestNeighbours(parameters["neighbours"])([coordinates, mask])
-    x = layers.Dense(width, activation="relu")(clean)
+    rows, _ = Pack()(mask)
+    angles, x = (Packed(dtype="float32")([values, rows]) for values in (points, features))
+    coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
+    index = Neighbours(parameters["neighbours"])([coordinates, mask, rows])
+    x = layers.Dense(width, activation="relu")(x)
     for _ in range(parameters["blocks"]):
-        x = x + EdgeConv(width)([layers.LayerNormalization()(x), index, present])
+        x = x + EdgeConv(width)([layers.LayerNormalization()(x), index])
     x = layers.Dense(width, activation="relu")(layers.LayerNormalization()(x))
-    x = MaskedPooling()([x, mask])
+    x = layers.Concatenate()([CloudMean()([x, mask, rows]), CloudMaximum()([x, mask, rows])])
     inputs = {"points": points, "features": features, "mask": mask}
     if "context" in shapes:
         inputs["context"] = keras.Input(shapes["context"], name="context")
