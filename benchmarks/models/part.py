@@ -47,7 +47,8 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.attention import Attention, ClassToken, PairFeatures
+    from benchmarks.attention import Attention, ClassAttention, ClassToken, PairBias, Trim
+    from benchmarks.packed import Packed
 
     named = [name for name in ("points", "features", "log_pt", "context") if name in shapes]
     inputs = {name: keras.Input(shapes[name], name=name) for name in named}
@@ -57,30 +58,28 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     def dense(x: Any, size: int, activation: str | None = None) -> Any:
         return layers.Dense(size, activation=activation)(layers.LayerNormalization()(x))
 
-    def block(x: Any, seen: Any, shown: Any, bias: list) -> Any:
+    def block(attention: Any, x: Any, *others: Any, given: list) -> Any:
         """Attention and two layers, each added to what comes in, with the normalisations of 2110.09456."""
         normalise = layers.LayerNormalization()
-        normal = normalise(x)
-        around = normal if seen is x else normalise(seen)
-        y = layers.LayerNormalization()(Attention(heads)([normal, around, shown, *bias]))
-        x = x + layers.Dropout(parameters["dropout"])(y)
+        y = attention([*map(normalise, (x, *others)), *given])
+        x = x + layers.Dropout(parameters["dropout"])(layers.LayerNormalization()(y))
         y = dense(dense(x, 4 * width, "gelu"), width)
         return x + layers.Dropout(parameters["dropout"])(y)
 
+    rows, longest = Trim()(mask)
     clean = inputs["features"] * ops.cast(mask, "float32")[..., None]  # standardised padding is not zero
-    x = layers.Dense(width, activation="gelu")(clean)
+    x = layers.Dense(width, activation="gelu")(Packed()([clean, rows]))
     x = dense(dense(x, 4 * width, "gelu"), width, "gelu")
-    pairs = PairFeatures()([inputs[name] for name in ("points", "log_pt") if name in inputs]) * PAIR_SCALE
-    for _ in range(parameters["pair_layers"]):
-        pairs = layers.Dense(parameters["pair_width"], activation="gelu")(pairs)
-    bias = layers.Dense(heads)(pairs)
+    known = [inputs["points"], *([inputs["log_pt"][..., None]] if "log_pt" in inputs else [])]
+    known = [Packed(dtype="float32")([values, rows]) for values in known]
+    pairs = PairBias(heads, parameters["pair_width"], parameters["pair_layers"], PAIR_SCALE)
+    bias = pairs([mask, rows, longest, *known])
     for _ in range(parameters["blocks"]):
-        x = block(x, x, mask, [bias])
-    token = ClassToken()(x)
-    shown = ops.concatenate([ops.ones_like(mask[:, :1]), mask], axis=1)
+        x = block(Attention(heads), x, given=[mask, longest, bias])
+    token = ClassToken(width)(mask)
     for _ in range(parameters["class_blocks"]):
-        token = block(token, ops.concatenate([token, x], axis=1), shown, [])
-    x = layers.LayerNormalization()(token[:, 0])
+        token = block(ClassAttention(heads), token, x, given=[mask, rows, longest])
+    x = layers.LayerNormalization()(token)
     if "context" in inputs:
         x = layers.Dense(width, activation="gelu")(layers.Concatenate()([x, inputs["context"]]))
     return keras.Model(inputs, layers.Dense(classes, activation="softmax", dtype="float32")(x))
