@@ -77,9 +77,10 @@ def rows(
     parameters, device and backend. titles: model name -> what it is.
 
     Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
-    `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and
-    prediction and the latency of one event as means over the seeds, set (parameters that differ from the defaults),
-    tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
+    `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and prediction
+    and the latency of one event as means over the seeds, set (parameters that differ from the defaults), tuned (the
+    study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since
+    1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):

@@ -3,8 +3,8 @@
 `part` has the paper's sizes: 8 blocks over particles and 2 over the class token, 128 wide with 8 heads, features
 embedded by 128-512-128 and pairs by 64-64-64. `part_lite` is ours, sized for a processor: 2 blocks and 1, 64 wide,
 pairs by 16. Pairs are embedded without batch normalisation, so that padding changes nothing; Adam with decoupled
-decay stands for Lookahead with RAdam. Batches are of 128 events, as 512, the paper's, take more than 24 GiB with the
-139 particles of `qg_jets`. Where momenta are not known (hepmass) a pair has its distance alone.
+decay stands for Lookahead with RAdam. Batches are of 128 events, which take 4 GiB with the 139 particles of `qg_jets`;
+the paper's are of 512. Where momenta are not known (hepmass) a pair has its distance alone.
 
     make bench TASK=qg_jets MODEL="part_lite pfn particlenet_lite"
 """
