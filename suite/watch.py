@@ -1,7 +1,8 @@
-"""Shows how far running trials are: live lines on a terminal, a line for each epoch elsewhere."""
+"""Shows how far running trials are: live lines on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from rich.console import Console
@@ -11,10 +12,13 @@ from suite.workers import Event
 
 SHOWN = ("loss", "val_loss", "val_auc")
 
+PAUSE = 5.0
+"""Seconds between two lines of a trial where the console is no terminal, as trees report many times a second."""
+
 
 class Watch:
-    """Lines of trials, by a key of the caller's. Use as a context manager. epochs: also print them where the console
-    is no terminal; a study of many short trials would drown in them."""
+    """Lines of trials, by a key of the caller's. Use as a context manager. epochs: also print some where the console
+    is no terminal; a study of many trials would drown in them."""
 
     def __init__(self, console: Console, epochs: bool = True):
         self.console = console
@@ -23,6 +27,7 @@ class Watch:
         columns += [TextColumn("{task.description}"), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._lines: dict[Any, Any] = {}
+        self._spoken: dict[Any, float] = {}  # when each trial had its last line
         self._whole = None
 
     def __enter__(self) -> Watch:
@@ -46,6 +51,7 @@ class Watch:
             return
         if key not in self._lines:
             self._lines[key] = self._bar.add_task("starting", total=None, title=title)
+            self._spoken[key] = time.monotonic()
         if event.kind == "stage":
             self._bar.update(self._lines[key], description=event.message["stage"])
         elif event.kind == "epoch":
@@ -54,5 +60,7 @@ class Watch:
             of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report once, at their end
             text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
             self._bar.update(self._lines[key], description=text, total=message["epochs"], completed=message["epoch"])
-            if self.epochs and not self.console.is_terminal:
+            now = time.monotonic()
+            if self.epochs and not self.console.is_terminal and now - self._spoken[key] > PAUSE:
+                self._spoken[key] = now
                 self.console.print(f"  {title}: {text}", highlight=False)
