@@ -91,7 +91,7 @@ PAGE = string.Template(
 * { box-sizing: border-box; }
 body { margin: 0; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", sans-serif; }
-main { max-width: 1180px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
+main { max-width: 1240px; margin: 0 auto; padding: 2.5rem 1.25rem 4rem; }
 h1 { font-size: 1.9rem; letter-spacing: -.02em; line-height: 1.2; margin: 0 0 .4rem; }
 h2 { font-size: 1.25rem; letter-spacing: -.01em; margin: 0 0 .5rem; }
 header p { margin: .2rem 0; color: var(--soft); max-width: 80ch; }
@@ -105,8 +105,8 @@ section { background: var(--card); border: 1px solid var(--line); border-radius:
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92rem; font-variant-numeric: tabular-nums; }
 th { text-align: left; font-weight: 600; font-size: .8rem; color: var(--soft); border-bottom: 2px solid var(--line);
-  padding: .4rem .7rem; white-space: nowrap; }
-td { padding: .5rem .7rem; border-bottom: 1px solid var(--line); vertical-align: top; }
+  padding: .4rem .5rem; white-space: nowrap; }
+td { padding: .5rem; border-bottom: 1px solid var(--line); vertical-align: top; }
 tbody tr:last-child td { border-bottom: 0; }
 tbody tr:hover td { background: color-mix(in srgb, var(--accent) 6%, transparent); }
 th.n, td.n { text-align: right; white-space: nowrap; }
