@@ -20,7 +20,7 @@ from suite import data
 from tracking.runs import StoreError, shown
 
 if TYPE_CHECKING:
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage, RDBStorage
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
@@ -36,8 +36,9 @@ def location() -> str:
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
 
 
-def connect() -> RDBStorage:
-    """The database of studies, created where it is missing. StoreError where it cannot be reached or written."""
+def connect(console: Console | None = None) -> BaseStorage:
+    """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
+    lost later and stays away: each call of Optuna's waits for it `patiently`, and says so on the console."""
     import optuna
     import sqlalchemy
 
@@ -49,7 +50,7 @@ def connect() -> RDBStorage:
     arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
     try:
         with _one_process(uri) if sqlite else contextlib.nullcontext():  # tables are created once
-            return optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+            storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         if isinstance(error, ImportError):
             advice = "install psycopg[binary]"
@@ -58,10 +59,28 @@ def connect() -> RDBStorage:
         raise StoreError(
             f"the database of studies {shown(uri)} cannot be opened: {_reason(error)}; {advice}"
         ) from error
+    return _waiting(storage, console or Console(stderr=True))
+
+
+def _waiting(storage: RDBStorage, console: Console) -> BaseStorage:
+    """The same storage, each of whose calls is made `patiently`."""
+    import optuna
+
+    cached = optuna.storages.get_storage(storage)
+
+    def waits(name: str) -> Callable[..., Any]:
+        return lambda self, *arguments, **options: patiently(
+            getattr(cached, name), *arguments, console=console, **options
+        )
+
+    calls = [name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")]
+    waiting = type("Waiting", (optuna.storages.BaseStorage,), {name: waits(name) for name in calls})()
+    waiting.engine = storage.engine
+    return waiting
 
 
 @contextlib.contextmanager
-def alone(storage: RDBStorage, name: str) -> Iterator[None]:
+def alone(storage: BaseStorage, name: str) -> Iterator[None]:
     """Hold a study for this process alone, and let go when it ends in whatever way. UserError where another has it."""
     held = UserError(f"the study {name} is being run by another process: wait for it, or give another --study")
     if location().startswith("sqlite"):
@@ -109,7 +128,7 @@ def patiently(call: Callable[..., Any], *arguments: Any, console: Console, **opt
 # --- what a study holds ----------------------------------------------------------------------------------------------
 
 
-def named(storage: RDBStorage, name: str) -> Study | None:
+def named(storage: BaseStorage, name: str) -> Study | None:
     """The study of this name, or None."""
     import optuna
 
@@ -148,12 +167,12 @@ def best(study: Study) -> FrozenTrial | None:
         return None
 
 
-def release(study: Study, console: Console) -> list[int]:
+def release(study: Study) -> list[int]:
     """Mark as failed the trials that nobody runs any more, and queue each once again; returns their numbers. To be
     called by who holds the study alone. A trial's attribute "begun" says that a worker had begun it."""
     import optuna
 
-    trials = patiently(study.get_trials, deepcopy=False, console=console)
+    trials = study.get_trials(deepcopy=False)
     replaced = {trial.user_attrs.get("retry_of") for trial in trials}
     numbers = []
     for trial in trials:
@@ -163,9 +182,8 @@ def release(study: Study, console: Console) -> list[int]:
         begun, second = (trial.user_attrs.get(name, False) for name in ("begun", "second"))
         if not (begun and second) and trial.number not in replaced:
             attributes = {"retry_of": trial.number, "second": begun or second}
-            patiently(study.enqueue_trial, trial.params, user_attrs=attributes, console=console)
-        tell = study.tell
-        patiently(tell, trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True, console=console)
+            study.enqueue_trial(trial.params, user_attrs=attributes)
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
         numbers.append(trial.number)
     return numbers
 

@@ -11,7 +11,7 @@ import json
 import math
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -37,7 +37,7 @@ from tracking.runs import Store, StoreError
 
 if TYPE_CHECKING:
     import optuna
-    from optuna.storages import RDBStorage
+    from optuna.storages import BaseStorage
     from optuna.study import Study
 
 SAMPLERS = ("tpe", "random", "nsga2")
@@ -104,7 +104,7 @@ def tune(
     )
 
     store = runs.connect(None, data.home() / "results")
-    storage = studies.connect()
+    storage = studies.connect(console)
     with contextlib.ExitStack() as stack:
         started: list[Workers] = []
 
@@ -148,7 +148,7 @@ def tune(
             if not known:
                 study.set_user_attr("run", {"id": parent, "store": store.describe()})
             if not study.user_attrs.get("ended", False):
-                if interrupted := studies.release(study, console):
+                if interrupted := studies.release(study):
                     listed = ", ".join(map(str, interrupted))
                     console.print(f"interrupted before: trial {listed}, marked and queued once again")
                 _settle(store, task.name, study, parent)
@@ -186,6 +186,8 @@ def _search(
     study: Study, question: Question, wanted: int, deadline: float, about, parent: str, workers, store: Store, console
 ) -> int:
     """Run trials until there are so many, or until the deadline. Returns how many failed."""
+    from optuna.exceptions import UpdateFinishedTrialError
+
     pruned: set[int] = set()
     in_flight: set[int] = set()
     failures: list[str] = []
@@ -193,23 +195,21 @@ def _search(
     started = time.monotonic()
     finished = already = studies.finished(study.get_trials(deepcopy=False))
 
-    def patiently(call: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        return studies.patiently(call, *arguments, console=console, **options)
-
     def next_job() -> Job | None:
         if finished + len(in_flight) >= wanted or time.monotonic() > deadline or len(failures) >= MOST_FAILURES:
             return None
-        asked = patiently(study.ask)
+        asked = study.ask()
         in_flight.add(asked.number)
-        spec = patiently(question.spec, asked)
-        patiently(asked.set_user_attr, "parameters", spec.parameters)
+        spec = question.spec(asked)
+        asked.set_user_attr("parameters", spec.parameters)
         tags = {"stage": "tune", "study": study.study_name, "trial": asked.number}
         return about.job(spec, f"trial {asked.number}", tags, parent, False, asked)
 
     def end(asked: optuna.Trial, state: str, event, values=None, message: str = "") -> None:
         """Optuna is told first: what it knows decides, should this process be killed before the run is ended."""
         nonlocal finished
-        patiently(study.tell, asked.number, values, state=_optuna_state(state), skip_if_finished=True)
+        with contextlib.suppress(UpdateFinishedTrialError):  # the database took it, and was lost before it said so
+            study.tell(asked.number, values, state=_optuna_state(state), skip_if_finished=True)
         in_flight.discard(asked.number)
         finished += 1
         if event.run:
@@ -231,15 +231,15 @@ def _search(
                 watch.show(asked.number, title, event)
                 open_runs.follow(event)
                 if event.kind == "started" and not event.lost:
-                    patiently(asked.set_user_attr, "begun", True)
+                    asked.set_user_attr("begun", True)
                 elif event.kind == "epoch":
                     value = question.step_value(event.message["metrics"])
                     if value is None or len(question.objectives) > 1 or asked.number in pruned:
                         continue
                     with warnings.catch_warnings():  # a trial that was begun again reports an epoch twice
                         warnings.simplefilter("ignore")
-                        patiently(asked.report, value, event.message["epoch"])
-                    if patiently(asked.should_prune):
+                        asked.report(value, event.message["epoch"])
+                    if asked.should_prune():
                         pruned.add(asked.number)
                         pool.stop(event)
                 elif event.message.get("of_store"):  # no fault of the trial, which the next call begins again
@@ -247,9 +247,9 @@ def _search(
                 elif event.kind in ("done", "stopped", "failed"):
                     state, values, message = _verdict(question, event, asked.number in pruned)
                     if state == "complete":
-                        patiently(asked.set_user_attr, "measured", _finite(event.message))
+                        asked.set_user_attr("measured", _finite(event.message))
                         for cost, most in question.limits.items():
-                            patiently(asked.set_constraint, cost, event.message[COSTS[cost]] / most - 1)
+                            asked.set_constraint(cost, event.message[COSTS[cost]] / most - 1)
                     end(asked, state, event, values, message)
                     text = message.partition("\n")[0] or (_shown(question, values) if values else "")
                     if state == "failed":
@@ -263,7 +263,7 @@ def _search(
                     console.print(f"{finished}/{wanted} {title} {state} {text}{tail}", highlight=False, markup=False)
                     progress()
         except KeyboardInterrupt:
-            studies.release(study, console)
+            studies.release(study)
             raise
     if len(failures) >= MOST_FAILURES:
         raise UserError(
@@ -332,7 +332,7 @@ def _settle(store: Store, experiment: str, study: Study, parent: str) -> None:
             store.finish(run["id"], status, "interrupted" if status == "KILLED" else "")
 
 
-def _study(storage: RDBStorage, name: str, described: dict, question: Question, sampler: str, pruner: str) -> Study:
+def _study(storage: BaseStorage, name: str, described: dict, question: Question, sampler: str, pruner: str) -> Study:
     """The study of this name, made if it is not there. UserError where one of the name asks something else."""
     import optuna
 
