@@ -12,6 +12,7 @@ import math
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -103,8 +104,9 @@ def tune(
         f"{pruner} · {backend} on {chosen} ({why})"
     )
 
-    store = runs.connect(None, data.home() / "results")
     storage = studies.connect(console)
+    results = data.home() / "results"
+    place_of_results = runs.location(None, results)
     with contextlib.ExitStack() as stack:
         started: list[Workers] = []
 
@@ -115,6 +117,10 @@ def tune(
             return started[0]
 
         stack.enter_context(studies.alone(storage, name))
+        # Opening a store takes seconds, and a study that has been answered can do without it.
+        answer = {"seeds": seeds, "store": place_of_results}
+        answered = studies.attribute(storage, name, "answered") == answer
+        store = None if answered else runs.connect(None, results)  # before any work
         files, prepared = bench.open_data(task, kind, budgets.find(budget).events, console)
         _, split_hash = data.split(task.record, prepared, budgets.find(budget).events)
         about = bench.about_runs(task, budget, files, split_hash)
@@ -132,6 +138,13 @@ def tune(
             "code": configuration,
         }
         study = _study(storage, name, described, question, sampler, pruner)
+        page = study_page.path_of(study, results / "reports")
+        if answered and studies.finished(study.get_trials(deepcopy=False)) >= wanted:
+            if not page.is_file():
+                study_page.write(study, described, page)
+            _show(study, question, page, console)
+            return 0
+        store = store or runs.connect(None, results)
         store.reconcile(task.name)
         again = study.user_attrs.get("run", {})
         tags = {
@@ -143,40 +156,46 @@ def tune(
             "pruner": pruner,
             "command": bench.command(),
         }
-        known = again.get("id") if again.get("store") == store.describe() else None
+        known = again.get("id") if again.get("store") == place_of_results else None
         with bench.parent_run(store, f"tune {name}", about, tags, known) as (parent, note):
             if not known:
-                study.set_user_attr("run", {"id": parent, "store": store.describe()})
+                study.set_user_attr("run", {"id": parent, "store": place_of_results})
             if not study.user_attrs.get("ended", False):
                 if interrupted := studies.release(study):
                     listed = ", ".join(map(str, interrupted))
                     console.print(f"interrupted before: trial {listed}, marked and queued once again")
                 _settle(store, task.name, study, parent)
+            study.set_user_attr("answered", None)
             study.set_user_attr("ended", False)
             if not study.get_trials(deepcopy=False):
                 study.enqueue_trial(defaults_inside(question, distributions))
             failures = 0
             if studies.finished(study.get_trials(deepcopy=False)) < wanted:
                 failures = _search(study, question, wanted, deadline, about, parent, workers, store, console)
-            counts = studies.counted(study.get_trials(deepcopy=False))
-            note(", ".join(f"{count} {state}" for state, count in counts.items() if count))
-            console.print(", ".join(f"{count} {state}" for state, count in counts.items() if count) + " trials")
-            if len(objectives) > 1:
-                winner.print_front(study, question, console)
-            else:
-                failures += winner.judge(
-                    study, question, seeds, about, parent, files, split_hash, workers, store, console
-                )
-            page = study_page.path_of(study, data.home() / "results" / "reports")
+            note(_counts(study))
+            missing = winner.judge(study, question, seeds, about, parent, files, split_hash, workers, store, console)
             if started or not page.is_file():  # nothing has been added otherwise
                 study_page.write(study, described, page)
                 store.upload_file(parent, page)
-            if importance := study.user_attrs.get("importance"):
-                parts = [f"{parameter} {share:.2f}" for parameter, share in importance.items()]
-                console.print(f"importance for {objectives[0]}: {', '.join(parts)}")
-            console.print(f"study: {page}", soft_wrap=True)
+            _show(study, question, page, console)
             study.set_user_attr("ended", True)
-    return failures
+            study.set_user_attr("answered", None if missing else answer)
+    return failures + missing
+
+
+def _show(study: Study, question: Question, page: Path, console: Console) -> None:
+    """What the study has found, all of it kept in its own attributes."""
+    console.print(f"{_counts(study)} trials")
+    winner.show(study, question, console)
+    if importance := study.user_attrs.get("importance"):
+        parts = [f"{parameter} {share:.2f}" for parameter, share in importance.items()]
+        console.print(f"importance for {question.objectives[0]}: {', '.join(parts)}")
+    console.print(f"study: {page}", soft_wrap=True)
+
+
+def _counts(study: Study) -> str:
+    counts = studies.counted(study.get_trials(deepcopy=False))
+    return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 # --- the search ------------------------------------------------------------------------------------------------------
@@ -251,7 +270,7 @@ def _search(
                         for cost, most in question.limits.items():
                             asked.set_constraint(cost, event.message[COSTS[cost]] / most - 1)
                     end(asked, state, event, values, message)
-                    text = message.partition("\n")[0] or (_shown(question, values) if values else "")
+                    text = message.partition("\n")[0] or (_values_text(question, values) if values else "")
                     if state == "failed":
                         failures.append(text)
                         failed += 1
@@ -303,7 +322,7 @@ def _progress(study: Study, left: float, wanted: int) -> str:
     return " · ".join(parts)
 
 
-def _shown(question: Question, values: Sequence[float]) -> str:
+def _values_text(question: Question, values: Sequence[float]) -> str:
     return ", ".join(f"{name} {value:.4g}" for name, value in zip(question.objectives, values, strict=True))
 
 

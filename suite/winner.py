@@ -21,6 +21,7 @@ from tracking.runs import Store
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 RESAMPLINGS = 100
 """Of the test set, for the error of the difference between two models."""
@@ -29,15 +30,13 @@ RESAMPLINGS = 100
 def judge(
     study: Study, question: Question, seeds: int, about, parent, files, split_hash, workers, store, console
 ) -> int:
-    """Train the best and the defaults on fresh seeds, test each once, and print what the search gained."""
-    best = studies.best(study)
-    if best is None:
-        reason = "no trial keeps to the limits" if question.limits else "no trial is complete"
-        console.print(f"[yellow]no best trial[/]: {reason}")
-        return 1
-    if question.changed(best.user_attrs["parameters"]) == question.changed(question.base.parameters):
-        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
+    """Train the best and the defaults on fresh seeds, test each once, and keep what the search gained as the study's
+    attribute "outcome". Returns how many trainings failed; 1 where no trial is the best. A front is not tested."""
+    if len(question.objectives) > 1:
         return 0
+    best = studies.best(study)
+    if best is None or _is_default(question, best):
+        return int(best is None)
     finals = {}
     for kind, parameters in (("tuned", best.user_attrs["parameters"]), ("default", question.base.parameters)):
         for seed in range(seeds):
@@ -57,17 +56,36 @@ def judge(
     }
     _mark(store, study.study_name, there.values(), trained["tuned"])
     if failed or any(len(found) < seeds for found in trained.values()):
-        console.print("[yellow]not all of the final trainings are there[/]: the same command tries them again")
+        study.set_user_attr("outcome", None)
         return max(1, failed)
-    outcome = study.user_attrs.get("outcome", {})
-    identities = sorted(cell.identity for cell in finals.values())
-    if outcome.get("identities") != identities:
+    ids = sorted(run["id"] for found in trained.values() for run in found)
+    if (study.user_attrs.get("outcome") or {}).get("runs") != ids:
         with console.status("comparing on the test events"):
             outcome = _compare(question, best, trained, store)
-        study.set_user_attr("outcome", {**outcome, "identities": identities})
+        study.set_user_attr("outcome", {**outcome, "runs": ids})
         store.log(parent, {name: value for name, value in outcome.items() if isinstance(value, float)})
-    _print_outcome(question, best, outcome, trained, seeds, console)
     return 0
+
+
+def show(study: Study, question: Question, console: Console) -> None:
+    """Print what `judge` found; of two objectives, the front."""
+    if len(question.objectives) > 1:
+        _print_front(study, question, console)
+        return
+    best = studies.best(study)
+    if best is None:
+        reason = "no trial keeps to the limits" if question.limits else "no trial is complete"
+        console.print(f"[yellow]no best trial[/]: {reason}")
+    elif _is_default(question, best):
+        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
+    elif outcome := study.user_attrs.get("outcome"):
+        _print_outcome(question, best, outcome, console)
+    else:
+        console.print("[yellow]not all of the final trainings are there[/]: the same command tries them again")
+
+
+def _is_default(question: Question, best: FrozenTrial) -> bool:
+    return question.changed(best.user_attrs["parameters"]) == question.changed(question.base.parameters)
 
 
 def _by_identity(store: Store, experiment: str) -> dict[str, dict[str, Any]]:
@@ -86,7 +104,7 @@ def _mark(store: Store, name: str, finals: Sequence[dict[str, Any]], winners: Se
             store.tag(run["id"], {"tuned": ""})
 
 
-def _compare(question: Question, best: Any, trained: dict[str, list[dict]], store: Store) -> dict[str, Any]:
+def _compare(question: Question, best: FrozenTrial, trained: dict[str, list[dict]], store: Store) -> dict[str, Any]:
     """The objective of the tuned model and the defaults on the test set, their difference with its error, and how
     much better the search's best looked than its parameters are."""
     objective = question.objectives[0]
@@ -108,6 +126,11 @@ def _compare(question: Question, best: Any, trained: dict[str, list[dict]], stor
     spread = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     validated = [run["metrics"].get(f"valid_{objective}", math.nan) for run in trained["tuned"]]
     sign = 1 if metrics.METRICS[objective].higher_is_better else -1
+    costs = {
+        f"{kind}_{name}": float(np.mean([run["metrics"][name] for run in found]))
+        for kind, found in trained.items()
+        for name in ("train_seconds", "parameters")
+    }
     return {
         "trial": best.number,
         "objective": objective,
@@ -120,10 +143,12 @@ def _compare(question: Question, best: Any, trained: dict[str, list[dict]], stor
         "validation_best": float(best.value),
         "validation_refitted": float(np.mean(validated)),
         "optimism": sign * float(best.value - np.mean(validated)),
+        "seeds": len(differences),
+        **costs,
     }
 
 
-def _print_outcome(question: Question, best: Any, outcome: dict, trained: dict, seeds: int, console: Console) -> None:
+def _print_outcome(question: Question, best: FrozenTrial, outcome: dict[str, Any], console: Console) -> None:
     parameters = Table("parameter", "best", "default", title=f"trial {best.number}", title_justify="left")
     known = trial.known_parameters(question.task.record, question.model.record) | question.base.parameters
     for name in sorted(set(best.params) | set(best.user_attrs["parameters"])):
@@ -133,12 +158,15 @@ def _print_outcome(question: Question, best: Any, outcome: dict, trained: dict, 
     objective = outcome["objective"]
     table = Table("", f"{objective}, test", "spread of seeds", "train s", "parameters", title_justify="left")
     for kind in ("tuned", "default"):
-        cost = [np.mean([run["metrics"][name] for run in trained[kind]]) for name in ("train_seconds", "parameters")]
         table.add_row(
-            kind, f"{outcome[kind]:.4f}", f"{outcome[f'{kind}_spread']:.4f}", f"{cost[0]:.3g}", f"{cost[1]:,.0f}"
+            kind,
+            f"{outcome[kind]:.4f}",
+            f"{outcome[f'{kind}_spread']:.4f}",
+            f"{outcome[f'{kind}_train_seconds']:.3g}",
+            f"{outcome[f'{kind}_parameters']:,.0f}",
         )
     console.print(table)
-    gain, error = outcome["gain"], outcome["gain_error"]
+    gain, error, seeds = outcome["gain"], outcome["gain_error"], outcome["seeds"]
     verdict = "better than the defaults" if gain > error else "not better than the defaults by more than the error"
     if gain < -error:
         verdict = "worse than the defaults"
@@ -150,7 +178,7 @@ def _print_outcome(question: Question, best: Any, outcome: dict, trained: dict, 
     console.print(f"bench it: {_command(question, best.user_attrs['parameters'])} --seeds {seeds}", soft_wrap=True)
 
 
-def print_front(study: Study, question: Question, console: Console) -> None:
+def _print_front(study: Study, question: Question, console: Console) -> None:
     """The trials that no other beats in both objectives, by the first."""
     title = "Pareto front, of the validation part; none of these has been tested"
     table = Table("trial", *question.objectives, "command", title=title, title_justify="left")

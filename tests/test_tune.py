@@ -132,9 +132,12 @@ def test_a_study_from_the_first_trial_to_the_tested_winner(home, fast, monkeypat
     page = (home / "results" / "reports" / f"study-{name}.html").read_text()
     assert "History" in page and "Parallel coordinates" in page and page.count("plotly") > 3
 
-    again = hepbench(*command, home=home)
+    again = hepbench(*command, home=home, PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0, again.stderr
-    assert "12 complete" in again.stdout and "trial 12" not in again.stdout and "done" not in again.stdout
+    assert again.stdout.partition("12 complete")[2] == done.stdout.partition("12 complete")[2]
+    assert "optuna" in again.stderr and "mlflow" not in again.stderr  # which takes seconds to import
+    other_seeds = hepbench(*command[:-4], "--seeds", 2, "--pruner", "none", home=home)
+    assert "2 fresh seeds each" in other_seeds.stdout and "epoch" not in other_seeds.stdout
     listed = hepbench("studies", home=home)
     assert name in listed.stdout and "fast" in listed.stdout
     ranked = hepbench("leaderboard", "magic", home=home)
