@@ -1,0 +1,22 @@
+"""`mlp` on a share of the training events: how a score grows with their number.
+
+hepbench bench hepmass --model docs/mlp_share.py --budget standard --set share=0.25
+"""
+
+import dataclasses
+
+from benchmarks.models import mlp
+
+MLP = mlp.MODELS["mlp"]
+
+
+def fit(train, valid, parameters, **rest):
+    from suite.training import fit_network
+
+    parameters = dict(parameters)
+    step = round(1 / parameters.pop("share"))
+    fewer = dataclasses.replace(train, rows=train.rows[::step], labels=train.labels[::step])
+    return fit_network(MLP.build, fewer, valid, parameters, **rest)
+
+
+MODEL = dataclasses.replace(MLP, title="mlp on a share of the events", defaults={**MLP.defaults, "share": 1.0}, fit=fit)
