@@ -62,7 +62,8 @@ def known_parameters(task: Task, model: Model) -> dict[str, Any]:
 
 
 def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
-    """The family's defaults, replaced by what the trial sets, capped by what the budget allows."""
+    """The defaults of the family, capped by what the budget allows, and what the trial sets in their place. UserError
+    where that is not known, or more than is allowed."""
     known = known_parameters(task, model)
     for name in spec.parameters:
         check_known(f"parameter of {spec.model}", name, known)
@@ -72,6 +73,11 @@ def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
         check_known("set of features", str(parameters["features"]), task.features)
     budget = budgets.find(spec.budget)
     for name, most in (("epochs", budget.epochs), ("rounds", budget.rounds)):
+        if spec.parameters.get(name, 0) > most:
+            raise UserError(
+                f"{name}={spec.parameters[name]} is more than the {most} of the budget {spec.budget}: leave it out, or "
+                "choose a larger budget"
+            )
         if name in parameters:
             parameters[name] = min(parameters[name], most)
     return parameters
