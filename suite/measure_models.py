@@ -51,7 +51,7 @@ def measure_models(
     console: Console,
 ) -> None:
     """Print a table for each task. Each rate is taken over about `seconds`; against: "keras", plain `keras.Model.fit`
-    on the same networks, or "weaver", weaver-core's ParticleNet on the same jets, in turns with ours."""
+    on the same networks, or "weaver", weaver-core's with the same layers on the same clouds, in turns with ours."""
     if against:
         check_known("program to measure against", against, AGAINST)
     if against == "weaver":
@@ -249,7 +249,7 @@ def _against(against: str, task: Entry, entry: Entry, parameters: dict, sample: 
     """Ours and theirs in turns; the middle of three turns of each."""
     classes = len(task.record.classes)
     if against == "weaver":
-        parameters = {**parameters, "batch_size": WEAVER_BATCH}
+        parameters = {**parameters, "batch_size": min(WEAVER_BATCH, parameters["batch_size"])}
     ours = training.rates_of(entry.record.build, sample, parameters, classes, seconds)[1:]
     their = {"keras": _keras, "weaver": _weaver}[against]
     theirs = their(entry, sample, parameters, classes, seconds)
@@ -304,8 +304,16 @@ WEAVER = {
         "conv_params": [(16, (64, 64, 64)), (16, (128, 128, 128)), (16, (256, 256, 256))],
         "fc_params": [(256, 0.1)],
     },
+    "part_lite": {
+        "embed_dims": [64, 256, 64],
+        "pair_embed_dims": [16],
+        "num_heads": 4,
+        "num_layers": 2,
+        "num_cls_layers": 1,
+    },
+    "part": {},
 }
-"""What weaver-core calls the layers of our entries."""
+"""What weaver-core calls the layers of our entries, its own defaults for `part`."""
 
 
 def _weaver_is_there() -> None:
@@ -319,41 +327,56 @@ def _weaver_is_there() -> None:
 
 
 def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
-    """(training, prediction) of weaver-core's ParticleNet on the same jets, trimmed to each batch's longest as it does
+    """(training, prediction) of weaver-core's network on the same clouds, trimmed to each batch's longest as it does
     itself, with AdamW; no loader stands between, the arrays are in memory."""
     import torch
     from weaver.nn.model.ParticleNet import ParticleNet
+    from weaver.nn.model.ParticleTransformer import ParticleTransformer
 
     torch.set_num_threads(data.cores())
     torch.manual_seed(0)
-    few = replace(sample, rows=sample.rows[: 16 * WEAVER_BATCH], labels=sample.labels[: 16 * WEAVER_BATCH])
+    size = int(parameters["batch_size"])
+    few = replace(sample, rows=sample.rows[: 16 * size], labels=sample.labels[: 16 * size])
     batch = few.take(slice(None))
-    points, features = (torch.tensor(batch[name].transpose(0, 2, 1).copy()) for name in ("points", "features"))
-    mask, labels = torch.tensor(batch["mask"][:, None, :]), torch.tensor(few.labels)
-    network = ParticleNet(features.shape[1], classes, use_fusion=False, **WEAVER[entry.name])
+    points, features = batch["points"].transpose(0, 2, 1), batch["features"].transpose(0, 2, 1)
+    mask = batch["mask"][:, None, :]
+    if entry.name.startswith("particlenet"):
+        inputs = points, features, mask
+        network = ParticleNet(features.shape[1], classes, use_fusion=False, **WEAVER[entry.name])
+    else:
+        inputs = features, _momenta(points, batch.get("log_pt")), mask
+        network = ParticleTransformer(features.shape[1], classes, **WEAVER[entry.name])
+    inputs, labels = [torch.tensor(np.ascontiguousarray(array)) for array in inputs], torch.tensor(few.labels)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     loss_of, turn = torch.nn.CrossEntropyLoss(), [0]
 
     def part() -> slice:
-        start = turn[0] % (len(few) // WEAVER_BATCH) * WEAVER_BATCH
+        start = turn[0] % (len(few) // size) * size
         turn[0] += 1
-        return slice(start, start + WEAVER_BATCH)
+        return slice(start, start + size)
 
     def fit() -> int:
         which = part()
         network.train()
         optimiser.zero_grad()
-        loss_of(network(points[which], features[which], mask[which]), labels[which]).backward()
+        loss_of(network(*(array[which] for array in inputs)), labels[which]).backward()
         optimiser.step()
-        return WEAVER_BATCH
+        return size
 
     def predict() -> int:
         which = part()
         network.eval()
         with torch.no_grad():
-            network(points[which], features[which], mask[which])
-        return WEAVER_BATCH
+            network(*(array[which] for array in inputs))
+        return size
 
     for _ in range(6):  # it trims clouds from its sixth call on
         fit()
     return lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
+
+
+def _momenta(points: np.ndarray, log_pt: np.ndarray | None) -> np.ndarray:
+    """(N, 4, P) momenta (px, py, pz, E) of massless particles at points (N, 2, P); of pT 1 where none is known."""
+    eta, phi = points[:, 0], points[:, 1]
+    pt = np.ones_like(eta) if log_pt is None else np.exp(log_pt)
+    return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=1)

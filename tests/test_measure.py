@@ -57,9 +57,10 @@ def test_ours_and_keras_in_turns(home):
 
 
 def test_weaver_is_measured_or_asked_for(home):
-    options = ("--task", "ecal", "--model", "particlenet_lite", "--against", "weaver")
+    options = ("--task", "ecal", "--model", "particlenet_lite", "--model", "part_lite", "--against", "weaver")
     if WEAVER:
-        assert float(measure(home, *options)["particlenet_lite"][3]) > 1
+        rows = measure(home, *options)
+        assert set(rows) == {"particlenet_lite", "part_lite"} and all(float(cells[3]) > 1 for cells in rows.values())
         return
     assert_user_mistake(hepbench("measure", "models", *options, home=home), "weaver-core is not installed")
     if not os.environ.get("CI"):
