@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -215,11 +216,12 @@ def print_studies(console: Console) -> None:
     import optuna
 
     storage = connect()
-    table = Table(title=f"studies in {shown(location())}", title_justify="left")
-    table.add_column("study", no_wrap=True)
-    table.add_column("objective")
-    for heading in ("complete", "pruned", "failed", "open", "best", "last"):
-        table.add_column(heading, justify="right")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("study", no_wrap=True)  # to be copied
+    table.add_column("goal")
+    for heading in ("complete", "pruned", "failed", "open", "best"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("last", min_width=10)
     for summary in optuna.get_all_study_summaries(storage=storage):
         about = summary.user_attrs.get("about")
         if about is None:
@@ -236,7 +238,12 @@ def print_studies(console: Console) -> None:
         numbers = [counts["complete"], counts["pruned"], counts["failed"], counts["running"] + counts["waiting"]]
         last = f"{max(ended):%Y-%m-%d %H:%M}" if ended else "–"
         table.add_row(summary.study_name, " ".join(about["objectives"]), *map(str, numbers), found, last)
-    console.print(table if table.row_count else f"no studies in {shown(location())}: run make tune TASK=... MODEL=...")
+    where = f"studies in {shown(location())}"
+    if table.row_count:
+        console.print(where, soft_wrap=True)
+        console.print(table)
+    else:
+        console.print(f"no {where}: run make tune TASK=... MODEL=...", soft_wrap=True)
 
 
 def dashboard(port: int, console: Console) -> None:
