@@ -174,9 +174,8 @@ def tune(
                 failures = _search(study, question, wanted, deadline, about, parent, workers, store, console)
             note(_counts(study))
             missing = winner.judge(study, question, seeds, about, parent, files, split_hash, workers, store, console)
-            if started or not page.is_file():  # nothing has been added otherwise
-                study_page.write(study, described, page)
-                store.upload_file(parent, page)
+            study_page.write(study, described, page)
+            store.upload_file(parent, page)
             _show(study, question, page, console)
             study.set_user_attr("ended", True)
             study.set_user_attr("answered", None if missing else answer)
