@@ -334,6 +334,8 @@ def run_finals(
                     f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
                     f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
                 )
+            elif event.message.get("of_store"):  # no fault of the trial, which the next call begins again
+                raise StoreError(result["error"])
             elif event.kind == "failed":
                 failures += 1
                 runs.end(event.run, "FAILED", f"{result['error']}\n\n{result['details']}".strip())

@@ -245,28 +245,37 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
     assert "trying again" in printed and "8 complete" in printed, printed
 
 
-def test_an_mlflow_server_that_goes_away(home, tmp_path, monkeypatch):
-    """The study ends and says how to go on; what it was storing is no failed trial, and runs once more."""
+@pytest.mark.parametrize(
+    "command, third, stage",
+    [
+        (["tune", "--trials", "8", "--seeds", "2", "--pruner", "none"], "3/8", "tune"),
+        (["bench", "--seeds", "8"], "done 3/8", "final"),
+    ],
+)
+def test_an_mlflow_server_that_goes_away(command, third, stage, home, tmp_path, monkeypatch):
+    """The command ends and says how to go on; what it was storing is no failed trial, and runs once more."""
     fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
-    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "8", "--seeds", "2"]
-    arguments += ["--pruner", "none", "--jobs", "2"]
+    name, *options = command
+    arguments = [name, "magic", "--model", str(fast), "--budget", "smoke", "--jobs", "2", *options]
     database, port = f"sqlite:///{tmp_path}/mlflow.db", free_port()
     places = {"MLFLOW_TRACKING_URI": f"http://127.0.0.1:{port}", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2"}
     with contextlib.ExitStack() as server:
         server.enter_context(mlflow_at(database, tmp_path, port))
-        with printed_until("3/8", arguments, home, **places) as (parent, printed):
+        with printed_until(third, arguments, home, **places) as (parent, printed):
             server.close()
             printed += parent.communicate(timeout=120)[0]
     assert parent.returncode == 2 and "Traceback" not in printed, printed
     assert "check that the server runs" in printed and "the same command goes on" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:
         again = hepbench(*arguments, home=home, **places)
-        assert again.returncode == 0 and "8 complete" in again.stdout, again.stdout + again.stderr
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert ("8 complete" if stage == "tune" else "results are there already") in again.stdout, again.stdout
         monkeypatch.setenv("HEPBENCH_HOME", str(home))
         everything = runs.connect(address, home / "results").runs("magic")
-    assert not [run for run in everything if run["status"] == "RUNNING"]
-    complete = [run for run in everything if run["tags"].get("state") == "complete"]
-    assert len({run["tags"]["trial"] for run in complete}) == len(complete) == 8
+    assert not [run for run in everything if run["status"] in ("RUNNING", "FAILED") and "seed" in run["tags"]]
+    finished = [run["tags"] for run in everything if (run["tags"]["stage"], run["status"]) == (stage, "FINISHED")]
+    finished = [tags["seed"] for tags in finished if "seed" in tags]
+    assert len(set(finished)) == len(finished) == 8
 
 
 def test_wide_workers_are_refused(scheduler, home, tmp_path):
