@@ -1,4 +1,4 @@
-"""`mlp` on a share of the training events: how a score grows with their number.
+"""`mlp` on a share of the training events, one of two, three and so on: how a score grows with their number.
 
 hepbench bench hepmass --model docs/mlp_share.py --budget standard --set share=0.25
 """

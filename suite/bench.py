@@ -334,8 +334,6 @@ def run_finals(
                     f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
                     f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
                 )
-            elif event.message.get("of_store"):  # no fault of the trial, which the next call begins again
-                raise StoreError(result["error"])
             elif event.kind == "failed":
                 failures += 1
                 runs.end(event.run, "FAILED", f"{result['error']}\n\n{result['details']}".strip())
@@ -351,7 +349,10 @@ class OpenRuns:
         self.ids: set[str] = set()
 
     def follow(self, event: Event) -> None:
-        """Take up a run that was started; end the one before it of the same trial, whose process died."""
+        """Take up a run that was started; end the one before it of the same trial, whose process died. StoreError
+        where the store failed a trial: no fault of the trial, which the next call begins again."""
+        if event.message.get("of_store"):
+            raise StoreError(event.message["error"])
         if event.kind == "started":
             self.ids.add(event.run)
             if event.lost:

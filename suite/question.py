@@ -97,6 +97,8 @@ def distributions_of(question: Question) -> dict[str, str]:
             raise UserError(f"{where} is wrong: {error}") from error
         for name in given:
             check_known(f"parameter in {where}", name, known)
+        changed = replace(question.base, parameters=question.changed({**question.base.parameters, **given}))
+        trial.parameters_of(question.task.record, question.model.record, changed)  # refuses more than the budget's
         for name, distribution in asked.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
             if found.setdefault(name, text) != text:

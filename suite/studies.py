@@ -139,12 +139,6 @@ def named(storage: BaseStorage, name: str) -> Study | None:
         return None
 
 
-def attribute(storage: BaseStorage, name: str, key: str) -> Any:
-    """What the study of this name keeps as this attribute; None where there is no such study, or no such attribute."""
-    study = named(storage, name)
-    return study.user_attrs.get(key) if study else None
-
-
 def counted(trials: list[FrozenTrial]) -> dict[str, int]:
     """How many trials are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and begun
     again counts once, as that which took its place."""

@@ -34,7 +34,7 @@ from suite.trial import Spec
 from suite.watch import Watch
 from suite.workers import Event, Job, Place, Workers
 from tracking import runs
-from tracking.runs import Store, StoreError
+from tracking.runs import Store
 
 if TYPE_CHECKING:
     import optuna
@@ -118,8 +118,9 @@ def tune(
 
         stack.enter_context(studies.alone(storage, name))
         # Opening a store takes seconds, and a study that has been answered can do without it.
+        there = studies.named(storage, name)
         answer = {"seeds": seeds, "store": place_of_results}
-        answered = studies.attribute(storage, name, "answered") == answer
+        answered = there is not None and there.user_attrs.get("answered") == answer
         store = None if answered else runs.connect(None, results)  # before any work
         files, prepared = bench.open_data(task, kind, budgets.find(budget).events, console)
         _, split_hash = data.split(task.record, prepared, budgets.find(budget).events)
@@ -137,7 +138,7 @@ def tune(
             "run on": [chosen, backend],
             "code": configuration,
         }
-        study = _study(storage, name, described, question, sampler, pruner)
+        study = _study(storage, there, name, described, question, sampler, pruner)
         page = study_page.path_of(study, results / "reports")
         if answered and studies.finished(study.get_trials(deepcopy=False)) >= wanted:
             if not page.is_file():
@@ -260,8 +261,6 @@ def _search(
                     if asked.should_prune():
                         pruned.add(asked.number)
                         pool.stop(event)
-                elif event.message.get("of_store"):  # no fault of the trial, which the next call begins again
-                    raise StoreError(event.message["error"])
                 elif event.kind in ("done", "stopped", "failed"):
                     state, values, message = _verdict(question, event, asked.number in pruned)
                     if state == "complete":
@@ -350,13 +349,20 @@ def _settle(store: Store, experiment: str, study: Study, parent: str) -> None:
             store.finish(run["id"], status, "interrupted" if status == "KILLED" else "")
 
 
-def _study(storage: BaseStorage, name: str, described: dict, question: Question, sampler: str, pruner: str) -> Study:
-    """The study of this name, made if it is not there. UserError where one of the name asks something else."""
+def _study(
+    storage: BaseStorage,
+    there: Study | None,
+    name: str,
+    described: dict,
+    question: Question,
+    sampler: str,
+    pruner: str,
+) -> Study:
+    """The study of this name, made if it is not there. UserError where the one there asks something else."""
     import optuna
 
     # In the form that the database gives back.
     described = json.loads(json.dumps(described))
-    there = studies.named(storage, name)
     if there is not None:
         kept = there.user_attrs.get("about", {})
         other = [key for key in described if kept.get(key) != described[key]]

@@ -134,6 +134,7 @@ def test_a_study_from_the_first_trial_to_the_tested_winner(home, fast, monkeypat
 
     again = hepbench(*command, home=home, PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0, again.stderr
+    assert "12 complete" in again.stdout and "trial 12" not in again.stdout and "done" not in again.stdout
     assert again.stdout.partition("12 complete")[2] == done.stdout.partition("12 complete")[2]
     assert "optuna" in again.stderr and "mlflow" not in again.stderr  # which takes seconds to import
     other_seeds = hepbench(*command[:-4], "--seeds", 2, "--pruner", "none", home=home)
@@ -390,6 +391,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments, words, home):
         ("{}", ["search space of fast is empty"]),
         ('{"power": trial.suggest_float("power", 2, 1)}', ["search space of fast is wrong", "low"]),
         ('{"pwer": trial.suggest_float("pwer", 1, 2)}', ["unknown parameter", "pwer"]),
+        ('{"epochs": trial.suggest_int("epochs", 5, 9)}', ["is more than the 2 of the budget smoke"]),
     ],
 )
 def test_a_space_that_cannot_be_searched(space, words, home, fast):
