@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -59,7 +60,8 @@ def print_list(what: str, console: Console) -> None:
         if what in ("all", name):
             console.print(table())
     if what == "models":
-        console.print(_parameters())
+        for table in _parameters(console.width):
+            console.print(table)
         console.print("Trained parameters with the defaults; trees and floors have no fixed number. –: does not serve.")
     if what == "all":
         console.print(
@@ -83,16 +85,31 @@ def _models() -> Table:
     return table
 
 
-def _parameters() -> Table:
-    """What `hepbench measure parameters` counted, kept so that a list needs no network built."""
-    table = Table(title="trained parameters by task", title_justify="left")
+def _parameters(width: int) -> list[Table]:
+    """What `hepbench measure parameters` counted, kept so that a list needs no network built.
+
+    In as many tables as it takes for no number to be broken at `width` characters.
+    """
     with (registry.HOME / "parameters.csv").open() as file:
-        tasks, *rows = csv.reader(file)
-    table.add_column("model", no_wrap=True)
-    for task in tasks[1:]:
-        table.add_column(task, justify="right", overflow="fold")
-    for name, *counts in rows:
-        table.add_row(name, *(f"{int(count):,}" if count else "–" for count in counts))
+        models, *tasks = zip(*csv.reader(file), strict=True)
+    parts, left = [], 0
+    for task, *counts in tasks:
+        column = (task, *(f"{int(count):,}" if count else "–" for count in counts))
+        needed = max(map(len, column)) + len("  │")
+        if needed > left:
+            parts.append([models])
+            left = width - max(map(len, models)) - len("│  │")
+        parts[-1].append(column)
+        left -= needed
+    return [_table(part) for part in parts]
+
+
+def _table(columns: Sequence[Sequence[str]]) -> Table:
+    table = Table(title="trained parameters by task", title_justify="left")
+    for number, (heading, *_) in enumerate(columns):
+        table.add_column(heading, justify="right" if number else "left", no_wrap=True)
+    for row in list(zip(*columns, strict=True))[1:]:
+        table.add_row(*row)
     return table
 
 

@@ -32,6 +32,10 @@ def test_list_models_shows_parameters(home):
     assert done.returncode == 0 and "868,993" in done.stdout
     for name in registry.names("model"):
         assert re.search(rf"\b{name}\b", done.stdout)
+    with (registry.HOME / "parameters.csv").open() as file:
+        for name, *counts in list(csv.reader(file))[1:]:
+            lines = "".join(line for line in done.stdout.splitlines() if re.search(rf"│ {name} ", line))
+            assert all(f" {int(count):,} " in lines for count in counts if count), lines
     assert_user_mistake(hepbench("list", "model", home=home), "unknown list 'model'", "did you mean 'models'")
 
 
