@@ -18,7 +18,7 @@ from dataclasses import replace
 from datetime import date
 from multiprocessing.pool import Pool
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
@@ -30,6 +30,9 @@ from benchmarks.registry import Entry
 from suite import bench, data, device, training, trial
 from suite.measure import _apart
 from suite.trial import Spec
+
+if TYPE_CHECKING:
+    import torch
 
 MATRIX = 2048  # a side of the matrices whose product is the machine's rate
 LONGEST = 50_000  # events that a shorter sample is repeated to, so that an epoch is no matter of its start
@@ -326,12 +329,20 @@ def _weaver_is_there() -> None:
         ) from None
 
 
+def weaver_network(name: str, features: int, classes: int) -> torch.nn.Module:
+    """weaver-core's network of `WEAVER`, for this many features of a particle."""
+    from weaver.nn.model.ParticleNet import ParticleNet
+    from weaver.nn.model.ParticleTransformer import ParticleTransformer
+
+    if name.startswith("particlenet"):
+        return ParticleNet(features, classes, use_fusion=False, **WEAVER[name])
+    return ParticleTransformer(features, classes, **WEAVER[name])
+
+
 def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
     """(training, prediction) of weaver-core's network on the same clouds, trimmed to each batch's longest as it does
     itself, with AdamW; no loader stands between, the arrays are in memory."""
     import torch
-    from weaver.nn.model.ParticleNet import ParticleNet
-    from weaver.nn.model.ParticleTransformer import ParticleTransformer
 
     torch.set_num_threads(data.cores())
     torch.manual_seed(0)
@@ -342,10 +353,9 @@ def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, second
     mask = batch["mask"][:, None, :]
     if entry.name.startswith("particlenet"):
         inputs = points, features, mask
-        network = ParticleNet(features.shape[1], classes, use_fusion=False, **WEAVER[entry.name])
     else:
         inputs = features, _momenta(points, batch.get("log_pt")), mask
-        network = ParticleTransformer(features.shape[1], classes, **WEAVER[entry.name])
+    network = weaver_network(entry.name, features.shape[1], classes)
     inputs, labels = [torch.tensor(np.ascontiguousarray(array)) for array in inputs], torch.tensor(few.labels)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     loss_of, turn = torch.nn.CrossEntropyLoss(), [0]

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import csv
-import importlib.util
-import os
 import re
 
 import pytest
-from conftest import ROOT, assert_user_mistake, hepbench
+from conftest import ROOT, assert_user_mistake, hepbench, measure
 
 from benchmarks import registry
 
-WEAVER = all(importlib.util.find_spec(name) for name in ("torch", "weaver"))
 ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
 
@@ -28,7 +25,7 @@ def test_every_network_has_the_parameters_that_are_listed():
 
 
 def test_list_models_shows_parameters(home):
-    done = hepbench("list", "models", home=home)
+    done = hepbench("list", "models", home=home, COLUMNS="80")
     assert done.returncode == 0 and "868,993" in done.stdout
     for name in registry.names("model"):
         assert re.search(rf"\b{name}\b", done.stdout)
@@ -37,12 +34,6 @@ def test_list_models_shows_parameters(home):
             lines = "".join(line for line in done.stdout.splitlines() if re.search(rf"│ {name} ", line))
             assert all(f" {int(count):,} " in lines for count in counts if count), lines
     assert_user_mistake(hepbench("list", "model", home=home), "unknown list 'model'", "did you mean 'models'")
-
-
-def measure(home, *arguments):
-    done = hepbench("measure", "models", "--events", 500, "--seconds", 0.1, *arguments, home=home)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return {line.split("│")[1].strip(): line.split("│")[2:-1] for line in done.stdout.splitlines() if "│" in line}
 
 
 def test_networks_and_trees_are_measured(home):
@@ -58,18 +49,6 @@ def test_networks_and_trees_are_measured(home):
 def test_ours_and_keras_in_turns(home):
     rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "logistic", "--against", "keras")
     assert set(rows) == {"mlp"} and float(rows["mlp"][3]) > 0
-
-
-@pytest.mark.parametrize("model, at_least", [("particlenet_lite", 1), ("part_lite", 0)])
-def test_weaver_is_measured_or_asked_for(model, at_least, home):
-    options = ("--task", "ecal", "--model", model, "--against", "weaver")
-    if WEAVER:
-        assert float(measure(home, *options)[model][3]) > at_least
-        return
-    assert_user_mistake(hepbench("measure", "models", *options, home=home), "weaver-core is not installed")
-    if not os.environ.get("CI"):
-        pytest.skip("weaver-core is not installed: pip install torch weaver-core")
-    pytest.fail("CI must measure against weaver-core")
 
 
 def test_an_unknown_program_is_a_mistake(home):
