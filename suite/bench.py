@@ -332,12 +332,13 @@ def run_finals(
                 runs.end(event.run, "FINISHED")
                 console.print(
                     f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
-                    f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
+                    f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s",
+                    soft_wrap=True,
                 )
             elif event.kind == "failed":
                 failures += 1
                 runs.end(event.run, "FAILED", f"{result['error']}\n\n{result['details']}".strip())
-                console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False)
+                console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False, soft_wrap=True)
     return failures
 
 

@@ -277,7 +277,8 @@ def _search(
                     tail = ""
                     if len(question.objectives) == 1 and (best := studies.best(study)) is not None:
                         tail = f" · best {best.value:.4f} of trial {best.number}"
-                    console.print(f"{finished}/{wanted} {title} {state} {text}{tail}", highlight=False, markup=False)
+                    line = f"{finished}/{wanted} {title} {state} {text}{tail}"
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)
                     progress()
         except KeyboardInterrupt:
             studies.release(study)

@@ -63,4 +63,4 @@ class Watch:
             now = time.monotonic()
             if self.epochs and not self.console.is_terminal and now - self._spoken[key] > PAUSE:
                 self._spoken[key] = now
-                self.console.print(f"  {title}: {text}", highlight=False)
+                self.console.print(f"  {title}: {text}", highlight=False, soft_wrap=True)
