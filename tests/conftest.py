@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import hypothesis
 import numpy as np
 import pytest
+
+hypothesis.settings.load_profile("ci")  # the same examples everywhere, and no deadline: tests run side by side
 
 ROOT = Path(__file__).parent.parent
 
@@ -29,7 +32,7 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
 
 
