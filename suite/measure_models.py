@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     import torch
 
 MATRIX = 2048  # a side of the matrices whose product is the machine's rate
-LONGEST = 50_000  # events that a shorter sample is repeated to, so that an epoch is no matter of its start
+LONGEST = (
+    50_000  # events of a shorter sample repeated, so that an epoch is no matter of its start; fewer below a second
+)
 LARGEST = 2**28  # bytes of a sample
 ROUNDS = 3  # turns that each of two programs takes
 WEAVER_BATCH = 256
@@ -84,7 +86,7 @@ def measure_models(
                     continue
                 view = entry.record.view
                 if view not in sample:
-                    sample[view] = _sample(task, prepared, view, parameters)
+                    sample[view] = _sample(task, prepared, view, parameters, seconds)
                 with console.status(f"{task.name}: {entry.name}"):
                     if against:
                         table.add_row(entry.name, *_against(against, task, entry, parameters, sample[view], seconds))
@@ -158,13 +160,14 @@ def _table(title: str, against: str | None) -> Table:
     return table
 
 
-def _sample(task: Entry, prepared: data.Prepared, view: str, parameters: dict[str, Any]) -> Sample:
+def _sample(task: Entry, prepared: data.Prepared, view: str, parameters: dict[str, Any], seconds: float) -> Sample:
     """All events, scaled on themselves, repeated to a length that can be timed."""
     inputs = trial.cut(task.record, data.view(task, prepared, view) if view else {}, parameters)
     rows = np.arange(len(prepared))
     sample = Sample(inputs, rows, prepared.labels)
     size = 4 * sum(math.prod(shape) for shape in sample.shapes.values())
-    rows = np.resize(rows, max(len(rows), min(LONGEST, LARGEST // max(1, size))))
+    longest = min(round(LONGEST * min(1, seconds)), LARGEST // max(1, size))
+    rows = np.resize(rows, max(len(rows), longest))
     return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=views.fit_scaling(sample))
 
 
