@@ -5,14 +5,20 @@ with the same jets, batches, optimiser and schedule.
     make bench TASK=qg_jets SET=features=kinematic SEEDS=3 MODEL="particlenet_lite docs/weaver_particlenet_lite.py"
 """
 
+from __future__ import annotations
+
 import dataclasses
 import math
 import time
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks import metrics
 from benchmarks.models import particlenet
+
+if TYPE_CHECKING:
+    import torch
 
 FILE = "network.pt"
 PREDICTED = 1024  # events at a time
@@ -20,7 +26,7 @@ PREDICTED = 1024  # events at a time
 
 @dataclasses.dataclass(frozen=True)
 class Network:
-    torch_model: "torch.nn.Module"  # noqa: F821
+    torch_model: torch.nn.Module
     sizes: tuple[int, int]  # features, classes
     timings: dict[str, float]
 
