@@ -1,4 +1,4 @@
-"""The AUC of every entry on every task, as one table in Markdown, from the results kept beside this file.
+"""The AUC of every entry on every task, as Markdown, from the results kept beside this file.
 
 .venv/bin/python docs/results_table.py
 """
@@ -8,24 +8,18 @@ from pathlib import Path
 import pandas as pd
 
 HERE = Path(__file__).parent
-BUDGETS = ("standard", "quick")
-KEPT = [HERE / "results.csv", HERE / "results_quick.csv"]
+COLUMNS = ["model", "task", "set", "budget", "seeds", "auc", "auc_error"]
 
-rows = pd.concat(pd.read_csv(path, keep_default_na=False, na_values={"auc": "", "auc_error": ""}) for path in KEPT)
-rows = rows[rows["budget"].isin(BUDGETS)]
-
-
-def cell(row: pd.Series) -> str:
-    """Digits down to the first of the error, and the number of seeds where it is not three."""
-    text = f"{row.auc:.4f} ± {row.auc_error:.4f}"
-    return text if row.seeds == 3 else f"{text} ({row.seeds})"
-
-
-for budget in BUDGETS:
-    here = rows[rows["budget"] == budget].copy()
-    here["column"] = here["task"] + here["set"].map(lambda text: f", {text.split('=')[1]}" if text else "")
-    here["cell"] = [cell(row) for row in here.itertuples()]
-    table = here.pivot(index="model", columns="column", values="cell").fillna("–")
-    print(f"\n| {budget} | " + " | ".join(table.columns) + " |\n|" + "---|" * (len(table.columns) + 1))
+rows = pd.concat(
+    pd.read_csv(HERE / name, usecols=COLUMNS, keep_default_na=False) for name in ("results.csv", "results_quick.csv")
+)
+rows["task"] += rows["set"].str.replace("features=", ", ")
+rows["cell"] = [
+    f"{row.auc:.4f} ± {row.auc_error:.4f}" + (f" ({row.seeds})" if row.seeds != 3 else "") for row in rows.itertuples()
+]
+for budget in ("standard", "quick"):
+    table = rows[rows["budget"] == budget].pivot(index="model", columns="task", values="cell").fillna("–")
+    print(f"| {budget} | " + " | ".join(table.columns) + " |\n|" + "---|" * (len(table.columns) + 1))
     for model, cells in table.iterrows():
         print(f"| `{model}` | " + " | ".join(cells) + " |")
+    print()
