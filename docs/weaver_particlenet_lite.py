@@ -1,5 +1,5 @@
 """weaver-core's ParticleNet-Lite, of PyTorch, as a model of one's own: on the leaderboard beside `particlenet_lite`,
-with the same jets, batches, optimiser and schedule.
+with the same jets, batches, optimiser and schedule; weights start as PyTorch has them.
 
     .venv/bin/python -m pip install torch weaver-core
     make bench TASK=qg_jets SET=features=kinematic SEEDS=3 MODEL="particlenet_lite docs/weaver_particlenet_lite.py"
@@ -54,6 +54,8 @@ class Network:
 def fit(train, valid, parameters, *, classes, seed, device, report):
     import torch
 
+    from suite import training
+
     torch.manual_seed(seed)
     sizes = train.shapes["features"][-1], classes
     network = Network(_build(*sizes), sizes, {"train_seconds": 0.0, "validate_seconds": 0.0})
@@ -61,16 +63,14 @@ def fit(train, valid, parameters, *, classes, seed, device, report):
     epochs, batch_size = parameters["epochs"], min(parameters["batch_size"], len(train))
     steps = len(train) // batch_size
     optimiser = torch.optim.AdamW(network.torch_model.parameters(), weight_decay=parameters["weight_decay"])
-    high, low = parameters["learning_rate"], parameters["minimum_learning_rate"]
     best, best_weights = math.inf, None
     for epoch in range(1, epochs + 1):
         started, total = time.perf_counter(), 0.0
         network.torch_model.train()
         order = shuffle.permutation(len(train))[: steps * batch_size].reshape(steps, batch_size)
-        for step, which in enumerate(order):
-            done = (epoch - 1 + step / steps) / epochs
-            for group in optimiser.param_groups:
-                group["lr"] = np.interp(done, [0, 0.4, 0.8, 1], [high / 10, high, high / 10, low])
+        rates = training._rates((epoch - 1 + np.arange(steps) / steps) / epochs, parameters)
+        for rate, which in zip(rates, order, strict=True):
+            optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad()
             output = network.torch_model(*_inputs(train, which))
             loss = torch.nn.functional.cross_entropy(output, torch.tensor(train.labels[which]))
@@ -101,10 +101,9 @@ def load(folder):
 
 
 def _build(features, classes):
-    from weaver.nn.model.ParticleNet import ParticleNet
+    from suite.measure_models import weaver_network
 
-    blocks = [(7, (32, 32, 32)), (7, (64, 64, 64))]
-    return ParticleNet(features, classes, conv_params=blocks, fc_params=[(128, 0.1)], use_fusion=False)
+    return weaver_network("particlenet_lite", features, classes)
 
 
 def _inputs(sample, which):
@@ -117,7 +116,7 @@ def _inputs(sample, which):
 
 
 LITE = particlenet.MODELS["particlenet_lite"]
-OPTIONS = ("epochs", "batch_size", "learning_rate", "weight_decay", "minimum_learning_rate")
+OPTIONS = ("epochs", "batch_size", "learning_rate", "weight_decay", "schedule", "minimum_learning_rate")
 MODEL = dataclasses.replace(
     LITE,
     title="ParticleNet-Lite of weaver-core",

@@ -32,7 +32,7 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=600,
+        timeout=300,
     )
 
 

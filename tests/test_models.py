@@ -455,6 +455,6 @@ def test_the_same_files_train_on_jax():
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", ON_JAX], env=environment, cwd=root, capture_output=True, text=True, timeout=600
+        [sys.executable, "-c", ON_JAX], env=environment, cwd=root, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
