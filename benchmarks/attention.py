@@ -8,12 +8,13 @@ padding, which attention does not see. JAX, whose shapes are fixed, has one part
 
 from __future__ import annotations
 
+import functools
 import math
 
 import keras
 from keras import ops
 
-from benchmarks.packed import on_tensorflow
+from benchmarks.packed import on_tensorflow, traced_once
 
 SERIES = 8  # parts of a batch
 HIDDEN = -1e9  # attention logit of a padded place
@@ -101,6 +102,7 @@ class PairBias(keras.layers.Layer):
             for number in range(layers)
         ]
         self.embed.append(keras.layers.Dense(heads, name="bias", dtype=self.dtype_policy))
+        self.of_part = traced_once(self._of_part)
 
     def build(self, shapes):
         width = 4 if len(shapes) > 4 else 1
@@ -111,15 +113,17 @@ class PairBias(keras.layers.Layer):
     def call(self, inputs):
         mask, rows, longest, *known = inputs
         shapes = parts_of(mask, longest)
-        known = zip(*(split(x, [(*shape, x.shape[-1]) for shape in shapes]) for x in known), strict=True)
-        biases = []
-        for true, here in zip(split_mask(mask, rows, shapes), known, strict=True):
-            x = pair_features(*here) * self.scale
-            for layer in self.embed:
-                x = layer(x)
-            x = ops.where(true[:, None, None, :], ops.transpose(x, (0, 3, 1, 2)), HIDDEN)
-            biases.append(ops.reshape(x, (-1,)))
-        return ops.concatenate(biases)
+        known = [split(x, [(*shape, x.shape[-1]) for shape in shapes]) for x in known]
+        true = split_mask(mask, rows, shapes)
+        return ops.concatenate([self.of_part(*part) for part in zip(true, *known, strict=True)])
+
+    def _of_part(self, true, *known):
+        """true (n, L), points (n, L, 2), log_pt (n, L, 1) -> (n heads L L,)."""
+        x = pair_features(*known) * self.scale
+        for layer in self.embed:
+            x = layer(x)
+        x = ops.where(true[:, None, None, :], ops.transpose(x, (0, 3, 1, 2)), HIDDEN)
+        return ops.reshape(x, (-1,))
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor((None,), self.compute_dtype)
@@ -151,6 +155,7 @@ class Attention(keras.layers.Layer):
     def __init__(self, heads: int, **kwargs):
         super().__init__(**kwargs)
         self.heads = heads
+        self.attend = traced_once(functools.partial(attend, heads=heads))
 
     def build(self, shapes):
         width = shapes[0][-1]
@@ -170,7 +175,7 @@ class Attention(keras.layers.Layer):
             split(layer(x), [(*s, x.shape[-1]) for s in shapes]) for layer in (self.query, self.key, self.value)
         ]
         biases = split(bias, [(events, self.heads, size, size) for events, size in shapes])
-        return self.scaled([attend(*part, self.heads) for part in zip(*projected, biases, strict=True)])
+        return self.scaled([self.attend(*part) for part in zip(*projected, biases, strict=True)])
 
     def scaled(self, parts):
         """(n, Q, C) of each part -> (rows, C): the heads scaled, and mixed by a last layer."""
@@ -204,7 +209,7 @@ class ClassAttention(Attention):
             shown = ops.concatenate([ops.ones_like(true[:, :1]), true], axis=1)
             biases.append(ops.cast(ops.where(shown, 0.0, HIDDEN), x.dtype)[:, None, None, :])
         parts = zip(split(self.query(token), alone), seen(self.key), seen(self.value), biases, strict=True)
-        return self.scaled([attend(*part, self.heads) for part in parts])
+        return self.scaled([self.attend(*part) for part in parts])
 
 
 @keras.saving.register_keras_serializable("hepbench")

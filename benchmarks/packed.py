@@ -24,6 +24,16 @@ def on_tensorflow() -> bool:
     return keras.backend.backend() == "tensorflow"
 
 
+def traced_once(function):
+    """A function of tensors that is called for each part of a batch. On TensorFlow all calls share one graph of it, as
+    without that what is traced and compiled grows with the parts."""
+    if not on_tensorflow():
+        return function
+    import tensorflow as tf
+
+    return tf.function(function, reduce_retracing=True, autograph=False)
+
+
 def squared_distances(x):
     """(N, P, D) points -> (N, P, P) squared distances.
 
@@ -96,6 +106,7 @@ class Neighbours(keras.layers.Layer):
     def __init__(self, k: int, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})  # 16 bits would round neighbours to the same place
         self.k = k
+        self.search = traced_once(self._search)
 
     def call(self, inputs):
         x, mask, _ = inputs
@@ -110,15 +121,19 @@ class Neighbours(keras.layers.Layer):
         shape = tf.shape(mask)
         place = tf.reshape(tf.cumsum(tf.cast(tf.reshape(mask, (-1,)), tf.int32)) - 1, shape)
         extent = tf.reduce_max(tf.where(mask, tf.range(1, shape[1] + 1), 0), axis=1)
-        found = []
-        for number in range(SERIES):
-            part = slice(shape[0] * number // SERIES, shape[0] * (number + 1) // SERIES)
-            longest = tf.maximum(tf.reduce_max(extent[part]), 1)
-            true, here = mask[part, :longest], tf.maximum(place[part, :longest], 0)
-            points = tf.ensure_shape(tf.gather(x, here), (None, None, x.shape[-1]))
-            near = tf.gather(here, k_nearest(points, true, self.k), batch_dims=1)
-            found.append(tf.boolean_mask(near, true))
-        return tf.concat(found, axis=0)
+        bounds = shape[0] * tf.range(SERIES + 1) // SERIES
+        parts = [(x, mask, place, extent, bounds[part], bounds[part + 1]) for part in range(SERIES)]
+        return tf.concat([self.search(*part) for part in parts], axis=0)
+
+    def _search(self, x, mask, place, extent, start, stop):
+        """Those of the clouds from start to stop."""
+        import tensorflow as tf
+
+        longest = tf.maximum(tf.reduce_max(extent[start:stop]), 1)
+        true, here = mask[start:stop, :longest], tf.maximum(place[start:stop, :longest], 0)
+        points = tf.ensure_shape(tf.gather(x, here), (None, None, x.shape[-1]))
+        near = tf.gather(here, k_nearest(points, true, self.k), batch_dims=1)
+        return tf.boolean_mask(near, true)
 
     def compute_output_spec(self, inputs):
         return keras.KerasTensor((None, self.k), "int32")

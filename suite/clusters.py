@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.base import UserError, check_known
-from suite import data
+from suite import data, device
 from suite.workers import ATTEMPTS, THREADS, Workers
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _cluster(batch: Batch) -> JobQueueCluster:
         ) from error
     settings = {"HEPBENCH_HOME": str(data.home().absolute())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    settings |= dict.fromkeys(THREADS, str(batch.cores))
+    settings |= dict.fromkeys(THREADS, str(batch.cores)) | device.MEMORY_KEPT
     options: dict[str, Any] = {
         "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
         "processes": 1,

@@ -237,7 +237,7 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     }
     with dask.config.set(
         {
-            "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)),
+            "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)) | device.MEMORY_KEPT,
             "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
             "distributed.comm.timeouts.connect": "60s",
         }

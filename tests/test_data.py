@@ -16,7 +16,7 @@ from benchmarks.sparse import Sparse
 from suite import data
 
 SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulation]
-EVENTS = 600
+EVENTS = 400
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10)}  # of the parts; 70/15/15 else
 
 
@@ -93,7 +93,7 @@ def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
 def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the_same(name, tmp_path):
     entry = registry.find("task", name)
     chunk, classes = entry.base.simulation.chunk, len(entry.base.classes)
-    few = min(chunk, 50) * classes
+    few = min(chunk, 20) * classes
     runs = {"first": (few, 1, 1), "same": (few, 1, 2), "longer": (few + 2 * classes, 1, 1), "other": (few, 2, 1)}
     read = {}
     for run, (events, seed, jobs) in runs.items():

@@ -490,5 +490,13 @@ def test_paired_bootstrap_against_its_expectation():
 def test_the_job_script_of_a_batch_system(system, words, home):
     pytest.importorskip("dask_jobqueue")
     script = clusters.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
-    for word in (*words, "distributed", "HEPBENCH_HOME", "OMP_NUM_THREADS=4", "--nthreads 1", "--memory-limit 0"):
+    for word in (
+        *words,
+        "distributed",
+        "HEPBENCH_HOME",
+        "OMP_NUM_THREADS=4",
+        "MALLOC_ARENA_MAX=1",
+        "--nthreads 1",
+        "--memory-limit 0",
+    ):
         assert word in script, script
