@@ -19,7 +19,7 @@ MEMORY_KEPT = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_TH
 A network's step asks for the same large arrays again and again. Given back to the system in between, they come back
 page by page, which on a virtual machine can take more than half the time of a graph network.
 """
-OPTIONS = {"MALLOC_ARENA_MAX": -8, "MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1}  # as mallopt(3) calls them
+MALLOPT = {"MALLOC_ARENA_MAX": -8, "MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1}  # as mallopt(3) calls them
 
 
 def resolve(wanted: str, backend: str) -> tuple[str, str]:
@@ -65,4 +65,4 @@ def _keep_memory() -> None:
     c_library = ctypes.CDLL(None)
     if hasattr(c_library, "mallopt"):
         for name, value in MEMORY_KEPT.items():
-            c_library.mallopt(OPTIONS[name], int(value))
+            c_library.mallopt(MALLOPT[name], int(value))
