@@ -134,7 +134,7 @@ class PairBias(keras.layers.Layer):
 
 
 def attend(query, key, value, bias, heads: int):
-    """query (n, Q, C), key and value (n, L, C), bias (n, heads or 1, Q or 1, L) -> (n, Q, C): attention of many heads,
+    """query (n, Q, C), key and value (n, L, C), bias (n, heads or 1, Q or 1, L) -> (n Q, C): attention of many heads,
     1706.03762."""
 
     def by_head(x):
@@ -143,8 +143,45 @@ def attend(query, key, value, bias, heads: int):
     logits = ops.matmul(by_head(query), ops.transpose(by_head(key), (0, 1, 3, 2)))  # (n, heads, Q, L)
     logits = ops.cast(logits * (query.shape[-1] // heads) ** -0.5 + bias, "float32")
     weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
-    heads_side_by_side = ops.transpose(ops.matmul(weights, by_head(value)), (0, 2, 1, 3))
-    return ops.reshape(heads_side_by_side, (-1, ops.shape(query)[1], query.shape[-1]))
+    return ops.reshape(ops.transpose(ops.matmul(weights, by_head(value)), (0, 2, 1, 3)), (-1, query.shape[-1]))
+
+
+@functools.cache
+def attend_in_parts(heads: int, width: int):
+    """The attention of `Attention` without its weights, which all layers of these sizes share: query, key and value
+    (R, width), bias (B,), mask (N, P), longest (SERIES,) -> (R, width)."""
+    attend_once = traced_once(functools.partial(attend, heads=heads))
+
+    def of_parts(query, key, value, bias, mask, longest):
+        shapes = parts_of(mask, longest)
+        projected = [split(x, [(*shape, width) for shape in shapes]) for x in (query, key, value)]
+        biases = split(bias, [(events, heads, size, size) for events, size in shapes])
+        return ops.concatenate([attend_once(*part) for part in zip(*projected, biases, strict=True)])
+
+    return traced_once(of_parts)
+
+
+@functools.cache
+def attend_by_class_in_parts(heads: int, width: int):
+    """The same for `ClassAttention`: query (N, width), key and value of the tokens (N, width) and of the particles
+    (R, width), mask (N, P), rows (R,), longest (SERIES,) -> (N, width)."""
+    attend_once = traced_once(functools.partial(attend, heads=heads))
+
+    def of_parts(query, token_key, key, token_value, value, mask, rows, longest):
+        shapes = parts_of(mask, longest)
+        alone, places = [(events, 1, width) for events, _ in shapes], [(*shape, width) for shape in shapes]
+
+        def seen(token, x):
+            return [ops.concatenate(pair, axis=1) for pair in zip(split(token, alone), split(x, places), strict=True)]
+
+        biases = []
+        for true in split_mask(mask, rows, shapes):
+            shown = ops.concatenate([ops.ones_like(true[:, :1]), true], axis=1)
+            biases.append(ops.cast(ops.where(shown, 0.0, HIDDEN), query.dtype)[:, None, None, :])
+        parts = zip(split(query, alone), seen(token_key, key), seen(token_value, value), biases, strict=True)
+        return ops.concatenate([attend_once(*part) for part in parts])
+
+    return traced_once(of_parts)
 
 
 @keras.saving.register_keras_serializable("hepbench")
@@ -155,7 +192,6 @@ class Attention(keras.layers.Layer):
     def __init__(self, heads: int, **kwargs):
         super().__init__(**kwargs)
         self.heads = heads
-        self.attend = traced_once(functools.partial(attend, heads=heads))
 
     def build(self, shapes):
         width = shapes[0][-1]
@@ -170,17 +206,13 @@ class Attention(keras.layers.Layer):
 
     def call(self, inputs):
         x, mask, longest, bias = inputs
-        shapes = parts_of(mask, longest)
-        projected = [
-            split(layer(x), [(*s, x.shape[-1]) for s in shapes]) for layer in (self.query, self.key, self.value)
-        ]
-        biases = split(bias, [(events, self.heads, size, size) for events, size in shapes])
-        return self.scaled([self.attend(*part) for part in zip(*projected, biases, strict=True)])
+        in_parts = attend_in_parts(self.heads, x.shape[-1])
+        return self.scaled(in_parts(self.query(x), self.key(x), self.value(x), bias, mask, longest))
 
-    def scaled(self, parts):
-        """(n, Q, C) of each part -> (rows, C): the heads scaled, and mixed by a last layer."""
-        width = parts[0].shape[-1]
-        x = ops.concatenate([ops.reshape(part, (-1, self.heads, width // self.heads)) for part in parts])
+    def scaled(self, x):
+        """(rows, C) -> (rows, C): the heads scaled, and mixed by a last layer."""
+        width = x.shape[-1]
+        x = ops.reshape(x, (-1, self.heads, width // self.heads))
         return self.out(ops.reshape(x * ops.cast(self.scale, x.dtype), (-1, width)))
 
     def compute_output_shape(self, shapes):
@@ -196,20 +228,10 @@ class ClassAttention(Attention):
     token to itself and to the particles."""
 
     def call(self, inputs):
-        token, x, mask, rows, longest = inputs
-        shapes, width = parts_of(mask, longest), x.shape[-1]
-        alone, places = [(events, 1, width) for events, _ in shapes], [(*shape, width) for shape in shapes]
-
-        def seen(layer):
-            pairs = zip(split(layer(token), alone), split(layer(x), places), strict=True)
-            return [ops.concatenate(pair, axis=1) for pair in pairs]
-
-        biases = []
-        for true in split_mask(mask, rows, shapes):
-            shown = ops.concatenate([ops.ones_like(true[:, :1]), true], axis=1)
-            biases.append(ops.cast(ops.where(shown, 0.0, HIDDEN), x.dtype)[:, None, None, :])
-        parts = zip(split(self.query(token), alone), seen(self.key), seen(self.value), biases, strict=True)
-        return self.scaled([self.attend(*part) for part in parts])
+        token, x, *places = inputs
+        seen = [layer(each) for layer in (self.key, self.value) for each in (token, x)]
+        in_parts = attend_by_class_in_parts(self.heads, x.shape[-1])
+        return self.scaled(in_parts(self.query(token), *seen, *places))
 
 
 @keras.saving.register_keras_serializable("hepbench")

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from tracking.runs import Store
 
 SOURCE = Path(__file__).parent.parent
-SHARED = ("benchmarks/metrics.py", "benchmarks/views.py", "suite/training.py")
+SHARED = ("benchmarks/metrics.py", "benchmarks/views.py", "suite/adam.py", "suite/training.py")
 """The code behind every entry, a change of which changes results."""
 
 LATENCIES = 30

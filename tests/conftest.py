@@ -16,6 +16,21 @@ hypothesis.settings.load_profile("ci")  # the same examples everywhere, and no d
 ROOT = Path(__file__).parent.parent
 
 
+LONG_FILES = ("test_tune.py", "test_bench.py", "test_cluster.py", "test_weaver.py", "test_measure.py", "test_data.py")
+
+
+def pytest_collection_modifyitems(items):
+    """What one process runs in a row: a file, as its fixtures are made once, or the tests of one model. Begin with what
+    takes minutes, so that all processes end together."""
+    for item in items:
+        group = [item.path.name]
+        if group == ["test_models.py"] and hasattr(item, "callspec"):
+            group.append(str(item.callspec.params.get("name")))
+        item.add_marker(pytest.mark.xdist_group("-".join(group)))
+    order = {name: number for number, name in enumerate((*LONG_FILES, "test_models.py"))}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
 @pytest.fixture(autouse=True)
 def home(tmp_path, monkeypatch):
     """HEPBENCH_HOME of this test."""

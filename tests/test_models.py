@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 SMALL = {
     **{"epochs": 8, "rounds": 30, "batch_size": 50, "learning_rate": 3e-3},
-    **{"blocks": 1, "depth": 1, "width": 32, "filters": 8, "dense": 32},
+    **{"blocks": 1, "class_blocks": 1, "pair_layers": 1, "depth": 1, "width": 32, "filters": 8, "dense": 32},
 }
 """Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
@@ -373,6 +373,26 @@ def test_cosine_rises_and_falls(mlp):
     assert rates.index(max(rates)) <= 1
     assert rates[1:] == sorted(rates[1:], reverse=True)
     assert rates[-1] < 0.1 * max(rates) <= 0.1 * SMALL["learning_rate"]
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_adam_takes_the_steps_of_keras(decay):
+    import keras
+
+    from suite.adam import Adam
+
+    def trained_with(kind):
+        rng = np.random.default_rng(0)
+        weights = [keras.Variable(rng.normal(size=shape).astype(np.float32)) for shape in [(5, 3), (3,), ()]]
+        optimiser = kind(learning_rate=0.01, weight_decay=decay or None)
+        for step in range(20):
+            optimiser.learning_rate.assign(0.01 / (1 + step))
+            gradients = [rng.normal(size=weight.shape).astype(np.float32) for weight in weights]
+            optimiser.apply(gradients, weights)
+        return [np.asarray(weight) for weight in weights]
+
+    for ours, theirs in zip(trained_with(Adam), trained_with(keras.optimizers.Adam), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 def test_a_loss_that_is_not_finite_ends_the_training():
