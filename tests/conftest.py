@@ -19,6 +19,7 @@ ROOT = Path(__file__).parent.parent
 LONG_FILES = ("test_tune.py", "test_bench.py", "test_cluster.py", "test_weaver.py", "test_measure.py", "test_data.py")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
     """What one process runs in a row: a file, as its fixtures are made once, or the tests of one model. Begin with what
     takes minutes, so that all processes end together."""
