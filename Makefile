@@ -73,7 +73,7 @@ ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
 	@$(HEPBENCH) ui $(if $(PORT),--port $(PORT))
 
 test: $(READY)  ## the test suite, files of it side by side
-	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup --no-loadscope-reorder
+	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
 lint: $(READY)  ## ruff: rules and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .

@@ -19,17 +19,23 @@ ROOT = Path(__file__).parent.parent
 LONG_FILES = ("test_tune.py", "test_bench.py", "test_cluster.py", "test_weaver.py", "test_measure.py", "test_data.py")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items):
-    """What one process runs in a row: a file, as its fixtures are made once, or the tests of one model. Begin with what
-    takes minutes, so that all processes end together."""
-    for item in items:
-        group = [item.path.name]
-        if group == ["test_models.py"] and hasattr(item, "callspec"):
-            group.append(str(item.callspec.params.get("name")))
-        item.add_marker(pytest.mark.xdist_group("-".join(group)))
+    """Begin with what takes minutes, so that the processes of pytest-xdist end together."""
     order = {name: number for number, name in enumerate((*LONG_FILES, "test_models.py"))}
     items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """One process runs a file, as its fixtures are made once; of test_models.py, the tests of one model."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByFileOrModel(LoadScopeScheduling):
+        def _split_scope(self, nodeid):
+            file, _, test = nodeid.partition("::")
+            return f"{file} {test.partition('[')[2].split('-')[-1]}" if file.endswith("test_models.py") else file
+
+    return ByFileOrModel(config, log)
 
 
 @pytest.fixture(autouse=True)
