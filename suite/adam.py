@@ -1,4 +1,4 @@
-"""Adam as Keras has it, with one kernel of TensorFlow for each weight in place of some forty operations.
+"""Adam as Keras has it, on TensorFlow, with one kernel for each weight in place of some forty operations.
 
 Otherwise about half of the operations of a small network's step, which TensorFlow traces and compiles before it begins,
 are its optimiser's.
@@ -9,29 +9,22 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 
 class Adam(keras.optimizers.Adam):
     """1412.6980, with decoupled decay (1711.05101). The same steps as `keras.optimizers.Adam`, but for rounding."""
 
     def apply(self, grads: list, trainable_variables: list | None = None) -> None:
-        if keras.backend.backend() == "tensorflow":
-            import tensorflow as tf
-
-            betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
-            step = tf.cast(self.iterations + 1, tf.float32)
-            self._shared = {  # by all weights
-                **{"beta1": betas[0], "beta2": betas[1], "epsilon": tf.constant(self.epsilon)},
-                **{"beta1_power": betas[0] ** step, "beta2_power": betas[1] ** step},
-            }
+        betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
+        step = tf.cast(self.iterations + 1, tf.float32)
+        self._shared = {  # by all weights
+            **{"beta1": betas[0], "beta2": betas[1], "epsilon": tf.constant(self.epsilon)},
+            **{"beta1_power": betas[0] ** step, "beta2_power": betas[1] ** step},
+        }
         super().apply(grads, trainable_variables)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        if keras.backend.backend() != "tensorflow":
-            super().update_step(gradient, variable, learning_rate)
-            return
-        import tensorflow as tf
-
         index = self._get_variable_index(variable)
         tf.raw_ops.ResourceApplyAdam(
             var=variable.handle,

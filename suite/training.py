@@ -341,12 +341,14 @@ def _built(build: Callable[..., keras.Model], sample: Sample, classes: int, para
 def _optimiser(options: Parameters) -> keras.Optimizer:
     import keras
 
-    from suite.adam import Adam
-
     rate, decay = float(options["learning_rate"]), float(options["weight_decay"]) or None
     if options["optimiser"] == "sgd":
         return keras.optimizers.SGD(rate, momentum=float(options["momentum"]), weight_decay=decay)
-    return Adam(rate, weight_decay=decay)
+    if keras.backend.backend() == "tensorflow":
+        from suite.adam import Adam
+
+        return Adam(rate, weight_decay=decay)
+    return keras.optimizers.Adam(rate, weight_decay=decay)
 
 
 def _rates(done: np.ndarray, options: Parameters) -> np.ndarray:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't
 
 SMALL = {
     **{"epochs": 8, "rounds": 30, "batch_size": 50, "learning_rate": 3e-3},
-    **{"blocks": 1, "class_blocks": 1, "pair_layers": 1, "depth": 1, "width": 32, "filters": 8, "dense": 32},
+    **{"blocks": 1, "depth": 1, "width": 32, "filters": 8, "dense": 32},
 }
 """Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
