@@ -488,6 +488,30 @@ def a_run(number, model="mlp", seed=0, auc=0.8, version="", **changes):
     return run | {"parameters": {"rate": "0.1"}} | {"tags": tags | changes, "metrics": metrics} | own
 
 
+def test_plots_wait_for_an_import_in_another_thread():
+    """A worker's thread imports Keras, and with it pyplot, while its first trial may draw already."""
+    script = """
+import importlib.abc, sys, threading, time
+import matplotlib
+from tracking import plots
+
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name.startswith("matplotlib."):
+            time.sleep(0.02)
+
+
+sys.meta_path.insert(0, Slow())
+threading.Thread(target=__import__, args=["matplotlib.pyplot"]).start()
+while "matplotlib.pyplot" not in sys.modules:
+    time.sleep(0.001)
+with plots.style():
+    assert matplotlib.get_backend().lower() == "agg"
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+
+
 def test_seeds_become_one_row():
     (row,) = leaderboard.rows([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
     assert (row["rank"], row["model"], row["title"], row["seeds"], row["seed_list"]) == (1, "mlp", "dense", 2, [0, 1])

@@ -53,11 +53,12 @@ def trial_plots(
 @contextmanager
 def style(**changes: Any) -> Iterator[None]:
     """The look of the plots, within this block; changes: matplotlib settings on top of it."""
-    import matplotlib
-
-    matplotlib.use("Agg")
+    # pyplot first: matplotlib.use would call one that another thread has imported by half, as Keras does
+    import matplotlib.pyplot
     import matplotlib.style
     import mplhep
+
+    matplotlib.use("Agg")
 
     ours = {
         "figure.figsize": (6.4, 4.8),
