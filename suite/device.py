@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib.metadata
 import os
+import sys
 
 from benchmarks.base import UserError, check_known
 from tracking import hardware
@@ -50,6 +51,7 @@ def set_environment(device: str, backend: str) -> None:
     _keep_memory()
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default where a processor has VNNI
     if device == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
@@ -58,6 +60,20 @@ def set_environment(device: str, backend: str) -> None:
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")  # the same seed, the same scores
+
+
+def load_keras(device: str, backend: str) -> None:
+    """`set_environment`, and Keras without what TensorFlow prints at its import, whatever its level of logging."""
+    set_environment(device, backend)
+    sys.stderr.flush()
+    printed = os.dup(2)
+    with open(os.devnull, "w") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        import keras  # noqa: F401
+    finally:
+        os.dup2(printed, 2)
+        os.close(printed)
 
 
 def _keep_memory() -> None:

@@ -62,7 +62,7 @@ def measure_models(
     if against == "weaver":
         _weaver_is_there()
     chosen, _ = device.resolve(wanted_device, backend)
-    device.set_environment(chosen, backend)
+    device.load_keras(chosen, backend)
     found = [registry.find("task", given) for given in tasks]
     entries = [registry.find("model", given) for given in models or registry.names("model")]
     peak = _matrix_rate()
@@ -101,7 +101,7 @@ def measure_models(
 def parameters_by_task(advance: Callable[[int], None]) -> dict[str, dict[str, int]]:
     """model -> task -> trained numbers of the network with its defaults, of every shipped network and task that it
     serves. The shapes come from a few events of each task, simulated in a folder that is removed again."""
-    device.set_environment("cpu", "tensorflow")
+    device.load_keras("cpu", "tensorflow")
     counts: dict[str, dict[str, int]] = {}
     entries = {name: registry.find("model", name) for name in registry.names("model")}
     networks = {name: entry for name, entry in entries.items() if entry.record.build}

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from benchmarks import registry
 from benchmarks.base import UserError
-from suite import data, device, trial
+from suite import data, device, training, trial
 from tracking import runs
 
 
@@ -17,9 +17,10 @@ def predict(run_given: str, files: list[Path], out: Path, console: Console) -> N
     """Write the scores of every event in the files to a Parquet file like a trial's own."""
     store = runs.connect(None, data.home() / "results")
     run = find_run(store, run_given)
-    device.set_environment("cpu", run["tags"]["backend"])
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))
+        prepare = device.load_keras if (folder / training.FILE).is_file() else device.set_environment
+        prepare("cpu", run["tags"]["backend"])
         events = trial.predict(folder, files, out)
     console.print(f"{events:,} events scored by {run['tags']['model']} seed {run['tags']['seed']}: {out}")
 

@@ -59,6 +59,18 @@ def test_an_unknown_program_is_a_mistake(home):
     assert_user_mistake(done, "unknown program to measure against 'kers'", "did you mean 'keras'")
 
 
+def test_keras_comes_without_a_word():
+    """What the process itself prints afterwards is seen."""
+    code = """if True:
+        import os
+        from suite import device
+        device.load_keras("cpu", "tensorflow")
+        os.write(2, b"said")
+    """
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "said")
+
+
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallopt"), reason="this C library has no mallopt")
 def test_a_step_takes_the_memory_that_the_last_one_freed():
     """Page faults of 20 arrays of 64 MiB, one after the other, in a thread like those of the backends."""
