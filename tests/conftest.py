@@ -13,6 +13,8 @@ import pytest
 
 hypothesis.settings.load_profile("ci")  # the same examples everywhere, and no deadline: tests run side by side
 
+os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in a trial
+
 ROOT = Path(__file__).parent.parent
 
 
