@@ -13,7 +13,9 @@ COLUMNS = ["model", "task", "set", "budget", "seeds", "auc", "auc_error"]
 rows = pd.concat(
     pd.read_csv(HERE / name, usecols=COLUMNS, keep_default_na=False) for name in ("results.csv", "results_quick.csv")
 )
-rows["task"] += rows["set"].str.replace("features=", ", ")
+features = rows["set"].str.startswith("features=")  # of the events, other settings of the model
+rows["task"] += rows["set"].where(features, "").str.replace("features=", ", ")
+rows["model"] += (" " + rows["set"]).where(~features & (rows["set"] != ""), "")
 rows["cell"] = [
     f"{row.auc:.4f} ± {row.auc_error:.4f}" + (f" ({row.seeds})" if row.seeds != 3 else "") for row in rows.itertuples()
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import logging
 import os
 import sys
 
@@ -63,7 +64,8 @@ def set_environment(device: str, backend: str) -> None:
 
 
 def load_keras(device: str, backend: str) -> None:
-    """`set_environment`, and Keras without what TensorFlow prints at its import, whatever its level of logging."""
+    """`set_environment`, and Keras without what TensorFlow prints at its import, whatever its level of logging, and
+    where one process runs many networks."""
     set_environment(device, backend)
     sys.stderr.flush()
     printed = os.dup(2)
@@ -74,6 +76,7 @@ def load_keras(device: str, backend: str) -> None:
     finally:
         os.dup2(printed, 2)
         os.close(printed)
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
 def _keep_memory() -> None:
