@@ -53,7 +53,7 @@ def trial_plots(
 @contextmanager
 def style(**changes: Any) -> Iterator[None]:
     """The look of the plots, within this block; changes: matplotlib settings on top of it."""
-    # pyplot first: matplotlib.use would call one that another thread has imported by half, as Keras does
+    # pyplot first: where another thread is importing it (Keras does), matplotlib.use would call it half imported
     import matplotlib.pyplot
     import matplotlib.style
     import mplhep
