@@ -52,6 +52,8 @@ class Batch:
 
 
 def _cluster(batch: Batch) -> JobQueueCluster:
+    import dask
+
     check_known("cluster", batch.system, SYSTEMS)
     try:
         import dask_jobqueue
@@ -72,6 +74,9 @@ def _cluster(batch: Batch) -> JobQueueCluster:
         "job_script_prologue": [f"export {name}={shlex.quote(value)}" for name, value in settings.items()],
         "worker_extra_args": ["--memory-limit", "0"],
         "log_directory": str(data.home().absolute() / "results" / "jobs"),
+        # No dashboard, and any free port: two clusters may be started on one login node. What the site has set stays.
+        "scheduler_options": {"dashboard": False, "dashboard_address": ":0"}
+        | dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {}),
     }
     if batch.system == "slurm":
         gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []

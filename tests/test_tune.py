@@ -488,8 +488,13 @@ def test_paired_bootstrap_against_its_expectation():
     ],
 )
 def test_the_job_script_of_a_batch_system(system, words, home):
+    """Also where another program has the port that Dask's dashboard is served on."""
     pytest.importorskip("dask_jobqueue")
-    script = clusters.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
+    with socket.socket() as another:
+        with contextlib.suppress(OSError):  # taken already
+            another.bind(("", 8787))
+            another.listen()
+        script = clusters.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
     for word in (
         *words,
         "distributed",
