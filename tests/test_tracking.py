@@ -620,6 +620,13 @@ def test_text_shows_what_matters(two_tables, form, width):
         assert max(map(len, text.splitlines())) <= width
 
 
+def test_a_long_setting_is_broken_after_its_name(two_tables):
+    row = {**two_tables[0], "model": "particlenet_lite", "set": "features=kinematic width=16"}
+    narrow = [line.strip() for line in leaderboard.render([row], width=80).splitlines()]
+    assert narrow[narrow.index("features=") + 1] == "kinematic width=16"
+    assert "particlenet_lite features=kinematic width=16" in leaderboard.render([row], width=160)
+
+
 def test_text_of_nothing():
     assert "no finished result" in leaderboard.render([], "table")
     assert json.loads(leaderboard.render([], "json")) == []

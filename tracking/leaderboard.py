@@ -247,7 +247,7 @@ def renderables(
             heading = "acc." if narrow and name == "accuracy" else name.replace(" ", "\n", 1)
             drawn.add_column(heading, justify=justify, no_wrap=name != "model", overflow="fold")
         for row in table:
-            cells = _cells({**row, "rejection_50_error": None} if narrow else row, columns, marks)
+            cells = _cells(_narrowed(row) if narrow else row, columns, marks)
             drawn.add_row(*map(Text, cells), style="bold" if row["rank"] == 1 else "")
         parts.append(drawn)
         parts += [Text(line, style="dim") for line in _hardware_lines(table, marks)]
@@ -325,6 +325,12 @@ def _cells(row: Row, columns: Sequence[tuple[str, str]], marks: Mapping[tuple, s
         "seeds": str(row["seeds"]),
     }
     return [texts[name] for name, _ in columns]
+
+
+def _narrowed(row: Row) -> Row:
+    """The row for 80 columns, where the model's column has some 16: a longer setting goes on after its "="."""
+    words = [word.replace("=", "=\n", 1) if len(word) > 16 else word for word in row["set"].split()]
+    return {**row, "rejection_50_error": None, "set": " ".join(words)}
 
 
 def _setting(row: Row) -> str:
