@@ -273,7 +273,7 @@ def measure_data(tasks, simulated, read) -> None:
     "--model", "models", multiple=True, help="A model or a file ./my_model.py; may be repeated. Default: all."
 )
 @click.option("--events", type=click.IntRange(min=500), default=4_000, show_default=True, help="Events to take.")
-@click.option("--seconds", type=click.FloatRange(min=0.1), default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--seconds", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each measurement.")
 @click.option("--against", help="keras: plain keras.Model.fit; weaver: weaver-core's networks, where installed.")
 @DEVICE
 @BACKEND

@@ -62,7 +62,7 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
 
 def measure(home: Path, *arguments: object) -> dict[str, list[str]]:
     """The cells of each row of `hepbench measure models` on a small sample."""
-    done = hepbench("measure", "models", "--events", 500, "--seconds", 0.1, *arguments, home=home)
+    done = hepbench("measure", "models", "--events", 500, "--seconds", 0.01, *arguments, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     return {line.split("│")[1].strip(): line.split("│")[2:-1] for line in done.stdout.splitlines() if "│" in line}
 

@@ -177,14 +177,22 @@ def scheduler(tmp_path, home):
 def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
     """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
     address, start_worker = scheduler
-    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.4'))
+    hold, pause = tmp_path / "hold", '        time.sleep(parameters["pause"])'
+    held = f"""{pause}
+        import os, pathlib
+        while (hold := pathlib.Path({str(hold)!r}, str(os.getpid()))).exists():
+            hold.with_suffix(".held").touch()
+            time.sleep(0.05)"""
+    hold.mkdir()
+    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.2'), (pause, held))
     uri = postgres.database("studies_of_two")
     places = {"OPTUNA_STORAGE": uri, "MLFLOW_TRACKING_URI": mlflow_server}
     workers = [start_worker(number, **places) for number in range(2)]
     arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "14", "--seeds", "2"]
     arguments += ["--pruner", "none", "--scheduler", address]
     with printed_until("4/14", arguments, home, **places) as (parent, printed):
-        time.sleep(0.5)  # into the next trial, which takes 0.8 s
+        (hold / str(workers[0].pid)).touch()
+        with_patience(lambda: (hold / f"{workers[0].pid}.held").exists())
         workers[0].send_signal(signal.SIGKILL)
         printed += parent.communicate(timeout=240)[0]
     assert parent.returncode == 0, printed
