@@ -14,6 +14,7 @@ import urllib.request
 from collections import Counter
 from pathlib import Path
 
+import dask
 import numpy as np
 import psutil
 import pytest
@@ -505,3 +506,9 @@ def test_the_job_script_of_a_batch_system(system, words, home):
         "--memory-limit 0",
     ):
         assert word in script, script
+
+
+def test_the_sites_own_settings_of_a_cluster_stay(home):
+    pytest.importorskip("dask_jobqueue")
+    with dask.config.set({"jobqueue.slurm.scheduler-options": {"host": "127.0.0.1"}}):
+        assert "tcp://127.0.0.1:" in clusters.Batch("slurm").job_script()
