@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import date
 from multiprocessing.pool import Pool
@@ -258,8 +259,8 @@ def _against(against: str, task: Entry, entry: Entry, parameters: dict, sample: 
         parameters = {**parameters, "batch_size": min(WEAVER_BATCH, parameters["batch_size"])}
     ours = training.rates_of(entry.record.build, sample, parameters, classes, seconds)[1:]
     their = {"keras": _keras, "weaver": _weaver}[against]
-    theirs = their(entry, sample, parameters, classes, seconds)
-    turns = [[rate() for rate in (*ours, *theirs)] for _ in range(ROUNDS)]
+    with their(entry, sample, parameters, classes, seconds) as theirs:
+        turns = [[rate() for rate in (*ours, *theirs)] for _ in range(ROUNDS)]
     trained, predicted, their_trained, their_predicted = map(statistics.median, zip(*turns, strict=True))
     ratio = statistics.median(ours / theirs for ours, _, theirs, _ in turns)
     return [
@@ -280,6 +281,7 @@ def _for_seconds(step: Callable[[], int], seconds: float) -> float:
     return events / (time.perf_counter() - started)
 
 
+@contextmanager
 def _keras(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
     """(training, prediction) of `keras.Model.fit` and `predict`, each an epoch over scaled arrays in memory."""
     import keras
@@ -301,7 +303,7 @@ def _keras(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds
         return len(sample)
 
     fit(), predict()
-    return lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
+    yield lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
 
 
 WEAVER = {
@@ -342,13 +344,10 @@ def weaver_network(name: str, features: int, classes: int) -> torch.nn.Module:
     return ParticleTransformer(features, classes, **WEAVER[name])
 
 
+@contextmanager
 def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
-    """(training, prediction) of weaver-core's network on the same clouds, trimmed to each batch's longest as it does
-    itself, with AdamW; no loader stands between, the arrays are in memory."""
-    import torch
-
-    torch.set_num_threads(data.cores())
-    torch.manual_seed(0)
+    """(training, prediction) of weaver-core's network on the same clouds; no loader stands between, the arrays are in
+    memory. It has a process of its own, as in its own program, where nothing of `device` is set."""
     size = int(parameters["batch_size"])
     few = replace(sample, rows=sample.rows[: 16 * size], labels=sample.labels[: 16 * size])
     batch = few.take(slice(None))
@@ -358,15 +357,30 @@ def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, second
         inputs = points, features, mask
     else:
         inputs = features, _momenta(points, batch.get("log_pt")), mask
-    network = weaver_network(entry.name, features.shape[1], classes)
-    inputs, labels = [torch.tensor(np.ascontiguousarray(array)) for array in inputs], torch.tensor(few.labels)
+    arrays, sizes = [np.ascontiguousarray(array) for array in inputs], (features.shape[1], classes)
+    with multiprocessing.get_context("spawn").Pool(1) as process:
+        process.apply(_weaver_starts, (entry.name, sizes, arrays, few.labels, size))
+        yield [lambda step=step: process.apply(_weaver_goes_on, (step, seconds)) for step in ("fit", "predict")]
+
+
+_weaver_steps: dict[str, Callable[[], int]] = {}  # in weaver-core's process
+
+
+def _weaver_starts(name: str, sizes: tuple[int, int], arrays: list[np.ndarray], labels: np.ndarray, batch: int) -> None:
+    """Its network for (features, classes), trained with AdamW in batches trimmed to their longest as it does itself."""
+    import torch
+
+    torch.set_num_threads(data.cores())
+    torch.manual_seed(0)
+    network = weaver_network(name, *sizes)
+    inputs, labels = [torch.tensor(array) for array in arrays], torch.tensor(labels)
     optimiser = torch.optim.AdamW(network.parameters(), lr=1e-4)
     loss_of, turn = torch.nn.CrossEntropyLoss(), [0]
 
     def part() -> slice:
-        start = turn[0] % (len(few) // size) * size
+        start = turn[0] % (len(labels) // batch) * batch
         turn[0] += 1
-        return slice(start, start + size)
+        return slice(start, start + batch)
 
     def fit() -> int:
         which = part()
@@ -374,18 +388,22 @@ def _weaver(entry: Entry, sample: Sample, parameters: dict, classes: int, second
         optimiser.zero_grad()
         loss_of(network(*(array[which] for array in inputs)), labels[which]).backward()
         optimiser.step()
-        return size
+        return batch
 
     def predict() -> int:
         which = part()
         network.eval()
         with torch.no_grad():
             network(*(array[which] for array in inputs))
-        return size
+        return batch
 
     for _ in range(6):  # it trims clouds from its sixth call on
         fit()
-    return lambda: _for_seconds(fit, seconds), lambda: _for_seconds(predict, seconds)
+    _weaver_steps.update(fit=fit, predict=predict)
+
+
+def _weaver_goes_on(step: str, seconds: float) -> float:
+    return _for_seconds(_weaver_steps[step], seconds)
 
 
 def _momenta(points: np.ndarray, log_pt: np.ndarray | None) -> np.ndarray:

@@ -239,6 +239,8 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
         {
             "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)) | device.MEMORY_KEPT,
             "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+            # A silent process here was stopped, as by Ctrl-Z, or is in a long step: one that ends is noticed anyway.
+            "distributed.scheduler.worker-ttl": None,
             "distributed.comm.timeouts.connect": "60s",
         }
     ):

@@ -336,6 +336,25 @@ def with_patience(condition, seconds: float = 20) -> None:
         time.sleep(0.1)
 
 
+def test_what_was_stopped_goes_on(home, fast, tmp_path):
+    """Ctrl-Z, and later `fg`: no trial has been given up for lost. Dask's patience of 5 minutes is 1 s here."""
+    pause, begun = '        time.sleep(parameters["pause"])', tmp_path / "begun"
+    changed(fast, ('"pause": 0.0', '"pause": 2.5'), (pause, f"        open({str(begun)!r}, 'w').close()\n{pause}"))
+    command = [sys.executable, "-c", "from suite.cli import main; main()", "bench", "magic", "--model", str(fast)]
+    impatient = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s", "HEPBENCH_HOME": str(home)}
+    with subprocess.Popen(
+        [*command, "--budget", "smoke", "--seeds", "1"], cwd=ROOT, env={**os.environ, **impatient},
+        stdout=subprocess.PIPE, text=True, start_new_session=True,
+    ) as parent:  # fmt: skip
+        with_patience(begun.exists, 60)
+        os.killpg(parent.pid, signal.SIGSTOP)
+        time.sleep(7)
+        os.killpg(parent.pid, signal.SIGCONT)
+        printed = parent.communicate(timeout=60)[0]
+    assert parent.returncode == 0, printed
+    assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FINISHED"}
+
+
 def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
     changed(fast, ('"pause": 0.0', '"pause": 0.5'))
     command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
