@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
     import optuna
 
+
 Arrays = Mapping[str, Any]
 """Named arrays whose first axis is the event: numpy's, or `benchmarks.sparse.Sparse`."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from benchmarks.base import check_known
+from hepbench.benchmarks.base import check_known
 
 
 @dataclass(frozen=True)

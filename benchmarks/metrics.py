@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.base import Metric
+from hepbench.benchmarks.base import Metric
 
 FEWEST_PASSING = 10
 """A rejection measured with fewer background events than this is "not measurable" and NaN."""

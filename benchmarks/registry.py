@@ -9,18 +9,16 @@ in `benchmarks/models/particlenet.py`. A user's file is given as `./my_tagger.py
 
 from __future__ import annotations
 
-import ast
-import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
-from benchmarks.base import Model, Task, UserError, check_known
+from hepbench.benchmarks.base import Model, Task, UserError, check_known
 
 HOME = Path(__file__).parent
 KINDS = {"task": ("tasks", "TASK", Task), "model": ("models", "MODEL", Model)}
@@ -31,9 +29,7 @@ class Entry:
     """A task or model with its name and the file it stands in.
 
     given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
-    the task's data lie. code: sha256 of the file's text and of what it imports of `benchmarks`, so that a result of
-    an older text is never taken for one of this; the records and the generators, of which data have digests, are not
-    part of it.
+    the task's data lie.
     """
 
     name: str
@@ -45,11 +41,6 @@ class Entry:
     @property
     def dataset(self) -> str:
         return self.name.partition(":")[0]
-
-    @property
-    def code(self) -> str:
-        texts = imported(self.path, HOME, {HOME / "base.py", HOME / "simulation"})
-        return hashlib.sha256(b"".join(path.read_bytes() for path in sorted(texts))).hexdigest()
 
 
 def names(kind: str) -> list[str]:
@@ -117,7 +108,7 @@ def find(kind: str, given: str) -> Entry:
 def _loaded(kind: str, stem: str) -> tuple[ModuleType, Path]:
     """The module of a shipped file or an entry point."""
     folder = KINDS[kind][0]
-    path, module = HOME / folder / f"{stem}.py", f"benchmarks.{folder}.{stem}"
+    path, module = HOME / folder / f"{stem}.py", f"{__package__}.{folder}.{stem}"
     if not path.is_file():
         points = importlib.metadata.entry_points(group=f"hepbench.{folder}", name=stem)
         module = next(iter(points)).module
@@ -149,28 +140,6 @@ def _records(kind: str, stem: str, loaded: ModuleType, path: Path) -> Mapping[st
         if name != stem and not name.startswith(f"{stem}_"):
             raise UserError(f"{kind} file {path}: the name {name!r} must be {stem!r} or begin with '{stem}_'")
     return records
-
-
-def imported(path: Path, under: Path, without: Collection[Path] = ()) -> set[Path]:
-    """This file and the modules that it imports from a folder of `benchmarks`, and what these import, found without
-    importing any. without: files and folders that are left out with what they import."""
-    found: set[Path] = set()
-    waiting = [path]
-    while waiting:
-        path = waiting.pop()
-        found.add(path)
-        names = []
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.ImportFrom) and node.module:
-                names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
-            elif isinstance(node, ast.Import):
-                names += [alias.name for alias in node.names]
-        for name in names:
-            module = HOME.parent.joinpath(*name.split(".")).with_suffix(".py")
-            left_out = not module.is_relative_to(under) or any(module.is_relative_to(one) for one in without)
-            if not left_out and module.is_file() and module not in found:
-                waiting.append(module)
-    return found
 
 
 def _from_path(module: str, path: Path):

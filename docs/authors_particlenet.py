@@ -21,8 +21,13 @@ import numpy as np
 import tensorflow as tf
 from rich.console import Console
 
-from benchmarks import registry
-from suite import bench, data, measure_models
+from hepbench.benchmarks import registry
+from hepbench.suite.commands.opening import open_data
+from hepbench.suite.data.files import choose
+from hepbench.suite.data.simulate import cores
+from hepbench.suite.profiling import models
+from hepbench.suite.profiling.timing import for_seconds
+from hepbench.suite.profiling.weaver import WEAVER_BATCH
 
 EVENTS, SECONDS, FEATURES = 4_000, 5.0, 4
 JETS = 1024  # of the events, as an epoch of all takes most of a minute
@@ -34,8 +39,8 @@ def main(path: str) -> None:
     authors = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(authors)
     task = registry.find("task", "qg_jets")
-    _, prepared = bench.open_data(task, data.choose(task, "simulated"), EVENTS, Console())
-    sample = measure_models._sample(task, prepared, "cloud", {"features": "kinematic"}, 0)
+    _, prepared = open_data(task, choose(task, "simulated"), EVENTS, Console())
+    sample = models._sample(task, prepared, "cloud", {"features": "kinematic"}, 0)
     batch = sample.take(slice(None))
     batch = {
         "points": batch["points"],
@@ -43,7 +48,7 @@ def main(path: str) -> None:
         "mask": np.float32(batch["mask"])[..., None],
     }
     targets = tf.keras.utils.to_categorical(sample.labels[:JETS], 2)
-    print(f"tensorflow {tf.__version__}, mean {batch['mask'].sum(axis=1).mean():.1f} particles, {data.cores()} cores")
+    print(f"tensorflow {tf.__version__}, mean {batch['mask'].sum(axis=1).mean():.1f} particles, {cores()} cores")
     for size in PADDED:
         inputs = {name: _padded(array[:JETS], size) for name, array in batch.items()}
         train, predict = _rates(authors.get_particle_net_lite, inputs, targets)
@@ -61,15 +66,15 @@ def _rates(build, inputs: dict[str, np.ndarray], targets: np.ndarray) -> tuple[f
     network.compile("adam", "categorical_crossentropy", metrics=["accuracy"])
 
     def fit() -> int:
-        network.fit(inputs, targets, batch_size=measure_models.WEAVER_BATCH, verbose=0)
+        network.fit(inputs, targets, batch_size=WEAVER_BATCH, verbose=0)
         return len(targets)
 
     def predict() -> int:
-        network.predict(inputs, batch_size=measure_models.WEAVER_BATCH, verbose=0)
+        network.predict(inputs, batch_size=WEAVER_BATCH, verbose=0)
         return len(targets)
 
     fit(), predict()
-    turns = [[measure_models._for_seconds(step, SECONDS) for step in (fit, predict)] for _ in range(3)]
+    turns = [[for_seconds(step, SECONDS) for step in (fit, predict)] for _ in range(3)]
     train, prediction = map(statistics.median, zip(*turns, strict=True))
     return train, prediction
 

@@ -5,13 +5,13 @@ hepbench bench hepmass --model docs/mlp_share.py --budget standard --set share=0
 
 import dataclasses
 
-from benchmarks.models import mlp
+from hepbench.benchmarks.models import mlp
 
 MLP = mlp.MODELS["mlp"]
 
 
 def fit(train, valid, parameters, **rest):
-    from suite.training import fit_network
+    from hepbench.suite.training.loop import fit_network
 
     parameters = dict(parameters)
     step = round(1 / parameters.pop("share"))

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import metrics
-from benchmarks.models import particlenet
+from hepbench.benchmarks import metrics
+from hepbench.benchmarks.models import particlenet
 
 if TYPE_CHECKING:
     import torch
@@ -54,7 +54,7 @@ class Network:
 def fit(train, valid, parameters, *, classes, seed, device, report):
     import torch
 
-    from suite import training
+    from hepbench.suite.training.schedules import learning_rates
 
     torch.manual_seed(seed)
     sizes = train.shapes["features"][-1], classes
@@ -68,7 +68,7 @@ def fit(train, valid, parameters, *, classes, seed, device, report):
         started, total = time.perf_counter(), 0.0
         network.torch_model.train()
         order = shuffle.permutation(len(train))[: steps * batch_size].reshape(steps, batch_size)
-        rates = training._rates((epoch - 1 + np.arange(steps) / steps) / epochs, parameters)
+        rates = learning_rates((epoch - 1 + np.arange(steps) / steps) / epochs, parameters)
         for rate, which in zip(rates, order, strict=True):
             optimiser.param_groups[0]["lr"] = rate
             optimiser.zero_grad()
@@ -101,7 +101,7 @@ def load(folder):
 
 
 def _build(features, classes):
-    from suite.measure_models import weaver_network
+    from hepbench.suite.profiling.weaver import weaver_network
 
     return weaver_network("particlenet_lite", features, classes)
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 from rich.console import Console
 
-from benchmarks.base import UserError
-from tracking.runs import StoreError
+from hepbench.benchmarks.base import UserError
+from hepbench.tracking.runs import StoreError
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
@@ -79,12 +79,12 @@ def workers(command):
     @click.option("--print-job-script", is_flag=True, help="Print what would be submitted to the cluster, and end.")
     @functools.wraps(command)
     def with_place(jobs, share_gpu, scheduler, cluster, queue, walltime, print_job_script, **options):
-        from suite.workers import Place
+        from hepbench.suite.workers.place import Place
 
         asked = [options.pop(f"{name}_per_worker") for name in ("cores", "gpus", "memory")]
         batch = None
         if cluster:
-            from suite.clusters import Batch
+            from hepbench.suite.workers.batch_system import Batch
 
             batch = Batch(cluster, queue, *asked, walltime)
         if print_job_script:
@@ -120,8 +120,9 @@ def workers(command):
 @click.option("--force", is_flag=True, help="Run again what has been run.")
 def bench(task, models, settings, seeds, exact, budget, device, backend, data, tuned, place, dry_run, force) -> int:
     """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
-    from benchmarks import registry
-    from suite.bench import bench, seeds_of
+    from hepbench.benchmarks import registry
+    from hepbench.suite.campaign import seeds_of
+    from hepbench.suite.commands.bench import bench
 
     failed = 0
     for one in registry.names("task") if task == "all" else [task]:
@@ -170,7 +171,7 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, t
 @workers
 def tune(device, backend, data, model, **options) -> int:
     """Search the parameters of a model on TASK, then test the best and the defaults on fresh seeds."""
-    from suite.tune import tune
+    from hepbench.suite.commands.tune import tune
 
     task = options.pop("task")
     failed = tune(task, model, wanted_device=device, backend=backend, wanted_data=data, console=Console(), **options)
@@ -180,7 +181,7 @@ def tune(device, backend, data, model, **options) -> int:
 @commands.command()
 def studies() -> None:
     """Every study, with its trials and its best."""
-    from suite.studies import print_studies
+    from hepbench.suite.commands.studies import print_studies
 
     print_studies(Console())
 
@@ -189,7 +190,7 @@ def studies() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
 def optuna_ui(port) -> None:
     """Open optuna-dashboard on the studies."""
-    from suite.studies import dashboard
+    from hepbench.suite.commands.studies import dashboard
 
     dashboard(port, Console())
 
@@ -199,7 +200,7 @@ def optuna_ui(port) -> None:
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
 def leaderboard(task, form) -> None:
     """Print the ranking of TASK (a name, a file, or all) from the store alone."""
-    from suite.report import print_leaderboard
+    from hepbench.suite.commands.leaderboard import print_leaderboard
 
     print_leaderboard(task, form, Console())
 
@@ -209,7 +210,7 @@ def leaderboard(task, form) -> None:
 @click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
 def data(task, files) -> None:
     """Fetch the official files of TASK, or say where to put files fetched by hand."""
-    from suite.download import fetch
+    from hepbench.suite.commands.download import fetch
 
     fetch(task, files, Console())
 
@@ -222,7 +223,7 @@ def data(task, files) -> None:
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder. Default: where bench looks for it.")
 def simulate(task, events, seed, jobs, out) -> None:
     """Write simulated files of TASK in the official format; goes on where it was stopped."""
-    from suite.simulate import simulate
+    from hepbench.suite.commands.simulate import simulate
 
     simulate(task, events, seed, jobs, out, Console())
 
@@ -233,7 +234,7 @@ def simulate(task, events, seed, jobs, out) -> None:
 @click.option("--events", type=click.IntRange(min=100), default=10_000, show_default=True, help=SIMULATED_FIRST)
 def validate(task, data, events) -> None:
     """Compare the data of TASK with its calibration figures, line by line."""
-    from suite.validate import validate
+    from hepbench.suite.commands.validate import validate
 
     validate(task, data, events, Console())
 
@@ -244,7 +245,7 @@ def validate(task, data, events) -> None:
 @click.option("--events", type=click.IntRange(min=100), default=2_000, show_default=True, help=SIMULATED_FIRST)
 def describe(task, data, events) -> None:
     """What TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
-    from suite.describe import describe
+    from hepbench.suite.commands.describe import describe
 
     describe(task, data, events, Console())
 
@@ -262,7 +263,7 @@ def measure() -> None:
 )
 def measure_data(tasks, simulated, read) -> None:
     """Rates of simulating, reading and opening each task's data, and memory."""
-    from suite.measure import measure_data
+    from hepbench.suite.profiling.data import measure_data
 
     measure_data(tasks, simulated, read, Console())
 
@@ -279,7 +280,7 @@ def measure_data(tasks, simulated, read) -> None:
 @BACKEND
 def measure_models(tasks, models, events, seconds, against, device, backend) -> None:
     """Parameters, FLOPs, and rates of training and prediction of each entry, alone or in turns with another program."""
-    from suite.measure_models import measure_models
+    from hepbench.suite.profiling.models import measure_models
 
     measure_models(
         tasks,
@@ -296,7 +297,7 @@ def measure_models(tasks, models, events, seconds, against, device, backend) -> 
 @measure.command("parameters")
 def measure_parameters() -> None:
     """Build every network for every task and print, as CSV, how many parameters are trained."""
-    from suite.measure_models import print_parameters
+    from hepbench.suite.profiling.models import print_parameters
 
     print_parameters()
 
@@ -309,7 +310,7 @@ def measure_parameters() -> None:
 )
 def predict(run, files, out) -> None:
     """Score raw FILES with the model that RUN saved (its id, or as much of it as is unique)."""
-    from suite.predict import predict
+    from hepbench.suite.commands.predict import predict
 
     predict(run, list(files), out, Console())
 
@@ -319,7 +320,7 @@ def predict(run, files, out) -> None:
 def list_(what) -> None:
     """Tasks, models, metrics and budgets; what is installed, downloaded, simulated. WHAT: one of these alone; models
     come with their parameters on each task."""
-    from suite.overview import print_list
+    from hepbench.suite.commands.inventory import print_list
 
     print_list(what, Console())
 
@@ -327,7 +328,7 @@ def list_(what) -> None:
 @commands.command()
 def doctor() -> None:
     """Versions, devices, store, disk, data files found or missing."""
-    from suite.overview import print_doctor
+    from hepbench.suite.commands.inventory import print_doctor
 
     print_doctor(Console())
 
@@ -336,6 +337,6 @@ def doctor() -> None:
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
 def ui(port) -> None:
     """Open the MLflow UI on the same store."""
-    from suite.overview import open_ui
+    from hepbench.suite.commands.inventory import open_ui
 
     open_ui(port, Console())

@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 
-from benchmarks.base import UserError, check_known
-from tracking import hardware
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.tracking.hardware import machine
 
 DEVICES = ("auto", "cpu", "gpu")
 BACKENDS = ("tensorflow", "jax")
@@ -30,7 +30,7 @@ def resolve(wanted: str, backend: str) -> tuple[str, str]:
     check_known("backend", backend, BACKENDS)
     if wanted == "cpu":
         return "cpu", "as asked"
-    gpus = hardware.gpus()
+    gpus = machine.gpus()
     if not gpus:
         lack = "no NVIDIA GPU is found"
     elif not _has_cuda(backend):

@@ -51,7 +51,7 @@ def home(tmp_path, monkeypatch):
 def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess:
     """The console script in a process of its own, as a user runs it."""
     return subprocess.run(
-        [sys.executable, "-c", "from suite.cli import main; main()", *map(str, arguments)],
+        [sys.executable, "-c", "from hepbench.suite.cli import main; main()", *map(str, arguments)],
         env={**os.environ, "HEPBENCH_HOME": str(home), "COLUMNS": "200", **variables},
         cwd=ROOT,
         capture_output=True,

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench, images_by_hand, write_images
 
-from benchmarks import registry
-from tracking import runs
+from hepbench.benchmarks import registry
+from hepbench.tracking import runs
 
 MODELS = ("cnn", "gbdt", "gnn", "mlp", "prior")
 
@@ -180,7 +180,7 @@ def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
 def test_a_failing_model_is_recorded_and_the_others_go_on(home, tmp_path):
     broken = tmp_path / "broken_tagger.py"
     broken.write_text(
-        "from benchmarks.base import Model\n"
+        "from hepbench.benchmarks.base import Model\n"
         "def fit(train, valid, parameters, **rest):\n"
         "    raise RuntimeError('the loss ran away')\n"
         "MODEL = Model(title='x', view='table', defaults={}, space=lambda trial: {}, fit=fit)\n"
@@ -260,7 +260,7 @@ def test_a_full_disk(tmp_path, arguments):
     small.mkdir()
     script = (
         f"mount -t tmpfs -o size=3m tmpfs {small} && HEPBENCH_HOME={small} {sys.executable} "
-        f"-c 'from suite.cli import main; main()' {arguments.format(small=small)}; "
+        f"-c 'from hepbench.suite.cli import main; main()' {arguments.format(small=small)}; "
         f"echo status $?; find {small} -not -path '*simulated*' -name '*.hdf5'; "
         f"find {small} -name '*.npy' -not -path '*/.*'"
     )

@@ -19,8 +19,8 @@ import pytest
 from conftest import ROOT, assert_user_mistake, hepbench
 from test_tune import FAST, changed, closed, with_patience  # noqa: F401  a fixture
 
-from suite import studies
-from tracking import runs
+from hepbench.suite.tuning import storage
+from hepbench.tracking import runs
 
 
 def free_port() -> int:
@@ -99,7 +99,7 @@ def with_text(path: Path, text: str) -> Path:
 @contextlib.contextmanager
 def printed_until(text: str, arguments: list[str], home: Path, **variables: str):
     """hepbench running, and what it has printed up to the line with this text."""
-    command = [sys.executable, "-c", "from suite.cli import main; main()", *arguments]
+    command = [sys.executable, "-c", "from hepbench.suite.cli import main; main()", *arguments]
     environment = {**os.environ, "HEPBENCH_HOME": str(home), **variables}
     with subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -198,10 +198,10 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     assert parent.returncode == 0, printed
     assert "14 complete" in printed, printed
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
-    monkeypatch.setenv(studies.VARIABLE, uri)
-    study = studies.named(studies.connect(), "magic-fast-smoke")
+    monkeypatch.setenv(storage.VARIABLE, uri)
+    study = storage.named(storage.connect(), "magic-fast-smoke")
     assert len(study.trials) == 14
-    assert studies.counted(study.trials)["complete"] == 14
+    assert storage.counted(study.trials)["complete"] == 14
     store = runs.connect(mlflow_server, home / "results")
     everything = store.runs("magic")
     assert not [run for run in everything if run["status"] == "RUNNING"]
@@ -227,16 +227,16 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
 
 
 def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch):
-    from benchmarks.base import UserError
+    from hepbench.benchmarks.base import UserError
 
-    monkeypatch.setenv(studies.VARIABLE, postgres.database("held"))
-    first, second = studies.connect(), studies.connect()
-    with studies.alone(first, "one"):
-        with studies.alone(second, "another"):
+    monkeypatch.setenv(storage.VARIABLE, postgres.database("held"))
+    first, second = storage.connect(), storage.connect()
+    with storage.alone(first, "one"):
+        with storage.alone(second, "another"):
             pass
-        with pytest.raises(UserError, match="another process"), studies.alone(second, "one"):
+        with pytest.raises(UserError, match="another process"), storage.alone(second, "one"):
             pass
-    with studies.alone(second, "one"):
+    with storage.alone(second, "one"):
         pass
 
 

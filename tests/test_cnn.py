@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import registry
+from hepbench.benchmarks import registry
 
 NAMES = ("cnn", "cnn_jet", "cnn_9x9", "cnn_resnet")
 SHAPES = [(5, 5, 1), (9, 9, 1), (13, 20, 3), (14, 14, 2), (32, 32, 2), (125, 125, 3)]

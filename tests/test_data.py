@@ -10,10 +10,13 @@ import numpy as np
 import pytest
 from conftest import images_by_hand, write_images
 
-from benchmarks import registry
-from benchmarks.base import UserError
-from benchmarks.sparse import Sparse
-from suite import data
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.formats.sparse_images import Sparse
+from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.suite.data.files import Files, digest_of_file, simulated_folder
+from hepbench.suite.data.simulate import cores, simulate_files
+from hepbench.suite.data.split import PARTS, split_events
 
 SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulation]
 EVENTS = 400
@@ -25,14 +28,14 @@ def files_of(tmp_path_factory):
     """Name of a task -> (entry, its files), simulated once."""
     made = {}
 
-    def get(name: str) -> tuple[registry.Entry, data.Files]:
+    def get(name: str) -> tuple[registry.Entry, Files]:
         entry = registry.find("task", name)
         if not entry.record.simulation:
-            return entry, data.obtain(entry, "official", EVENTS, 0)
+            return entry, obtain(entry, "official", EVENTS, 0)
         if name not in made:
             made[name] = tmp_path_factory.mktemp(name) / "simulated"
-            data.simulate(entry, EVENTS, 0, made[name], data.cores(), lambda done: None)
-        return entry, data.Files("simulated", sorted(made[name].iterdir(), reverse=True), name.encode().hex())
+            simulate_files(entry, EVENTS, 0, made[name], cores(), lambda done: None)
+        return entry, Files("simulated", sorted(made[name].iterdir(), reverse=True), name.encode().hex())
 
     return get
 
@@ -40,7 +43,7 @@ def files_of(tmp_path_factory):
 @pytest.mark.parametrize("name", registry.names("task"))
 def test_prepared_arrays_are_what_the_reader_gives(name, files_of):
     entry, files = files_of(name)
-    prepared = data.prepare(entry, files)
+    prepared = prepare(entry, files)
     stretches = list(entry.record.read(files.paths))
     assert len(prepared) == sum(len(s.labels) for s in stretches)
     np.testing.assert_array_equal(prepared.labels, np.concatenate([s.labels for s in stretches]))
@@ -56,34 +59,34 @@ def test_prepared_arrays_are_what_the_reader_gives(name, files_of):
 @pytest.mark.parametrize("name", registry.names("task"))
 def test_views_have_their_names_and_shapes(name, files_of):
     entry, files = files_of(name)
-    prepared = data.prepare(entry, files)
+    prepared = prepare(entry, files)
     expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
     task_has_context = bool(entry.record.context)
     for view in entry.record.views:
-        inputs = data.view(entry, prepared, view)
+        inputs = view_of(entry, prepared, view)
         more = {"context": 2} if task_has_context else {}
         if view == "cloud" and "log_pt" in inputs:
             more["log_pt"] = 2
         assert {key: array.ndim for key, array in inputs.items()} == expected[view] | more
         assert all(len(array) == len(prepared) for array in inputs.values())
         assert all(np.isfinite(array[np.arange(len(array))]).all() for array in inputs.values())
-    assert data.view(entry, prepared, "table")["table"].shape[1] == len(entry.record.variables)
+    assert view_of(entry, prepared, "table")["table"].shape[1] == len(entry.record.variables)
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
 def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
     entry, files = files_of(name)
-    prepared = data.prepare(entry, files)
-    parts, hashed = data.split(entry.record, prepared, None)
-    again, hashed_again = data.split(entry.record, prepared, None)
+    prepared = prepare(entry, files)
+    parts, hashed = split_events(entry.record, prepared, None)
+    again, hashed_again = split_events(entry.record, prepared, None)
     rows = np.concatenate(list(parts.values()))
     assert len(np.unique(rows)) == len(rows)
     assert hashed == hashed_again
-    shares = [len(parts[part]) / len(rows) for part in data.PARTS]
+    shares = [len(parts[part]) / len(rows) for part in PARTS]
     np.testing.assert_allclose(shares, SHARES.get(name, (0.70, 0.15, 0.15)), atol=0.01)
-    fewer, hashed_fewer = data.split(entry.record, prepared, len(prepared) // 2)
+    fewer, hashed_fewer = split_events(entry.record, prepared, len(prepared) // 2)
     assert hashed_fewer != hashed
-    for part in data.PARTS:
+    for part in PARTS:
         np.testing.assert_array_equal(parts[part], again[part])
         assert set(fewer[part]) < set(parts[part])
         assert set(prepared.labels[fewer[part]]) == set(range(len(entry.record.classes)))
@@ -97,7 +100,7 @@ def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the
     runs = {"first": (few, 1, 1), "same": (few, 1, 2), "longer": (few + 2 * classes, 1, 1), "other": (few, 2, 1)}
     read = {}
     for run, (events, seed, jobs) in runs.items():
-        data.simulate(entry, events, seed, tmp_path / run, jobs, lambda done: None)
+        simulate_files(entry, events, seed, tmp_path / run, jobs, lambda done: None)
         stretches = list(entry.record.read(sorted((tmp_path / run).iterdir())))
         assert sum(len(stretch.labels) for stretch in stretches) == events
         read[run] = sorted(
@@ -201,7 +204,7 @@ def test_a_bad_ecal_file_is_refused_and_leaves_nothing(kind, home):
     with pytest.raises(UserError, match=BAD[kind]) as caught:
         if kind == "absent":
             list(entry.record.read(paths))
-        data.prepare(entry, data.Files("official", paths, "0" * 64))
+        prepare(entry, Files("official", paths, "0" * 64))
     assert names[1] in str(caught.value)
     left = home / "data" / "ecal" / "prepared"
     assert not left.exists() or all(path.name.endswith(".lock") for path in left.iterdir())
@@ -243,13 +246,13 @@ def test_magic_is_genuine_and_whole():
     events = list(task.read(task.locate()))
     labels = np.concatenate([e.labels for e in events])
     assert np.bincount(labels).tolist() == [6_688, 12_332]
-    assert data.digest_of_file(task.locate()[0]) == task.sources[0].sha256
+    assert digest_of_file(task.locate()[0]) == task.sources[0].sha256
 
 
 def test_a_stopped_simulation_looks_like_no_data_and_goes_on(home):
     entry = registry.find("task", "ecal")
     events = 3 * 2 * entry.record.simulation.chunk
-    folder = data.simulated_folder(entry, events, 0)
+    folder = simulated_folder(entry, events, 0)
     seen = []
 
     def interrupt(done):
@@ -258,10 +261,10 @@ def test_a_stopped_simulation_looks_like_no_data_and_goes_on(home):
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        data.simulate(entry, events, 0, folder, 1, interrupt)
+        simulate_files(entry, events, 0, folder, 1, interrupt)
     assert not folder.exists()
     again = []
-    data.simulate(entry, events, 0, folder, 1, again.append)
+    simulate_files(entry, events, 0, folder, 1, again.append)
     assert again[0] == 2 * entry.record.simulation.chunk  # found, not made again
     assert sum(again) == events
     assert [path.name for path in folder.parent.iterdir() if not path.name.endswith(".lock")] == [folder.name]
@@ -272,13 +275,13 @@ def test_a_digest_is_of_the_bytes_and_follows_a_change(home, tmp_path):
 
     path = tmp_path / "x"
     path.write_bytes(b"one")
-    assert data.digest_of_file(path) == hashlib.sha256(b"one").hexdigest()
+    assert digest_of_file(path) == hashlib.sha256(b"one").hexdigest()
     path.write_bytes(b"other")
-    assert data.digest_of_file(path) == hashlib.sha256(b"other").hexdigest()
+    assert digest_of_file(path) == hashlib.sha256(b"other").hexdigest()
 
 
-def _prepared_sum(task: str, files: data.Files) -> tuple[int, float]:
-    prepared = data.prepare(registry.find("task", task), files)
+def _prepared_sum(task: str, files: Files) -> tuple[int, float]:
+    prepared = prepare(registry.find("task", task), files)
     return len(prepared), float(prepared.arrays["image"].sum(dtype=np.float64))
 
 

@@ -10,12 +10,13 @@ import pytest
 from conftest import images_by_hand, write_images
 from rich.console import Console
 
-from benchmarks.base import UserError
-from suite import data, download
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.commands import download
+from hepbench.suite.data.files import digest_of_file
 
 TASK = """
-from benchmarks.base import Source, Task
-from benchmarks.tasks import ecal
+from hepbench.benchmarks.base import Source, Task
+from hepbench.benchmarks.tasks import ecal
 TASK = Task(title="x", classes=ecal.CLASSES, read=ecal.read, views={{}},
             sources=(Source("jets.hdf5", "{url}", sha256={sha256!r}, size={size!r}),))
 """
@@ -92,7 +93,7 @@ def test_goes_on_where_the_transfer_broke(server, tmp_path, content, home):
     assert len(server.asked) == 3
     assert all(0 < int(asked.removeprefix("bytes=").rstrip("-")) <= 60_000 for asked in server.asked[1:])
     recorded = (path.parent / "SHA256SUMS").read_text()
-    assert recorded == f"{data.digest_of_file(path)}  jets.hdf5\n"
+    assert recorded == f"{digest_of_file(path)}  jets.hdf5\n"
     fetch(server, tmp_path, size=len(content))
     assert len(server.asked) == 3  # in place: not fetched again
 

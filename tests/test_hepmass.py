@@ -12,10 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import registry
-from benchmarks.base import UserError
-from benchmarks.simulation import hepmass as simulation
-from benchmarks.tasks import hepmass
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.formats import hepmass as hepmass_format
+from hepbench.benchmarks.simulation import hepmass as simulation
+from hepbench.benchmarks.tasks import hepmass
+from hepbench.benchmarks.validation import hepmass as hepmass_validation
 
 TASK = registry.find("task", "hepmass").record
 HEADER = ["# label", *(f"f{i}" for i in range(27)), "mass"]
@@ -48,7 +50,7 @@ def read(*paths):
 @pytest.mark.parametrize("name", ["all_train.csv.gz", "all_train.csv"])
 @pytest.mark.parametrize("block", [2**22, 3000])
 def test_reader_gives_what_csv_and_float_give(tmp_path, monkeypatch, name, block):
-    monkeypatch.setattr(hepmass, "BLOCK", block)
+    monkeypatch.setattr(hepmass_format, "BLOCK", block)
     rows = rows_by_hand(50)
     path = write(tmp_path / name, text_of(rows))
     arrays, labels, ids = read(path)
@@ -134,7 +136,7 @@ BAD_TEXT = {
 @pytest.mark.parametrize("name", ["all_train.csv.gz", "all_train.csv"])
 @pytest.mark.parametrize("kind", BAD_TEXT)
 def test_bad_text_is_refused(tmp_path, monkeypatch, kind, name, block):
-    monkeypatch.setattr(hepmass, "BLOCK", block)
+    monkeypatch.setattr(hepmass_format, "BLOCK", block)
     text, fault = BAD_TEXT[kind]
     path = write(tmp_path / name, text)
     with pytest.raises(UserError, match=fault) as caught:
@@ -426,7 +428,7 @@ def test_the_file_written_is_the_official_text(simulated, tmp_path):
     chunks = [(label, {key: array[:3] for key, array in simulated[label].items()}) for label in (0, 1)]
     for folder in (tmp_path / "one", tmp_path / "two"):
         folder.mkdir()
-        (path,) = hepmass.write(folder, [3, 3], iter(chunks))
+        (path,) = hepmass_format.write(folder, [3, 3], iter(chunks))
     assert path.read_bytes() == (tmp_path / "one" / path.name).read_bytes()
     lines = list(csv.reader(gzip.decompress(path.read_bytes()).decode().splitlines()))
     assert lines[0] == HEADER
@@ -465,7 +467,7 @@ def test_simulated_events_pass_their_checks(simulated):
 def test_mode_of_a_peak_on_a_tail(seed):
     rng = np.random.default_rng(seed)
     values = np.concatenate([rng.normal(80, 5, 2000), rng.exponential(100, 1000) + 60])
-    assert hepmass._mode(values) == pytest.approx(80, abs=8)
+    assert hepmass_validation._mode(values) == pytest.approx(80, abs=8)
 
 
 def test_no_checks_without_both_classes(simulated):

@@ -12,7 +12,7 @@ import sys
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench, measure
 
-from benchmarks import registry
+from hepbench.benchmarks import registry
 
 ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -20,7 +20,7 @@ ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't a
 @ON_KERAS
 def test_every_network_has_the_parameters_that_are_listed():
     """`hepbench measure parameters > benchmarks/parameters.csv` after a change that is meant."""
-    from suite.measure_models import parameters_by_task
+    from hepbench.suite.profiling.models import parameters_by_task
 
     with (ROOT / "benchmarks" / "parameters.csv").open() as file:
         (_, *tasks), *rows = csv.reader(file)
@@ -64,7 +64,7 @@ def test_keras_comes_without_a_word_and_with_onednn():
     """What the process itself prints afterwards is seen."""
     code = """if True:
         import os
-        from suite import device
+        from hepbench.suite import device
         device.load_keras("cpu", "tensorflow")
         os.write(2, os.environb[b"TF_ENABLE_ONEDNN_OPTS"])
     """
@@ -79,7 +79,7 @@ def test_a_step_takes_the_memory_that_the_last_one_freed():
     """Page faults of 20 arrays of 64 MiB, one after the other, in a thread like those of the backends."""
     code = """if True:
         import resource, threading
-        from suite import device
+        from hepbench.suite import device
         device.set_environment("cpu", "tensorflow")
         def faults():
             bytes([1]) * 2**26

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as sklearn_metrics
 
-from benchmarks import metrics
+from hepbench.benchmarks import metrics
 
 
 def toy(events=2000, classes=2, seed=0, digits=None):

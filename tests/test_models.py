@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import metrics, registry, views
-from benchmarks.base import Sample, UserError
-from suite import training
+from hepbench.benchmarks import metrics, registry
+from hepbench.benchmarks.base import Sample, UserError
+from hepbench.benchmarks.features import calorimeter
+from hepbench.benchmarks.scaling import fit_scaling
+from hepbench.suite.training.loop import fit_network
+from hepbench.suite.training.network import load_network
+from hepbench.suite.training.settings import DEFAULTS
 
 # Keras 3.15 converts TensorFlow's variables with a numpy call that numpy 2 deprecates
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
@@ -41,8 +45,8 @@ def images(events, size=16, seed=0):
 def inputs_of(view, image):
     return {
         "image": lambda: {"image": image},
-        "cloud": lambda: views.image_to_cloud(image, points=24),
-        "table": lambda: {"table": views.shower_shapes(image)},
+        "cloud": lambda: calorimeter.image_to_cloud(image, points=24),
+        "table": lambda: {"table": calorimeter.shower_shapes(image)},
         "": dict,
     }[view]()
 
@@ -53,7 +57,7 @@ def samples(view, size=16):
     inputs = inputs_of(view, image)
     rows = np.random.default_rng(1).permutation(400)
     parts = [Sample(inputs, part, labels[part]) for part in np.split(rows, [250, 330])]
-    scaling = views.fit_scaling(parts[0])
+    scaling = fit_scaling(parts[0])
     return [replace(part, scaling=scaling) for part in parts]
 
 
@@ -62,7 +66,7 @@ def fit(model, parts, seed=0, report=lambda epoch, values: None, classes=2, **ch
     parameters = {name: {**SMALL, **changes}.get(name, default) for name, default in model.defaults.items()}
     if model.defaults.get("optimiser") == "sgd" and "learning_rate" not in changes:
         parameters["learning_rate"] = 0.1  # what the few steps of a small sample need without Adam
-    fitting = model.fit or functools.partial(training.fit_network, model.build)
+    fitting = model.fit or functools.partial(fit_network, model.build)
     return fitting(*parts[:2], parameters, classes=classes, seed=seed, device="cpu", report=report)
 
 
@@ -103,7 +107,7 @@ def test_scores_are_normalised(name, trained):
 def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     model, parts, fitted, _ = trained(name)
     fitted.save(tmp_path)
-    loaded = (model.load or training.load_network)(tmp_path)
+    loaded = (model.load or load_network)(tmp_path)
     np.testing.assert_array_equal(loaded.predict(parts[2]), fitted.predict(parts[2]))
     assert loaded.parameters == fitted.parameters
 
@@ -116,7 +120,7 @@ def test_a_family_takes_in_the_context(name):
     context = (labels[:, None] + np.random.default_rng(0).normal(0, 0.2, (400, 2))).astype(np.float32)
     parts = samples(model.view)
     parts = [replace(part, inputs={**part.inputs, "context": context}, labels=labels[part.rows]) for part in parts]
-    scaling = views.fit_scaling(parts[0])
+    scaling = fit_scaling(parts[0])
     train, valid, test = (replace(part, scaling=scaling) for part in parts)
     fitted = fit(model, (train, valid), epochs=15)
     assert metrics.auc(test.labels, fitted.predict(test), 1)[0] > 0.9
@@ -192,7 +196,7 @@ def test_labels_that_mean_nothing_are_not_learned(name):
     labels = np.random.default_rng(7).permutation(labels)
     inputs = inputs_of(model.view, image)
     parts = [Sample(inputs, rows, labels[rows]) for rows in np.split(np.arange(1800), [200, 300])]
-    scaling = views.fit_scaling(parts[0])
+    scaling = fit_scaling(parts[0])
     train, valid, test = (replace(part, scaling=scaling) for part in parts)
     auc, error = metrics.auc(test.labels, fit(model, (train, valid), epochs=2).predict(test), 1)
     assert abs(auc - 0.5) < 4 * max(error, 1e-3)
@@ -303,7 +307,7 @@ def test_pfn_has_the_papers_layers():
 
 def test_neighbours_are_the_nearest_true_points():
     """A point itself stands where there are no further ones."""
-    from benchmarks.packed import k_nearest
+    from hepbench.benchmarks.layers.point_cloud import k_nearest
 
     batch = cloud([0, 1, 3, 7, 12, 20], 20)
     index = np.asarray(k_nearest(batch["points"], batch["mask"], 7))
@@ -316,7 +320,7 @@ def test_neighbours_are_the_nearest_true_points():
 
 def test_edge_conv_is_its_formula():
     """W2 mean relu(W1 [x_i, x_j - x_i] + b1) + b2, edge by edge; a point is no neighbour of itself."""
-    from benchmarks.layers import EdgeConv
+    from hepbench.benchmarks.layers.edge_conv import EdgeConv
 
     rng = np.random.default_rng(0)
     x = rng.normal(size=(30, 6)).astype(np.float32)
@@ -336,7 +340,7 @@ def test_edge_conv_is_its_formula():
 @pytest.fixture
 def mlp():
     """The dense network with every option of the training."""
-    return replace(network("mlp"), defaults={**training.DEFAULTS, **network("mlp").defaults})
+    return replace(network("mlp"), defaults={**DEFAULTS, **network("mlp").defaults})
 
 
 def test_best_epoch_is_kept_and_training_stops(mlp):
@@ -379,7 +383,7 @@ def test_cosine_rises_and_falls(mlp):
 def test_adam_takes_the_steps_of_keras(decay):
     import keras
 
-    from suite.adam import Adam
+    from hepbench.suite.training.adam import Adam
 
     def trained_with(kind):
         rng = np.random.default_rng(0)
@@ -410,7 +414,7 @@ def test_mistakes_are_named():
     with pytest.raises(UserError, match="unknown schedule 'exponential'"):
         fit(model, parts, schedule="exponential")
     with pytest.raises(UserError, match=r"must end in \(N, 3\)"):
-        training.fit_network(
+        fit_network(
             lambda shapes, classes, parameters: model.build(shapes, 2, parameters),
             *parts[:2],
             model.defaults,
@@ -430,7 +434,7 @@ def test_a_network_may_take_its_inputs_in_any_structure():
         return keras.Sequential([table, keras.layers.Dense(2, activation="softmax")])
 
     parts = samples("table")
-    fitted = training.fit_network(
+    fitted = fit_network(
         build, *parts[:2], {"epochs": 1}, classes=2, seed=0, device="cpu", report=lambda epoch, values: None
     )
     np.testing.assert_allclose(fitted.predict(parts[2]).sum(axis=1), 1, atol=1e-6)
@@ -449,7 +453,7 @@ def test_networks_train_in_16_bits(name, tmp_path):
     assert "bfloat16" in {layer.compute_dtype for layer in fitted.keras_model.layers}
     assert all(weight.dtype == "float32" for weight in fitted.keras_model.trainable_variables)
     fitted.save(tmp_path)
-    np.testing.assert_array_equal(training.load_network(tmp_path).predict(parts[2]), scores)
+    np.testing.assert_array_equal(load_network(tmp_path).predict(parts[2]), scores)
 
 
 ON_JAX = """
@@ -457,7 +461,7 @@ import sys, tempfile
 from pathlib import Path
 sys.path.insert(0, "tests")
 import keras, numpy as np
-from suite import training
+from hepbench.suite.training.network import load_network
 from test_models import ONE_OF_EACH_KIND, fit, network, samples
 assert keras.backend.backend() == "jax"
 for name in ONE_OF_EACH_KIND:
@@ -467,7 +471,7 @@ for name in ONE_OF_EACH_KIND:
     folder = Path(tempfile.mkdtemp())
     fitted.save(folder)
     scores = fitted.predict(parts[2])
-    np.testing.assert_array_equal(training.load_network(folder).predict(parts[2]), scores)
+    np.testing.assert_array_equal(load_network(folder).predict(parts[2]), scores)
 """
 
 

@@ -11,10 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
 
-from benchmarks import clusters, number_lines, registry
-from benchmarks.base import UserError
-from benchmarks.simulation import pxd, pxd_checks
-from suite import data
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.features import pixel_clusters
+from hepbench.benchmarks.formats import text_table
+from hepbench.benchmarks.simulation import pxd
+from hepbench.benchmarks.validation import pxd as pxd_validation
+from hepbench.suite.data.files import official
 
 PIXELS = registry.find("task", "pxd_pixels").record
 CLUSTERS = registry.find("task", "pxd_clusters").record
@@ -142,14 +145,14 @@ def test_what_is_written_is_read_whatever_the_block(tmp_path_factory, values, bl
     path = tmp_path_factory.mktemp("lines") / "x.txt"
     np.savetxt(path, values, fmt="%d")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(number_lines, "BLOCK", block)
-        stretches = list(number_lines.read(path, 3))
+        patch.setattr(text_table, "BLOCK", block)
+        stretches = list(text_table.read(path, 3))
     np.testing.assert_array_equal(np.concatenate([rows for _, rows in stretches]), values)
     np.testing.assert_array_equal(np.concatenate([lines for lines, _ in stretches]), np.arange(1, len(values) + 1))
 
 
 def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(number_lines, "BLOCK", 50)
+    monkeypatch.setattr(text_table, "BLOCK", 50)
     path = text_file(tmp_path / "pion.txt", ["", *[ROW] * 39, "47 30 x 3 2 2", *[ROW] * 9])
     with pytest.raises(UserError, match="line 41: 'x' is no number"):
         list(CLUSTERS.read([path]))
@@ -203,8 +206,8 @@ def test_official_files_of_a_pair_are_enough(home):
     for kind in ("pion", "tetraquark"):
         text_file(folder / f"{kind}.txt", [ROW] * 30)
     pair = registry.find("task", "pxd_clusters:tetraquark_vs_pion")
-    assert [path.stem for path in data.official(pair)] == ["pion", "tetraquark"]
-    assert data.official(registry.find("task", "pxd_clusters")) is None
+    assert [path.stem for path in official(pair)] == ["pion", "tetraquark"]
+    assert official(registry.find("task", "pxd_clusters")) is None
 
 
 @pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
@@ -244,7 +247,7 @@ def naive_cluster(charge: np.ndarray) -> set[tuple[int, int]]:
 @settings(max_examples=80, deadline=None)
 @given(any_array(np.uint8, (3, 9, 9), elements=st.sampled_from([0, 0, 0, 4, 9, 200])))
 def test_six_variables_are_those_of_a_walk_over_the_pixels(matrices):
-    six, mask = clusters.six(matrices), clusters.of_seed(matrices)
+    six, mask = pixel_clusters.six(matrices), pixel_clusters.of_seed(matrices)
     for charge, row, own in zip(matrices, six, mask, strict=True):
         pixels = naive_cluster(charge)
         assert {tuple(map(int, at)) for at in np.argwhere(own)} == pixels
@@ -258,8 +261,8 @@ def test_shapes_against_loops():
     rng = np.random.default_rng(0)
     charge = rng.integers(4, 200, (50, 9, 9)) * (rng.random((50, 9, 9)) < 0.2)
     charge[:, 4, 4] = 210
-    shapes = clusters.shapes(charge)
-    names = (*clusters.CLUSTER_VARIABLES, *clusters.SHAPE_VARIABLES)
+    shapes = pixel_clusters.shapes(charge)
+    names = (*pixel_clusters.CLUSTER_VARIABLES, *pixel_clusters.SHAPE_VARIABLES)
     assert shapes.shape == (50, len(names)) and np.isfinite(shapes).all()
     for matrix, row in zip(charge, shapes, strict=True):
         found = dict(zip(names, row, strict=True))
@@ -336,14 +339,14 @@ def test_a_monopole_loses_no_more_when_slow():
     assert ratio == pytest.approx(68.5**2 * 0.9, rel=0.1)
 
 
-@pytest.mark.parametrize("check", pxd_checks.of_simulation(), ids=lambda check: check.figure)
+@pytest.mark.parametrize("check", pxd_validation.of_simulation(), ids=lambda check: check.figure)
 def test_simulation_at_fixed_momentum_follows_its_formula(check):
     assert abs(check.pull) < 4, check
 
 
 def test_vavilov_narrows_to_a_gaussian():
     """What a slow deuteron can give to one electron is bounded by 2 m beta^2 gamma^2; a fast pion has a long tail."""
-    pion, deuteron = (pxd_checks.total_losses(*one, 6000) for one in (("pion", 3.5), ("deuteron", 0.15)))
+    pion, deuteron = (pxd_validation.total_losses(*one, 6000) for one in (("pion", 3.5), ("deuteron", 0.15)))
     tail = [np.quantile(x, 0.99) / np.median(x) for x in (pion, deuteron)]
     assert tail[0] > 2.5 and tail[1] < 1.4
     assert abs((deuteron.mean() - np.median(deuteron)) / deuteron.std()) < 0.15

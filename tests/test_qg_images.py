@@ -12,10 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.base import UserError
-from benchmarks.simulation import qg_images as simulation
-from benchmarks.sparse import Sparse
-from benchmarks.tasks import qg_images as task
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.features import jet_images
+from hepbench.benchmarks.formats import qg_images as qg_images_format
+from hepbench.benchmarks.formats.sparse_images import Sparse
+from hepbench.benchmarks.simulation import qg_images as simulation
+from hepbench.benchmarks.tasks import qg_images as task
+from hepbench.benchmarks.validation import qg_images as qg_images_validation
 
 NAME = "QCDToGGQQ_IMGjet_RH1all_jet0_run{}_n{}.test.snappy.parquet"
 
@@ -53,7 +56,7 @@ def write_rows(path: Path, columns: dict[str, list], rows: int = 1, types: dict 
 
 def read_all(*paths: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """image (dense), context, labels and ids of all stretches."""
-    stretches = list(task.read(list(paths)))
+    stretches = list(qg_images_format.read(list(paths)))
     images = [s.arrays["image"][np.arange(len(s.labels))] for s in stretches]
     return (
         np.concatenate(images),
@@ -103,9 +106,9 @@ def test_ids_of_a_file_are_the_same_whatever_is_read_with_it(good, tmp_path):
 
 
 def test_memory_is_that_of_a_stretch(tmp_path, monkeypatch):
-    monkeypatch.setattr(task, "STRETCH", 2)
+    monkeypatch.setattr(qg_images_format, "STRETCH", 2)
     path = write_rows(tmp_path / "x.parquet", columns_by_hand(5), rows=5)
-    assert [len(events.labels) for events in task.read([path])] == [2, 2, 1]
+    assert [len(events.labels) for events in qg_images_format.read([path])] == [2, 2, 1]
 
 
 def test_reading_is_at_least_four_times_as_fast_as_lists(tmp_path):
@@ -118,14 +121,18 @@ def test_reading_is_at_least_four_times_as_fast_as_lists(tmp_path):
 
     # In turn, and the best of each: another program on the machine slows now the one, now the other.
     times = [
-        (seconds(lambda: list(task.plain_read([path]))), seconds(lambda: list(task.read([path])))) for _ in range(6)
+        (
+            seconds(lambda: list(qg_images_format.plain_read([path]))),
+            seconds(lambda: list(qg_images_format.read([path]))),
+        )
+        for _ in range(6)
     ]
     plain, flat = (min(some) for some in zip(*times, strict=True))
     assert plain > 4 * flat
-    (whole,) = task.read([path])
-    for event, plain in enumerate(task.plain_read([path])):
+    (whole,) = qg_images_format.read([path])
+    for event, plain in enumerate(qg_images_format.plain_read([path])):
         np.testing.assert_allclose(
-            whole.arrays["image"][np.array([event])], plain.arrays["image"], rtol=1e-3, atol=task.SUPPRESSED
+            whole.arrays["image"][np.array([event])], plain.arrays["image"], rtol=1e-3, atol=qg_images_format.SUPPRESSED
         )
 
 
@@ -213,7 +220,7 @@ def test_a_bad_file_is_refused(kind, tmp_path):
     columns, types = spoiled(kind)
     path = write_rows(tmp_path / "bad.parquet", columns, types=types)
     with pytest.raises(UserError, match=BAD[kind]) as caught:
-        list(task.read([path]))
+        list(qg_images_format.read([path]))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -237,7 +244,7 @@ def test_a_file_that_is_not_whole_is_refused(kind, good, tmp_path):
         case "bits":
             path.write_bytes(whole[:50] + bytes(len(whole) // 2) + whole[50 + len(whole) // 2 :])
     with pytest.raises(UserError) as caught:
-        list(task.read([path]))
+        list(qg_images_format.read([path]))
     assert str(caught.value).startswith(f"{path}: ")
     assert "\n" not in str(caught.value)
 
@@ -309,11 +316,11 @@ def test_the_image_view_hands_the_readers_arrays_through():
 
 
 def test_the_cloud_is_that_of_a_loop(monkeypatch):
-    monkeypatch.setattr(task, "POINTS", 40)
+    monkeypatch.setattr(jet_images, "POINTS", 40)
     dense = images_by_hand(3)
     dense[2] = 0
     dense[2, 0, 60, 64] = 5.0
-    view = task.cloud(arrays_of(dense))
+    view = jet_images.cloud(arrays_of(dense))
     for n, image in enumerate(dense):
         hits = sorted(naive_hits(image), key=lambda hit: -hit[3])
         total = sum(hit[3] for hit in hits)
@@ -329,10 +336,10 @@ def test_the_cloud_is_that_of_a_loop(monkeypatch):
 
 def test_the_table_is_that_of_a_loop():
     dense = images_by_hand(3)
-    table = task.jet_variables(arrays_of(dense))
-    assert table.shape == (3, len(task.VARIABLES))
+    table = jet_images.jet_variables(arrays_of(dense))
+    assert table.shape == (3, len(jet_images.VARIABLES))
     for n, image in enumerate(dense):
-        got = dict(zip(task.VARIABLES, table[n], strict=True))
+        got = dict(zip(jet_images.VARIABLES, table[n], strict=True))
         hits = naive_hits(image)
         near = [hit for hit in hits if np.hypot(hit[1], hit[2]) < 0.5]
         total = sum(hit[3] for hit in near)
@@ -368,7 +375,7 @@ def test_axes_and_correlations_of_two_tracks():
     """Two tracks of pT 3 and 1, 10 pixels apart in eta: the spread along that line is known, none across."""
     dense = np.zeros((1, 3, 125, 125))
     dense[0, 0, 60, 62], dense[0, 0, 70, 62] = 3.0, 1.0
-    got = dict(zip(task.VARIABLES, task.jet_variables(arrays_of(dense))[0], strict=True))
+    got = dict(zip(jet_images.VARIABLES, jet_images.jet_variables(arrays_of(dense))[0], strict=True))
     distance, weight = 10 * 0.0174, 0.9  # of e^2
     assert got["track_axis_1"] == pytest.approx(distance * np.sqrt(weight * (1 - weight)), rel=1e-4)
     assert got["track_axis_2"] == pytest.approx(0, abs=1e-6)
@@ -499,7 +506,7 @@ def test_pile_up_is_turned_whole_collisions(jets):
 def test_jets_pass_the_selection_and_the_seed_is_in_the_middle(jets):
     for made in jets.values():
         assert made["pt"].min() >= 70
-        dense = task.dense(made["index"], made["values"])
+        dense = qg_images_format.dense(made["index"], made["values"])
         towers = 25 * dense[:, 2, 2::5, 2::5]
         window = towers[:, 9:16, 9:16]
         assert (towers[:, 12, 12] > 0).mean() > 0.98
@@ -513,12 +520,12 @@ def test_gluon_jets_have_more_tracks_and_are_wider(jets):
     """Colour factors: a gluon radiates 9/4 as much as a quark."""
     table = {}
     for label, made in jets.items():
-        dense = task.dense(made["index"], made["values"])
+        dense = qg_images_format.dense(made["index"], made["values"])
         arrays = {
             "image": sparse_of(dense),
             "context": np.stack([made["pt"], made["m0"]], axis=1),
         }
-        table[label] = dict(zip(task.VARIABLES, task.jet_variables(arrays).T, strict=True))
+        table[label] = dict(zip(jet_images.VARIABLES, jet_images.jet_variables(arrays).T, strict=True))
     for name in ("tracks_above_1_gev", "track_n90", "track_girth", "all_axis_2", "mass_over_pt"):
         assert table[0][name].mean() > table[1][name].mean(), name
     assert table[0]["track_pt_d"].mean() < table[1]["track_pt_d"].mean()
@@ -534,14 +541,14 @@ def test_chunks_are_byte_identical_and_differ_by_seed_label_and_number(jets):
 
 def test_what_is_written_is_the_official_schema_and_reads_back(jets, tmp_path):
     chunks = [(label, {name: array[:25] for name, array in jets[label].items()}) for label in (0, 1)]
-    (path,) = task.write(tmp_path, [25, 25], iter(chunks))
+    (path,) = qg_images_format.write(tmp_path, [25, 25], iter(chunks))
     assert path.name == NAME.format(0, 50)
     assert str(pq.read_schema(path).field("X_jets").type).count("list<") == 3
     assert pq.read_schema(path).names == ["X_jets", "pt", "m0", "y"]
     assert pq.ParquetFile(path).metadata.num_row_groups == 4
     image, context, labels, _ = read_all(path)
     np.testing.assert_array_equal(labels, np.repeat([0, 1], 25))
-    made = np.concatenate([task.dense(arrays["index"], arrays["values"]) for _, arrays in chunks])
+    made = np.concatenate([qg_images_format.dense(arrays["index"], arrays["values"]) for _, arrays in chunks])
     expected = np.where(made >= 1e-3, made, 0).transpose(0, 2, 3, 1)
     np.testing.assert_allclose(image, expected, rtol=2**-11)
     np.testing.assert_array_equal(context[:, 0], np.concatenate([arrays["pt"] for _, arrays in chunks]))
@@ -568,18 +575,18 @@ def test_validation_counts_by_construction():
         dense[n, 0, 62, 60 : 60 + tracks] = 50 / tracks
     dense[:, 2, 60:65, 60:65] = 1.0
     arrays = arrays_of(dense) | {"context": np.stack([np.linspace(70, 130, count), np.full(count, 15.0)], axis=1)}
-    checks = {check.figure: check for check in task.validate(arrays, labels)}
+    checks = {check.figure: check for check in qg_images_validation.validate(arrays, labels)}
     assert checks["tracks, gluon / quark"].observed == pytest.approx(2)
     assert checks["quark jets, share"].observed == 0.5
     assert checks["HCAL blocks with equal pixels, share"].observed == 1
     assert checks["pt, lowest, GeV"].observed == 70
     assert all(np.isfinite(check.pull) for check in checks.values())
-    assert task.validate(arrays, np.zeros(count, int)) == []
+    assert qg_images_validation.validate(arrays, np.zeros(count, int)) == []
 
 
 def test_validation_sees_pixels_that_are_no_blocks():
     dense = images_by_hand(4)
     dense[:, 2] = dense[:, 1]
-    observed = task.validate(arrays_of(dense), np.array([0, 1, 0, 1]))[0]
+    observed = qg_images_validation.validate(arrays_of(dense), np.array([0, 1, 0, 1]))[0]
     assert observed.observed < 0.1
     assert isinstance(arrays_of(dense)["image"], Sparse)

@@ -13,9 +13,13 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks import jets, qg_jets_genuine, registry
-from benchmarks.base import UserError
-from benchmarks.tasks import qg_jets as task
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.features import jets
+from hepbench.benchmarks.formats import qg_jets as qg_jets_format
+from hepbench.benchmarks.tasks import qg_jets as task
+from hepbench.benchmarks.validation import qg_jets as qg_jets_validation
+from hepbench.benchmarks.validation import qg_jets_reference
 
 GENUINE = ROOT.parent / "shared" / "data" / "qg_jets_leading10"
 
@@ -50,13 +54,13 @@ def sorted_by_hand(jet: np.ndarray, width: int) -> np.ndarray:
 
 
 def test_a_file_in_the_official_layout_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(task, "STRETCH", 4)
+    monkeypatch.setattr(qg_jets_format, "STRETCH", 4)
     x, y = by_hand(10, 9)
-    stretches = list(task.read([write(tmp_path / "QG_jets.npz", x, y)]))
+    stretches = list(qg_jets_format.read([write(tmp_path / "QG_jets.npz", x, y)]))
     assert [len(s.labels) for s in stretches] == [4, 4, 2]
     read = np.concatenate([s.arrays["jets"] for s in stretches])
     assert read.dtype == np.float32
-    np.testing.assert_array_equal(read, [sorted_by_hand(jet, task.PARTICLES) for jet in x])
+    np.testing.assert_array_equal(read, [sorted_by_hand(jet, qg_jets_format.PARTICLES) for jet in x])
     np.testing.assert_array_equal(np.concatenate([s.labels for s in stretches]), y)
     np.testing.assert_array_equal(np.concatenate([s.ids for s in stretches]), np.arange(10))
 
@@ -64,21 +68,21 @@ def test_a_file_in_the_official_layout_is_read(tmp_path, monkeypatch):
 def test_ids_follow_the_number_in_the_name_whatever_else_is_read(tmp_path):
     first = write(tmp_path / "QG_jets.npz", *by_hand(3, 5))
     seventh = write(tmp_path / "QG_jets_7.npz", *by_hand(3, 8, seed=1))
-    alone = next(task.read([seventh]))
-    _, together = task.read([first, seventh])
-    np.testing.assert_array_equal(alone.ids, 7 * task.IDS_OF_FILE + np.arange(3))
+    alone = next(qg_jets_format.read([seventh]))
+    _, together = qg_jets_format.read([first, seventh])
+    np.testing.assert_array_equal(alone.ids, 7 * qg_jets_format.IDS_OF_FILE + np.arange(3))
     np.testing.assert_array_equal(alone.ids, together.ids)
     np.testing.assert_array_equal(alone.arrays["jets"], together.arrays["jets"])
     (tmp_path / "copy").mkdir()
     again = write(tmp_path / "copy" / "QG_jets_7.npz", *by_hand())
     with pytest.raises(UserError, match="has number 7"):
-        list(task.read([seventh, again]))
+        list(qg_jets_format.read([seventh, again]))
 
 
 def test_of_a_jet_with_too_many_particles_the_softest_go(tmp_path):
     x, y = by_hand(2, 200, fewest=200)
-    (events,) = task.read([write(tmp_path / "QG_jets.npz", x, y)])
-    np.testing.assert_array_equal(events.arrays["jets"][0], sorted_by_hand(x[0], task.PARTICLES))
+    (events,) = qg_jets_format.read([write(tmp_path / "QG_jets.npz", x, y)])
+    np.testing.assert_array_equal(events.arrays["jets"][0], sorted_by_hand(x[0], qg_jets_format.PARTICLES))
 
 
 @settings(max_examples=25, deadline=None)
@@ -87,8 +91,8 @@ def test_any_jets_come_back(tmp_path_factory, count, width, seed, stored):
     x, y = by_hand(count, width, seed)
     path = tmp_path_factory.mktemp("any") / "QG_jets_3.npz"
     (np.savez if stored else np.savez_compressed)(path, X=x, y=y)
-    (events,) = task.read([path])
-    np.testing.assert_array_equal(events.arrays["jets"], [sorted_by_hand(jet, task.PARTICLES) for jet in x])
+    (events,) = qg_jets_format.read([path])
+    np.testing.assert_array_equal(events.arrays["jets"], [sorted_by_hand(jet, qg_jets_format.PARTICLES) for jet in x])
     np.testing.assert_array_equal(events.labels, y)
 
 
@@ -223,7 +227,7 @@ def test_a_bad_file_is_refused(kind, tmp_path):
     path = tmp_path / "QG_jets.npz"
     spoil(kind, path)
     with pytest.raises(UserError, match=BAD[kind]) as caught:
-        list(task.read([path]))
+        list(qg_jets_format.read([path]))
     assert str(path) in str(caught.value)
     assert not (tmp_path / "trapped").exists()
 
@@ -246,7 +250,7 @@ def test_sources_are_the_twenty_files():
 
 
 def test_the_fields_split_of_all_twenty_files():
-    ids = np.concatenate([n * task.IDS_OF_FILE + np.arange(100_000) for n in range(20)])
+    ids = np.concatenate([n * qg_jets_format.IDS_OF_FILE + np.arange(100_000) for n in range(20)])
     shuffled = np.random.default_rng(0).permutation(len(ids))
     part = task.split(np.zeros(len(ids)), ids[shuffled])
     part = part[np.argsort(shuffled)]
@@ -260,16 +264,16 @@ def test_the_split_of_the_first_file():
 
 def test_written_files_are_read_back(tmp_path, monkeypatch):
     """Jets of both classes in turn, in files of a fixed size, whose padding is the file's own."""
-    monkeypatch.setattr(task, "FILE_EVENTS", 8)
+    monkeypatch.setattr(qg_jets_format, "FILE_EVENTS", 8)
     chunks = [(label, {"X": by_hand(5, width, seed)[0]}) for seed, (label, width) in enumerate([(0, 9), (1, 4)] * 2)]
     chunks[-1] = (1, {"X": chunks[-1][1]["X"][:3]})
-    paths = task.write(tmp_path, [10, 8], iter(chunks))
+    paths = qg_jets_format.write(tmp_path, [10, 8], iter(chunks))
     assert [path.name for path in paths] == [f"QG_jets_simulated_{n}.npz" for n in range(3)]
     with np.load(paths[0], allow_pickle=False) as file:
         assert file["X"].dtype == file["y"].dtype == np.float64
         assert file["X"].shape == (8, max((jet[:, 0] > 0).sum() for jet in file["X"]), 4)
         assert file["y"].tolist() == [0, 1] * 4
-    events = list(task.read(paths))
+    events = list(qg_jets_format.read(paths))
     labels = np.concatenate([e.labels for e in events])
     assert labels.tolist() == [0, 1] * 8 + [0, 0]
     for kind in (0, 1):
@@ -458,13 +462,13 @@ def test_image_against_a_loop():
 def simulated() -> dict[str, np.ndarray]:
     simulation = pytest.importorskip("benchmarks.simulation.qg_jets")
     pytest.importorskip("pythia8mc")
-    return {kind: simulation.generate(kind, 20, 3, 5) for kind in task.CLASSES}
+    return {kind: simulation.generate(kind, 20, 3, 5) for kind in qg_jets_format.CLASSES}
 
 
 def test_simulated_jets_are_in_the_window_and_in_the_format(simulated):
     for x in simulated.values():
         assert x.dtype == np.float64
-        assert set(np.unique(x[..., 3])) <= set(task.CODES)
+        assert set(np.unique(x[..., 3])) <= set(qg_jets_format.CODES)
         pt, rapidity, phi, _ = jets.axes(jets.four_momenta(x))
         # masses of the review instead of Pythia's, hence the tolerance
         assert ((pt > 499.999) & (pt < 550.001) & (np.abs(rapidity) < 1.7001)).all()
@@ -481,7 +485,7 @@ def test_gluon_jets_have_more_and_softer_particles(simulated):
 
 
 def test_a_chunk_does_not_depend_on_what_was_made_before(simulated):
-    from benchmarks.simulation import qg_jets as simulation
+    from hepbench.benchmarks.simulation import qg_jets as simulation
 
     other = simulation.generate("quark", 5, 3, 6)
     again = simulation.generate("quark", 20, 3, 5)
@@ -492,7 +496,7 @@ def test_a_chunk_does_not_depend_on_what_was_made_before(simulated):
 def test_a_missing_generator_is_told(monkeypatch):
     import sys
 
-    from benchmarks.simulation import qg_jets as simulation
+    from hepbench.benchmarks.simulation import qg_jets as simulation
 
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
     simulation._generator.cache_clear()
@@ -513,36 +517,36 @@ def genuine_jets() -> tuple[np.ndarray, np.ndarray]:
     return x, y.astype(int)
 
 
-@pytest.mark.parametrize("label, kind", list(enumerate(task.CLASSES)))
+@pytest.mark.parametrize("label, kind", list(enumerate(qg_jets_format.CLASSES)))
 def test_the_histograms_are_those_of_the_genuine_jets(label, kind):
     x, y = genuine_jets()
-    assert qg_jets_genuine.JETS[kind] == (y == label).sum()
-    assert qg_jets_genuine.summary(x[y == label]) == qg_jets_genuine.COUNTS[kind]
+    assert qg_jets_reference.JETS[kind] == (y == label).sum()
+    assert qg_jets_reference.summary(x[y == label]) == qg_jets_reference.COUNTS[kind]
 
 
 def test_genuine_jets_agree_with_themselves_and_not_with_the_other_class():
     x, y = genuine_jets()
     padded = np.zeros((len(x), 15, 4), np.float32)
     padded[:, :10] = x
-    same = [c for c in task.validate({"jets": padded}, y) if hasattr(c, "chi2")]
-    assert len(same) == 2 * (len(qg_jets_genuine.EDGES) + 1)
+    same = [c for c in qg_jets_validation.validate({"jets": padded}, y) if hasattr(c, "chi2")]
+    assert len(same) == 2 * (len(qg_jets_reference.EDGES) + 1)
     # float32 moves a value or two over the edge of a bin
     assert all(c.chi2 < 0.1 for c in same)
-    swapped = {c.figure: c for c in task.validate({"jets": padded}, 1 - y) if hasattr(c, "chi2")}
+    swapped = {c.figure: c for c in qg_jets_validation.validate({"jets": padded}, 1 - y) if hasattr(c, "chi2")}
     assert swapped["pT of the hardest, quark"].p_value < 1e-100
     assert swapped["|rapidity| of the ten, quark"].p_value > 1e-9
 
 
 def test_histograms_hold_every_jet():
-    for kind, counts in qg_jets_genuine.COUNTS.items():
-        for name, edges in qg_jets_genuine.EDGES.items():
+    for kind, counts in qg_jets_reference.COUNTS.items():
+        for name, edges in qg_jets_reference.EDGES.items():
             assert len(counts[name]) == len(edges) - 1
-            assert sum(counts[name]) == qg_jets_genuine.JETS[kind]
-        assert sum(counts["kinds of the ten"]) == 10 * qg_jets_genuine.JETS[kind]
+            assert sum(counts[name]) == qg_jets_reference.JETS[kind]
+        assert sum(counts["kinds of the ten"]) == 10 * qg_jets_reference.JETS[kind]
 
 
 def test_auc_against_a_loop():
     rng = np.random.default_rng(0)
     below, above = rng.integers(0, 9, 30), rng.integers(3, 12, 20)
     pairs = [(a > b) + 0.5 * (a == b) for a in above for b in below]
-    assert task._auc(below, above)[0] == pytest.approx(np.mean(pairs))
+    assert qg_jets_validation._auc(below, above)[0] == pytest.approx(np.mean(pairs))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks import budgets, registry
-from benchmarks.base import Model, Task, UserError, check_known
+from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks.base import Model, Task, UserError, check_known
 
 
 @pytest.mark.parametrize("kind, record", [("task", Task), ("model", Model)])
@@ -36,7 +36,7 @@ def test_unknown_name_gets_the_nearest():
 def test_a_file_of_the_user(tmp_path):
     path = tmp_path / "my_model.py"
     path.write_text(
-        "from benchmarks.base import Model\n"
+        "from hepbench.benchmarks.base import Model\n"
         "MODEL = Model(title='mine', view='table', defaults={}, space=lambda trial: {}, build=lambda *a: None)\n"
     )
     entry = registry.find("model", str(path))
@@ -47,7 +47,7 @@ def test_a_file_of_the_user(tmp_path):
 
 
 FAMILY = """
-from benchmarks.base import Model
+from hepbench.benchmarks.base import Model
 def one(title):
     return Model(title=title, view="table", defaults={}, space=lambda trial: {}, build=lambda *a: None)
 MODELS = {"mine": one("a"), "mine_big": one("b")}
@@ -101,30 +101,6 @@ def test_a_missing_file_and_a_taken_name(tmp_path):
     taken.write_text("TASK = None")
     with pytest.raises(UserError, match="rename the file"):
         registry.find("task", str(taken))
-
-
-def test_the_code_of_an_entry_is_all_that_it_imports(tmp_path, monkeypatch):
-    folder = tmp_path / "benchmarks"
-    (folder / "simulation").mkdir(parents=True)
-    (folder / "base.py").write_text("")
-    (folder / "views.py").write_text("import numpy")
-    (folder / "jets.py").write_text("def f():\n    from benchmarks.views import hits")
-    (folder / "simulation" / "gun.py").write_text("")
-    task = tmp_path / "my_task.py"
-    task.write_text(
-        "from benchmarks import jets\nfrom benchmarks.base import Task\nfrom benchmarks.simulation import gun"
-    )
-    monkeypatch.setattr(registry, "HOME", folder)
-    entry = registry.Entry("my_task", task, None, "my_task", None)
-    before = entry.code
-    found = registry.imported(task, folder)
-    assert {path.name for path in found} == {"my_task.py", "jets.py", "views.py", "base.py", "gun.py"}
-    assert registry.imported(task, folder / "simulation") == {task, folder / "simulation" / "gun.py"}
-    (folder / "base.py").write_text("changed")
-    (folder / "simulation" / "gun.py").write_text("changed")
-    assert entry.code == before
-    (folder / "views.py").write_text("import scipy")
-    assert entry.code != before
 
 
 def test_a_variant_is_found_behind_a_colon():

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks import views
-from benchmarks.simulation import ecal as simulation
-from benchmarks.tasks.ecal import CLASSES, GENUINE, validate
+from hepbench.benchmarks.features import calorimeter
+from hepbench.benchmarks.formats.ecal import CLASSES
+from hepbench.benchmarks.simulation import ecal as simulation
+from hepbench.benchmarks.validation.ecal import GENUINE, validate
 
 EVENTS = 2000
 
@@ -21,7 +22,7 @@ def images() -> dict[str, np.ndarray]:
 
 
 def mean_of(image: np.ndarray, variable: str) -> float:
-    return float(views.shower_shapes(image)[:, views.SHOWER_SHAPES.index(variable)].mean())
+    return float(calorimeter.shower_shapes(image)[:, calorimeter.SHOWER_SHAPES.index(variable)].mean())
 
 
 @pytest.mark.parametrize("kind", CLASSES)

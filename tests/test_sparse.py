@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from benchmarks.sparse import Sparse
+from hepbench.benchmarks.formats.sparse_images import Sparse
 
 SHAPES = arrays.array_shapes(min_dims=2, max_dims=4, min_side=1, max_side=5)
 VALUES = st.one_of(st.just(0.0), st.floats(-100, 100, width=16))

@@ -14,28 +14,52 @@ HEAVY = ("tensorflow", "keras", "jax", "mlflow", "xgboost", "sklearn", "matplotl
 
 
 def imported(path) -> set[str]:
+    """Names of the modules that a file imports anywhere, for type checking alone, too."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(node.module)
+            found |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
     return found
+
+
+def name_of(path) -> str:
+    return ".".join(["hepbench", *path.relative_to(ROOT).with_suffix("").parts]).removesuffix(".__init__")
+
+
+FILES = {name_of(path): path for package in ALLOWED for path in sorted((ROOT / package).rglob("*.py"))}
 
 
 @pytest.mark.parametrize("package", ALLOWED)
 def test_imports_go_one_way(package):
-    files = list((ROOT / package).rglob("*.py"))
+    files = [path for path in FILES.values() if path.is_relative_to(ROOT / package)]
     assert files
-    forbidden = set(ALLOWED) - ALLOWED[package] - {package}
+    allowed = tuple(f"hepbench.{name}" for name in (package, *ALLOWED[package]))
     for path in files:
-        crossing = {name for name in imported(path) if name.split(".")[0] in forbidden}
-        assert not crossing, f"{path.relative_to(ROOT)} imports {crossing}"
+        crossing = {name for name in imported(path) if name.startswith("hepbench") and not name.startswith(allowed)}
+        assert crossing <= {"hepbench"}, f"{path.relative_to(ROOT)} imports {crossing}"
+        bare = {name for name in imported(path) if name.split(".")[0] in ALLOWED}
+        assert not bare, f"{path.relative_to(ROOT)} imports {bare}, which is no installed package"
+
+
+def test_no_import_goes_in_a_circle():
+    imports = {name: imported(path) & set(FILES) - {name} for name, path in FILES.items()}
+    done: set[str] = set()
+
+    def visit(name: str, road: tuple[str, ...]) -> None:
+        assert name not in road, " -> ".join((*road, name))
+        if name not in done:
+            for following in sorted(imports[name]):
+                visit(following, (*road, name))
+            done.add(name)
+
+    for name in FILES:
+        visit(name, ())
 
 
 def test_one_module_imports_mlflow():
-    files = [path for package in ALLOWED for path in (ROOT / package).rglob("*.py")]
-    users = [path for path in files if any(name.split(".")[0] == "mlflow" for name in imported(path))]
+    users = [path for path in FILES.values() if any(name.split(".")[0] == "mlflow" for name in imported(path))]
     assert users == [ROOT / "tracking" / "runs.py"]
 
 
@@ -44,7 +68,7 @@ def test_quick_verbs_import_nothing_heavy(verb, home):
     program = f"""
 import sys
 sys.argv = ["hepbench", *{verb!r}]
-from suite.cli import main
+from hepbench.suite.cli import main
 try:
     main()
 except SystemExit as end:

@@ -20,7 +20,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tracking import hardware, leaderboard, plots, runs, statistics
+from hepbench.tracking import plots, runs, statistics
+from hepbench.tracking.hardware import machine
+from hepbench.tracking.hardware import machine as hardware
+from hepbench.tracking.hardware import machine as machine_module
+from hepbench.tracking.hardware.sampler import Sampler
+from hepbench.tracking.leaderboard import page, ranking, text
+from hepbench.tracking.leaderboard import text as text_module
 
 ROOT = Path(__file__).parent.parent
 
@@ -100,7 +106,7 @@ def test_runs_of_a_killed_process_are_ended_and_no_others(store):
     program = """
 import os, signal, sys
 from pathlib import Path
-from tracking import runs
+from hepbench.tracking import runs
 store = runs.connect(sys.argv[1], Path(sys.argv[2]))
 print(store.start("killed", "dies", tags={}, parameters={}), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
@@ -221,7 +227,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 def test_machine_is_described():
-    machine = hardware.describe()
+    machine = machine_module.describe()
     assert machine["cpu"] and machine["os"] and machine["hostname"]
     assert 0 < machine["cores_usable"] <= machine["cores"]["logical"]
     assert machine["memory_gib"] > 0.1
@@ -230,7 +236,7 @@ def test_machine_is_described():
 
 def test_short_block_has_two_samples_and_its_use():
     points = []
-    with hardware.Sampler(sink=lambda values, step: points.append((step, values))) as sampler:
+    with Sampler(sink=lambda values, step: points.append((step, values))) as sampler:
         end = time.process_time() + 0.2
         while time.process_time() < end:
             math.sqrt(2)
@@ -245,23 +251,23 @@ def test_short_block_has_two_samples_and_its_use():
 
 def test_children_are_counted():
     burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
-    with subprocess.Popen([sys.executable, "-c", burn]), hardware.Sampler(interval=0.1) as sampler:
+    with subprocess.Popen([sys.executable, "-c", burn]), Sampler(interval=0.1) as sampler:
         time.sleep(0.5)
-    assert sampler.summary()["hardware_cpu_mean_percent"] > 100 * 0.1 / hardware.cores_usable()
+    assert sampler.summary()["hardware_cpu_mean_percent"] > 100 * 0.1 / machine.cores_usable()
 
 
 def test_failing_sink_ends_nothing_and_is_told():
     def broken(values, step):
         raise OSError("server gone")
 
-    with hardware.Sampler(interval=0.05, sink=broken) as sampler:
+    with Sampler(interval=0.05, sink=broken) as sampler:
         time.sleep(0.2)
     assert "server gone" in sampler.unavailable["log"]
     assert sampler.summary()["hardware_memory_peak_mib"] > 0
 
 
 def test_fault_in_the_block_passes_through():
-    with pytest.raises(ValueError, match="mine"), hardware.Sampler():
+    with pytest.raises(ValueError, match="mine"), Sampler():
         raise ValueError("mine")
 
 
@@ -271,7 +277,7 @@ def test_fault_in_the_block_passes_through():
 )
 def test_visible_gpus_are_those_that_cuda_shows(setting, indices):
     found = [{"index": i, "uuid": f"GPU-{letter}000"} for i, letter in enumerate("abc")]
-    assert [gpu["index"] for gpu in hardware._visible(found, setting)] == indices
+    assert [gpu["index"] for gpu in machine._visible(found, setting)] == indices
 
 
 class FakeNVML:
@@ -325,10 +331,10 @@ def test_gpu_in_use_is_sampled_and_no_other(index, monkeypatch):
     assert all(hasattr(real, name) for name in dir(FakeNVML) if name.startswith("nvml"))
     monkeypatch.setitem(sys.modules, "pynvml", FakeNVML())
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", str(index))
-    (gpu,) = hardware.gpus()
+    (gpu,) = machine.gpus()
     assert gpu == {"index": index, "name": f"H{index}", "memory_gib": 80.0, "driver": "580.1", "uuid": f"GPU-{index}"}
-    assert len(hardware.gpus(hidden=True)) == 2
-    with hardware.Sampler(interval=0.1, gpu=0) as sampler:
+    assert len(machine.gpus(hidden=True)) == 2
+    with Sampler(interval=0.1, gpu=0) as sampler:
         time.sleep(0.25)
     summary = sampler.summary()
     assert summary["hardware_gpu_memory_peak_mib"] == 1024
@@ -345,8 +351,8 @@ def test_gpu_in_use_is_sampled_and_no_other(index, monkeypatch):
 
 def test_gpu_that_is_not_there_is_told(monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
-    assert hardware.gpus() == []
-    with hardware.Sampler(gpu=0) as sampler:
+    assert machine.gpus() == []
+    with Sampler(gpu=0) as sampler:
         pass
     assert sampler.unavailable["gpu"] in ("no NVIDIA driver", "no visible GPU 0")
 
@@ -355,11 +361,11 @@ def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(f"{2**29}\n")
     monkeypatch.setattr(hardware, "_cgroups", lambda: [tmp_path, tmp_path / "absent"])
-    assert hardware.cores_usable() == 0.5
-    assert hardware.describe()["memory_gib"] == 0.5
+    assert machine.cores_usable() == 0.5
+    assert machine.describe()["memory_gib"] == 0.5
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
-    assert hardware.cores_usable() >= 1
+    assert machine.cores_usable() >= 1
 
 
 # --- statistics ------------------------------------------------------------------------------------------------------
@@ -493,7 +499,7 @@ def test_plots_wait_for_an_import_in_another_thread():
     script = """
 import importlib.abc, sys, threading, time
 import matplotlib
-from tracking import plots
+from hepbench.tracking import plots
 
 
 class Slow(importlib.abc.MetaPathFinder):
@@ -513,7 +519,7 @@ with plots.style():
 
 
 def test_seeds_become_one_row():
-    (row,) = leaderboard.rows([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
+    (row,) = ranking.rows([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
     assert (row["rank"], row["model"], row["title"], row["seeds"], row["seed_list"]) == (1, "mlp", "dense", 2, [0, 1])
     assert row["run_ids"] == ["r2", "r1"]
     assert row["auc"] == pytest.approx(0.81)
@@ -529,8 +535,8 @@ def test_what_cannot_be_compared_is_ranked_apart():
         for i, changes in enumerate(apart)
         for j, (model, auc) in enumerate([("mlp", 0.7), ("gnn", 0.9)])
     ]
-    rows = leaderboard.rows(listed)
-    tables = list(leaderboard.groups(rows))
+    rows = ranking.rows(listed)
+    tables = list(ranking.groups(rows))
     assert len(tables) == len(apart)
     for table in tables:
         assert [(row["rank"], row["model"]) for row in table] == [(1, "gnn"), (2, "mlp")]
@@ -539,7 +545,7 @@ def test_what_cannot_be_compared_is_ranked_apart():
 
 
 def test_latest_of_a_repeated_trial_counts():
-    (row,) = leaderboard.rows([a_run(5, auc=0.9), a_run(3, auc=0.7)])
+    (row,) = ranking.rows([a_run(5, auc=0.9), a_run(3, auc=0.7)])
     assert (row["auc"], row["seeds"], row["run_ids"]) == (0.9, 1, ["r5"])
 
 
@@ -547,16 +553,16 @@ def test_changed_code_replaces_and_other_parameters_do_not():
     older = [a_run(1, auc=0.9), a_run(2, seed=1, auc=0.9)]
     newer = a_run(3, auc=0.6, version="changed")
     other = a_run(4, auc=0.5, version="wide", parameters={"rate": "0.9"})
-    rows = leaderboard.rows([*older, newer, other])
+    rows = ranking.rows([*older, newer, other])
     assert [row["auc"] for row in rows] == [0.6, 0.5]
 
 
 def test_only_final_runs_that_finished_count():
-    assert leaderboard.rows([a_run(1, status="FAILED"), a_run(2, status="RUNNING"), a_run(3, stage="tune")]) == []
+    assert ranking.rows([a_run(1, status="FAILED"), a_run(2, status="RUNNING"), a_run(3, stage="tune")]) == []
 
 
 def test_tied_with_the_first():
-    rows = leaderboard.rows([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
+    rows = ranking.rows([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
     assert [row["tied"] for row in rows] == [False, True, False]
 
 
@@ -565,20 +571,20 @@ def test_lower_is_better_and_not_measured_is_last():
         a_run(i, model, metrics={"test_log_loss": loss, "test_log_loss_error": 0.01} if loss else {})
         for i, (model, loss) in enumerate([("a", None), ("b", 0.5), ("c", 0.4)])
     ]
-    rows = leaderboard.rows(listed, metric="log_loss", higher=False)
+    rows = ranking.rows(listed, metric="log_loss", higher=False)
     assert [(row["rank"], row["model"]) for row in rows] == [(1, "c"), (2, "b"), (3, "a")]
 
 
 def test_metric_that_one_seed_could_not_measure_is_not_measured():
     metrics = {"test_rejection_50": 30.0, "test_rejection_50_error": 2.0}
-    (row,) = leaderboard.rows([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
+    (row,) = ranking.rows([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
     assert row["rejection_50"] is None
 
 
 def test_times_of_different_machines_are_not_averaged():
     listed = [a_run(1, seed=0), a_run(2, seed=1)]
     listed[1]["tags"]["hardware"] = "H100"
-    (row,) = leaderboard.rows(listed)
+    (row,) = ranking.rows(listed)
     assert (row["train_seconds"], row["hardware"]) == (None, "EPYC x2; H100")
 
 
@@ -591,18 +597,18 @@ FOOTER = ["skipped cnn: needs image inputs; the task has table"]
 @pytest.fixture
 def two_tables():
     listed = [a_run(1, "mlp", auc=0.90), a_run(2, "<b>[red]", auc=0.895), a_run(3, "prior", auc=0.5, data="simulated")]
-    return leaderboard.rows(listed)
+    return ranking.rows(listed)
 
 
 def test_json_is_strict(two_tables):
-    text = leaderboard.render(two_tables, "json", "Magic", FOOTER, REFERENCES)
+    text = text_module.render(two_tables, "json", "Magic", FOOTER, REFERENCES)
     read = json.loads(text, parse_constant=lambda word: pytest.fail(word))
     assert [row["rank"] for row in read] == [1, 2, 1]
     assert read[0]["auc_spread"] is None
 
 
 def test_csv_has_a_line_a_row(two_tables):
-    lines = list(csv.DictReader(io.StringIO(leaderboard.render(two_tables, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(text.render(two_tables, "csv"))))
     assert [line["model"] for line in lines] == ["mlp", "<b>[red]", "prior"]
     assert float(lines[0]["auc"]) == 0.9
     assert lines[0]["rejection_50"] == ""
@@ -611,8 +617,8 @@ def test_csv_has_a_line_a_row(two_tables):
 @pytest.mark.parametrize("form", ["table", "markdown"])
 @pytest.mark.parametrize("width", [80, 120])
 def test_text_shows_what_matters(two_tables, form, width):
-    text = leaderboard.render(two_tables, form, "Magic", FOOTER, REFERENCES, width=width)
-    for part in ("Magic", "0.9000 ± 0.0100", "=2", "<b>[red]", "EPYC x2", "3,000 test events", leaderboard.REPORTED):
+    text = text_module.render(two_tables, form, "Magic", FOOTER, REFERENCES, width=width)
+    for part in ("Magic", "0.9000 ± 0.0100", "=2", "<b>[red]", "EPYC x2", "3,000 test events", text_module.REPORTED):
         assert part in text
     assert FOOTER[0] in text
     assert "\x1b" not in text
@@ -622,22 +628,22 @@ def test_text_shows_what_matters(two_tables, form, width):
 
 def test_a_long_setting_is_broken_after_its_name(two_tables):
     row = {**two_tables[0], "model": "particlenet_lite", "set": "features=kinematic width=16"}
-    narrow = [line.strip() for line in leaderboard.render([row], width=80).splitlines()]
+    narrow = [line.strip() for line in text.render([row], width=80).splitlines()]
     assert narrow[narrow.index("features=") + 1] == "kinematic width=16"
-    assert "particlenet_lite features=kinematic width=16" in leaderboard.render([row], width=160)
+    assert "particlenet_lite features=kinematic width=16" in text.render([row], width=160)
 
 
 def test_text_of_nothing():
-    assert "no finished result" in leaderboard.render([], "table")
-    assert json.loads(leaderboard.render([], "json")) == []
+    assert "no finished result" in text.render([], "table")
+    assert json.loads(text.render([], "json")) == []
     with pytest.raises(ValueError, match="format must be one of"):
-        leaderboard.render([], "yaml")
+        text.render([], "yaml")
 
 
 def test_page_needs_nothing_else(two_tables, tmp_path):
     labels = np.arange(200) % 2
     curve = roc_of(labels, labels + np.random.default_rng(0).normal(size=200))
-    path = leaderboard.page(
+    path = page.page(
         tmp_path / "reports" / "magic.html",
         two_tables,
         REFERENCES,
@@ -659,4 +665,4 @@ def test_page_needs_nothing_else(two_tables, tmp_path):
 
 
 def test_page_of_nothing(tmp_path):
-    assert "No finished result" in leaderboard.page(tmp_path / "empty.html", []).read_text()
+    assert "No finished result" in page.page(tmp_path / "empty.html", []).read_text()

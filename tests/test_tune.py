@@ -21,17 +21,21 @@ import pytest
 from conftest import ROOT, assert_user_mistake, hepbench
 from rich.console import Console
 
-from benchmarks import metrics
-from benchmarks.base import UserError
-from suite import clusters, question, studies, workers
-from tracking import runs, statistics
-from tracking.runs import StoreError
+from hepbench.benchmarks import metrics
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.tuning import storage
+from hepbench.suite.tuning.study_spec import count_of, seconds_of
+from hepbench.suite.workers import batch_system
+from hepbench.suite.workers.place import check_jobs
+from hepbench.tracking import runs, statistics
+from hepbench.tracking.hardware import machine
+from hepbench.tracking.runs import StoreError
 
 FAST = """
 import time
 
 import numpy as np
-from benchmarks.base import Model, UserError
+from hepbench.benchmarks.base import Model, UserError
 
 class Fitted:
     parameters = 3
@@ -76,16 +80,16 @@ def changed(path: Path, *pairs: tuple[str, str]) -> Path:
 @pytest.fixture(autouse=True)
 def closed(monkeypatch):
     """Databases that a test opens in this process are closed at its end."""
-    connect, opened = studies.connect, []
-    monkeypatch.setattr(studies, "connect", lambda: opened.append(connect()) or opened[-1])
+    connect, opened = storage.connect, []
+    monkeypatch.setattr(storage, "connect", lambda: opened.append(connect()) or opened[-1])
     yield
-    for storage in opened:
-        storage.engine.dispose()
+    for one in opened:
+        one.engine.dispose()
 
 
 def study_of(home: Path, name: str, monkeypatch):
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
-    return studies.named(studies.connect(), name)
+    return storage.named(storage.connect(), name)
 
 
 def children(home: Path, name: str, task: str = "magic") -> list[dict]:
@@ -108,7 +112,7 @@ def test_a_study_from_the_first_trial_to_the_tested_winner(home, fast, monkeypat
         assert words in done.stdout, done.stdout
     name = "magic-fast-smoke"
     study = study_of(home, name, monkeypatch)
-    assert studies.counted(study.trials) == dict(complete=12, pruned=0, failed=0, running=0, waiting=0)
+    assert storage.counted(study.trials) == dict(complete=12, pruned=0, failed=0, running=0, waiting=0)
     assert study.trials[0].params == {"power": 2.0}  # the defaults come first
     found = children(home, name)
     assert Counter(run["tags"]["state"] for run in found) == {"complete": 12}
@@ -166,7 +170,7 @@ def test_pruning(home, fast, monkeypatch):
     options = ("--pruner", "median", "--sampler", "random", "--budget", "quick", "--seeds", 2)
     done = hepbench("tune", "magic", "--model", fast, "--trials", 25, *options, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    counts = studies.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
+    counts = storage.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
     assert counts["pruned"] >= 3 and counts["complete"] >= 5
     states = Counter(run["tags"]["state"] for run in children(home, "magic-fast-quick"))
     assert states == {"pruned": counts["pruned"], "complete": counts["complete"]}
@@ -202,7 +206,7 @@ def test_what_is_set_is_not_searched_and_a_task_narrows_a_space(home, fast, tmp_
     assert {run["parameters"]["epochs"] for run in children(home, "magic-fast-smoke")} == {"1"}
     task = tmp_path / "narrow.py"
     task.write_text(
-        "from dataclasses import replace\nfrom benchmarks.tasks import magic\n"
+        "from dataclasses import replace\nfrom hepbench.benchmarks.tasks import magic\n"
         "TASK = replace(magic.TASK, spaces={'fast': lambda trial: {'power': trial.suggest_float('power', 1, 1.1)}})\n"
     )
     done = hepbench("tune", task, "--model", fast, *options, home=home)
@@ -220,7 +224,7 @@ def test_a_metric_that_is_not_a_number_fails_its_trial_alone(home, fast, monkeyp
     changed(fast, ("0 * score", "np.where(sample.labels == 1, 1.0, 0.0)"))
     options = ("--budget", "quick", "--trials", 8, "--sampler", "random", "--seeds", 2, "--objective", "rejection_30")
     done = hepbench("tune", "magic", "--model", fast, *options, home=home)
-    counts = studies.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
+    counts = storage.counted(study_of(home, "magic-fast-quick", monkeypatch).trials)
     assert counts["failed"] >= 1 and counts["complete"] >= 1 and sum(counts.values()) == 8
     assert "rejection_30 is not a number" in done.stdout
     assert done.returncode == 1
@@ -230,7 +234,7 @@ def test_failures_in_a_row_end_the_search(home, fast, monkeypatch):
     changed(fast, ("    for epoch in", '    raise RuntimeError("the loss ran away")\n    for epoch in'))
     done = hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 30, home=home)
     assert_user_mistake(done, "5 trials in a row have failed", "the loss ran away")
-    assert studies.counted(study_of(home, "magic-fast-smoke", monkeypatch).trials)["failed"] == 5
+    assert storage.counted(study_of(home, "magic-fast-smoke", monkeypatch).trials)["failed"] == 5
     assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FAILED"}
 
 
@@ -260,7 +264,8 @@ def test_the_dashboard_answers(home, fast):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "optuna-ui", "--port", str(port)]
+    command = [sys.executable, "-c", "from hepbench.suite.cli import main; main()"]
+    command += ["optuna-ui", "--port", str(port)]
     with subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -286,7 +291,15 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
     """kill -9 of the parent, or of a worker, ten times; then the study is finished and counted."""
     changed(fast, ('"pause": 0.0', '"pause": 0.15'))
     wanted = 40
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hepbench.suite.cli import main; main()",
+        "tune",
+        "magic",
+        "--model",
+        str(fast),
+    ]
     command += ["--budget", "smoke", "--trials", str(wanted), "--jobs", str(jobs), "--seeds", "2"]
     chance = random.Random(7)
     kills = Counter()
@@ -314,7 +327,7 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
     done = hepbench(*command[3:], home=home)
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a trial that was hit twice has failed
     study = study_of(home, "magic-fast-smoke", monkeypatch)
-    counts = studies.counted(study.trials)
+    counts = storage.counted(study.trials)
     assert counts["running"] == counts["waiting"] == 0, counts
     assert sum(counts.values()) == wanted, counts
     everything = runs.connect(None, home / "results").runs("magic")
@@ -340,7 +353,15 @@ def test_what_was_stopped_goes_on(home, fast, tmp_path):
     """Ctrl-Z, and later `fg`: no trial has been given up for lost. Dask's patience of 5 minutes is 1 s here."""
     pause, begun = '        time.sleep(parameters["pause"])', tmp_path / "begun"
     changed(fast, ('"pause": 0.0', '"pause": 2.5'), (pause, f"        open({str(begun)!r}, 'w').close()\n{pause}"))
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "bench", "magic", "--model", str(fast)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hepbench.suite.cli import main; main()",
+        "bench",
+        "magic",
+        "--model",
+        str(fast),
+    ]
     impatient = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s", "HEPBENCH_HOME": str(home)}
     with subprocess.Popen(
         [*command, "--budget", "smoke", "--seeds", "1"], cwd=ROOT, env={**os.environ, **impatient},
@@ -357,7 +378,15 @@ def test_what_was_stopped_goes_on(home, fast, tmp_path):
 
 def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
     changed(fast, ('"pause": 0.0', '"pause": 0.5'))
-    command = [sys.executable, "-c", "from suite.cli import main; main()", "tune", "magic", "--model", str(fast)]
+    command = [
+        sys.executable,
+        "-c",
+        "from hepbench.suite.cli import main; main()",
+        "tune",
+        "magic",
+        "--model",
+        str(fast),
+    ]
     with subprocess.Popen(
         [*command, "--budget", "smoke", "--trials", "20"], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
@@ -371,8 +400,8 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
     assert parent.returncode == 130, complaints
     assert "interrupted" in complaints and "Traceback" not in complaints
     trials = study_of(home, "magic-fast-smoke", monkeypatch).trials
-    assert studies.counted(trials)["running"] == 0
-    assert studies.counted(trials)["waiting"] == 1
+    assert storage.counted(trials)["running"] == 0
+    assert storage.counted(trials)["waiting"] == 1
     assert not [run for run in runs.connect(None, home / "results").runs("magic") if run["status"] == "RUNNING"]
 
 
@@ -440,7 +469,7 @@ def test_a_study_that_asks_something_else(home, fast):
 def test_a_study_that_another_process_runs(home, fast, monkeypatch):
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
     command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, "--seeds", 2)
-    with studies.alone(studies.connect(), "magic-fast-smoke"):
+    with storage.alone(storage.connect(), "magic-fast-smoke"):
         assert_user_mistake(hepbench(*command, home=home), "is being run by another process")
     assert hepbench(*command, home=home).returncode == 0
 
@@ -457,14 +486,14 @@ def test_a_database_that_is_not_there(home, fast):
 
 
 def test_times_and_counts():
-    assert [question.seconds_of(text) for text in ("90s", "1.5h", "1ms")] == [90, 5400, 0.001]
-    assert [question.count_of(text) for text in ("100k", "2M", "7")] == [100_000, 2e6, 7]
+    assert [seconds_of(text) for text in ("90s", "1.5h", "1ms")] == [90, 5400, 0.001]
+    assert [count_of(text) for text in ("100k", "2M", "7")] == [100_000, 2e6, 7]
 
 
 def test_a_database_that_stays_away_ends_the_study(monkeypatch):
     from optuna.exceptions import StorageInternalError
 
-    monkeypatch.setattr(studies, "PATIENCE", 0.1)
+    monkeypatch.setattr(storage, "PATIENCE", 0.1)
     calls = []
 
     def gone():
@@ -472,17 +501,17 @@ def test_a_database_that_stays_away_ends_the_study(monkeypatch):
         raise StorageInternalError("the server closed the connection")
 
     with pytest.raises(StoreError, match="has been gone for 0 s"):
-        studies.patiently(gone, console=Console(quiet=True))
+        storage.patiently(gone, console=Console(quiet=True))
     assert len(calls) == 2
 
 
 def test_one_gpu_runs_one_trial_unless_it_is_shared(monkeypatch):
-    monkeypatch.setattr(workers.hardware, "gpus", lambda: [{"index": 0}, {"index": 1}])
-    workers._check_jobs(2, "gpu", False)
-    workers._check_jobs(3, "gpu", True)
-    workers._check_jobs(3, "cpu", False)
+    monkeypatch.setattr(machine, "gpus", lambda: [{"index": 0}, {"index": 1}])
+    check_jobs(2, "gpu", False)
+    check_jobs(3, "gpu", True)
+    check_jobs(3, "cpu", False)
     with pytest.raises(UserError, match="JOBS=3 on 2 GPUs: take JOBS=2, or --share-gpu"):
-        workers._check_jobs(3, "gpu", False)
+        check_jobs(3, "gpu", False)
 
 
 def test_paired_bootstrap_against_its_expectation():
@@ -514,7 +543,7 @@ def test_the_job_script_of_a_batch_system(system, words, home):
         with contextlib.suppress(OSError):  # taken already
             another.bind(("", 8787))
             another.listen()
-        script = clusters.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
+        script = batch_system.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
     for word in (
         *words,
         "distributed",
@@ -530,4 +559,4 @@ def test_the_job_script_of_a_batch_system(system, words, home):
 def test_the_sites_own_settings_of_a_cluster_stay(home):
     pytest.importorskip("dask_jobqueue")
     with dask.config.set({"jobqueue.slurm.scheduler-options": {"host": "127.0.0.1"}}):
-        assert "tcp://127.0.0.1:" in clusters.Batch("slurm").job_script()
+        assert "tcp://127.0.0.1:" in batch_system.Batch("slurm").job_script()

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from benchmarks import views
-from benchmarks.base import Sample
+from hepbench.benchmarks.base import Sample
+from hepbench.benchmarks.features import calorimeter
+from hepbench.benchmarks.scaling import fit_scaling
 
 
 def images(events=40, size=16, hits=0.1, seed=0):
@@ -15,13 +16,13 @@ def images(events=40, size=16, hits=0.1, seed=0):
 
 
 def shapes_of(image):
-    return dict(zip(views.SHOWER_SHAPES, views.shower_shapes(image[None])[0], strict=True))
+    return dict(zip(calorimeter.SHOWER_SHAPES, calorimeter.shower_shapes(image[None])[0], strict=True))
 
 
 @pytest.mark.parametrize("points", [5, 64])
 def test_cloud_is_that_of_a_loop_over_pixels(points):
     image = images()
-    cloud = views.image_to_cloud(image, points=points, pitch=0.5)
+    cloud = calorimeter.image_to_cloud(image, points=points, pitch=0.5)
     for event, pixels in enumerate(image):
         hits = [(pixels[i, j, 0], i, j) for i in range(16) for j in range(16) if pixels[i, j, 0] > 0]
         total = sum(float(energy) for energy, _, _ in hits)
@@ -37,9 +38,9 @@ def test_cloud_is_that_of_a_loop_over_pixels(points):
 
 
 def test_cloud_of_an_empty_image_is_all_padding():
-    cloud = views.image_to_cloud(np.zeros((3, 8, 8, 2), np.float32))
+    cloud = calorimeter.image_to_cloud(np.zeros((3, 8, 8, 2), np.float32))
     assert not cloud["mask"].any() and np.isfinite(cloud["features"]).all()
-    assert cloud["features"].shape == (3, 64, len(views.CLOUD_FEATURES) + 1)
+    assert cloud["features"].shape == (3, 64, len(calorimeter.CLOUD_FEATURES) + 1)
 
 
 def test_shower_shapes_of_an_image_by_hand():
@@ -130,8 +131,8 @@ def test_moments_are_those_of_sums_over_pixels():
 def test_shower_shapes_of_one_event_do_not_depend_on_the_others():
     image = images(10)
     image[4] = 0
-    together = views.shower_shapes(image)
-    alone = np.concatenate([views.shower_shapes(image[i : i + 1]) for i in range(10)])
+    together = calorimeter.shower_shapes(image)
+    alone = np.concatenate([calorimeter.shower_shapes(image[i : i + 1]) for i in range(10)])
     np.testing.assert_allclose(together, alone, rtol=1e-6)
     assert np.isfinite(together).all()
     assert not together[4].any()
@@ -152,7 +153,7 @@ def sample_of(inputs, rows):
 def test_scaling_is_fitted_on_the_rows_of_the_part_alone():
     table = np.random.default_rng(0).normal(5, 3, (1000, 4)).astype(np.float32)
     table[500:] = 1e6
-    scaling = views.fit_scaling(sample_of({"table": table}, np.arange(500)))
+    scaling = fit_scaling(sample_of({"table": table}, np.arange(500)))
     scaled = Sample({"table": table}, np.arange(500), np.zeros(500), scaling).take(slice(None))["table"]
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-5)
     np.testing.assert_allclose(scaled.std(axis=0), 1, rtol=1e-5)
@@ -165,7 +166,7 @@ def test_scaling_of_features_looks_at_true_particles_alone():
     mask = rng.random((50, 10)) < 0.5
     features[~mask] = 0
     inputs = {"points": features[..., :2], "features": features, "mask": mask}
-    scaling = views.fit_scaling(sample_of(inputs, np.arange(50)))
+    scaling = fit_scaling(sample_of(inputs, np.arange(50)))
     assert set(scaling) == {"features"}
     np.testing.assert_allclose(scaling["features"][0], features[mask].mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(scaling["features"][1], 1 / features[mask].std(axis=0), rtol=1e-5)
@@ -173,7 +174,7 @@ def test_scaling_of_features_looks_at_true_particles_alone():
 
 def test_scaling_of_an_image_keeps_its_zeros():
     image = images()
-    shift, scale = views.fit_scaling(sample_of({"image": image}, np.arange(40)))["image"]
+    shift, scale = fit_scaling(sample_of({"image": image}, np.arange(40)))["image"]
     assert not shift.any()
     for channel in range(2):
         hits = image[..., channel][image[..., channel] != 0]
@@ -182,22 +183,22 @@ def test_scaling_of_an_image_keeps_its_zeros():
 
 def test_a_constant_variable_keeps_its_scale():
     table = np.full((10, 2), 7.0, np.float32)
-    shift, scale = views.fit_scaling(sample_of({"table": table}, np.arange(10)))["table"]
+    shift, scale = fit_scaling(sample_of({"table": table}, np.arange(10)))["table"]
     assert shift.tolist() == [7, 7] and scale.tolist() == [1, 1]
 
 
 def test_scaling_in_stretches_is_that_of_the_whole():
     table = np.random.default_rng(2).normal(100, 1, (2000, 10_000)).astype(np.float32)
-    shift, scale = views.fit_scaling(sample_of({"table": table}, np.arange(2000)))["table"]  # two stretches
+    shift, scale = fit_scaling(sample_of({"table": table}, np.arange(2000)))["table"]  # two stretches
     np.testing.assert_allclose(shift, table.mean(axis=0, dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(1 / scale, table.std(axis=0, dtype=np.float64), rtol=1e-4)
 
 
 def test_scaling_reads_no_more_than_its_memory():
     table = np.arange(4000, dtype=np.float32).reshape(1000, 4)
-    shift, _ = views.fit_scaling(sample_of({"table": table}, np.arange(1000)), memory=16 * 2)["table"]
+    shift, _ = fit_scaling(sample_of({"table": table}, np.arange(1000)), memory=16 * 2)["table"]
     np.testing.assert_allclose(shift, (table[0] + table[-1]) / 2)
 
 
 def test_no_inputs_need_no_scaling():
-    assert views.fit_scaling(sample_of({}, np.arange(5))) == {}
+    assert fit_scaling(sample_of({}, np.arange(5))) == {}

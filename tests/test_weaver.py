@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench, measure
 
-from benchmarks import registry
+from hepbench.benchmarks import registry
 
 INSTALLED = all(importlib.util.find_spec(name) for name in ("torch", "weaver"))
 TORCH_EPSILON = 1e-5  # of its batch normalisation
@@ -60,8 +60,9 @@ def test_with_weavers_weights_particlenet_gives_weavers_scores(name):
     weaver_there()
     import torch
 
-    from benchmarks.packed import EdgeBlock, Normalization
-    from suite.measure_models import weaver_network
+    from hepbench.benchmarks.layers.edge_conv import EdgeBlock
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
+    from hepbench.suite.profiling.weaver import weaver_network
 
     entry = registry.find("model", name).record
     (points, features), mask = clouds(64, 40, 5, fewest=entry.defaults["neighbours"] + 1)
@@ -75,7 +76,7 @@ def test_with_weavers_weights_particlenet_gives_weavers_scores(name):
     expected = torch.softmax(theirs(*inputs), dim=1).numpy(force=True)
 
     ours = entry.build({"points": (40, 2), "features": (40, 5), "mask": (40,)}, 2, entry.defaults)
-    normalisation(next(layer for layer in ours.layers if isinstance(layer, Normalization)), theirs.bn_fts)
+    normalisation(next(layer for layer in ours.layers if isinstance(layer, BatchNormalization)), theirs.bn_fts)
     blocks = [layer for layer in ours.layers if isinstance(layer, EdgeBlock)]
     for block, edge in zip(blocks, theirs.edge_convs, strict=True):
         for weight, convolution in zip((*block.kernels, block.shortcut), (*edge.convs, edge.sc), strict=True):

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+
 INK = "#010203"
 """A colour that nothing else has, to be replaced by that of the page's text."""
 
@@ -39,7 +40,7 @@ def write(path: Path, title: str, about: Sequence[str], sections: Sequence[str],
 @contextlib.contextmanager
 def style(salt: int = 0) -> Iterator[None]:
     """The look of plots that `figure` puts into a page; salt: another one for each group of drawings on a page."""
-    from tracking import plots
+    from hepbench.tracking import plots
 
     ink = {name: INK for name in ("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color")}
     settings = {"svg.fonttype": "none", "svg.hashsalt": str(salt), "legend.labelcolor": INK}

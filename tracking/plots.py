@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#3f90da", "#a96b59", "#e76300", "#717581")
 """Told apart by colour-blind eyes and in print: Petroff, arXiv:2107.02270, as CMS takes them."""
 

@@ -23,6 +23,7 @@ import psutil
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+
 LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
 

@@ -22,11 +22,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 SMALLEST_POOLED = 14  # pixels a side that leave one after two convolutions, pooling and two convolutions
 SMALLEST_UNPADDED = 9  # pixels a side that leave one after four convolutions
@@ -114,10 +115,10 @@ def build_jet(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Mod
     the blocks, the mean of what is left, and beside it the context through a dense layer of its own."""
     from keras import layers
 
-    from benchmarks.packed import Normalization
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
 
     def activated(x):
-        x = Normalization()(x) if parameters["normalise"] else x
+        x = BatchNormalization()(x) if parameters["normalise"] else x
         return layers.Activation("gelu")(x)
 
     inputs = _inputs(shapes)
@@ -162,13 +163,13 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     of 1 + |x| goes in, as energies have long tails."""
     from keras import layers, ops
 
-    from benchmarks.packed import Normalization
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
 
     def convolution(x, filters, size=3, strides=1):
         return layers.Conv2D(filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
 
     def activated(x):
-        return layers.Activation("relu")(Normalization()(x))
+        return layers.Activation("relu")(BatchNormalization()(x))
 
     inputs = _inputs(shapes)
     x = inputs["image"]

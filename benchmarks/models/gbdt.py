@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 
 if TYPE_CHECKING:
     import optuna
     import xgboost
+
 
 FILE = "trees.ubj"
 REPORTED = 10  # rounds from one report to the next

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 # Of a crystal grid's many equally far neighbours the ones most alike in their features are taken, so that the order of
 # the hits does not decide; small beside the width of a crystal, 0.0174
@@ -42,8 +43,8 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.layers import CloudMaximum, EdgeConv
-    from benchmarks.packed import CloudMean, Neighbours, Pack, Packed
+    from hepbench.benchmarks.layers.edge_conv import EdgeConv
+    from hepbench.benchmarks.layers.point_cloud import CloudMaximum, CloudMean, Neighbours, Pack, Packed
 
     width = parameters["width"]
     points = keras.Input(shapes["points"], name="points")

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import metrics
-from benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks import metrics
+from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 
 if TYPE_CHECKING:
     import optuna
     from sklearn.ensemble import HistGradientBoostingClassifier
+
 
 FILE = "trees.pickle"
 

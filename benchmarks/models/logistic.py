@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import metrics
-from benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks import metrics
+from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 
 if TYPE_CHECKING:
     import optuna
+
 
 FILE = "weights.npz"
 LARGEST_INPUT = 8.0  # standard deviations, as for the dense networks

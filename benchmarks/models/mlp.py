@@ -14,11 +14,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 LARGEST_INPUT = 8.0  # standard deviations; an outlier of a long tail does not throw the first layer off
 
@@ -47,7 +48,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     or (N, classes). The layers are `widths`, such as "80-64", or `depth` times `width`."""
     from keras import layers
 
-    from benchmarks.packed import Normalization
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
 
     inputs, x = _inputs(shapes)
     if "widths" in parameters:
@@ -57,7 +58,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     for width in widths:
         x = layers.Dense(width)(x)
         if parameters["normalise"]:
-            x = Normalization()(x)
+            x = BatchNormalization()(x)
         x = layers.Activation(parameters["activation"])(x)
         if parameters["dropout"]:
             x = layers.Dropout(parameters["dropout"])(x)
@@ -68,17 +69,18 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     """As `build`: embedded variables, then blocks of normalisation, two layers and a sum."""
     from keras import layers
 
-    from benchmarks.packed import Normalization, PeriodicEmbedding
+    from hepbench.benchmarks.layers.embedding import PeriodicEmbedding
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
 
     inputs, x = _inputs(shapes)
     if parameters["frequencies"]:
         x = PeriodicEmbedding(parameters["frequencies"], parameters["embedding"])(x)
     x = layers.Dense(parameters["width"])(x)
     for _ in range(parameters["blocks"]):
-        y = layers.Dense(2 * parameters["width"], activation="relu")(Normalization()(x))
+        y = layers.Dense(2 * parameters["width"], activation="relu")(BatchNormalization()(x))
         y = layers.Dense(parameters["width"])(layers.Dropout(parameters["dropout"])(y))
         x = x + y
-    return _ending(inputs, layers.Activation("relu")(Normalization()(x)), classes)
+    return _ending(inputs, layers.Activation("relu")(BatchNormalization()(x)), classes)
 
 
 def _inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:

@@ -13,11 +13,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 PAIR_SCALE = 0.2  # brings logarithms of angles and momenta near 1
 
@@ -47,8 +48,8 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.attention import Attention, ClassAttention, ClassToken, PairBias, Trim
-    from benchmarks.packed import Packed
+    from hepbench.benchmarks.layers.attention import Attention, ClassAttention, ClassToken, PairBias, Trim
+    from hepbench.benchmarks.layers.point_cloud import Packed
 
     named = [name for name in ("points", "features", "log_pt", "context") if name in shapes]
     inputs = {name: keras.Input(shapes[name], name=name) for name in named}

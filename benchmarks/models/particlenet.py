@@ -18,11 +18,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 TIE_BREAK = 1e-4  # small beside a crystal's 0.0174 and the angle between two particles of a jet
 
@@ -51,7 +52,9 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers, ops
 
-    from benchmarks.packed import CloudMean, EdgeBlock, Neighbours, Normalization, Pack, Packed
+    from hepbench.benchmarks.layers.edge_conv import EdgeBlock
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
+    from hepbench.benchmarks.layers.point_cloud import CloudMean, Neighbours, Pack, Packed
 
     inputs = {
         name: keras.Input(shapes[name], name=name) for name in ("points", "features", "context") if name in shapes
@@ -61,7 +64,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     rows, weight = Pack()(mask)
     angles, x = (Packed(dtype="float32")([inputs[name], rows]) for name in ("points", "features"))
     coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
-    x = Normalization()([x, weight])
+    x = BatchNormalization()([x, weight])
     for block in range(parameters["blocks"]):
         if block == 0 or parameters["dynamic"]:
             index = Neighbours(parameters["neighbours"])([x if block else coordinates, mask, rows])

@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, Shapes
 
 if TYPE_CHECKING:
     import keras
     import optuna
+
 
 TYPICAL = 32.0  # points of a cloud: the sum over them is brought near 1, which changes no result but the start
 
@@ -37,7 +38,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers
 
-    from benchmarks.packed import CloudMean, Pack, Packed
+    from hepbench.benchmarks.layers.point_cloud import CloudMean, Pack, Packed
 
     inputs = {name: keras.Input(shapes[name], name=name) for name in ("features", "context") if name in shapes}
     inputs["mask"] = mask = keras.Input(shapes["mask"], name="mask", dtype="bool")

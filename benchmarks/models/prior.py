@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 
 FILE = "frequencies.json"
 

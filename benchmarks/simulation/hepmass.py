@@ -59,8 +59,8 @@ import itertools
 
 import numpy as np
 
-from benchmarks.base import UserError
-from benchmarks.simulation import anti_kt
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.simulation import pythia
 
 MASSES = (500, 750, 1000, 1250, 1500)  # GeV
 W_MASS, TOP_MASS = 80.4, 172.5  # GeV
@@ -107,9 +107,6 @@ def denormalise(features: np.ndarray) -> np.ndarray:
     return features.astype(np.float64) * scale + shift
 
 
-# --- events ----------------------------------------------------------------------------------------------------------
-
-
 def _selected(mass: int | None, count: int, leptonic: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 27) features of the first events that pass the selection."""
     pythia = _pythia(mass, leptonic, int(rng.integers(1, 900_000_000)))
@@ -147,9 +144,6 @@ def _pythia(mass: int | None, leptonic: int, seed: int):
     if not pythia.init():
         raise RuntimeError("Pythia did not start")
     return pythia
-
-
-# --- detector --------------------------------------------------------------------------------------------------------
 
 
 def reconstruct(particles, rng: np.random.Generator) -> np.ndarray:
@@ -370,7 +364,7 @@ def _jets(towers: _Objects, events: int) -> _Objects:
     count = np.bincount(towers.event, minlength=events)
     columns = dict(zip(("px", "py", "pz", "E"), towers.momentum.T, strict=True))
     inputs = ak.unflatten(ak.zip(columns, with_name="Momentum4D"), count)
-    clustered = fastjet.ClusterSequence(inputs, anti_kt.definition(JET_RADIUS))
+    clustered = fastjet.ClusterSequence(inputs, pythia.definition(JET_RADIUS))
     jets = clustered.inclusive_jets(min_pt=JET_PT)
     event = np.repeat(np.arange(events), ak.num(jets).to_numpy())
     flat = ak.flatten(jets)
@@ -393,9 +387,6 @@ def _b_tags(jets: _Objects, partons: _Objects, rng: np.random.Generator) -> np.n
     flavour = np.zeros(len(jets))
     np.maximum.at(flavour, left[near], partons.kind[right[near]])
     return (rng.random(len(jets)) < b_tag_probability(flavour, jets.pt)).astype(np.float64)
-
-
-# --- masses ----------------------------------------------------------------------------------------------------------
 
 
 def neutrino(lepton: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -142,14 +142,14 @@ def generate(kind: str, events: int, rng: np.random.Generator) -> tuple[np.ndarr
 
     The variables are those of the whole cluster, which may reach beyond its window.
     """
-    from benchmarks import clusters
+    from hepbench.benchmarks.features import pixel_clusters
 
     windows, variables, made = [], [], 0
     while made < events:
         charge = digitise(charges(kind, BATCH, rng), rng)
         charge = charge[(charge > 0).any(axis=(1, 2))]
         windows.append(window(charge))
-        variables.append(clusters.six(charge))
+        variables.append(pixel_clusters.six(charge))
         made += len(charge)
     return np.concatenate(windows)[:events].astype(np.uint8), np.concatenate(variables)[:events].astype(np.int32)
 
@@ -168,9 +168,6 @@ def charges(kind: str, events: int, rng: np.random.Generator) -> np.ndarray:
         ]
     )
     return every[rng.permutation(events)]
-
-
-# --- particles -------------------------------------------------------------------------------------------------------
 
 
 def crossings(kind: str, events: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -282,9 +279,6 @@ def _highland(momentum: np.ndarray, mass: float, lengths: np.ndarray) -> np.ndar
     return 0.0136 / (beta * momentum) * np.sqrt(lengths) * (1 + 0.038 * np.log(lengths / beta**2))
 
 
-# --- energy loss -----------------------------------------------------------------------------------------------------
-
-
 def density_effect(beta_gamma: np.ndarray) -> np.ndarray:
     """Sternheimer's delta for silicon."""
     s = STERNHEIMER
@@ -384,9 +378,6 @@ def electron_range(energy: np.ndarray) -> np.ndarray:
     mev = np.maximum(energy * 1e-3, 1e-3)
     low = 412 * mev ** (1.265 - 0.0954 * np.log(mev))
     return np.where(mev < 2.5, low, 530 * mev - 106) / DENSITY * 10  # mg/cm^2 to um
-
-
-# --- charge ----------------------------------------------------------------------------------------------------------
 
 
 def deposit(kind: str, crossing: dict[str, np.ndarray], rng: np.random.Generator) -> np.ndarray:
@@ -554,9 +545,6 @@ def _noise_hits(events: int) -> np.ndarray:
     return charge
 
 
-# --- read-out --------------------------------------------------------------------------------------------------------
-
-
 def digitise(charge: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """ADC units (N, H, W) uint8 of electrons (N, H, W): statistics, noise, pedestal, clipping, zero suppression."""
     flat = charge.reshape(-1)
@@ -580,9 +568,9 @@ def _convert(electrons: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def window(charge: np.ndarray) -> np.ndarray:
     """(N, 9, 9) pixels round the highest of (N, H, W), zeros beyond the border."""
-    from benchmarks import clusters
+    from hepbench.benchmarks.features import pixel_clusters
 
-    row, column = clusters.seeds(charge)
+    row, column = pixel_clusters.seeds(charge)
     half = WINDOW // 2
     padded = np.pad(charge, ((0, 0), (half, half), (half, half)))
     steps = np.arange(WINDOW)

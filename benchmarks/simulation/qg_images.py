@@ -53,8 +53,8 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import gammainc
 
-from benchmarks.base import UserError
-from benchmarks.simulation import anti_kt
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.simulation import pythia
 
 SIZE = 125  # pixels of an image in eta and in phi
 BLOCK = 5  # pixels of an HCAL tower in each
@@ -389,7 +389,7 @@ def _matched_jets(event: np.ndarray, momentum: np.ndarray, particles: dict, even
     order = np.flatnonzero(keep)[np.argsort(event[keep], kind="stable")]
     number = np.bincount(event[order], minlength=events)
     flat = ak.zip({name: momentum[order, n] for n, name in enumerate(("px", "py", "pz", "E"))}, with_name="Momentum4D")
-    definition = anti_kt.definition(JET_RADIUS)
+    definition = pythia.definition(JET_RADIUS)
     jets = fastjet.ClusterSequence(ak.unflatten(flat, number), definition).inclusive_jets(min_pt=JET_PT)
     px, py, pz, energy = (
         ak.to_numpy(ak.fill_none(ak.pad_none(jets[n], 8, clip=True), np.nan)) for n in ("px", "py", "pz", "E")

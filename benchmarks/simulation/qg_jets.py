@@ -22,8 +22,8 @@ import math
 
 import numpy as np
 
-from benchmarks.base import UserError
-from benchmarks.simulation import anti_kt
+from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.simulation import pythia
 
 PROCESS = {"gluon": "qqbar2gmZg", "quark": "qg2gmZq"}
 RADIUS = 0.4
@@ -143,7 +143,7 @@ def _jets(events) -> list[np.ndarray]:
         {"px": momenta.px, "py": momenta.py, "pz": momenta.pz, "E": momenta.e},
         with_name="Momentum4D",
     )
-    clusters = fastjet.ClusterSequence(momenta, anti_kt.definition(RADIUS))
+    clusters = fastjet.ClusterSequence(momenta, pythia.definition(RADIUS))
     constituents = clusters.constituent_index(min_pt=PT[0] / 2)
     found = clusters.inclusive_jets(min_pt=PT[0] / 2)
     hardest = ak.argmax(found.px**2 + found.py**2, axis=1, keepdims=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.base import Events, Reference, Source, Task, UserError
+from hepbench.benchmarks.base import Events, Reference, Source, Task, UserError
 
 VARIABLES = (
     "fLength",  # major axis of the ellipse, mm

@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import clusters, number_lines
-from benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
+from hepbench.benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
+from hepbench.benchmarks.features import pixel_clusters
+from hepbench.benchmarks.formats import text_table
 
 CLASSES = ("background", "anti-deuteron", "pion", "tetraquark")
 PAIRS = (  # signal, background
@@ -49,7 +50,7 @@ def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Ev
             raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(CLASSES)}")
         if kind not in classes:
             continue
-        for lines, rows in number_lines.read(path, len(clusters.CLUSTER_VARIABLES)):
+        for lines, rows in text_table.read(path, len(pixel_clusters.CLUSTER_VARIABLES)):
             _check(path, lines, rows)
             ids = CLASSES.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
             seen[kind] += len(rows)
@@ -79,7 +80,7 @@ def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
-    from benchmarks.simulation import pxd
+    from hepbench.benchmarks.simulation import pxd
 
     return {"table": pxd.generate(CLASSES[label], CHUNK, np.random.default_rng([seed, label, number]))[1]}
 
@@ -110,12 +111,12 @@ def split(labels: np.ndarray, ids: np.ndarray, equal: bool = False) -> np.ndarra
 
 def validate(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] = CLASSES) -> list[Check]:
     """What the digitiser and the literature say of any such data, and the simulation at fixed momenta."""
-    from benchmarks.simulation import pxd_checks
+    from hepbench.benchmarks.validation import pxd as pxd_validation
 
     rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
     table, labels = np.asarray(arrays["table"][rows]), labels[rows]
     of = {kind: table[labels == label] for label, kind in enumerate(classes)}
-    return pxd_checks.of_clusters(of) + pxd_checks.of_simulation()
+    return pxd_validation.of_clusters(of) + pxd_validation.of_simulation()
 
 
 def _reference(model: str, auc: float) -> Reference:
@@ -148,7 +149,7 @@ BASE = Task(
     classes=CLASSES,
     read=read,
     views={"table": lambda arrays: {"table": arrays["table"]}},
-    variables=clusters.CLUSTER_VARIABLES,
+    variables=pixel_clusters.CLUSTER_VARIABLES,
     sources=tuple(Source(f"{kind}.txt", "") for kind in CLASSES),
     simulation=Simulation(CHUNK, generate, write),
     split=split,

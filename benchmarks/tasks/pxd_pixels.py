@@ -20,8 +20,9 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import clusters, number_lines, views
-from benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
+from hepbench.benchmarks.base import Arrays, Check, Events, Reference, Simulation, Source, Task, UserError
+from hepbench.benchmarks.features import calorimeter, pixel_clusters
+from hepbench.benchmarks.formats import text_table
 
 CLASSES = ("background", "monopole", "pion", "proton", "deuteron")
 SIZE = 9
@@ -39,7 +40,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
         if path.stem not in CLASSES:
             raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(CLASSES)}")
         label = CLASSES.index(path.stem)
-        for lines, rows in number_lines.read(path, SIZE * SIZE):
+        for lines, rows in text_table.read(path, SIZE * SIZE):
             _check(path, lines, rows)
             ids = label * ID_OF_CLASS + seen[label] + np.arange(len(rows), dtype=np.int64)
             seen[label] += len(rows)
@@ -62,7 +63,7 @@ def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
-    from benchmarks.simulation import pxd
+    from hepbench.benchmarks.simulation import pxd
 
     return {"image": pxd.generate(CLASSES[label], CHUNK, np.random.default_rng([seed, label, number]))[0]}
 
@@ -97,12 +98,12 @@ def image(arrays: Arrays) -> Arrays:
 def cloud(arrays: Arrays) -> Arrays:
     """Fired pixels by falling charge: points as if all pixels were 50 um wide, distances from the window's centre in u
     and v, the logarithm of the charge, that of its share, and the distance."""
-    return views.image_to_cloud(image(arrays)["image"], points=32, pitch=PITCH)
+    return calorimeter.image_to_cloud(image(arrays)["image"], points=32, pitch=PITCH)
 
 
 def table(arrays: Arrays) -> Arrays:
     """The six variables of the cluster and its shape; sources in `clusters.shapes`."""
-    return {"table": clusters.shapes(arrays["image"][:])}
+    return {"table": pixel_clusters.shapes(arrays["image"][:])}
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
@@ -110,18 +111,18 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
 
     Means have their statistical error; a figure that is known as "about" has a tenth of itself.
     """
-    from benchmarks.simulation import pxd_checks
+    from hepbench.benchmarks.validation import pxd as pxd_validation
 
     rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
     charge, labels = np.asarray(arrays["image"][rows]), labels[rows]
     of = {kind: charge[labels == label] for label, kind in enumerate(CLASSES)}
-    six = {kind: clusters.six(charges) for kind, charges in of.items()}
-    checks = pxd_checks.of_clusters(six)
+    six = {kind: pixel_clusters.six(charges) for kind, charges in of.items()}
+    checks = pxd_validation.of_clusters(six)
     if len(of["monopole"]):
-        checks += pxd_checks.of_saturation(of["monopole"])
+        checks += pxd_validation.of_saturation(of["monopole"])
     if len(of["pion"]):
-        checks += pxd_checks.of_noise(of["pion"])
-    return checks + pxd_checks.of_simulation()
+        checks += pxd_validation.of_noise(of["pion"])
+    return checks + pxd_validation.of_simulation()
 
 
 TASK = Task(
@@ -129,7 +130,7 @@ TASK = Task(
     classes=CLASSES,
     read=read,
     views={"image": image, "cloud": cloud, "table": table},
-    variables=(*clusters.CLUSTER_VARIABLES, *clusters.SHAPE_VARIABLES),
+    variables=(*pixel_clusters.CLUSTER_VARIABLES, *pixel_clusters.SHAPE_VARIABLES),
     sources=tuple(Source(f"{kind}.txt", "") for kind in CLASSES),
     simulation=Simulation(CHUNK, generate, write),
     split=split,

@@ -1,0 +1,1 @@
+"""Variables and views by kind of event."""

@@ -1,0 +1,92 @@
+"""The HDF5 pair of electron and photon images: reading and writing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepbench.benchmarks.base import Arrays, Events, UserError
+
+CLASSES = ("photon", "electron")
+STRETCH = 4096  # events read at a time: 32 MiB
+ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
+
+
+def read(paths: Sequence[Path]) -> Iterator[Events]:
+    """Yields stretches with image (n, 32, 32, 2) float32, label and id = row, counted within its class."""
+    import h5py
+
+    seen = [0, 0]
+    for path in paths:
+        try:
+            file = h5py.File(path, "r")
+        except FileNotFoundError:
+            raise UserError(f"{path}: no such file") from None
+        except OSError as error:
+            raise UserError(f"{path}: not a complete HDF5 file ({error})") from None
+        with file:
+            images, labels = (_dataset(file, path, key, shape) for key, shape in (("X", (32, 32, 2)), ("y", ())))
+            if len(images) != len(labels):
+                raise UserError(f"{path}: X has {len(images)} events and y {len(labels)}; they must be equal")
+            if not len(images):
+                raise UserError(f"{path}: no events in it")
+            for start in range(0, len(images), STRETCH):
+                where = slice(start, start + STRETCH)
+                try:
+                    image, label = images[where], labels[where]
+                except OSError as error:
+                    raise UserError(f"{path}: events from {start} cannot be read ({error})") from None
+                yield _checked(path, start, image, label, seen)
+
+
+def _dataset(file, path: Path, key: str, shape: tuple[int, ...]):
+    import h5py
+
+    if key not in file or not isinstance(file[key], h5py.Dataset):
+        raise UserError(f"{path}: no dataset {key!r}; it has {', '.join(file) or 'nothing'}")
+    data = file[key]
+    if data.shape is None or data.shape[1:] != shape or data.ndim != 1 + len(shape):
+        raise UserError(f"{path}: {key} has shape {data.shape}; expected (n, {', '.join(map(str, shape))})")
+    if data.dtype.kind != "f":
+        raise UserError(f"{path}: {key} has dtype {data.dtype}; expected float32")
+    return data
+
+
+def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen: list[int]) -> Events:
+    def refuse(bad: np.ndarray, what: str):
+        if bad.any():
+            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
+
+    refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X")
+    refuse((image[..., 0] < 0).any(axis=(1, 2)), "negative energy in X")
+    refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
+    labels = label.astype(np.int64)
+    ids = np.empty(len(labels), dtype=np.int64)
+    for kind in (0, 1):
+        of_kind = labels == kind
+        count = int(of_kind.sum())
+        ids[of_kind] = kind * ID_OF_CLASS + seen[kind] + np.arange(count)
+        seen[kind] += count
+    return Events({"image": image.astype(np.float32, copy=False)}, labels, ids)
+
+
+def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
+    """The pair of files, photons and electrons."""
+    import h5py
+
+    paths = [
+        folder / f"Single{kind.capitalize()}Pt50_IMGCROPS_n{count}_simulated.hdf5"
+        for kind, count in zip(CLASSES, counts, strict=True)
+    ]
+    storage = {"dtype": "f4", "compression": "lzf"}
+    with h5py.File(paths[0], "w") as photons, h5py.File(paths[1], "w") as electrons:
+        files, filled = (photons, electrons), [0, 0]
+        for label, (file, count) in enumerate(zip(files, counts, strict=True)):
+            file.create_dataset("X", (count, 32, 32, 2), chunks=(min(count, 100), 32, 32, 2), **storage)
+            file.create_dataset("y", data=np.full(count, label, np.float32), **storage)
+        for label, arrays in chunks:
+            start, filled[label] = filled[label], filled[label] + len(arrays["image"])
+            files[label]["X"][start : filled[label]] = arrays["image"]
+    return paths

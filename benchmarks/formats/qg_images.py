@@ -1,0 +1,204 @@
+"""The Parquet files of quark and gluon images: reading and writing."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.sparse_images import Sparse
+
+CLASSES = ("gluon", "quark")
+CHANNELS = ("tracks", "ECAL", "HCAL")
+SIZE, BLOCK = 125, 5  # pixels of an image and of an HCAL tower
+COLUMNS = ("X_jets", "pt", "m0", "y")
+STRETCH = 64  # jets read at a time: 24 MB as doubles
+SUPPRESSED = 1e-3  # GeV
+UNEVEN = 0.1  # share of HCAL pixels that differ from their block beyond which it is another channel
+ID_OF_CLASS, ID_OF_FILE = 10**12, 10**9
+ROW_GROUP = 20  # jets
+
+
+def read(paths: Sequence[Path]) -> Iterator[Events]:
+    """Yields stretches with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
+    class and file."""
+    runs = [re.search(r"_run(\d+)_", path.name) for path in paths]
+    numbers = [int(run[1]) for run in runs] if all(runs) else list(range(len(paths)))
+    if len(set(numbers)) < len(numbers):
+        numbers = list(range(len(paths)))
+    for path, number in zip(paths, numbers, strict=True):
+        yield from _read_file(path, number)
+
+
+def _read_file(path: Path, number: int) -> Iterator[Events]:
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        file = pyarrow.parquet.ParquetFile(path)
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not a complete Parquet file ({_one_line(error)})") from None
+    with file:
+        _check_columns(path, file.schema_arrow)
+        if not file.metadata.num_rows:
+            raise UserError(f"{path}: no events in it")
+        start, seen = 0, [0, 0]
+        try:
+            for batch in file.iter_batches(STRETCH, columns=list(COLUMNS)):
+                yield _events(path, start, number, batch, seen)
+                start += batch.num_rows
+        except (pyarrow.ArrowException, OSError) as error:
+            raise UserError(f"{path}: events from {start} cannot be read ({_one_line(error)})") from None
+
+
+def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
+    """The same events as lists, jet by jet, without checks or suppression: what `read` is measured against."""
+    import pyarrow.parquet
+
+    row = 0
+    for path in paths:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            for batch in file.iter_batches(STRETCH):
+                for jet in batch.to_pylist():
+                    image = np.array(jet["X_jets"], np.float32).transpose(1, 2, 0)
+                    arrays = {"image": image[None], "context": np.array([[jet["pt"], jet["m0"]]], np.float32)}
+                    yield Events(arrays, np.array([jet["y"]]).astype(np.int64), np.array([row]))
+                    row += 1
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
+
+
+def _check_columns(path: Path, schema) -> None:
+    from pyarrow import types
+
+    for name in COLUMNS:
+        if name not in schema.names:
+            raise UserError(f"{path}: no column {name!r}; it has {', '.join(schema.names) or 'nothing'}")
+        given = inner = schema.field(name).type
+        depth = 0
+        while types.is_list(inner) or types.is_large_list(inner):
+            inner, depth = inner.value_type, depth + 1
+        number = types.is_floating(inner) or (types.is_integer(inner) and name != "X_jets")
+        if depth != (3 if name == "X_jets" else 0) or not number:
+            expected = "list<list<list<double>>>" if name == "X_jets" else "double"
+            raise UserError(f"{path}: column {name} is {given}; expected {expected}")
+
+
+def _events(path: Path, start: int, number: int, batch, seen: list[int]) -> Events:
+    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+    pixels = _flattened(path, start, columns["X_jets"])  # (n, 3 * 125 * 125)
+    pt, m0, y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:])
+
+    def refuse(bad: np.ndarray, what: str):
+        if bad.any():
+            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
+
+    lowest, highest = pixels.min(axis=1), pixels.max(axis=1)  # NaN where there is one
+    refuse(~np.isfinite(lowest) | ~np.isfinite(highest), "NaN or infinity in X_jets")
+    refuse(highest > np.finfo(np.float16).max, "a pixel above 65,504 GeV in X_jets")
+    refuse(~np.isfinite(pt) | ~np.isfinite(m0), "NaN or infinity in pt or m0")
+    refuse(pt <= 0, "pt not above 0")
+    refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
+    row, index = np.divmod(np.flatnonzero(pixels >= SUPPRESSED), pixels.shape[1])
+    _check_blocks(path, pixels, row, index)
+    labels = y.astype(np.int64)
+    ids = np.empty(len(labels), np.int64)
+    for kind in (0, 1):
+        of_kind = labels == kind
+        count = int(of_kind.sum())
+        ids[of_kind] = kind * ID_OF_CLASS + number * ID_OF_FILE + seen[kind] + np.arange(count)
+        seen[kind] += count
+    context = np.stack([pt, m0], axis=1).astype(np.float32)
+    return Events({"image": _channels_last(pixels, row, index), "context": context}, labels, ids)
+
+
+def _flattened(path: Path, start: int, column) -> np.ndarray:
+    """(n, 3 * 125 * 125) view on Arrow's buffer of a column of three nested lists, each of a regular length."""
+    rows = len(column)
+    for length, axis in zip((3, SIZE, SIZE), ("channels", "rows", "pixels"), strict=True):
+        if column.null_count:
+            raise UserError(f"{path}: events from {start}: null in X_jets")
+        lengths = np.diff(np.asarray(column.offsets))
+        if (lengths != length).any():
+            which = int(np.argmax(lengths != length))
+            event = start + which * rows // len(column)
+            raise UserError(f"{path}: event {event}: {lengths[which]} {axis} in X_jets; expected {length}")
+        column = column.flatten()
+    if column.null_count:
+        raise UserError(f"{path}: events from {start}: null in X_jets")
+    return np.asarray(column).reshape(rows, 3 * SIZE * SIZE)
+
+
+def _scalars(path: Path, start: int, name: str, column) -> np.ndarray:
+    if column.null_count:
+        raise UserError(f"{path}: events from {start}: null in {name}")
+    return np.asarray(column).astype(np.float64)
+
+
+def _check_blocks(path: Path, pixels: np.ndarray, row: np.ndarray, index: np.ndarray) -> None:
+    """Refuses images whose channel 2 is not made of 5x5 equal pixels. row, index: the hits."""
+    channel, pixel = np.divmod(index, SIZE * SIZE)
+    across, down = np.divmod(pixel, SIZE)
+    middle = (across // BLOCK * BLOCK + BLOCK // 2) * SIZE + down // BLOCK * BLOCK + BLOCK // 2
+    unequal = pixels[row, index] != pixels[row, channel * SIZE * SIZE + middle]
+    hits = np.bincount(channel, minlength=3)
+    uneven = np.bincount(channel, unequal, minlength=3) / np.maximum(hits, 1)
+    if uneven[2] <= UNEVEN:
+        return
+    with_blocks = [str(n) for n in (0, 1) if uneven[n] <= UNEVEN and hits[n]]
+    seen = f"; those of channel {' and '.join(with_blocks)} do not" if with_blocks else ""
+    raise UserError(
+        f"{path}: {100 * uneven[2]:.0f} % of the pixels of channel 2 differ from the middle of their 5x5 block, so it "
+        f"is not HCAL{seen}. Expected X_jets as (channel, eta, phi) with channels {', '.join(CHANNELS)}"
+    )
+
+
+def _channels_last(pixels: np.ndarray, row: np.ndarray, index: np.ndarray) -> Sparse:
+    """Hits of (n, 3 * 125 * 125) images, channels first, as those of (n, 125, 125, 3). row, index: the hits."""
+    channel, pixel = np.divmod(index, SIZE * SIZE)
+    offsets = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(pixels)))])
+    values = pixels[row, index].astype(np.float16)
+    return Sparse(offsets, (3 * pixel + channel).astype(np.uint16), values, (SIZE, SIZE, 3))
+
+
+def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
+    """One file in the official format, by row groups."""
+    import pyarrow
+    import pyarrow.parquet
+
+    path = folder / f"QCDToGGQQ_IMGjet_RH1all_jet0_run0_n{sum(counts)}.test.snappy.parquet"
+    image = pyarrow.list_(pyarrow.list_(pyarrow.list_(pyarrow.float64())))
+    schema = pyarrow.schema([("X_jets", image), *((name, pyarrow.float64()) for name in COLUMNS[1:])])
+    with pyarrow.parquet.ParquetWriter(path, schema, compression="snappy") as writer:
+        for label, arrays in chunks:
+            for start in range(0, len(arrays["pt"]), ROW_GROUP):
+                part = {name: array[start : start + ROW_GROUP] for name, array in arrays.items()}
+                count = len(part["pt"])
+                column = pyarrow.array(dense(part["index"], part["values"]).reshape(-1))
+                for length in (SIZE, SIZE, 3):
+                    offsets = np.arange(0, len(column) + 1, length, dtype=np.int32)
+                    column = pyarrow.ListArray.from_arrays(offsets, column)
+                scalars = [part["pt"], part["m0"], np.full(count, label)]
+                columns = [column, *(pyarrow.array(values.astype(np.float64)) for values in scalars)]
+                writer.write_table(pyarrow.table(columns, schema=schema))
+    return [path]
+
+
+def dense(index: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n, 3, 125, 125) float64 images of padded hits, as `benchmarks.simulation.qg_images.generate` gives them: an
+    HCAL tower's energy stands in the middle of its block and is shared by all of it."""
+    events, width = len(index), 3 * SIZE * SIZE
+    flat = (index + np.arange(events)[:, None] * width).ravel()
+    image = np.bincount(flat, values.ravel(), minlength=events * width).astype(np.float32)
+    image = image.reshape(events, 3, SIZE, SIZE)
+    middle = slice(BLOCK // 2, None, BLOCK)
+    shared = image[:, 2, middle, middle] / np.float32(BLOCK**2)
+    image[:, 2] = shared.repeat(BLOCK, axis=1).repeat(BLOCK, axis=2)
+    return image.astype(np.float64)

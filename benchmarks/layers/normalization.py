@@ -1,0 +1,84 @@
+"""Batch normalisation over the true points of a batch."""
+
+from __future__ import annotations
+
+import math
+
+import keras
+from keras import ops
+
+from hepbench.benchmarks.layers.backend import on_tensorflow
+
+
+@keras.saving.register_keras_serializable("hepbench")
+class BatchNormalization(keras.layers.Layer):
+    """Batch normalisation (1502.03167) of x (M, ..., C) over all but the last axis; given [x, weight (M, 1)], over the
+    true points alone.
+
+    TensorFlow's fused kernel computes it several times faster than Keras' own layer does on a processor.
+    """
+
+    def __init__(self, momentum: float = 0.9, epsilon: float = 1e-3, **kwargs):
+        super().__init__(**kwargs)
+        self.momentum = momentum
+        self.epsilon = epsilon
+
+    def build(self, shapes):
+        width = (shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes)[-1]
+        kept = {"autocast": False}  # statistics in 32 bits, whatever the layer computes in
+        self.gamma = self.add_weight(shape=(width,), initializer="ones", name="gamma", **kept)
+        self.beta = self.add_weight(shape=(width,), initializer="zeros", name="beta", **kept)
+        self.mean = self.add_weight(shape=(width,), initializer="zeros", trainable=False, name="moving_mean", **kept)
+        self.variance = self.add_weight(
+            shape=(width,), initializer="ones", trainable=False, name="moving_variance", **kept
+        )
+
+    def call(self, inputs, training=False):
+        x, weight = inputs if isinstance(inputs, (tuple, list)) else (inputs, None)
+        if not training:
+            scale, shift = self.scale_and_shift()
+            return x * ops.cast(scale, x.dtype) + ops.cast(shift, x.dtype)
+        if on_tensorflow():
+            return self._fused(x)
+        if weight is None:
+            weight = ops.ones((ops.shape(x)[0], 1))
+        weight = ops.reshape(ops.cast(weight, "float32"), (-1,) + (1,) * (len(x.shape) - 1))
+        axes = tuple(range(len(x.shape) - 1))
+        number = ops.maximum(ops.sum(weight), 1) * math.prod(x.shape[1:-1])
+        y = ops.cast(x, "float32")
+        mean = ops.sum(y * weight, axis=axes) / number
+        variance = ops.sum(ops.square(y - mean) * weight, axis=axes) / number
+        self._remember(mean, variance)
+        return ops.cast((y - mean) * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta, x.dtype)
+
+    def scale_and_shift(self):
+        """(C,), (C,): what the normalisation is once trained."""
+        scale = ops.convert_to_tensor(self.gamma) * ops.rsqrt(self.variance + self.epsilon)
+        return scale, ops.convert_to_tensor(self.beta) - self.mean * scale
+
+    def _fused(self, x):
+        import tensorflow as tf
+
+        width = x.shape[-1]
+        y, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=tf.reshape(x, (1, -1, 1, width)),
+            scale=ops.convert_to_tensor(self.gamma),
+            offset=ops.convert_to_tensor(self.beta),
+            mean=tf.zeros(0),
+            variance=tf.zeros(0),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        self._remember(mean, variance)
+        return tf.reshape(y, tf.shape(x))
+
+    def _remember(self, mean, variance):
+        keep = self.momentum
+        self.mean.assign(self.mean * keep + ops.stop_gradient(mean) * (1 - keep))
+        self.variance.assign(self.variance * keep + ops.stop_gradient(variance) * (1 - keep))
+
+    def compute_output_shape(self, shapes):
+        return shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes
+
+    def get_config(self):
+        return {**super().get_config(), "momentum": self.momentum, "epsilon": self.epsilon}

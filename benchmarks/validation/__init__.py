@@ -1,0 +1,1 @@
+"""Checks of a task's data against genuine figures."""

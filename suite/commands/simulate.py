@@ -1,0 +1,35 @@
+"""`hepbench simulate`: raw files on request, in the official format."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from rich.console import Console
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.data.files import simulated_folder
+from hepbench.suite.data.simulate import cores, simulate_files
+from hepbench.suite.progress import progress_bar
+
+
+def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Path | None, console: Console) -> None:
+    """Write simulated files into a new folder, or where bench looks for them; goes on where it was stopped."""
+    entry = registry.find("task", task_given)
+    if not entry.record.simulation:
+        raise UserError(f"task {entry.name} has genuine data only, nothing simulates it")
+    folder = out.resolve() if out else simulated_folder(entry, events, seed)
+    if out and folder.exists():
+        raise UserError(f"{folder} is there already: give a folder that is not")
+    jobs = jobs or cores()
+    if not folder.exists():
+        started = time.perf_counter()
+        with progress_bar(console, "simulating", events, "events") as advance:
+            made = simulate_files(entry, events, seed, folder, jobs, advance)
+        seconds = time.perf_counter() - started
+        console.print(
+            f"{made:,} events in {seconds:.1f} s, {made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
+        )
+    for path in sorted(folder.iterdir()):
+        console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False, soft_wrap=True)

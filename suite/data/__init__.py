@@ -1,0 +1,1 @@
+"""From files to views: verified, prepared once, memory-mapped, split."""

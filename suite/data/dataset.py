@@ -1,0 +1,161 @@
+"""Prepared arrays: read once, memory-mapped, with the views of each model family."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from hepbench.benchmarks.base import Arrays, Events
+from hepbench.benchmarks.formats.sparse_images import Sparse
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite import fingerprint
+from hepbench.suite.atomic import locked, whole_folder
+from hepbench.suite.data.files import Files, digest_of_files, events_wanted, official, simulated_folder
+from hepbench.suite.data.simulate import Progress, cores, simulate_files
+from hepbench.suite.paths import home_folder
+
+VIEW_STRETCH = 4096  # events for which a view is computed at a time
+VIEW_BYTES = 2**28  # of such events at most
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A dataset as memory-mapped arrays. Opening it reads no event."""
+
+    folder: Path
+    arrays: Arrays
+    labels: np.ndarray
+    ids: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def obtain(
+    entry: Entry, kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
+) -> Files:
+    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there."""
+    if kind == "official":
+        paths = official(entry)
+    else:
+        events = events_wanted(entry, budget_events)
+        folder = simulated_folder(entry, events, seed)
+        with locked(folder):
+            if not folder.is_dir():
+                simulate_files(entry, events, seed, folder, cores(), progress)
+        paths = sorted(folder.iterdir(), reverse=True)
+    return Files(kind, paths, digest_of_files(paths))
+
+
+def prepare(entry: Entry, files: Files, progress: Progress = lambda done: None) -> Prepared:
+    """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first."""
+    variant = entry.name.partition(":")[2]
+    key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
+    folder = home_folder() / "data" / entry.dataset / "prepared" / key
+    with locked(folder):
+        if not folder.is_dir():
+            with whole_folder(folder) as scratch:
+                _write(scratch, entry.record.read(files.paths), progress)
+    return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
+
+
+def view_of(entry: Entry, prepared: Prepared, name: str) -> Arrays:
+    """The inputs of one view over all events, memory-mapped; computed by stretches and kept on first use.
+
+    A view that hands arrays through unchanged gives those arrays' own maps, not copies.
+    """
+    compute = entry.record.views[name]
+    few = {key: array[:2] for key, array in prepared.arrays.items()}
+    passed = {
+        key: next((n for n, source in few.items() if value is source or _same_memory(value, source)), None)
+        for key, value in compute(few).items()
+    }
+    if all(passed.values()):
+        return {key: prepared.arrays[source] for key, source in passed.items()}
+    folder = prepared.folder / f"view-{name}"
+    with locked(folder):
+        if not folder.is_dir():
+            size = sum(array[:1].nbytes for array in prepared.arrays.values())
+            stretch = max(1, min(VIEW_STRETCH, VIEW_BYTES // size))
+            with whole_folder(folder) as scratch:
+                stretches = (
+                    compute({key: array[start : start + stretch] for key, array in prepared.arrays.items()})
+                    for start in range(0, len(prepared), stretch)
+                )
+                _append(scratch, stretches)
+    return _open(folder)
+
+
+def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
+    dense = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
+    return dense and one.shape == other.shape and np.shares_memory(one, other)
+
+
+def _write(folder: Path, stretches: Iterator[Events], progress: Callable[[int], None]) -> None:
+    (folder / "arrays").mkdir()
+
+    def arrays() -> Iterator[dict[str, np.ndarray]]:
+        for events in stretches:
+            labels.append(events.labels)
+            ids.append(events.ids)
+            yield events.arrays
+            progress(len(events.labels))
+
+    labels, ids = [], []
+    _append(folder / "arrays", arrays())
+    np.save(folder / "labels.npy", np.concatenate(labels).astype(np.int64))
+    np.save(folder / "ids.npy", np.concatenate(ids))
+
+
+def _append(folder: Path, stretches: Iterator[Arrays]) -> None:
+    """Stream named arrays to one .npy each, with memory for a stretch alone. The header is written last: numpy pads
+    it so that the number of events can grow in place. A Sparse becomes three files, its hits and their number."""
+    header = np.lib.format.write_array_header_1_0
+    files, shapes, dtypes = {}, {}, {}
+    with contextlib.ExitStack() as stack:
+        for stretch in stretches:
+            for name, array in _plain(stretch):
+                if name not in files:
+                    files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
+                    shapes[name], dtypes[name] = (0, *array.shape[1:]), array.dtype
+                    header(files[name], _described(dtypes[name], shapes[name]))
+                # write, since ndarray.tofile raises an OSError that does not tell a full disk
+                files[name].write(np.ascontiguousarray(array, dtypes[name]).data)
+                shapes[name] = (shapes[name][0] + len(array), *shapes[name][1:])
+        for name, file in files.items():
+            file.seek(0)
+            header(file, _described(dtypes[name], shapes[name]))
+
+
+def _plain(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
+    for name, array in arrays.items():
+        if isinstance(array, Sparse):
+            shape = "x".join(map(str, array.event))
+            yield f"{name}.{shape}.count", np.diff(array.offsets).astype(np.uint32)
+            yield f"{name}.{shape}.index", array.index
+            yield f"{name}.{shape}.values", array.values
+        else:
+            yield name, array
+
+
+def _open(folder: Path) -> dict[str, np.ndarray | Sparse]:
+    """Memory-mapped arrays that `_append` wrote."""
+    arrays: dict[str, np.ndarray | Sparse] = {}
+    for path in sorted(folder.glob("*.npy")):
+        name, *rest = path.stem.split(".")
+        if not rest:
+            arrays[name] = np.load(path, mmap_mode="r")
+        elif rest[1] == "count":
+            count = np.load(path)
+            index, values = (np.load(path.with_name(f"{name}.{rest[0]}.{x}.npy"), "r") for x in ("index", "values"))
+            offsets = np.concatenate([[0], np.cumsum(count, dtype=np.int64)])
+            arrays[name] = Sparse(offsets, index, values, tuple(map(int, rest[0].split("x"))))
+    return arrays
+
+
+def _described(dtype: np.dtype, shape: tuple[int, ...]) -> dict:
+    return {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

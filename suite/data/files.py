@@ -1,0 +1,92 @@
+"""From a file to arrays: found or simulated, digested, prepared once, memory-mapped, split.
+
+Everything lies under `data/<task>/` of the working folder, or of HEPBENCH_HOME:
+    official/           the published files, downloaded or put there by hand
+    simulated/n30000_seed0_<version>/
+    prepared/<key>/     labels.npy, ids.npy, arrays and views as .npy; the key holds the files' digest and the reader's
+Each folder appears by a rename when it is whole, so a run that was stopped leaves nothing that looks like data.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite import fingerprint
+from hepbench.suite.atomic import write_whole
+from hepbench.suite.paths import home_folder
+
+KINDS = ("auto", "official", "simulated")
+
+
+@dataclass(frozen=True)
+class Files:
+    """The raw files of one dataset. kind: "official" or "simulated". digest: sha256 over the files' own digests."""
+
+    kind: str
+    paths: list[Path]
+    digest: str
+
+
+def official(entry: Entry) -> list[Path] | None:
+    """The official files of a task where enough are in place: in its folder, or carried by a package."""
+    task = entry.record
+    folder = home_folder() / "data" / entry.dataset / "official"
+    paths = [folder / source.name for source in task.sources]
+    needed = len(paths) if task.needed is None else task.needed
+    if paths and all(path.is_file() for path in paths[:needed]):
+        return [path for path in paths if path.is_file()]
+    return task.locate() if task.locate else None
+
+
+def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
+    """Where a simulation's files lie. The name holds the generators' code, so that data of an older one stay behind."""
+    version = fingerprint.code_of_generators(entry)[:8]
+    return home_folder() / "data" / entry.dataset / "simulated" / f"n{events}_seed{seed}_{version}"
+
+
+def choose(entry: Entry, kind: str) -> str:
+    """What `auto` means for this task now, or the given kind if the task can serve it: official or simulated."""
+    check_known("data", kind, KINDS)
+    task = entry.record
+    if kind == "auto":
+        kind = "official" if official(entry) or not task.simulation else "simulated"
+    if kind == "simulated" and not task.simulation:
+        raise UserError(f"task {entry.name} has genuine data only: leave DATA=auto, or give DATA=official")
+    if kind == "official" and not official(entry):
+        raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
+    return kind
+
+
+def events_wanted(entry: Entry, budget_events: int | None) -> int:
+    """How many events a simulation makes under a budget: the official dataset's number at most. A variant with fewer
+    classes than its dataset has as many events of each as if they were all."""
+    events = min(n for n in (budget_events, entry.record.size) if n is not None)
+    return math.ceil(events * len(entry.base.classes) / len(entry.record.classes))
+
+
+def digest_of_files(paths: list[Path]) -> str:
+    """sha256 over the sha256 of each file, in order."""
+    return hashlib.sha256("".join(map(digest_of_file, paths)).encode()).hexdigest()
+
+
+def digest_of_file(path: Path) -> str:
+    """sha256 of a file, kept beside its size and time, so that gigabytes are read once."""
+    state = path.stat()
+    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
+    known_path = home_folder() / "data" / "digests.json"
+    known = json.loads(known_path.read_text()) if known_path.is_file() else {}
+    if key not in known:
+        with path.open("rb") as file:
+            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
+        write_whole(known_path, json.dumps(known, indent=1))
+    return known[key]
+
+
+def is_simulated(task: Entry, events: int | None) -> bool:
+    return simulated_folder(task, events_wanted(task, events), 0).is_dir()

@@ -1,0 +1,110 @@
+"""Digests of code: what identifies a result beside its data, parameters and seed.
+
+A digest is taken of syntax trees without comments and docstrings, so that a word in a comment retrains nothing, of all
+modules that are reached from a start by the imports they hold, so that a constant changed in any of them does. Imports
+are read from the text: nothing is imported. What does not decide a score is left out: `tracking`, where results go;
+simulations, whose files have a digest of their own; and validations, which look at data and change none.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+from collections.abc import Collection, Iterator
+from pathlib import Path
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.registry import Entry
+
+SUITE = Path(__file__).parent
+ROOTS = {"benchmarks": registry.HOME, "suite": SUITE}
+SIMULATION = registry.HOME / "simulation"
+VALIDATION = registry.HOME / "validation"
+TRIAL = SUITE / "trial" / "serve.py"
+"""Where a trial begins, in the process of a worker."""
+
+
+def code_of_trial(task: Entry, model: Entry) -> str:
+    """Of everything that a trial of this model on this task runs through."""
+    return _digest_of_reached((TRIAL, task.path, model.path))
+
+
+def code_of_reader(task: Entry) -> str:
+    """Of what makes arrays of a task's files. The records of `benchmarks.base` are left out: hours of preparing are
+    not to be done again for a field of theirs."""
+    return _digest_of_reached((task.path,), (registry.HOME / "base.py",))
+
+
+def code_of_generators(task: Entry) -> str:
+    """Of what simulates a task's files."""
+    start = [path for path in _imported(task.path) if path.is_relative_to(SIMULATION)]
+    paths = {path for path in reached(start, without=()) if path.is_relative_to(SIMULATION)}
+    return digest_of_code(paths or {task.path})
+
+
+def reached(start: Collection[Path], without: Collection[Path] = (SIMULATION, VALIDATION)) -> set[Path]:
+    """The files of `start` and those that they import of this package, and what these import.
+
+    without: files and folders that are left out with what they import.
+    """
+    found: set[Path] = set()
+    waiting = list(start)
+    while waiting:
+        path = waiting.pop()
+        if path not in found and not any(path.is_relative_to(one) for one in without):
+            found.add(path)
+            waiting += _imported(path)
+    return found
+
+
+def digest_of_code(paths: Collection[Path]) -> str:
+    """sha256 over the syntax trees of these files, without comments, docstrings and positions."""
+    trees = sorted((path.name, ast.dump(_without_docstrings(ast.parse(path.read_text())))) for path in paths)
+    return hashlib.sha256(repr(trees).encode()).hexdigest()
+
+
+@functools.cache
+def _digest_of_reached(start: tuple[Path, ...], without: tuple[Path, ...] = ()) -> str:
+    return digest_of_code(reached(start, (SIMULATION, VALIDATION, *without)))
+
+
+def _imported(path: Path) -> list[Path]:
+    """Files of this package that a file imports, at its top or within functions, but not for type checking alone."""
+    names = []
+    for node in _statements(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+    files = []
+    for name in names:
+        package, *parts = name.split(".")
+        if package == "hepbench" and len(parts) > 1 and parts[0] in ROOTS:
+            file = ROOTS[parts[0]].joinpath(*parts[1:]).with_suffix(".py")
+            if file.is_file():
+                files.append(file)
+    return files
+
+
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, without blocks that only a type checker reads."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield child
+        yield from _statements(child)
+
+
+def _without_docstrings(tree: ast.Module) -> ast.Module:
+    """The tree without texts that stand as statements."""
+    for node in ast.walk(tree):
+        body = getattr(node, "body", None)
+        if isinstance(body, list):
+            kept = [one for one in body if not (isinstance(one, ast.Expr) and _is_text(one.value))]
+            node.body = kept or [ast.Pass()]  # type: ignore[attr-defined]
+    return tree
+
+
+def _is_text(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and isinstance(node.value, str)

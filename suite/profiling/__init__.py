@@ -1,0 +1,1 @@
+"""Rates of data and models, and against peers."""

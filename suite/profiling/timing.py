@@ -1,0 +1,64 @@
+"""Rates of training and prediction of a network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepbench.benchmarks.base import Parameters, Sample
+from hepbench.suite.training.batches import Feed
+from hepbench.suite.training.loop import warm_up
+from hepbench.suite.training.network import Network, built_network, seed_everything
+from hepbench.suite.training.optimiser import optimiser_of
+from hepbench.suite.training.settings import DEFAULTS
+from hepbench.suite.training.steps import training_steps
+
+if TYPE_CHECKING:
+    import keras
+
+
+def for_seconds(step: Callable[[], int], seconds: float) -> float:
+    """Events a second of a step that gives the events it has done."""
+    started, events = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        events += step()
+    return events / (time.perf_counter() - started)
+
+
+def rates_of(
+    build: Callable[..., keras.Model], sample: Sample, parameters: Parameters, classes: int, seconds: float = 2.0
+) -> tuple[keras.Model, Callable[[], float], Callable[[], float]]:
+    """(network, training, prediction): the network compiled and warm, and two functions that each take about this
+    many seconds and give events a second."""
+    options = {**DEFAULTS, **parameters}
+    seed_everything(0, "cpu")
+    keras_model = built_network(build, sample, classes, parameters)
+    optimiser = optimiser_of(options)
+    optimiser.build(keras_model.trainable_variables)
+    run_steps = training_steps(keras_model, optimiser)
+    network = Network(keras_model, classes)
+    feed = Feed(sample, keras_model, int(options["batch_size"]))
+    shuffle = np.random.default_rng(0)
+
+    def train() -> float:
+        started, events = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            for inputs, targets in feed.epoch(shuffle):
+                run_steps(inputs, targets, np.full(feed.together, 1e-4, np.float32))
+                events += feed.together * feed.batch_size
+                if time.perf_counter() - started > seconds:
+                    break
+        return events / (time.perf_counter() - started)
+
+    def predict() -> float:
+        started, events = time.perf_counter(), 0
+        while time.perf_counter() - started < seconds:
+            network.predict(sample)
+            events += len(sample)
+        return events / (time.perf_counter() - started)
+
+    warm_up(network, run_steps, feed, sample)
+    return keras_model, train, predict

@@ -1,0 +1,73 @@
+"""Batches of a sample, read ahead by a thread."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepbench.benchmarks.base import Sample
+
+if TYPE_CHECKING:
+    import keras
+
+STRETCH_BYTES = 2**26  # of inputs that are handed to the backend at a time
+
+
+class Feed:
+    """Batches of a sample for a network, in stretches of `together` batches; `steps` batches are an epoch."""
+
+    def __init__(self, sample: Sample, keras_model: keras.Model, batch_size: int):
+        self.sample = inputs_of(sample, keras_model)
+        self.batch_size = min(batch_size, len(sample))
+        self.lengths = cloud_lengths(self.sample)
+        binary = keras_model.output_shape[-1] == 1
+        self.targets = sample.labels.astype(np.float32)[:, None] if binary else sample.labels.astype(np.int32)
+        whole = len(sample) // self.batch_size
+        most = max(1, min(whole, STRETCH_BYTES // (bytes_of_event(sample) * self.batch_size)))
+        self.together = min(range((most + 1) // 2, most + 1), key=lambda size: (whole % size, -size))
+        self.steps = whole // self.together * self.together
+
+    def epoch(self, shuffle: np.random.Generator) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
+        """All events in a random order. The next stretch is read while the last is in use."""
+        order = shuffle.permutation(len(self.sample))[: self.steps * self.batch_size]
+        parts = order.reshape(-1, self.together * self.batch_size)
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self.stretch, parts[0])
+            for following in (*parts[1:], None):
+                ready = coming.result()
+                if following is not None:
+                    coming = pool.submit(self.stretch, following)
+                yield ready
+
+    def stretch(self, which: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Inputs and targets (together, batch_size, ...) of these events, each batch in the order of its lengths."""
+        shape = (-1, self.batch_size)
+        which = which.reshape(shape)
+        order = np.argsort(self.lengths[which], axis=1, kind="stable")
+        which = np.take_along_axis(which, order, axis=1).reshape(-1)
+        batch = self.sample.take(which)
+        fold = {name: values.reshape(shape + values.shape[1:]) for name, values in batch.items()}
+        targets = self.targets[which]
+        return fold, targets.reshape(shape + targets.shape[1:])
+
+
+def cloud_lengths(sample: Sample) -> np.ndarray:
+    """(n,) true points of each cloud, 0 where there are no clouds."""
+    if "mask" not in sample.inputs:
+        return np.zeros(len(sample), np.int64)
+    return np.asarray(sample.inputs["mask"])[sample.rows].sum(axis=1)
+
+
+def bytes_of_event(sample: Sample) -> int:
+    return max(1, sum(4 * math.prod(shape) for shape in sample.shapes.values()))
+
+
+def inputs_of(sample: Sample, keras_model: keras.Model) -> Sample:
+    """The sample with what the network takes in alone."""
+    names = [tensor.name for tensor in keras_model.inputs]
+    return replace(sample, inputs={name: sample.inputs[name] for name in names})

@@ -1,0 +1,103 @@
+"""A trained Keras network: built, seeded, predicting, saved and loaded."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hepbench.benchmarks.base import Parameters, Sample, UserError
+from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
+from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
+from hepbench.suite.training.steps import forward
+
+if TYPE_CHECKING:
+    import keras
+
+FILE = "network.keras"
+MOST_PREDICTED = 4096  # events predicted at a time; fewer where an event is large
+PREDICTED_BYTES = 2**23
+
+
+class Network:
+    """A trained Keras network.
+
+    history: what was reported of each epoch. timings: seconds of "compile_seconds" (the first step and the first
+    prediction), "train_seconds" and "validate_seconds", none of them containing another.
+    """
+
+    def __init__(self, keras_model: keras.Model, classes: int):
+        self.keras_model = keras_model
+        self.classes = classes
+        self.parameters = int(sum(math.prod(weight.shape) for weight in keras_model.trainable_variables))
+        self.history: list[dict[str, float]] = []
+        self.timings: dict[str, float] = {}
+        self._forward = forward(keras_model)
+
+    def predict(self, sample: Sample) -> np.ndarray:
+        """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""
+        sample = inputs_of(sample, self.keras_model)
+        batch_size = self.batch_size(sample)
+        order = np.argsort(cloud_lengths(sample), kind="stable")
+        scores = np.empty((len(sample), self.classes), np.float32)
+        for start in range(0, len(sample), batch_size):
+            which = order[start : start + batch_size]
+            filled = np.resize(which, batch_size)  # one shape for the backend: repeats events of this batch
+            output = np.asarray(self._forward(sample.take(filled)))[: len(which)]
+            scores[which] = np.concatenate([1 - output, output], axis=1) if output.shape[1] == 1 else output
+        return scores
+
+    def batch_size(self, sample: Sample) -> int:
+        """Events predicted at a time."""
+        return max(1, min(MOST_PREDICTED, PREDICTED_BYTES // bytes_of_event(sample), len(sample)))
+
+    def save(self, folder: Path) -> None:
+        """Write architecture and weights into an existing folder."""
+        self.keras_model.save(folder / FILE)
+
+
+def load_network(folder: Path) -> Network:
+    """The network that `Network.save` wrote; it gives the same scores."""
+    import keras
+
+    _register_layers()
+    keras_model = keras.models.load_model(folder / FILE, compile=False)
+    return Network(keras_model, max(2, keras_model.output_shape[-1]))
+
+
+def _register_layers() -> None:
+    """Import the modules whose custom layers Keras loads by their names."""
+    from hepbench.benchmarks.layers import attention, edge_conv, point_cloud  # noqa: F401
+
+
+def seed_everything(seed: int, device: str) -> None:
+    import keras
+
+    keras.utils.clear_session()  # a process that trains many networks does not keep the graphs of all
+    keras.utils.set_random_seed(seed)
+    if keras.backend.backend() == "tensorflow" and device == "gpu":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+
+
+def built_network(
+    build: Callable[..., keras.Model], sample: Sample, classes: int, parameters: Parameters
+) -> keras.Model:
+    import keras
+
+    keras.config.set_dtype_policy(PRECISIONS[parameters.get("precision", DEFAULTS["precision"])])
+    try:
+        keras_model = build(sample.shapes, classes, parameters)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    outputs = keras_model.output_shape[-1]
+    if len(keras_model.output_shape) != 2 or (outputs != classes and (outputs, classes) != (1, 2)):
+        raise UserError(
+            f"the network must end in (N, {classes}) probabilities{', or (N, 1)' if classes == 2 else ''}, "
+            f"but its output is {keras_model.output_shape}"
+        )
+    return keras_model

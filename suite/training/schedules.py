@@ -1,0 +1,21 @@
+"""Learning rates by step."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hepbench.benchmarks.base import Parameters
+
+
+def learning_rates(done: np.ndarray, options: Parameters) -> np.ndarray:
+    """Learning rate of each step, given the share of the training that is done before it."""
+    highest, lowest = float(options["learning_rate"]), float(options["minimum_learning_rate"])
+    if options["schedule"] == "step":
+        after = done * options["epochs"] >= options["step_epoch"] - 1e-9
+        return np.where(after, highest * options["step_factor"], highest)
+    if options["schedule"] == "cosine":
+        falling = lowest + (highest - lowest) * 0.5 * (1 + np.cos(np.pi * (done - 0.1) / 0.9))
+        return np.where(done < 0.1, np.maximum(lowest, highest * (0.1 + 9 * done)), falling)
+    if options["schedule"] == "one_cycle":
+        return np.interp(done, [0, 0.4, 0.8, 1], [highest / 10, highest, highest / 10, lowest])
+    return np.full(len(done), highest)

@@ -1,0 +1,151 @@
+"""Steps of training and prediction, compiled by TensorFlow or JAX."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+
+def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, Any]:
+    """(mean loss, share of events whose class is found) of a batch."""
+    import keras
+    from keras import ops
+
+    outputs = ops.cast(outputs, "float32")
+    if keras_model.output_shape[-1] == 1:
+        loss, found = keras.losses.binary_crossentropy(targets, outputs), (outputs > 0.5) == (targets > 0.5)
+    else:
+        loss = keras.losses.sparse_categorical_crossentropy(targets, outputs)
+        found = ops.cast(ops.argmax(outputs, axis=-1), "int32") == targets
+    return ops.mean(loss), ops.mean(ops.cast(found, "float32"))
+
+
+def training_steps(
+    keras_model: keras.Model, optimiser: keras.Optimizer
+) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
+    """(inputs, targets, rates), a stretch of S batches, -> (losses, accuracies), each (S,): S steps of training."""
+    import keras
+
+    made = {"tensorflow": _steps_of_tensorflow, "jax": _steps_of_jax}[keras.backend.backend()]
+    return made(keras_model, optimiser)
+
+
+def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable:
+    import tensorflow as tf
+
+    weights = keras_model.trainable_variables
+    signature = (
+        {tensor.name: tf.TensorSpec((None, *tensor.shape), tensor.dtype) for tensor in keras_model.inputs},
+        tf.TensorSpec((None, None, 1), tf.float32)
+        if keras_model.output_shape[-1] == 1
+        else tf.TensorSpec((None, None), tf.int32),
+        tf.TensorSpec((None,), tf.float32),
+    )
+
+    @tf.function(input_signature=signature)
+    def run(inputs, targets, rates):
+        losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
+        correct = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
+        for number in tf.range(tf.shape(rates)[0]):
+            batch = {name: values[number] for name, values in inputs.items()}
+            optimiser.learning_rate.assign(rates[number])
+            with tf.GradientTape() as tape:
+                outputs = keras_model(structured_batch(keras_model, batch), training=True)
+                loss, accuracy = _loss(keras_model, targets[number], outputs)
+                objective = loss + sum(keras_model.losses)
+            optimiser.apply(tape.gradient(objective, weights), weights)
+            losses = losses.write(number, objective)
+            correct = correct.write(number, accuracy)
+        return losses.stack(), correct.stack()
+
+    return lambda *stretch: tuple(values.numpy() for values in run(*stretch))
+
+
+def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable:
+    import jax
+
+    variables = (keras_model.trainable_variables, keras_model.non_trainable_variables, optimiser.variables)
+
+    def objective(weights, others, inputs, targets):
+        outputs, others, losses = keras_model.stateless_call(
+            weights, others, structured_batch(keras_model, inputs), training=True, return_losses=True
+        )
+        loss, accuracy = _loss(keras_model, targets, outputs)
+        return loss + sum(losses), (accuracy, others)
+
+    def step(state, batch):
+        weights, others, moments = state
+        inputs, targets, rate = batch
+        moments = [
+            rate if variable is optimiser.learning_rate else value
+            for variable, value in zip(optimiser.variables, moments, strict=True)
+        ]
+        (loss, (accuracy, others)), gradients = jax.value_and_grad(objective, has_aux=True)(
+            weights, others, inputs, targets
+        )
+        weights, moments = optimiser.stateless_apply(moments, gradients, weights)
+        return (weights, others, moments), (loss, accuracy)
+
+    @jax.jit
+    def run(state, stretch):
+        return jax.lax.scan(step, state, stretch)
+
+    def run_and_keep(*stretch):
+        state = tuple([variable.value for variable in some] for some in variables)
+        state, measured = run(state, stretch)
+        for some, values in zip(variables, state, strict=True):
+            restore(some, values)
+        return tuple(np.asarray(values) for values in measured)
+
+    return run_and_keep
+
+
+def forward(keras_model: keras.Model) -> Callable[[dict[str, np.ndarray]], Any]:
+    """inputs of a batch -> outputs, compiled."""
+    import keras
+
+    if keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in keras_model.inputs}
+        return tf.function(
+            lambda inputs: keras_model(structured_batch(keras_model, inputs), training=False),
+            input_signature=[signature],
+        )
+    import jax
+
+    @jax.jit
+    def run(weights, others, inputs):
+        return keras_model.stateless_call(weights, others, structured_batch(keras_model, inputs), training=False)[0]
+
+    return lambda inputs: run(
+        [variable.value for variable in keras_model.trainable_variables],
+        [variable.value for variable in keras_model.non_trainable_variables],
+        inputs,
+    )
+
+
+def structured_batch(keras_model: keras.Model, batch: dict[str, Any]) -> Any:
+    """The batch in the structure in which the network takes its inputs, found by their names."""
+    import keras
+
+    if isinstance(keras_model, keras.Sequential):
+        return batch[keras_model.inputs[0].name]
+    return keras.tree.map_structure(lambda tensor: batch[tensor.name], keras_model.input)
+
+
+def copy_of(variables: list) -> list[np.ndarray]:
+    import keras
+
+    # A copy, as on JAX the next step may reuse the memory that convert_to_numpy shows
+    return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+
+
+def restore(variables: list, values: list) -> None:
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)

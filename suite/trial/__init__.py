@@ -1,0 +1,1 @@
+"""One trial: what it is, run, artefacts, serving in a worker."""

@@ -1,0 +1,85 @@
+"""What a trial leaves: the model with its scaling, the scores, curves."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Fitted, Sample
+from hepbench.suite.trial.spec import Spec, cut, parameters_of
+
+
+def save_model(
+    folder: Path, fitted: Fitted, spec: Spec, parameters: dict, scaling: dict, classes: tuple[str, ...]
+) -> None:
+    """A folder from which `load` makes the trained model again, with the scaling that was fitted for it."""
+    folder.mkdir()
+    fitted.save(folder)
+    np.savez(folder / "scaling.npz", **{f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)})
+    about = {"spec": dataclasses.asdict(spec), "parameters": parameters, "classes": classes}
+    (folder / "trial.json").write_text(json.dumps(about, indent=1))
+
+
+def load_model(folder: Path) -> tuple[Spec, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """(spec, trained model, scaling) from a folder that `save` wrote."""
+    from hepbench.suite.training.network import load_network
+
+    spec = Spec(**json.loads((folder / "trial.json").read_text())["spec"])
+    model = registry.find("model", spec.model).record
+    with np.load(folder / "scaling.npz") as saved:
+        names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
+        scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
+    return spec, (model.load or load_network)(folder), scaling
+
+
+def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
+    """Score raw files of the task's format with a saved model; writes Parquet like a trial's. Returns the events."""
+    spec, fitted, scaling = load_model(folder)
+    task, model = registry.find("task", spec.task).record, registry.find("model", spec.model).record
+    parameters = parameters_of(task, model, spec)
+    ids, labels, scores = [], [], []
+    for events in task.read(raw):
+        inputs = cut(task, task.views[model.view](events.arrays) if model.view else {}, parameters)
+        sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
+        scores.append(fitted.predict(sample))
+        ids.append(events.ids)
+        labels.append(events.labels)
+    partial_out = out.with_name(f".{out.name}.part")
+    write_scores(partial_out, np.concatenate(ids), np.concatenate(labels), np.concatenate(scores), task.classes)
+    os.replace(partial_out, out)
+    return sum(map(len, ids))
+
+
+def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: tuple[str, ...]):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns = {"id": ids, "label": labels.astype(np.int8)}
+    columns |= {f"score_{name}": scores[:, i].astype(np.float32) for i, name in enumerate(classes)}
+    pq.write_table(pa.table(columns), path)
+
+
+def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (n,) and scores (n, classes) of a file that a trial wrote."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    scores = [table[name].to_numpy() for name in table.column_names if name.startswith("score_")]
+    return table["label"].to_numpy().astype(np.int64), np.column_stack(scores)
+
+
+def write_csv(path: Path, columns: dict[str, Any]) -> None:
+    np.savetxt(
+        path,
+        np.column_stack([np.asarray(values, dtype=float) for values in columns.values()]),
+        delimiter=",",
+        header=",".join(columns),
+        comments="",
+        fmt="%.9g",
+    )

@@ -1,0 +1,151 @@
+"""One trial, top to bottom: data, training, one look at the test set, everything to MLflow."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks.base import Fitted, Sample, UserError
+from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.suite.data.split import PARTS, split_events
+from hepbench.suite.paths import home_folder
+from hepbench.suite.trial.artifacts import save_model, write_csv, write_scores
+from hepbench.suite.trial.spec import Spec, cut, parameters_of
+
+if TYPE_CHECKING:
+    from hepbench.tracking.runs import Store
+
+
+LATENCIES = 30
+"""Predictions of one event whose middle time is the latency."""
+
+Listener = Callable[[dict[str, Any]], None]
+"""Tells whoever watches how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
+
+
+def run(
+    spec: Spec, store: Store, run_id: str, say: Listener, final: bool, data_digest: str, split_hash: str
+) -> dict[str, float]:
+    """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run.
+
+    final: test at the end, and keep scores, plots and the model; a trial of a study sees the validation part alone and
+    keeps numbers. Raises UserError where the data found are not those of the digest and the split.
+    """
+    from hepbench.benchmarks import metrics
+    from hepbench.benchmarks.scaling import fit_scaling
+    from hepbench.suite.training.loop import fit_network
+    from hepbench.tracking import plots
+    from hepbench.tracking.hardware.sampler import Sampler
+
+    seconds: dict[str, float] = {}
+    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
+    parameters = parameters_of(task.record, model.record, spec)
+    classes, signal = task.record.classes, task.record.signal
+
+    say({"stage": "opening data"})
+    with _timed(seconds, "open_seconds"):
+        budget_events = budgets.find(spec.budget).events
+        files = obtain(task, spec.data, budget_events, spec.data_seed, lambda done: None)
+        prepared = prepare(task, files)
+        rows, found_hash = split_events(task.record, prepared, budget_events)
+        if (files.digest, found_hash) != (data_digest, split_hash):
+            raise UserError(
+                f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started "
+                "with: let HEPBENCH_HOME be one folder that all machines see"
+            )
+        inputs = view_of(task, prepared, model.record.view) if model.record.view else {}
+        inputs = cut(task.record, inputs, parameters)
+        samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
+        scaling = fit_scaling(samples["train"])
+        train, valid, test = (dataclasses.replace(samples[part], scaling=scaling) for part in PARTS)
+
+    history: list[dict[str, float]] = []
+
+    def report(epoch: int, values: dict[str, float]) -> None:
+        history.append({"epoch": epoch, **values})
+        store.log(run_id, values, epoch)
+        say({"epoch": epoch, "epochs": parameters.get("epochs") or parameters.get("rounds"), "metrics": values})
+
+    def hardware(values: dict[str, float], step: int) -> None:
+        store.log(run_id, values, step)
+
+    say({"stage": "training"})
+    fit = model.record.fit or partial(fit_network, model.record.build)
+    with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
+        with _timed(seconds, "fit_seconds"):
+            fitted = fit(
+                train, valid, parameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
+            )
+        say({"stage": "testing" if final else "validating"})
+        latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
+        valid_scores = fitted.predict(valid)
+        if final:
+            with _timed(seconds, "predict_seconds"):
+                scores = fitted.predict(test)  # the one look at the test set
+    seconds.setdefault("train_seconds", seconds["fit_seconds"])
+    seconds.update(getattr(fitted, "timings", {}))
+
+    validated = metrics.evaluate(valid.labels, valid_scores, signal)
+    result = {f"valid_{name}": value for name, value in validated.items()}
+    result |= {**seconds, "latency_ms": latency, "parameters": fitted.parameters}
+    if final:
+        measured = metrics.evaluate(test.labels, scores, signal)
+        for name, value_of in task.record.slices.items():
+            measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
+        result |= {f"test_{name}": value for name, value in measured.items()}
+        result["test_events"] = len(test)
+        result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
+    store.log(run_id, result | sampler.summary())
+    store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
+    if not final:
+        return result
+
+    say({"stage": "writing"})
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch)
+        roc = metrics.roc_curve(test.labels, scores, signal)
+        write_scores(folder / "scores.parquet", prepared.ids[test.rows], test.labels, scores, classes)
+        write_csv(folder / "roc.csv", roc)
+        if history:
+            columns = list(dict.fromkeys(name for line in history for name in line))
+            write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
+        (folder / "plots").mkdir()
+        plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history)
+        save_model(folder / "model", fitted, spec, parameters, scaling, classes)
+        store.upload(run_id, folder)
+    return result
+
+
+def _first(sample: Sample, count: int) -> Sample:
+    return dataclasses.replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
+
+
+def _latency(fitted: Fitted, sample: Sample) -> float:
+    """Milliseconds of the prediction of one event, the middle of LATENCIES calls."""
+    one = _first(sample, 1)
+    fitted.predict(one)
+    taken = []
+    for _ in range(LATENCIES):
+        started = time.perf_counter()
+        fitted.predict(one)
+        taken.append(time.perf_counter() - started)
+    return 1e3 * statistics.median(taken)
+
+
+@contextlib.contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    seconds[name] = time.perf_counter() - start

@@ -1,0 +1,98 @@
+"""A trial in a worker's process."""
+
+from __future__ import annotations
+
+import functools
+import json
+import random
+import threading
+import traceback
+from typing import TYPE_CHECKING, Any
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.suite import device
+from hepbench.suite.trial.spec import Spec
+from hepbench.suite.workers.jobs import Stopped
+from hepbench.tracking.hardware import machine as machine_module
+from hepbench.tracking.runs import StoreError
+
+if TYPE_CHECKING:
+    from hepbench.tracking.runs import Store
+
+
+_stopped: set[str] = set()
+_one_at_a_time = threading.Lock()
+
+
+async def stop(key: str) -> None:
+    _stopped.add(key)
+
+
+async def begin_imports(chosen: str, backend: str) -> None:
+    """In a thread, as the process must go on answering its scheduler."""
+    threading.Thread(target=_keras, args=(chosen, backend), daemon=True).start()
+
+
+def _keras(chosen: str, backend: str) -> None:
+    device.set_environment(chosen, backend)
+    import keras
+
+    if (there := keras.backend.backend()) != backend:
+        raise UserError(f"this worker runs {there} already: start workers of their own for BACKEND={backend}")
+
+
+@functools.cache
+def _store() -> Store:
+    from hepbench.suite.paths import home_folder
+    from hepbench.tracking import runs
+
+    return runs.connect(None, home_folder() / "results")
+
+
+def serve(
+    spec: Spec, run: dict[str, Any], final: bool, data_digest: str, split_hash: str, key: str, topic: str
+) -> dict[str, Any]:
+    """Run a trial; what it answers is plain, as an exception's class may not be known to the sender."""
+    import dask.sizeof
+    from distributed import get_worker
+
+    from hepbench.suite.trial import run as run_module
+
+    # Its draws, in the thread that answers the scheduler, would come between the seed of a network and its weights.
+    dask.sizeof.random = random.Random()
+
+    worker = get_worker()
+
+    def say(message: dict[str, Any]) -> None:
+        worker.log_event(topic, {"key": key, "worker": worker.address, **message})
+        task = worker.state.tasks.get(key)
+        if key in _stopped or task is None or task.state in ("cancelled", "released"):
+            raise Stopped
+
+    with _one_at_a_time:
+        run_id = None
+        try:
+            device.set_environment(spec.device, spec.backend)
+            if registry.find("model", spec.model).record.build:
+                _keras(spec.device, spec.backend)
+            store = _store()
+            machine = machine_module.describe()
+            tags = {"hardware": _hardware_name(machine, spec.device), "machine": json.dumps(machine)}
+            run_id = store.start(**{**run, "tags": {**run["tags"], **tags}})
+            say({"run": run_id})
+            return {"run": run_id, "result": run_module.run(spec, store, run_id, say, final, data_digest, split_hash)}
+        except Stopped:
+            return {"run": run_id, "stopped": True}
+        except (UserError, StoreError) as error:
+            return {"run": run_id, "error": str(error), "details": "", "of_store": isinstance(error, StoreError)}
+        except Exception as error:  # the sender goes on; the run is ended FAILED with this message
+            return {"run": run_id, "error": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+        finally:
+            _stopped.discard(key)
+
+
+def _hardware_name(machine: dict[str, Any], chosen: str) -> str:
+    if chosen == "gpu":
+        return machine["gpus"][0]["name"]
+    return f"{machine['cpu']} x{machine['cores_usable']}"

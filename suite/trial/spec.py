@@ -1,0 +1,104 @@
+"""What a trial is, what decides its result, and which models can serve which task."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from typing import Any
+
+from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks.base import Arrays, Model, Parameters, Task, UserError, check_known
+from hepbench.suite import fingerprint, provenance
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """What a trial is. task and model: names or paths as given. parameters replace the family's defaults.
+    data: "official" or "simulated". device: "cpu" or "gpu"."""
+
+    task: str
+    model: str
+    seed: int
+    budget: str
+    data: str
+    device: str
+    backend: str
+    parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
+    data_seed: int = 0
+
+
+def known_parameters(task: Task, model: Model) -> dict[str, Any]:
+    """Every parameter that a trial of the model may set, with its default: the family's own, those of the training
+    where it is a network, and which features of the task it is given."""
+    from hepbench.suite.training.settings import DEFAULTS
+
+    features = {"features": next(iter(task.features))} if task.features else {}
+    return {**(DEFAULTS if model.build else {}), **model.defaults, **features}
+
+
+def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
+    """The defaults of the family, capped by what the budget allows, and what the trial sets in their place. UserError
+    where that is not known, or more than is allowed."""
+    known = known_parameters(task, model)
+    for name in spec.parameters:
+        check_known(f"parameter of {spec.model}", name, known)
+    parameters = {name: known[name] for name in (*model.defaults, *(["features"] if task.features else []))}
+    parameters |= spec.parameters
+    if task.features:
+        check_known("set of features", str(parameters["features"]), task.features)
+    budget = budgets.find(spec.budget)
+    for name, most in (("epochs", budget.epochs), ("rounds", budget.rounds)):
+        if spec.parameters.get(name, 0) > most:
+            raise UserError(
+                f"{name}={spec.parameters[name]} is more than the {most} of the budget {spec.budget}: leave it out, or "
+                "choose a larger budget"
+            )
+        if name in parameters:
+            parameters[name] = min(parameters[name], most)
+    return parameters
+
+
+def identity_of(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str]:
+    """(configuration, identity): hashes of everything that decides a result, without and with the seed.
+
+    The code that a trial runs through and the versions of the libraries that compute are part of it, so that a result
+    of another version is never taken for one of this.
+    """
+    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
+    parameters = parameters_of(task.record, model.record, spec)
+    decides = {
+        "task": task.name,
+        "model": model.name,
+        "code": fingerprint.code_of_trial(task, model),
+        "versions": provenance.versions(provenance.COMPUTING),
+        "parameters": parameters,
+        "data": [spec.data, data_digest, split_hash],
+        "budget": spec.budget,
+        "run on": [spec.device, spec.backend],
+    }
+    configuration = hash_of(decides)
+    return configuration, hash_of([configuration, spec.seed])
+
+
+def refusal(task: Task, model: Model, features: str | None) -> str | None:
+    """Why the model cannot serve the task with this set of features, or None if it can."""
+    columns = task.features.get(features, {})
+    main = {"cloud": "features"}.get(model.view, model.view)
+    if reason := model.refuses(task):
+        return reason
+    return (
+        f"there are no {features} features among the {main} inputs"
+        if columns and main and main not in columns
+        else None
+    )
+
+
+def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:
+    """The inputs with the columns of the set of features alone; no copy is made of what is memory-mapped."""
+    columns = task.features.get(parameters.get("features"), {})
+    return {name: array[..., : columns[name]] if name in columns else array for name, array in inputs.items()}
+
+
+def hash_of(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

@@ -1,0 +1,1 @@
+"""Studies: specification, storage, search, retest on fresh seeds, report."""

@@ -1,0 +1,221 @@
+"""Studies of Optuna: where they are kept, whose they are, and what is in them. No other module opens their database."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import re
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.paths import home_folder
+from hepbench.tracking.runs import StoreError, shown
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage, RDBStorage
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial
+
+
+VARIABLE = "OPTUNA_STORAGE"
+"""Names the database, sqlite:/// or postgresql://, in place of a file beside the results."""
+
+PATIENCE = 60.0
+"""Seconds that a database which has gone is waited for."""
+
+
+def location() -> str:
+    uri = os.environ.get(VARIABLE) or f"sqlite:///{home_folder().absolute() / 'results' / 'studies.db'}"
+    return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
+
+
+def connect(console: Console | None = None) -> BaseStorage:
+    """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
+    lost later and stays away: each call of Optuna's waits for it `patiently`, and says so on the console."""
+    import optuna
+    import sqlalchemy
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    uri = location()
+    if not uri.startswith(("sqlite:///", "postgresql")):
+        raise StoreError(f"{VARIABLE} must be like postgresql://user@host/name or sqlite:////path, got {shown(uri)!r}")
+    sqlite = uri.startswith("sqlite")
+    arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
+    try:
+        with _one_process(uri) if sqlite else contextlib.nullcontext():  # tables are created once
+            storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
+        if isinstance(error, ImportError):
+            advice = "install psycopg[binary]"
+        else:
+            advice = f"start it, or unset {VARIABLE}" if not sqlite else "check its disk and permissions"
+        raise StoreError(
+            f"the database of studies {shown(uri)} cannot be opened: {_reason(error)}; {advice}"
+        ) from error
+    return _waiting(storage, console or Console(stderr=True))
+
+
+def _waiting(storage: RDBStorage, console: Console) -> BaseStorage:
+    """The same storage, each of whose calls is made `patiently`."""
+    import optuna
+
+    cached = optuna.storages.get_storage(storage)
+
+    def waits(name: str) -> Callable[..., Any]:
+        return lambda self, *arguments, **options: patiently(
+            getattr(cached, name), *arguments, console=console, **options
+        )
+
+    calls = [name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")]
+    waiting = type("Waiting", (optuna.storages.BaseStorage,), {name: waits(name) for name in calls})()
+    waiting.engine = storage.engine
+    return waiting
+
+
+@contextlib.contextmanager
+def alone(storage: BaseStorage, name: str) -> Iterator[None]:
+    """Hold a study for this process alone, and let go when it ends in whatever way. UserError where another has it."""
+    held = UserError(f"the study {name} is being run by another process: wait for it, or give another --study")
+    if location().startswith("sqlite"):
+        path = _file(location()).with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
+        path.parent.mkdir(exist_ok=True)
+        with path.open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise held from error
+            yield
+        return
+    import sqlalchemy
+
+    number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
+    with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        if not connection.scalar(sqlalchemy.text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
+            raise held
+        try:
+            yield
+        finally:
+            with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+                connection.scalar(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
+
+
+def patiently(call: Callable[..., Any], *arguments: Any, console: Console, **options: Any) -> Any:
+    """The call's answer, tried again while the database is gone; StoreError after PATIENCE seconds of it."""
+    import optuna
+    import sqlalchemy
+
+    started, pause = time.monotonic(), 0.5
+    while True:
+        try:
+            return call(*arguments, **options)
+        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError) as error:
+            if time.monotonic() - started > PATIENCE:
+                raise StoreError(
+                    f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: {_reason(error)}"
+                ) from error
+            console.print(f"[yellow]the database of studies does not answer[/], trying again in {pause:.1f} s")
+            time.sleep(pause)
+            pause = min(2 * pause, 10)
+
+
+def named(storage: BaseStorage, name: str) -> Study | None:
+    """The study of this name, or None."""
+    import optuna
+
+    try:
+        return optuna.load_study(study_name=name, storage=storage)
+    except KeyError:
+        return None
+
+
+def counted(trials: list[FrozenTrial]) -> dict[str, int]:
+    """How many trials are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and begun
+    again counts once, as that which took its place."""
+    replaced = {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
+    counts = dict.fromkeys(("complete", "pruned", "failed", "running", "waiting"), 0)
+    for trial in trials:
+        if trial.number not in replaced:
+            counts[state_of(trial)] += 1
+    return counts
+
+
+def state_of(trial: FrozenTrial) -> str:
+    name = trial.state.name.lower()
+    return "failed" if name == "fail" else name
+
+
+def finished(trials: list[FrozenTrial]) -> int:
+    counts = counted(trials)
+    return counts["complete"] + counts["pruned"] + counts["failed"]
+
+
+def best(study: Study) -> FrozenTrial | None:
+    """The best trial that keeps to the constraints; None where there is none."""
+    try:
+        return study.best_trial
+    except ValueError:
+        return None
+
+
+def release(study: Study) -> list[int]:
+    """Mark as failed the trials that nobody runs any more, and queue each once again; returns their numbers. To be
+    called by who holds the study alone. A trial's attribute "begun" says that a worker had begun it."""
+    import optuna
+
+    trials = study.get_trials(deepcopy=False)
+    replaced = {trial.user_attrs.get("retry_of") for trial in trials}
+    numbers = []
+    for trial in trials:
+        if trial.state != optuna.trial.TrialState.RUNNING:
+            continue
+        # Queued before it is marked, so that no kill in between loses it. What no worker had begun has lost no chance.
+        begun, second = (trial.user_attrs.get(name, False) for name in ("begun", "second"))
+        if not (begun and second) and trial.number not in replaced:
+            attributes = {"retry_of": trial.number, "second": begun or second}
+            study.enqueue_trial(trial.params, user_attrs=attributes)
+        study.tell(trial.number, state=optuna.trial.TrialState.FAIL, skip_if_finished=True)
+        numbers.append(trial.number)
+    return numbers
+
+
+def tuned(task: str, model: str, budget: str) -> tuple[str, dict[str, Any]] | None:
+    """(name of the study, best parameters) of the latest study of a model on a task within a budget that has a best
+    trial; None where there is none."""
+    import optuna
+
+    storage = connect()
+    found = []
+    for summary in optuna.get_all_study_summaries(storage=storage):
+        about = summary.user_attrs.get("about", {})
+        if [about.get(name) for name in ("task", "model", "budget")] == [task, model, budget]:
+            study = optuna.load_study(study_name=summary.study_name, storage=storage)
+            if len(study.directions) == 1 and (trial := best(study)) is not None:
+                found.append((trial.datetime_complete, summary.study_name, trial.user_attrs["parameters"]))
+    return max(found)[1:] if found else None
+
+
+def _file(uri: str) -> Path:
+    return Path(uri.removeprefix("sqlite:///"))
+
+
+@contextlib.contextmanager
+def _one_process(uri: str) -> Iterator[None]:
+    path = _file(uri)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.with_suffix(".lock").open("a") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _reason(error: BaseException) -> str:
+    """The fault itself, on one line, without the address."""
+    cause = getattr(error, "orig", None) or error.__cause__ or error
+    cause = getattr(cause, "orig", None) or cause
+    return (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]

@@ -1,0 +1,104 @@
+"""Workers as jobs of a batch system: dask-jobqueue writes and submits the job script."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.suite import device
+from hepbench.suite.paths import home_folder
+from hepbench.suite.workers.jobs import ATTEMPTS, THREADS
+from hepbench.suite.workers.pool import Workers
+
+if TYPE_CHECKING:
+    from dask_jobqueue.core import JobQueueCluster
+
+
+SYSTEMS = ("slurm", "htcondor")
+PASSED_ON = ("MLFLOW_TRACKING_URI",)
+"""What a job is told of the environment beside HEPBENCH_HOME."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What is asked of the batch system for each worker. system: "slurm" or "htcondor". memory: as "8GB". walltime: as
+    "04:00:00"."""
+
+    system: str
+    queue: str | None = None
+    cores: int = 1
+    gpus: int = 0
+    memory: str = "8GB"
+    walltime: str | None = None
+
+    def start(self, jobs: int) -> Workers:
+        """Submit this many jobs; trials begin as soon as the first of them runs."""
+        import dask
+        from distributed import Client
+
+        with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
+            cluster = _cluster(self)
+            cluster.scale(jobs=jobs)
+            return Workers(Client(cluster, set_as_default=False), cluster, None)
+
+    def job_script(self) -> str:
+        """What would be submitted for each worker."""
+        cluster = _cluster(self)
+        try:
+            return cluster.job_script()
+        finally:
+            cluster.close()
+
+
+def _cluster(batch: Batch) -> JobQueueCluster:
+    import dask
+
+    check_known("cluster", batch.system, SYSTEMS)
+    try:
+        import dask_jobqueue
+    except ImportError as error:
+        raise UserError(
+            "dask-jobqueue is not installed: `.venv/bin/python -m pip install dask-jobqueue`, or "
+            "`uv pip install --python .venv/bin/python dask-jobqueue`"
+        ) from error
+    settings = {"HEPBENCH_HOME": str(home_folder().absolute())}
+    settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    settings |= dict.fromkeys(THREADS, str(batch.cores)) | device.MEMORY_KEPT
+    options: dict[str, Any] = {
+        "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
+        "processes": 1,
+        "memory": batch.memory,
+        "python": sys.executable,
+        "job_name": "hepbench",
+        "job_script_prologue": [f"export {name}={shlex.quote(value)}" for name, value in settings.items()],
+        "worker_extra_args": ["--memory-limit", "0"],
+        "log_directory": str(home_folder().absolute() / "results" / "jobs"),
+        # No dashboard, and any free port: two clusters may be started on one login node. What the site has set stays.
+        "scheduler_options": {"dashboard": False, "dashboard_address": ":0"}
+        | dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {}),
+    }
+    if batch.system == "slurm":
+        gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []
+        return dask_jobqueue.SLURMCluster(
+            queue=batch.queue, walltime=batch.walltime, job_cpu=batch.cores, job_extra_directives=gpus, **options
+        )
+    extra = {"RequestCpus": batch.cores}
+    if batch.gpus:
+        extra["request_gpus"] = batch.gpus
+    if batch.queue:
+        extra["+Queue"] = f'"{batch.queue}"'
+    if batch.walltime:
+        extra["+MaxRuntime"] = _seconds(batch.walltime)
+    return dask_jobqueue.HTCondorCluster(disk="4GB", job_extra_directives=extra, **options)
+
+
+def _seconds(walltime: str) -> int:
+    try:
+        hours, minutes, seconds = map(int, walltime.split(":"))
+    except ValueError:
+        raise UserError(f"a walltime such as 04:00:00 is expected, got {walltime!r}") from None
+    return 3600 * hours + 60 * minutes + seconds

@@ -1,0 +1,126 @@
+"""Where trials are to run: this machine, a Dask scheduler, or a batch system."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hepbench.benchmarks.base import UserError
+from hepbench.suite import device
+from hepbench.suite.workers import preload
+from hepbench.suite.workers.jobs import ATTEMPTS, THREADS
+from hepbench.suite.workers.pool import Workers
+from hepbench.tracking.hardware import machine
+
+if TYPE_CHECKING:
+    from hepbench.suite.workers.batch_system import Batch
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where trials are to run. jobs: how many at once on this machine; None: one for each GPU, or one with all cores.
+    scheduler: address of a Dask scheduler that is there already, in place of this machine. batch: a batch system that
+    is asked for as many workers."""
+
+    jobs: int | None = None
+    share_gpu: bool = False
+    scheduler: str | None = None
+    batch: Batch | None = None
+
+    def start(self, chosen: str, backend: str, networks: bool) -> Workers:
+        """The processes; networks: with the imports begun that networks need. UserError where they cannot be had."""
+        if self.scheduler:
+            workers = of_scheduler(self.scheduler)
+        elif self.batch:
+            workers = self.batch.start(self.jobs or 1)
+        else:
+            from hepbench.suite.paths import home_folder
+
+            jobs = self.jobs
+            if jobs is None:
+                jobs = len(machine.gpus()) if chosen == "gpu" else 1
+            workers = on_this_machine(jobs, chosen, home_folder() / "results" / "worker.log", self.share_gpu)
+        if networks:
+            workers.warm(chosen, backend)
+        return workers
+
+
+def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) -> Workers:
+    """This many processes on this machine, each with its share of the cores, or with a GPU of its own."""
+    check_jobs(jobs, chosen, share_gpu)
+    import dask
+    from distributed import Client, Nanny, Scheduler, SpecCluster
+
+    cores = _cores()
+    share = max(1, len(cores) // jobs)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text("")
+    gpus = [str(gpu["index"]) for gpu in machine.gpus()] if chosen == "gpu" else []
+    workers = {}
+    for number in range(jobs):
+        own = [cores[(number * share + i) % len(cores)] for i in range(share)] if jobs > 1 else cores
+        environment = {preload.CORES: ",".join(map(str, own)), preload.LOG: str(log)}
+        if gpus:
+            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+        options = {
+            "name": number,
+            "nthreads": 1,
+            "memory_limit": 0,  # memory-mapped data counts as the process' own
+            "env": environment,
+            "preload": [preload.__name__],
+            "silence_logs": "CRITICAL",
+            "dashboard": False,
+        }
+        workers[number] = {"cls": Nanny, "options": options}
+    scheduler = {
+        "cls": Scheduler,
+        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
+    }
+    with dask.config.set(
+        {
+            "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)) | device.MEMORY_KEPT,
+            "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+            # A silent process here was stopped, as by Ctrl-Z, or is in a long step: one that ends is noticed anyway.
+            "distributed.scheduler.worker-ttl": None,
+            "distributed.comm.timeouts.connect": "60s",
+        }
+    ):
+        cluster = SpecCluster(scheduler=scheduler, workers=workers, silence_logs="CRITICAL")
+        return Workers(Client(cluster, set_as_default=False), cluster, log)
+
+
+def of_scheduler(address: str) -> Workers:
+    """The workers of a Dask cluster that runs already."""
+    from distributed import Client
+
+    try:
+        client = Client(address, timeout="10s", set_as_default=False)
+    except (OSError, TimeoutError, ValueError) as error:
+        raise UserError(
+            f"the Dask scheduler {address} does not answer: {error}. Start it with `dask scheduler`, and workers with "
+            f"`dask worker {address} --nthreads 1`"
+        ) from error
+    wide = {threads for threads in client.nthreads().values() if threads != 1}
+    if wide:
+        client.close()
+        raise UserError(
+            f"workers of {address} have {max(wide)} threads, and two trials in one process are in each other's way: "
+            f"start them with `dask worker {address} --nthreads 1`"
+        )
+    return Workers(client, None, None)
+
+
+def check_jobs(jobs: int, chosen: str, share_gpu: bool) -> None:
+    if jobs < 1:
+        raise UserError(f"JOBS must be at least 1, got {jobs}")
+    gpus = len(machine.gpus())
+    if chosen == "gpu" and jobs > gpus and not share_gpu:
+        raise UserError(f"JOBS={jobs} on {gpus} GPU{'s' * (gpus > 1)}: take JOBS={gpus}, or --share-gpu")
+
+
+def _cores() -> list[int]:
+    if hasattr(os, "sched_getaffinity"):
+        return sorted(os.sched_getaffinity(0))
+    return list(range(os.cpu_count() or 1))

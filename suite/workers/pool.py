@@ -1,0 +1,120 @@
+"""Where trials run: processes that a Dask scheduler hands them to, each running one trial at a time.
+
+A process lives from trial to trial, since importing TensorFlow takes seconds. Its crash, a full memory or a lost
+machine ends one trial and nothing else: Dask runs that trial once more in another process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import queue
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hepbench.suite.trial.serve import begin_imports, serve, stop
+from hepbench.suite.workers.jobs import ATTEMPTS, Event, Job
+
+if TYPE_CHECKING:
+    from distributed import Client
+
+
+class Workers:
+    """Processes under a Dask scheduler. Use as a context manager; leaving it ends those that were started here."""
+
+    def __init__(self, client: Client, cluster: Any, log: Path | None):
+        self.client = client
+        self.log = log
+        self._cluster = cluster
+        self._topic = f"hepbench-{uuid.uuid4().hex}"
+        self._events: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
+        client.subscribe_topic(self._topic, lambda event: self._events.put(("message", event[1]["key"], event[1])))
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        with contextlib.suppress(Exception):  # a scheduler that is gone already
+            self.client.close(timeout=2)
+            if self._cluster is not None:
+                self._cluster.close(timeout=5)
+
+    @property
+    def capacity(self) -> int:
+        """Trials that can run at once."""
+        return len(self.client.nthreads())
+
+    def warm(self, chosen: str, backend: str) -> None:
+        """Begin the long imports in every process, and return at once."""
+        self.client.run(begin_imports, chosen, backend, wait=False, on_error="ignore")
+
+    def run(self, next_job: Callable[[], Job | None]) -> Iterator[Event]:
+        """Run jobs, as many at once as there are workers, and yield what becomes known of them until all have ended.
+
+        next_job gives the next, or None where there is none for now; it is asked again whenever a worker falls free.
+        Leaving the iteration early cancels what still runs.
+        """
+        futures: dict[str, tuple[Job, Any]] = {}
+        runs: dict[str, list[str]] = {}
+        try:
+            while True:
+                while len(futures) < max(1, self.capacity) and (job := next_job()) is not None:
+                    key = f"trial-{uuid.uuid4().hex}"
+                    future = self.client.submit(
+                        serve, job.spec, dict(job.run), job.final, job.data_digest, job.split_hash, key, self._topic,
+                        key=key, pure=False,
+                    )  # fmt: skip
+                    futures[key] = job, future
+                    runs[key] = []
+                    future.add_done_callback(lambda future, key=key: self._events.put(("end", key, future)))
+                if not futures:
+                    return
+                kind, key, value = self._events.get()
+                if key not in futures:  # the last words of a job that was ended
+                    continue
+                job, future = futures[key]
+                if kind == "end":
+                    event = self._ended(job, future, runs[key])
+                elif "run" in value:
+                    event = Event(job, "started", value["run"], value, lost=runs[key][-1] if runs[key] else None)
+                    runs[key].append(value["run"])
+                    if len(runs[key]) > ATTEMPTS:  # a scheduler that others set up may be more patient
+                        future.cancel()
+                        error = {"error": f"the trial's process died {ATTEMPTS} times", "details": ""}
+                        yield event
+                        event = Event(job, "failed", value["run"], error)
+                else:
+                    run = runs[key][-1] if runs[key] else None
+                    event = Event(job, "stage" if "stage" in value else "epoch", run, value)
+                if event.kind in ("done", "stopped", "failed"):
+                    del futures[key]
+                yield event
+        finally:
+            for _, future in futures.values():
+                with contextlib.suppress(Exception):
+                    future.cancel()
+
+    def stop(self, event: Event) -> None:
+        """End the job of an event at its next epoch; it answers "stopped"."""
+        address = event.message["worker"]
+        self.client.run(stop, event.message["key"], workers=[address], wait=False, on_error="ignore")
+
+    def _ended(self, job: Job, future: Any, runs: list[str]) -> Event:
+        if future.status == "finished":
+            answer = future.result()
+            kind = "done" if "result" in answer else "stopped" if "stopped" in answer else "failed"
+            return Event(job, kind, answer.get("run"), answer.get("result", answer))
+        if future.status == "error":
+            from distributed.scheduler import KilledWorker
+
+            error = future.exception()
+            died = isinstance(error, KilledWorker)
+            text = f"the trial's process died {ATTEMPTS} times" if died else f"{type(error).__name__}: {error}"
+        else:
+            text = "the scheduler lost the trial"
+        return Event(job, "failed", runs[-1] if runs else None, {"error": text, "details": _tail(self.log)})
+
+
+def _tail(log: Path | None, most: int = 4000) -> str:
+    return log.read_text(errors="replace")[-most:] if log is not None and log.is_file() else ""

@@ -1,0 +1,107 @@
+"""What identifies a result: the code that decides it, and no word of its comments."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hepbench.benchmarks import registry
+from hepbench.suite import fingerprint, provenance
+from hepbench.suite.trial.spec import Spec, identity_of
+
+ROOT = registry.HOME.parent
+ON_THE_WAY = sorted(
+    fingerprint.reached(
+        [fingerprint.TRIAL, registry.find("task", "qg_jets").path, registry.find("model", "particlenet_lite").path]
+    )
+)
+SPEC = Spec("qg_jets", "particlenet_lite", 0, "quick", "simulated", "cpu", "tensorflow")
+
+
+@pytest.fixture
+def behind(monkeypatch):
+    """path -> text that every later reading of the file finds at its end."""
+    added: dict[Path, str] = {}
+    read_text = Path.read_text
+    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: read_text(self, *a, **k) + added.get(self, ""))
+    yield added
+    fingerprint._digest_of_reached.cache_clear()
+
+
+def identity() -> str:
+    fingerprint._digest_of_reached.cache_clear()
+    return identity_of(SPEC, "digest", "split")[1]
+
+
+def test_what_a_trial_runs_through():
+    names = {str(path.relative_to(ROOT)) for path in ON_THE_WAY}
+    assert {
+        "benchmarks/base.py",  # scales a batch
+        "benchmarks/budgets.py",
+        "benchmarks/features/jets.py",
+        "benchmarks/formats/qg_jets.py",
+        "benchmarks/layers/edge_conv.py",
+        "benchmarks/metrics.py",
+        "benchmarks/models/particlenet.py",
+        "benchmarks/scaling.py",
+        "benchmarks/tasks/qg_jets.py",
+        "suite/data/split.py",
+        "suite/device.py",  # sets the flags of the backends
+        "suite/training/adam.py",
+        "suite/training/loop.py",
+        "suite/trial/run.py",
+    } <= names
+    assert not [name for name in names if "commands" in name or "simulation/" in name or "tracking" in name]
+    assert not [name for name in names if name.startswith("benchmarks/models/") and "particlenet" not in name]
+
+
+def test_a_comment_and_a_docstring_change_nothing(behind):
+    before = identity()
+    behind.update(dict.fromkeys(ON_THE_WAY, "\n# a comment\n\n\n'''a text that stands alone'''\n"))
+    assert identity() == before
+
+
+@pytest.mark.parametrize("path", ON_THE_WAY, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_constant_in_any_module_on_the_way_changes_the_identity(path, behind):
+    before = identity()
+    behind[path] = "\nCHANGED = 1\n"
+    assert identity() != before
+
+
+def test_what_decides_no_score_changes_nothing(behind):
+    before = identity()
+    for name in ("simulation/qg_jets.py", "validation/qg_jets.py", "tasks/ecal.py", "models/cnn.py"):
+        assert (registry.HOME / name).is_file()
+        behind[registry.HOME / name] = "\nCHANGED = 1\n"
+    behind[ROOT / "tracking" / "plots.py"] = "\nCHANGED = 1\n"
+    assert identity() == before
+
+
+def test_the_version_of_a_library_that_computes_changes_the_identity(monkeypatch):
+    before = identity()
+    monkeypatch.setattr(provenance, "versions", lambda names: {"keras": "0"})
+    assert identity() != before
+
+
+def test_prepared_arrays_outlive_a_change_of_the_records(behind):
+    task = registry.find("task", "qg_jets")
+
+    def reader() -> str:
+        fingerprint._digest_of_reached.cache_clear()
+        return fingerprint.code_of_reader(task)
+
+    before = reader()
+    behind[registry.HOME / "base.py"] = "\nCHANGED = 1\n"
+    assert reader() == before
+    behind[registry.HOME / "formats" / "qg_jets.py"] = "\nCHANGED = 1\n"
+    assert reader() != before
+
+
+def test_simulated_files_belong_to_their_generators(behind):
+    task = registry.find("task", "qg_jets")
+    before = fingerprint.code_of_generators(task)
+    behind[registry.HOME / "simulation" / "hepmass.py"] = "\nCHANGED = 1\n"
+    assert fingerprint.code_of_generators(task) == before
+    behind[registry.HOME / "simulation" / "pythia.py"] = "\nCHANGED = 1\n"
+    assert fingerprint.code_of_generators(task) != before

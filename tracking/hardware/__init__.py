@@ -1,0 +1,1 @@
+"""The machine, and the sampler of its use."""

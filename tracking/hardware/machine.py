@@ -1,0 +1,177 @@
+"""What a trial runs on and how much of it the trial uses. Light to import: psutil, and pynvml where it is asked."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+GIB = 2**30
+
+CGROUP = Path("/sys/fs/cgroup")
+
+
+def describe() -> dict[str, Any]:
+    """This machine as far as this process may use it.
+
+    cpu: model name. cores: {"physical", "logical"} of the machine. cores_usable: cores that affinity and the cgroup's
+    quota leave, a fraction possible. memory_gib: of the machine or the cgroup's limit. gpus: as `gpus()`. os, hostname.
+    """
+    return {
+        "cpu": _cpu_name(),
+        "cores": {"physical": psutil.cpu_count(logical=False), "logical": psutil.cpu_count()},
+        "cores_usable": cores_usable(),
+        "memory_gib": round(_memory_limit() / GIB, 1),
+        "gpus": gpus(),
+        "os": f"{_os_name()}, {platform.system()} {platform.release()}",
+        "hostname": platform.node(),
+    }
+
+
+def cores_usable() -> float:
+    """Cores that affinity and the cgroup's CPU quota leave to this process: an int unless the quota is a fraction."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    quota = _cgroup_cores()
+    if quota is None or quota >= cores:
+        return cores
+    return int(quota) if quota == int(quota) else round(quota, 2)
+
+
+def gpus(hidden: bool = False) -> list[dict[str, Any]]:
+    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; hidden=True: all of the machine.
+
+    Each is {"index", "name", "memory_gib", "driver", "uuid"}, with the index that the driver counts by. Empty without
+    a driver.
+    """
+    with nvml_session() as nvml:
+        if nvml is None:
+            return []
+        driver = nvml.nvmlSystemGetDriverVersion()
+        found = []
+        for index in range(nvml.nvmlDeviceGetCount()):
+            handle = nvml.nvmlDeviceGetHandleByIndex(index)
+            try:
+                memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
+            except nvml.NVMLError:  # a GPU that shares the machine's memory has none of its own to tell
+                memory = psutil.virtual_memory().total
+            found.append(
+                {
+                    "index": index,
+                    "name": nvml.nvmlDeviceGetName(handle),
+                    "memory_gib": round(memory / GIB, 1),
+                    "driver": driver,
+                    "uuid": nvml.nvmlDeviceGetUUID(handle),
+                }
+            )
+    return found if hidden else _visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
+
+
+def _visible(found: list[dict[str, Any]], setting: str | None) -> list[dict[str, Any]]:
+    """What CUDA makes of CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, up to the first that is not valid."""
+    if setting is None:
+        return found
+    chosen = []
+    for part in setting.split(","):
+        part = part.strip()
+        if part.startswith("MIG-"):  # a slice: the GPU that it is a slice of
+            match = [gpu for gpu in found if gpu["uuid"] == _parent_of_slice(part)]
+        else:
+            match = [gpu for gpu in found if part == str(gpu["index"]) or (part and gpu["uuid"].startswith(part))]
+        if len(match) != 1:
+            break
+        chosen += match
+    return chosen
+
+
+def _parent_of_slice(uuid: str) -> str | None:
+    with nvml_session() as nvml:
+        try:
+            slice_ = nvml.nvmlDeviceGetHandleByUUID(uuid)
+            return nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_))
+        except nvml.NVMLError:
+            return None
+
+
+@contextlib.contextmanager
+def nvml_session() -> Iterator[Any]:
+    """The initialised NVML module, or None where there is no NVIDIA driver."""
+    try:
+        import pynvml
+
+        pynvml.nvmlInit()
+    except ImportError:
+        yield None
+        return
+    except pynvml.NVMLError:
+        yield None
+        return
+    try:
+        yield pynvml
+    finally:
+        pynvml.nvmlShutdown()
+
+
+@functools.cache
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text().splitlines():
+            if line.startswith("model name"):
+                return " ".join(line.split(":", 1)[1].split())
+    return platform.processor() or platform.machine()
+
+
+def _os_name() -> str:
+    try:
+        return platform.freedesktop_os_release()["PRETTY_NAME"]
+    except (OSError, KeyError):
+        return platform.system()
+
+
+def _cgroups() -> Iterator[Path]:
+    """The cgroup folders of this process, from its own to the root: a limit of any of them holds."""
+    membership = Path("/proc/self/cgroup")
+    if not membership.is_file():
+        return
+    for line in membership.read_text().splitlines():
+        _, controllers, path = line.split(":", 2)
+        for root in (CGROUP, *(CGROUP / name for name in controllers.split(",") if name)):
+            folder = root / path.lstrip("/")
+            while folder.is_relative_to(root):
+                yield folder
+                folder = folder.parent
+
+
+def _cgroup_cores() -> float | None:
+    """Cores by the tightest CPU quota, version 2 or 1, or None without one."""
+    quotas = []
+    for folder in _cgroups():
+        match _words(folder / "cpu.max"):
+            case [quota, period] if quota != "max":
+                quotas.append(int(quota) / int(period))
+        match _words(folder / "cpu.cfs_quota_us") + _words(folder / "cpu.cfs_period_us"):
+            case [quota, period] if int(quota) > 0:
+                quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def _memory_limit() -> int:
+    """Bytes of the machine, or the tightest cgroup's limit."""
+    limits = [psutil.virtual_memory().total]
+    for folder in _cgroups():
+        for name in ("memory.max", "memory.limit_in_bytes"):
+            limits += [int(word) for word in _words(folder / name) if word != "max"]
+    return min(limits)
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []

@@ -1,0 +1,209 @@
+"""How much of the machine a trial uses, sampled from a thread."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psutil
+
+from hepbench.tracking.hardware.machine import cores_usable, gpus, nvml_session
+
+MIB = 2**20
+SHORTEST = 0.05
+"""Seconds that CPU use is measured over at least: the system counts CPU time in steps of 0.01 s."""
+
+
+class Sampler:
+    """Samples the use of CPU, memory and one GPU by this process and its children, from a thread.
+
+    gpu: position among the visible GPUs of the one in use, or None. sink: called with {metric name: value} and the
+    number of the sample, at once, every `interval` seconds and at the end, from the thread, so that a slow sink delays
+    samples and never the measured work. A fault of a probe or of the sink is told in `unavailable` and ends nothing.
+    """
+
+    def __init__(
+        self,
+        interval: float = 1.0,
+        gpu: int | None = None,
+        sink: Callable[[dict[str, float], int], None] = lambda values, step: None,
+    ):
+        self.interval = interval
+        self.sink = sink
+        self.unavailable: dict[str, str] = {}
+        """What could not be measured, or logged, by name, with the reason."""
+        self._gpu = gpu
+        self._lost = 0
+        self._why_lost = ""
+        self._family: list[psutil.Process] = []
+        self._family_due = 0.0
+        self._points: list[dict[str, float]] = []
+        self._energy_end: float | None = None
+        self._ended = threading.Event()
+
+    def __enter__(self) -> Sampler:
+        self._cores = cores_usable()
+        self._stack = contextlib.ExitStack()
+        self._handle = self._open_gpu()
+        self._energy_start = self._gpu_energy()
+        self._children()
+        self._start = time.perf_counter()
+        self._busy_before: tuple[float, dict[int, float]] = (self._start, self._busy_seconds())
+        self._busy_total = 0.0
+        self._thread = threading.Thread(target=self._loop, name="hardware sampler", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._ended.set()
+        self._thread.join(timeout=60)  # a dead server holds the sink for a while, and the trial not for ever
+        if self._thread.is_alive():
+            self.unavailable["log"] = "the store did not take the last samples within 60 s"
+            return
+        if self._busy_before[0] - self._start < SHORTEST:
+            self.unavailable["cpu"] = f"shorter than {SHORTEST} s"
+        if self._lost:
+            self.unavailable["log"] = f"{self._lost} of {len(self._points)} samples: {self._why_lost}"
+        self._energy_end = self._gpu_energy()
+        self._stack.close()
+
+    def summary(self) -> dict[str, float]:
+        """Means and maxima over the samples; what was not measured is absent, and told in `unavailable`.
+
+        hardware_cpu_mean_percent: of the usable cores, by CPU time between start and end.
+        hardware_memory_peak_mib: resident memory of the processes together, at the samples.
+        hardware_gpu_mean_percent, hardware_gpu_memory_peak_mib: of the GPU in use, as its driver tells.
+        hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time.
+        """
+        named = {
+            "hardware_cpu_peak_percent": ("system/cpu_utilization_percentage", max),
+            "hardware_memory_peak_mib": ("system/process_memory_megabytes", max),
+            "hardware_gpu_mean_percent": ("system/gpu_0_utilization_percentage", _mean),
+            "hardware_gpu_memory_peak_mib": ("system/gpu_0_memory_usage_megabytes", max),
+            "hardware_gpu_power_mean_watt": ("system/gpu_0_power_usage_watts", _mean),
+        }
+        result = {}
+        for name, (metric, reduce) in named.items():
+            values = [point[metric] for point in self._points if metric in point]
+            if values:
+                result[name] = float(reduce(values))
+        seconds = self._busy_before[0] - self._start
+        if seconds > SHORTEST:
+            result["hardware_cpu_mean_percent"] = 100 * self._busy_total / seconds / self._cores
+        if self._energy_start is not None and self._energy_end is not None:
+            result["hardware_gpu_energy_joule"] = self._energy_end - self._energy_start
+        elif "hardware_gpu_power_mean_watt" in result:
+            result["hardware_gpu_energy_joule"] = result["hardware_gpu_power_mean_watt"] * seconds
+        return result
+
+    def _loop(self) -> None:
+        ended = False
+        due = time.perf_counter()
+        while True:
+            point = self._sample()
+            self._points.append(point)
+            try:
+                self.sink(point, len(self._points) - 1)
+            except Exception as error:  # whatever a store raises; the trial is worth more than its samples
+                self._lost += 1
+                self._why_lost = f"{type(error).__name__}: {error}"
+            if ended:
+                return
+            due = max(due + self.interval, time.perf_counter())
+            ended = self._ended.wait(due - time.perf_counter())
+
+    def _sample(self) -> dict[str, float]:
+        point: dict[str, float] = {}
+        probes = {"processes": self._children, "cpu": self._cpu, "memory": self._memory, "gpu": self._gpu_use}
+        for name, probe in probes.items():
+            try:
+                point |= probe()
+            except Exception as error:  # a probe that fails now may work a second later
+                self.unavailable[name] = f"{type(error).__name__}: {error}"
+        return point
+
+    def _children(self) -> dict[str, float]:
+        """Look for children now and then only: that reads the state of every process of the machine, and each reading
+        waits for the interpreter while the measured work holds it."""
+        if time.perf_counter() > self._family_due:
+            me = psutil.Process()
+            self._family = [me, *me.children(recursive=True)]
+            self._family_due = time.perf_counter() + 5 * self.interval
+        return {}
+
+    def _cpu(self) -> dict[str, float]:
+        busy = self._busy_seconds()
+        now = time.perf_counter()
+        before, busy_before = self._busy_before
+        used = sum(max(0.0, seconds - busy_before.get(pid, 0.0)) for pid, seconds in busy.items())
+        self._busy_before = now, busy
+        self._busy_total += used
+        if now - before < SHORTEST:
+            return {}
+        return {"system/cpu_utilization_percentage": 100 * used / (now - before) / self._cores}
+
+    def _memory(self) -> dict[str, float]:
+        resident = 0
+        for process in self._family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                resident += process.memory_info().rss
+        return {
+            "system/process_memory_megabytes": resident / MIB,
+            "system/system_memory_usage_percentage": psutil.virtual_memory().percent,
+        }
+
+    def _busy_seconds(self) -> dict[int, float]:
+        """CPU time of each process of the family, with that of the children it has waited for."""
+        busy = {}
+        for process in self._family:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                times = process.cpu_times()
+                busy[process.pid] = times.user + times.system
+        return busy
+
+    def _open_gpu(self) -> Any:
+        """NVML's handle of the GPU in use, or None with the reason noted."""
+        if self._gpu is None:
+            self.unavailable["gpu"] = "no NVIDIA GPU in use"
+            return None
+        visible = gpus()
+        nvml = self._stack.enter_context(nvml_session())
+        if nvml is None or self._gpu >= len(visible):
+            self.unavailable["gpu"] = "no NVIDIA driver" if nvml is None else f"no visible GPU {self._gpu}"
+            return None
+        self._nvml = nvml
+        return nvml.nvmlDeviceGetHandleByIndex(visible[self._gpu]["index"])
+
+    def _gpu_use(self) -> dict[str, float]:
+        if self._handle is None:
+            return {}
+        nvml, handle = self._nvml, self._handle
+        probes = {
+            "system/gpu_0_utilization_percentage": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
+            "system/gpu_0_memory_usage_megabytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / MIB,
+            "system/gpu_0_power_usage_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
+        }
+        point = {}
+        for name, probe in probes.items():
+            try:
+                point[name] = float(probe())
+            except nvml.NVMLError as error:
+                self.unavailable[name.removeprefix("system/")] = str(error)
+        return point
+
+    def _gpu_energy(self) -> float | None:
+        """The GPU's energy counter in joule, or None where it has none."""
+        if self._handle is None:
+            return None
+        try:
+            return self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
+        except self._nvml.NVMLError:
+            return None
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)

@@ -1,0 +1,1 @@
+"""Ranking, text and page."""

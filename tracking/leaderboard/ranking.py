@@ -1,0 +1,153 @@
+"""From finished runs to ranked tables: for the terminal, for files, and as a page of HTML that needs nothing else.
+
+Results are ranked together only where they were measured on the same thing: the same task, data (official or
+simulated), data digest, split and budget.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from hepbench.tracking import statistics
+
+Row = dict[str, Any]
+
+GROUP = ("task", "data", "data_digest", "split_hash", "budget")
+"""Tags that must be equal for results to be ranked together."""
+
+IDENTITY = {"model", "seed", "configuration", "identity"}
+"""Tags without which a run is not one of a benchmark."""
+
+MEASURED = ("auc", "accuracy", "precision", "recall", "log_loss", "rejection_30", "rejection_50", "rejection_70")
+"""Metrics that every row has, None where they were not measured, each with its _error and _spread."""
+
+COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
+
+TIED_WITHIN = 2
+"""Combined errors from the best within which a row counts as tied."""
+
+
+def rows(
+    runs: Sequence[Mapping[str, Any]],
+    metric: str = "auc",
+    higher: bool = True,
+    titles: Mapping[str, str] | None = None,
+) -> list[Row]:
+    """One row a configuration, ranked by the metric within what is comparable; group by group, from rank 1.
+
+    runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
+    repeated counts once, by its latest run, and a configuration once, by its latest version: that of the same model,
+    parameters, device and backend. titles: model name -> what it is.
+
+    Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
+    `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and prediction
+    and the latency of one event as means over the seeds, set (parameters that differ from the defaults), tuned (the
+    study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since
+    1970). What was not measured is None.
+    """
+    latest: dict[str, Mapping[str, Any]] = {}
+    for run in sorted(runs, key=lambda run: run["start"]):
+        tags = run["tags"]
+        if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
+            latest[tags["identity"]] = run
+
+    versions: dict[tuple, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    for run in latest.values():
+        tags = run["tags"]
+        group = tuple(tags.get(name, "") for name in GROUP)
+        set_up = tuple(sorted(run["parameters"].items()))
+        same = (group, tags["model"], set_up, tags.get("device"), tags.get("backend"))
+        versions[same][tags["configuration"]].append(run)
+
+    groups: dict[tuple, list[Row]] = defaultdict(list)
+    for (group, *_), configurations in versions.items():
+        newest = max(configurations.values(), key=lambda some: max(run["start"] for run in some))
+        groups[group].append(_row(newest, titles or {}))
+
+    ranked = []
+    for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", group[1:])):
+        ranked += _ranked(groups[group], metric, higher)
+    return ranked
+
+
+def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
+    """The seeds of one configuration together."""
+    runs = sorted(runs, key=lambda run: int(run["tags"]["seed"]))
+    first = runs[0]["tags"]
+    row: Row = {"rank": None, "tied": False, "model": first["model"], "title": titles.get(first["model"], "")}
+    row |= {name: first.get(name) for name in GROUP}
+    row["set"] = first.get("set", "")
+    row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
+    row["seeds"] = len(runs)
+    for name in dict.fromkeys([*MEASURED, *_tested(runs)]):
+        row |= _combined(name, runs)
+
+    hardware = sorted({run["tags"].get("hardware", "") for run in runs})
+    for name in COSTS:  # a mean over different machines says nothing
+        row[name] = _mean(runs, name) if len(hardware) == 1 else None
+    weights = {run["metrics"].get("parameters") for run in runs}
+    weight = weights.pop() if len(weights) == 1 else _mean(runs, "parameters")
+    row["parameters"] = None if weight is None else round(weight)
+    events = runs[0]["metrics"].get("test_events")
+    row["events"] = None if events is None else round(events)
+    row |= {name: first.get(name) for name in ("device", "backend", "configuration")}
+    row["hardware"] = "; ".join(hardware)
+    row["hyperparameters"] = dict(runs[0]["parameters"])
+    row["seed_list"] = [int(run["tags"]["seed"]) for run in runs]
+    row["run_ids"] = [run["id"] for run in runs]
+    row["ended"] = max(run["end"] or run["start"] for run in runs)
+    return row
+
+
+def _tested(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Names of the test set's metrics that have an error."""
+    names = {name for run in runs for name in run["metrics"]}
+    return sorted(n.removeprefix("test_") for n in names if n.startswith("test_") and f"{n}_error" in names)
+
+
+def _combined(name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
+    """The metric over the seeds; None where a seed did not measure it, which a mean over the others would hide."""
+    pairs = [(run["metrics"].get(f"test_{name}"), run["metrics"].get(f"test_{name}_error")) for run in runs]
+    values, errors = zip(*pairs, strict=True)
+    mean = error = spread = math.nan
+    if None not in values:
+        mean, error, spread = statistics.combine(values, [math.nan if e is None else e for e in errors])
+    return {name: _number(mean), f"{name}_error": _number(error), f"{name}_spread": _number(spread)}
+
+
+def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
+    values = [run["metrics"].get(name) for run in runs]
+    return None if None in values else _number(math.fsum(values) / len(values))
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _ranked(group: list[Row], metric: str, higher: bool) -> list[Row]:
+    sign = -1 if higher else 1
+    measured = [row for row in group if row.get(metric) is not None]
+    measured.sort(key=lambda row: (sign * row[metric], row["model"], row["configuration"]))
+    rest = sorted((row for row in group if row.get(metric) is None), key=lambda row: row["model"])
+    for rank, row in enumerate([*measured, *rest], 1):
+        row["rank"] = rank
+    for row in measured[1:]:
+        errors = row.get(f"{metric}_error"), measured[0].get(f"{metric}_error")
+        if None not in errors:
+            row["tied"] = abs(row[metric] - measured[0][metric]) <= TIED_WITHIN * math.hypot(*errors)
+    return [*measured, *rest]
+
+
+def groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """The rows in their tables: each list is ranked from 1."""
+    table: list[Row] = []
+    for row in rows:
+        if table and any(row[name] != table[0][name] for name in GROUP):
+            yield table
+            table = []
+        table.append(row)
+    if table:
+        yield table
