@@ -78,11 +78,14 @@ test: $(READY)  ## the test suite, files of it side by side
 lint: $(READY)  ## ruff: rules and format
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
 
+EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --group dev
+COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml $(EXTRAS)
+ELSEWHERE := ; sys_platform != 'linux' or platform_machine != 'x86_64'
+
 lock:  ## pin every version again, with hashes (needs uv)
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		pyproject.toml --group dev --extra cpu --upgrade -o requirements.lock
-	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header \
-		pyproject.toml --group dev --extra cuda --upgrade -o requirements-cuda.lock
+	printf "tensorflow>=2.21$(ELSEWHERE)\nxgboost>=3$(ELSEWHERE)\n" | \
+		$(COMPILE) --group cpu --overrides /dev/stdin --upgrade -o requirements.lock
+	$(COMPILE) --extra cuda --upgrade -o requirements-cuda.lock
 
 env: $(READY)  ## only make the environment
 
