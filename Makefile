@@ -75,8 +75,8 @@ ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
 test: $(READY)  ## the test suite, files of it side by side
 	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
 
-lint: $(READY)  ## ruff: rules and format
-	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check .
+lint: $(READY)  ## ruff: rules and format; mypy: types
+	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
 
 EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --group dev
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml $(EXTRAS)
@@ -104,6 +104,8 @@ $(READY): $(LOCK) pyproject.toml
 		env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) && \
 		$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
+	@mkdir -p $(VENV)/linked/hepbench && ln -sfn $(CURDIR)/hepbench/__init__.py $(VENV)/linked/hepbench/__init__.py
+	@for room in benchmarks suite tracking; do ln -sfn $(CURDIR)/$$room $(VENV)/linked/hepbench/$$room; done
 	@touch $@
 
 clean:  ## remove the environment and caches; data/ and results/ stay
