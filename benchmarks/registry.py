@@ -17,15 +17,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import Any, Generic, Literal, TypeVar, overload
 
 from hepbench.benchmarks.base import Model, Task, UserError, check_known
 
 HOME = Path(__file__).parent
-KINDS = {"task": ("tasks", "TASK", Task), "model": ("models", "MODEL", Model)}
+Kind = Literal["task", "model"]
+KINDS: dict[Kind, tuple[str, str, type[Task | Model]]] = {
+    "task": ("tasks", "TASK", Task),
+    "model": ("models", "MODEL", Model),
+}
+
+Record = TypeVar("Record", Task, Model)
 
 
 @dataclass(frozen=True)
-class Entry:
+class Entry(Generic[Record]):
     """A task or model with its name and the file it stands in.
 
     given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
@@ -34,23 +41,23 @@ class Entry:
 
     name: str
     path: Path
-    record: Task | Model
+    record: Record
     given: str
-    base: Task | Model
+    base: Record
 
     @property
     def dataset(self) -> str:
         return self.name.partition(":")[0]
 
 
-def names(kind: str) -> list[str]:
+def names(kind: Kind) -> list[str]:
     """Names of every entry of a kind ("task" or "model") that is shipped or installed, sorted."""
     if kind == "task":
         return _stems(kind)
     return sorted(name for stem in _stems(kind) for name in _records(kind, stem, *_loaded(kind, stem)))
 
 
-def _stems(kind: str) -> list[str]:
+def _stems(kind: Kind) -> list[str]:
     """Names of the files and entry points that hold entries."""
     folder = KINDS[kind][0]
     shipped = {path.stem for path in (HOME / folder).glob("*.py") if path.stem != "__init__"}
@@ -61,7 +68,15 @@ def _stems(kind: str) -> list[str]:
     return sorted(shipped | set(plugged))
 
 
-def find(kind: str, given: str) -> Entry:
+@overload
+def find(kind: Literal["task"], given: str) -> Entry[Task]: ...
+
+
+@overload
+def find(kind: Literal["model"], given: str) -> Entry[Model]: ...
+
+
+def find(kind: Kind, given: str) -> Entry[Any]:
     """The entry of this name, or in this file where `given` ends in .py. After a colon: a variant of a task, or one of
     the family in a user's file of models.
 
@@ -105,7 +120,7 @@ def find(kind: str, given: str) -> Entry:
     return Entry(f"{name}:{after}", place, record.variants[after], whole, record)
 
 
-def _loaded(kind: str, stem: str) -> tuple[ModuleType, Path]:
+def _loaded(kind: Kind, stem: str) -> tuple[ModuleType, Path]:
     """The module of a shipped file or an entry point."""
     folder = KINDS[kind][0]
     path, module = HOME / folder / f"{stem}.py", f"{__package__}.{folder}.{stem}"
@@ -116,7 +131,7 @@ def _loaded(kind: str, stem: str) -> tuple[ModuleType, Path]:
     return loaded, Path(loaded.__file__)
 
 
-def _imported(kind: str, module: str, path: Path) -> ModuleType:
+def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
     try:
         user = module.startswith("hepbench_user_")
         return _from_path(module, path) if user else importlib.import_module(module)
@@ -125,7 +140,7 @@ def _imported(kind: str, module: str, path: Path) -> ModuleType:
         raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}") from error
 
 
-def _records(kind: str, stem: str, loaded: ModuleType, path: Path) -> Mapping[str, Task | Model]:
+def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[str, Task | Model]:
     """What a module exposes, by name; UserError where it is no record or has a name of another file."""
     _, attribute, record_type = KINDS[kind]
     family = getattr(loaded, "MODELS", None) if kind == "model" else None
