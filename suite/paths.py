@@ -1,4 +1,11 @@
-"""Where data and results lie."""
+"""Where data and results lie: every folder's name stands here and nowhere else.
+
+data/<dataset>/official/     published files, downloaded or put there by hand
+data/<dataset>/simulated/    simulated ones, a folder for each number of events and seed
+data/<dataset>/prepared/     arrays that were read from either
+results/                     the store of runs, the studies, the workers' log
+results/reports/             pages
+"""
 
 from __future__ import annotations
 
@@ -7,5 +14,44 @@ from pathlib import Path
 
 
 def home_folder() -> Path:
-    """The folder that holds data/ and results/."""
+    """The folder that holds data/ and results/: HEPBENCH_HOME, or the working folder."""
     return Path(os.environ.get("HEPBENCH_HOME", ".")).resolve()
+
+
+def data_folder() -> Path:
+    return home_folder() / "data"
+
+
+def official_folder(dataset: str) -> Path:
+    return data_folder() / dataset / "official"
+
+
+def simulations_folder(dataset: str) -> Path:
+    return data_folder() / dataset / "simulated"
+
+
+def prepared_folder(dataset: str) -> Path:
+    return data_folder() / dataset / "prepared"
+
+
+def results_folder() -> Path:
+    return home_folder() / "results"
+
+
+def reports_folder() -> Path:
+    return results_folder() / "reports"
+
+
+def studies_file() -> Path:
+    """The database of studies, unless another is named."""
+    return results_folder() / "studies.db"
+
+
+def worker_log() -> Path:
+    """What the workers of this machine print."""
+    return results_folder() / "worker.log"
+
+
+def jobs_folder() -> Path:
+    """What the jobs of a batch system print."""
+    return results_folder() / "jobs"

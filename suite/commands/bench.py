@@ -26,7 +26,7 @@ from hepbench.suite.campaign import (
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose, events_wanted, is_simulated
 from hepbench.suite.data.split import split_events
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import results_folder
 from hepbench.suite.provenance import command
 from hepbench.suite.trial.spec import Spec
 from hepbench.suite.workers.place import Place
@@ -75,7 +75,7 @@ def bench(
 
     from hepbench.tracking import runs
 
-    store = runs.connect(None, home_folder() / "results")  # before any work: an unwritable store ends here
+    store = runs.connect(None, results_folder())  # before any work: an unwritable store ends here
     with contextlib.ExitStack() as stack:
         workers = None
         if kind == "simulated" and not is_simulated(task, limit.events):  # their imports run beside the simulation

@@ -16,7 +16,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import Files, choose
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import reports_folder
 from hepbench.tracking import pages
 
 PICTURED = 3  # events of each class
@@ -54,7 +54,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
         sections.append(
             f"<section><h2>Published results</h2><p class=note>Reported, not measured here.</p>{body}</section>"
         )
-    path = home_folder() / "results" / "reports" / f"{entry.name}-description.html"
+    path = reports_folder() / f"{entry.name}-description.html"
     about = (entry.path.read_text().split('"""')[1]).strip().split("\n\n")
     pages.write(path, entry.record.title, [" ".join(text.split()) for text in about], sections)
     console.print(f"page: {path}", soft_wrap=True)

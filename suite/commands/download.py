@@ -15,7 +15,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Source, Task, UserError
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.data.files import digest_of_file
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import official_folder
 
 BLOCK = 2**20
 TRIES = 4  # each goes on where the one before it stopped
@@ -31,7 +31,7 @@ def fetch(task_given: str, count: int | None, console: Console) -> list[Path]:
     """
     entry = registry.find("task", task_given)
     task = entry.record
-    folder = home_folder() / "data" / entry.dataset / "official"
+    folder = official_folder(entry.dataset)
     carried = task.locate() if task.locate else None
     if carried:
         console.print(f"{entry.name}: genuine data are here with a Python package, no download needed: {carried[0]}")

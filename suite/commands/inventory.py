@@ -18,7 +18,7 @@ from hepbench.benchmarks.base import check_known
 from hepbench.benchmarks.budgets import BUDGETS
 from hepbench.suite import device
 from hepbench.suite.data.files import official
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import data_folder, home_folder, official_folder, results_folder, simulations_folder
 from hepbench.suite.provenance import versions
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
@@ -113,7 +113,7 @@ def _data_here(entry: registry.Entry) -> str:
     elif entry.record.sources:
         lines.append("official: not here")
     if entry.record.simulation:
-        folder = home_folder() / "data" / entry.dataset / "simulated"
+        folder = simulations_folder(entry.dataset)
         sets = [path.name.split("_")[0][1:] for path in folder.glob("n*")] if folder.is_dir() else []
         lines.append("simulated: " + (", ".join(f"{int(n):,}" for n in sorted(sets, key=int)) or "not yet"))
     return "\n".join(lines)
@@ -134,9 +134,9 @@ def print_doctor(console: Console) -> None:
         chosen, why = device.resolve("auto", backend)
         lines[f"auto with {backend}"] = f"{chosen} ({why})"
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
-    lines["results"] = runs.location(None, home / "results")
+    lines["results"] = runs.location(None, results_folder())
     lines["studies"] = runs.shown(storage.location())
-    lines["data"] = str(home / "data")
+    lines["data"] = str(data_folder())
     lines["disk"] = f"{shutil.disk_usage(_existing(home)).free / 2**30:.1f} GiB free at {home}"
     for name in registry.names("task"):
         entry = registry.find("task", name)
@@ -155,7 +155,7 @@ def _files_line(entry: registry.Entry) -> str:
     paths = official(entry)
     if paths:
         return "found " + ", ".join(map(str, paths))
-    folder = home_folder() / "data" / entry.dataset / "official"
+    folder = official_folder(entry.dataset)
     missing = [source.name for source in entry.record.sources if not (folder / source.name).is_file()]
     published = any(source.url for source in entry.record.sources)
     how = f"make data TASK={entry.name} fetches it" if published else "none is published"
@@ -165,7 +165,7 @@ def _files_line(entry: registry.Entry) -> str:
 
 def open_ui(port: int, console: Console) -> None:
     """Become the MLflow server on the store, until Ctrl-C."""
-    command = runs.connect(None, home_folder() / "results").ui_command(port=port)
+    command = runs.connect(None, results_folder()).ui_command(port=port)
     console.print(
         f"MLflow will answer at {runs.ui_address(port=port)} (Ctrl-C ends it)", highlight=False, soft_wrap=True
     )

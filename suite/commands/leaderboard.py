@@ -15,7 +15,7 @@ from rich.console import Console
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking, text
 
@@ -23,13 +23,11 @@ from hepbench.tracking.leaderboard import page, ranking, text
 def print_leaderboard(task_given: str, form: str, console: Console) -> None:
     """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page."""
     check_known("format", form, text.FORMATS)
-    store = runs.connect(None, home_folder() / "results")
+    store = runs.connect(None, results_folder())
     if task_given == "all":
         tasks = [task for task in map(_task, registry.names("task")) if store.runs(task.name, status="FINISHED")]
         if not tasks:
-            raise UserError(
-                f"no finished runs in {runs.location(None, home_folder() / 'results')}: run make bench TASK=all"
-            )
+            raise UserError(f"no finished runs in {runs.location(None, results_folder())}: run make bench TASK=all")
     else:
         tasks = [_task(task_given)]
     if form == "table":
@@ -54,7 +52,7 @@ def write(task: Entry, store: runs.Store, console: Console) -> Path:
         console.print(part)
     record = task.record
     path = page.page(
-        home_folder() / "results" / "reports" / f"{task.name}.html",
+        reports_folder() / f"{task.name}.html",
         rows,
         _references(task),
         footer,
@@ -76,7 +74,7 @@ def collect(task: Entry, store: runs.Store) -> tuple[list[dict[str, Any]], list[
         found, titles={name: registry.find("model", name).record.title for name in registry.names("model")}
     )
     if not rows:
-        place = runs.location(None, home_folder() / "results")
+        place = runs.location(None, results_folder())
         raise UserError(f"no finished runs of {task.name} in {place}: run make bench TASK={task.given}")
     skipped: dict[str, str] = {}
     for run in found:

@@ -22,7 +22,7 @@ from hepbench.suite.campaign import campaign_of, parent_run, parse_settings
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.data.split import split_events
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.suite.provenance import command
 from hepbench.suite.trial.spec import Spec, identity_of, parameters_of, refusal
 from hepbench.suite.tuning import report
@@ -103,8 +103,7 @@ def tune(
     )
 
     storage = storage_module.connect(console)
-    results = home_folder() / "results"
-    place_of_results = runs.location(None, results)
+    place_of_results = runs.location(None, results_folder())
     with contextlib.ExitStack() as stack:
         started: list[Workers] = []
 
@@ -119,7 +118,7 @@ def tune(
         there = storage_module.named(storage, name)
         answer = {"seeds": seeds, "store": place_of_results}
         answered = there is not None and there.user_attrs.get("answered") == answer
-        store = None if answered else runs.connect(None, results)  # before any work
+        store = None if answered else runs.connect(None, results_folder())  # before any work
         files, prepared = open_data(task, kind, budgets.find(budget).events, console)
         _, split_hash = split_events(task.record, prepared, budgets.find(budget).events)
         about = campaign_of(task, budget, files, split_hash)
@@ -137,13 +136,13 @@ def tune(
             "code": configuration,
         }
         study = study_of(storage, there, name, described, question, sampler, pruner)
-        page = report.path_of(study, results / "reports")
+        page = report.path_of(study, reports_folder())
         if answered and storage_module.finished(study.get_trials(deepcopy=False)) >= wanted:
             if not page.is_file():
                 report.write(study, described, page)
             _show(study, question, page, console)
             return 0
-        store = store or runs.connect(None, results)
+        store = store or runs.connect(None, results_folder())
         store.reconcile(task.name)
         again = study.user_attrs.get("run", {})
         tags = {

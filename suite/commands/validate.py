@@ -13,7 +13,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Check, Comparison, UserError
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import reports_folder
 from hepbench.tracking import pages
 
 AGREE = 3.0  # standard deviations
@@ -50,7 +50,7 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
     sections = [f"<section><h2>Figures</h2>{pages.table(HEADINGS, _escaped(rows), {1, 2, 3, 4, 5})}</section>"]
     sections += _drawn(checks, comparisons)
     path = pages.write(
-        home_folder() / "results" / "reports" / f"{entry.name}-validation.html",
+        reports_folder() / f"{entry.name}-validation.html",
         f"{entry.name}: data against calibration",
         [entry.record.title, f"{len(prepared):,} {files.kind} events, digest {files.digest[:12]}", verdict, *sources],
         sections,

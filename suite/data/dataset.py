@@ -16,7 +16,7 @@ from hepbench.suite import fingerprint
 from hepbench.suite.atomic import locked, whole_folder
 from hepbench.suite.data.files import Files, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import prepared_folder
 
 VIEW_STRETCH = 4096  # events for which a view is computed at a time
 VIEW_BYTES = 2**28  # of such events at most
@@ -55,7 +55,7 @@ def prepare(entry: Entry, files: Files, progress: Progress = lambda done: None) 
     """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first."""
     variant = entry.name.partition(":")[2]
     key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
-    folder = home_folder() / "data" / entry.dataset / "prepared" / key
+    folder = prepared_folder(entry.dataset) / key
     with locked(folder):
         if not folder.is_dir():
             with whole_folder(folder) as scratch:

@@ -19,7 +19,7 @@ from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
 from hepbench.suite.atomic import write_whole
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import data_folder, official_folder, simulations_folder
 
 KINDS = ("auto", "official", "simulated")
 
@@ -36,7 +36,7 @@ class Files:
 def official(entry: Entry) -> list[Path] | None:
     """The official files of a task where enough are in place: in its folder, or carried by a package."""
     task = entry.record
-    folder = home_folder() / "data" / entry.dataset / "official"
+    folder = official_folder(entry.dataset)
     paths = [folder / source.name for source in task.sources]
     needed = len(paths) if task.needed is None else task.needed
     if paths and all(path.is_file() for path in paths[:needed]):
@@ -47,7 +47,7 @@ def official(entry: Entry) -> list[Path] | None:
 def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
     """Where a simulation's files lie. The name holds the generators' code, so that data of an older one stay behind."""
     version = fingerprint.code_of_generators(entry)[:8]
-    return home_folder() / "data" / entry.dataset / "simulated" / f"n{events}_seed{seed}_{version}"
+    return simulations_folder(entry.dataset) / f"n{events}_seed{seed}_{version}"
 
 
 def choose(entry: Entry, kind: str) -> str:
@@ -79,7 +79,7 @@ def digest_of_file(path: Path) -> str:
     """sha256 of a file, kept beside its size and time, so that gigabytes are read once."""
     state = path.stat()
     key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
-    known_path = home_folder() / "data" / "digests.json"
+    known_path = data_folder() / "digests.json"
     known = json.loads(known_path.read_text()) if known_path.is_file() else {}
     if key not in known:
         with path.open("rb") as file:

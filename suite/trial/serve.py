@@ -44,10 +44,10 @@ def _keras(chosen: str, backend: str) -> None:
 
 @functools.cache
 def _store() -> Store:
-    from hepbench.suite.paths import home_folder
+    from hepbench.suite.paths import results_folder
     from hepbench.tracking import runs
 
-    return runs.connect(None, home_folder() / "results")
+    return runs.connect(None, results_folder())
 
 
 def serve(

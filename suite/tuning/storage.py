@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import studies_file
 from hepbench.tracking.runs import StoreError, shown
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ PATIENCE = 60.0
 
 
 def location() -> str:
-    uri = os.environ.get(VARIABLE) or f"sqlite:///{home_folder().absolute() / 'results' / 'studies.db'}"
+    uri = os.environ.get(VARIABLE) or f"sqlite:///{studies_file()}"
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
 
 

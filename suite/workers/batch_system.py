@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import device
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import home_folder, jobs_folder
 from hepbench.suite.workers.jobs import ATTEMPTS, THREADS
 from hepbench.suite.workers.pool import Workers
 
@@ -65,7 +65,7 @@ def _cluster(batch: Batch) -> JobQueueCluster:
             "dask-jobqueue is not installed: `.venv/bin/python -m pip install dask-jobqueue`, or "
             "`uv pip install --python .venv/bin/python dask-jobqueue`"
         ) from error
-    settings = {"HEPBENCH_HOME": str(home_folder().absolute())}
+    settings = {"HEPBENCH_HOME": str(home_folder())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings |= dict.fromkeys(THREADS, str(batch.cores)) | device.MEMORY_KEPT
     options: dict[str, Any] = {
@@ -76,7 +76,7 @@ def _cluster(batch: Batch) -> JobQueueCluster:
         "job_name": "hepbench",
         "job_script_prologue": [f"export {name}={shlex.quote(value)}" for name, value in settings.items()],
         "worker_extra_args": ["--memory-limit", "0"],
-        "log_directory": str(home_folder().absolute() / "results" / "jobs"),
+        "log_directory": str(jobs_folder()),
         # No dashboard, and any free port: two clusters may be started on one login node. What the site has set stays.
         "scheduler_options": {"dashboard": False, "dashboard_address": ":0"}
         | dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {}),

@@ -36,12 +36,12 @@ class Place:
         elif self.batch:
             workers = self.batch.start(self.jobs or 1)
         else:
-            from hepbench.suite.paths import home_folder
+            from hepbench.suite.paths import worker_log
 
             jobs = self.jobs
             if jobs is None:
                 jobs = len(machine.gpus()) if chosen == "gpu" else 1
-            workers = on_this_machine(jobs, chosen, home_folder() / "results" / "worker.log", self.share_gpu)
+            workers = on_this_machine(jobs, chosen, worker_log(), self.share_gpu)
         if networks:
             workers.warm(chosen, backend)
         return workers
