@@ -272,9 +272,20 @@ class Model:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number from saved scores. compute: labels (n,), scores (n, classes), signal class -> (value, one standard
-    deviation), each NaN where it cannot be measured. higher_is_better decides a leaderboard's order."""
+    """One number from saved scores, and all that a table, a plot, a search or an export needs to know of it.
 
+    name: its key, as it is logged. title: what it is, in words. heading: of a column or an axis.
+    compute: labels (n,), scores (n, classes), signal class -> (value, one standard deviation), each NaN where it
+        cannot be measured.
+    higher_is_better: decides a leaderboard's order and the direction of a search.
+    decimals: of a printed value; None: as many as give its error two digits.
+    needs: what it asks of a task beside scores: "binary" two classes, "classes" more than two, "weights" of events.
+    """
+
+    name: str
     title: str
+    heading: str
     compute: Callable[[np.ndarray, np.ndarray, int], tuple[float, float]]
     higher_is_better: bool = True
+    decimals: int | None = None
+    needs: tuple[str, ...] = ()

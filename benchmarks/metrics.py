@@ -1,8 +1,8 @@
 """From stored labels and scores to numbers with errors, the same lines for every model family.
 
-`METRICS` holds each number by name. All work on numpy arrays alone: labels (n,) of class indices, scores (n, classes)
-with rows summing to 1, and the index of the signal class; with more than two classes the background is everything
-else.
+`METRICS` holds the record of each by name. All work on numpy arrays alone: labels (n,) of class indices, scores
+(n, classes) with rows summing to 1, and the index of the signal class; with more than two classes the background is
+everything else.
 """
 
 from __future__ import annotations
@@ -160,19 +160,14 @@ def _efficiency(passed: np.ndarray) -> tuple[float, float]:
 def _placements(positive: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """For a positive event the share of negatives below it, for a negative the share of positives above it; equal
     scores count one half. Both average to the area under the curve (Sun and Xu, equations 6 to 10)."""
-    ranks = _midranks(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     positives, negatives = np.count_nonzero(positive), np.count_nonzero(~positive)
     placements = np.empty(len(scores))
-    placements[positive] = (ranks[positive] - _midranks(scores[positive])) / negatives
-    placements[~positive] = 1 - (ranks[~positive] - _midranks(scores[~positive])) / positives
+    placements[positive] = (ranks[positive] - rankdata(scores[positive])) / negatives
+    placements[~positive] = 1 - (ranks[~positive] - rankdata(scores[~positive])) / positives
     return placements
-
-
-def _midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs."""
-    _, inverse, number = np.unique(values, return_inverse=True, return_counts=True)
-    last = np.cumsum(number)
-    return (last - (number - 1) / 2)[inverse]
 
 
 def _cumulative(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -186,13 +181,21 @@ def _cumulative(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric("accuracy", accuracy),
-    "auc": Metric("area under the ROC curve", auc),
-    "precision": Metric("precision (signal purity)", precision),
-    "recall": Metric("recall (signal efficiency)", recall),
-    "log_loss": Metric("log-loss", log_loss, higher_is_better=False),
-    **{
-        f"rejection_{percent}": Metric(f"1/ε_B at ε_S = {percent} %", partial(rejection, efficiency=percent / 100))
-        for percent in (30, 50, 70)
-    },
+    metric.name: metric
+    for metric in (
+        Metric("accuracy", "accuracy", "accuracy", accuracy, decimals=4),
+        Metric("auc", "area under the ROC curve", "AUC", auc, decimals=4),
+        Metric("precision", "precision (signal purity)", "precision", precision, decimals=4),
+        Metric("recall", "recall (signal efficiency)", "recall", recall, decimals=4),
+        Metric("log_loss", "log-loss", "log-loss", log_loss, higher_is_better=False, decimals=4),
+        *(
+            Metric(
+                name=f"rejection_{percent}",
+                title=f"1/ε_B at ε_S = {percent} %",
+                heading=f"1/ε_B at {percent} %",
+                compute=partial(rejection, efficiency=percent / 100),
+            )
+            for percent in (30, 50, 70)
+        ),
+    )
 }

@@ -147,6 +147,14 @@ def test_evaluate_gives_every_metric_with_its_error():
     assert all(np.isfinite(list(values.values())))
 
 
+def test_a_metric_is_one_record_under_its_own_name():
+    for name, metric in metrics.METRICS.items():
+        assert metric.name == name and metric.title and metric.heading
+        assert set(metric.needs) <= {"binary", "classes", "weights"}
+    assert metrics.METRICS["auc"].heading == "AUC" and metrics.METRICS["rejection_50"].heading == "1/ε_B at 50 %"
+    assert [name for name, metric in metrics.METRICS.items() if not metric.higher_is_better] == ["log_loss"]
+
+
 def test_evaluate_refuses_what_cannot_be_scores():
     labels, scores = toy(20)
     with pytest.raises(ValueError, match="for 20 labels"):

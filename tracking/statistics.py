@@ -84,14 +84,10 @@ def holm(p_values: Sequence[float]) -> np.ndarray:
 def _placements(signal: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """(n,): for a signal event the share of backgrounds below it, for a background the share of signals above it;
     equal scores count one half."""
-    ranks = _midranks(scores)
+    from scipy.stats import rankdata
+
+    ranks = rankdata(scores)
     shares = np.empty(len(scores))
-    shares[signal] = (ranks[signal] - _midranks(scores[signal])) / np.count_nonzero(~signal)
-    shares[~signal] = 1 - (ranks[~signal] - _midranks(scores[~signal])) / np.count_nonzero(signal)
+    shares[signal] = (ranks[signal] - rankdata(scores[signal])) / np.count_nonzero(~signal)
+    shares[~signal] = 1 - (ranks[~signal] - rankdata(scores[~signal])) / np.count_nonzero(signal)
     return shares
-
-
-def _midranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 1, equal values sharing the mean of theirs."""
-    _, inverse, number = np.unique(values, return_inverse=True, return_counts=True)
-    return (np.cumsum(number) - (number - 1) / 2)[inverse]
