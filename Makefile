@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint lock clean
+.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -77,6 +77,10 @@ test: $(READY)  ## the test suite, files of it side by side
 
 lint: $(READY)  ## ruff: rules and format; mypy: types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+docs: $(READY)  ## the pages, into build/site; fails where a table is stale
+	@$(VENV)/bin/python docs/tables.py --check
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --group dev
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml $(EXTRAS)

@@ -164,10 +164,9 @@ def test_dry_run_runs_nothing(home):
 
 
 def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
-    """The two files that the README shows, as it shows them."""
-    readme = (ROOT / "README.md").read_text()
-    for name in ("my_tagger.py", "my_task.py"):
-        text = readme.split(f"# {name}\n", 1)[1].split("```", 1)[0]
+    """The two files that the README and the guide show, as they show them."""
+    for name, page in (("my_tagger.py", "README.md"), ("my_task.py", "docs/guides/own-task.md")):
+        text = (ROOT / page).read_text().split(f"# {name}\n", 1)[1].split("```", 1)[0]
         assert len(text.splitlines()) <= 40
         (tmp_path / name).write_text(text)
     options = ("--model", tmp_path / "my_tagger.py", "--model", "prior", "--budget", "smoke")

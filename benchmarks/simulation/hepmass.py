@@ -49,7 +49,7 @@ What does not match. Nothing of the official file is known here but published sc
 the mass of X, since four jets of R = 0.6 do not hold all of it. With 105,000 training events the dense network `mlp`
 reaches an AUC of 0.726, 0.879, 0.949, 0.971 and 0.986 at the five masses, where 0.775, 0.926, 0.974, 0.989 and 0.994
 are published, of networks trained on 7,000,000 official events. Twice as many events add 0.017 at 500 GeV, 0.006 at
-750, 0.003 at 1000 and 0.002 at 1500 GeV (`docs/models.md`), so their number explains much of what is missing at the
+750, 0.003 at 1000 and 0.002 at 1500 GeV (docs/measurements.md), so their number explains much of what is missing at the
 lowest mass and at the highest; between them the official events are easier to tell apart.
 """
 

@@ -1,0 +1,226 @@
+"""The tables of these pages: results from `results/*.csv`, tasks and models from the registry.
+
+python docs/tables.py            # writes them
+python docs/tables.py --check    # exit status 1 where one is stale
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks.base import Model, Task
+
+HERE = Path(__file__).parent
+MADE = "<!-- written by docs/tables.py -->\n\n"
+COLUMNS = {"auc": "AUC", "accuracy": "accuracy", "rejection_50": "1/ε_B at 50 %"}
+
+
+def main() -> int:
+    pages = {f"results/{path.stem}.md": results(path) for path in sorted(HERE.glob("results/*.csv"))}
+    tasks = {name: registry.find("task", name).record for name in registry.names("task")}
+    models = {name: registry.find("model", name).record for name in registry.names("model")}
+    pages |= {f"tables/task_{name}.md": facts(name, task) for name, task in tasks.items()}
+    pages |= {"tables/tasks.md": of_tasks(tasks), "tables/models.md": of_models(models)}
+    pages["tables/trainable.md"] = trainable(models)
+    pages |= {"tables/hyperparameters.md": hyperparameters(models), "tables/budgets.md": of_budgets()}
+    stale = [name for name, text in pages.items() if not _is(HERE / name, MADE + text)]
+    if "--check" in sys.argv[1:]:
+        if stale:
+            print(f"stale: {', '.join(stale)}; python docs/tables.py writes them", file=sys.stderr)
+        return int(bool(stale))
+    for name in stale:
+        (HERE / name).parent.mkdir(exist_ok=True)
+        (HERE / name).write_text(MADE + pages[name])
+    return 0
+
+
+def results(path: Path) -> str:
+    """One table a dataset and set of features, in the order of its AUCs, with the command that made it."""
+    rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    rows["set"] = rows["set"].fillna("")
+    # A set of features changes the events that all models see; any other setting is one of the model's.
+    rows["features"] = rows["set"].where(rows["set"].str.startswith("features="), "")
+    rows["model"] = rows["model"].str.cat(rows["set"].where(rows["features"] == "", ""), sep=" ").str.strip()
+    text = [
+        f"# Budget `{path.stem}`\n\n[{path.name}]({path.name}) holds every number, the hyper-parameters and seeds.\n"
+    ]
+    text.append("\n## AUC of every model on every task\n\n" + _overview(rows))
+    for (task, features), group in rows.groupby(["task", "features"]):
+        group = group.sort_values(["auc", "model"], ascending=[False, True])
+        title = f"\n## `{task}`" + (f", `{features}`" if features else "")
+        one = group.iloc[0]
+        digests = f"data `{one['data_digest'][:12]}`, split `{one['split_hash'][:12]}`"
+        about = f"{one['data'].capitalize()} {digests}, {one['events']:,} test events; {_days(group)}."
+        text.append(f"{title}\n\n{about}\n\n{_ranking(group)}")
+        if by := _slices(group):
+            text.append(f"\nAUC by {by[0]}:\n\n{by[1]}")
+        text.append("\n```sh\n" + "\n".join(_commands(path.stem, task, group)) + "\n```\n")
+    return "".join(text)
+
+
+def _overview(rows: pd.DataFrame) -> str:
+    names = rows["task"] + rows["features"].str.replace("features=", ", ")
+    cells = [_measured(auc, error) for auc, error in zip(rows["auc"], rows["auc_error"], strict=True)]
+    cells = [cell + ("" if seeds == 3 else f" ({seeds})") for cell, seeds in zip(cells, rows["seeds"], strict=True)]
+    table = pd.DataFrame({"model": rows["model"], "task": names, "cell": cells})
+    table = table.pivot(index="model", columns="task", values="cell").fillna("–")
+    lines = [[f"`{model}`", *row] for model, row in zip(table.index, table.to_numpy(), strict=True)]
+    return _table(["model", *table.columns], lines) + "\nThree seeds, or the number in brackets.\n"
+
+
+def _ranking(group: pd.DataFrame) -> str:
+    best, best_error = group.iloc[0][["auc", "auc_error"]]
+    lines = []
+    for rank, (_, row) in enumerate(group.iterrows(), 1):
+        tied = rank > 1 and best - row["auc"] <= 2 * math.hypot(best_error, row["auc_error"])
+        values = [_measured(row[name], row[f"{name}_error"]) for name in COLUMNS]
+        lines.append([f"{'=' if tied else ''}{rank}", f"`{row['model']}`", *values, str(row["seeds"])])
+    return _table(["#", "model", *COLUMNS.values(), "seeds"], lines)
+
+
+def _slices(group: pd.DataFrame) -> tuple[str, str] | None:
+    """(what the test events are divided by, the table), or None for a task that divides them by nothing."""
+    names = [n for n in group.columns if n.startswith("auc_") and f"{n}_error" in group.columns]
+    names = sorted((n for n in names if group[n].notna().any()), key=lambda n: int(n.rpartition("_")[2]))
+    if not names:
+        return None
+    lines = [
+        [f"`{row['model']}`", *(_measured(row[name], row[f"{name}_error"]) for name in names)]
+        for _, row in group.iterrows()
+    ]
+    what = names[0].removeprefix("auc_").rpartition("_")[0].replace("_", " ")
+    return what, _table(["model", *(name.rpartition("_")[2] for name in names)], lines)
+
+
+def _commands(budget: str, task: str, group: pd.DataFrame) -> Iterator[str]:
+    for (setting, seeds), rows in group.groupby(["set", "seeds"]):
+        models = " ".join(_given(model.partition(" ")[0]) for model in sorted(rows["model"]))
+        setting = f' SET="{setting}"' if setting else ""
+        yield f'make bench TASK={task} BUDGET={budget} SEEDS={seeds}{setting} MODEL="{models}"'
+
+
+def _given(model: str) -> str:
+    """A model of the suite by its name, one of the examples by its file."""
+    return model if model in registry.names("model") else f"examples/{model}.py"
+
+
+def _days(group: pd.DataFrame) -> str:
+    days = pd.to_datetime(group["ended"], unit="s").dt.strftime("%-d %B %Y").unique()
+    hardware = sorted(set(group["hardware"].str.rpartition(" x")[0]))
+    return f"{', '.join(hardware)}, {', '.join(sorted(days))}"
+
+
+def facts(name: str, task: Task) -> str:
+    """What a task's record says of it, and the results published for it."""
+    lines = [["classes", ", ".join(task.classes) + f"; signal: {task.classes[task.signal]}"]]
+    if len(task.classes) > 2:
+        lines = [["classes", ", ".join(task.classes)]]
+    lines.append(["views", ", ".join(f"`{view}`" for view in task.views)])
+    if task.variables:
+        lines.append(["variables of `table`", ", ".join(f"`{variable}`" for variable in task.variables)])
+    if task.context:
+        lines.append(["context", ", ".join(f"`{variable}`" for variable in task.context)])
+    if task.features:
+        lines.append(["sets of features", ", ".join(f"`{one}`" for one in task.features) + " (the first: default)"])
+    if task.variants:
+        lines.append(["variants", ", ".join(f"`{name}:{variant}`" for variant in task.variants)])
+    lines.append(["official files", _files(task)])
+    if task.size:
+        lines.append(["events", f"{task.size:,}"])
+    lines.append(["simulation", "yes" if task.simulation else "none: the data are genuine"])
+    lines += [["licence", task.licence], ["citation", task.citation]]
+    text = _table([f"`{name}`", task.title], [line for line in lines if line[1]])
+    variants = [(f"{name}:{variant}", one.references) for variant, one in task.variants.items()]
+    published = [(of, one) for of, references in [(name, task.references), *variants] for one in references]
+    if published:
+        text += "\nPublished results:\n\n" + _table(
+            ["task", "model", "result", "trained on", "source", "read in the source"],
+            [
+                [
+                    f"`{of}`",
+                    one.model,
+                    ", ".join(f"{metric} {value:g}" for metric, value in one.metrics.items()),
+                    one.trained_on,
+                    one.source,
+                    "yes" if one.verified else "no",
+                ]
+                for of, one in published
+            ],
+        )
+    return text
+
+
+def _files(task: Task) -> str:
+    if not any(source.url for source in task.sources):
+        return ", ".join(f"`{source.name}`" for source in task.sources) + ": not public, a group's own"
+    linked = [f"[`{source.name}`]({source.url})" for source in task.sources]
+    return ", ".join(linked if len(linked) <= 3 else [linked[0], f"… ({len(linked)} files)", linked[-1]])
+
+
+def of_tasks(tasks: dict[str, Task]) -> str:
+    lines = [[f"[`{name}`](tasks.md#{name})", task.title, ", ".join(task.views)] for name, task in tasks.items()]
+    return _table(["task", "what", "views"], lines)
+
+
+def of_models(models: dict[str, Model]) -> str:
+    lines = [[f"`{name}`", model.title, model.view or "–", _arxiv(model.source)] for name, model in models.items()]
+    return _table(["model", "what", "view", "source"], lines)
+
+
+def trainable(models: dict[str, Model]) -> str:
+    """Trainable parameters of each network on each task that it serves."""
+    counts = pd.read_csv(registry.HOME / "parameters.csv", index_col="model")
+    lines = [
+        [f"`{name}`", *("–" if pd.isna(number) else f"{int(number):,}" for number in counts.loc[name])]
+        for name in models
+        if name in counts.index
+    ]
+    return _table(["model", *counts.columns], lines)
+
+
+def hyperparameters(models: dict[str, Model]) -> str:
+    lines = [
+        [f"`{name}`", ", ".join(f"`{key}={value}`" for key, value in model.defaults.items()) or "none"]
+        for name, model in models.items()
+    ]
+    return _table(["model", "defaults"], lines)
+
+
+def of_budgets() -> str:
+    lines = [
+        [f"`{name}`", "all" if one.events is None else f"{one.events:,}", one.epochs, one.rounds, one.seeds, one.trials]
+        for name, one in budgets.BUDGETS.items()
+    ]
+    return _table(["budget", "events", "epochs", "boosting rounds", "seeds", "trials of a study"], lines)
+
+
+def _arxiv(source: str) -> str:
+    return f"[{source}](https://arxiv.org/abs/{source})" if source else "–"
+
+
+def _measured(value: float, error: float) -> str:
+    """The value with its error, to two digits of the error."""
+    if not math.isfinite(value):
+        return "–"
+    digits = 4 if not error > 0 else min(4, max(0, 1 - math.floor(math.log10(error))))
+    return f"{value:.{digits}f} ±\N{NO-BREAK SPACE}{error:.{digits}f}"
+
+
+def _table(head: Iterable[str], lines: Iterable[Iterable[object]]) -> str:
+    head = list(head)
+    rows = [head, ["---"] * len(head), *lines]
+    return "".join("| " + " | ".join(str(cell).replace("|", "\\|") for cell in row) + " |\n" for row in rows)
+
+
+def _is(path: Path, text: str) -> bool:
+    return path.is_file() and path.read_text() == text
+
+
+if __name__ == "__main__":
+    sys.exit(main())
