@@ -84,9 +84,9 @@ def workers(command):
         asked = [options.pop(f"{name}_per_worker") for name in ("cores", "gpus", "memory")]
         batch = None
         if cluster:
-            from hepbench.suite.workers.batch_system import Batch
+            from hepbench.suite.workers.batch_system import BatchSystem
 
-            batch = Batch(cluster, queue, *asked, walltime)
+            batch = BatchSystem(cluster, queue, *asked, walltime)
         if print_job_script:
             if batch is None:
                 raise UserError("--print-job-script needs --cluster slurm or htcondor")

@@ -25,7 +25,7 @@ from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.study_spec import count_of, seconds_of
-from hepbench.suite.workers import batch_system
+from hepbench.suite.workers.batch_system import BatchSystem
 from hepbench.suite.workers.place import check_jobs
 from hepbench.tracking import runs, statistics
 from hepbench.tracking.hardware import machine
@@ -543,7 +543,8 @@ def test_the_job_script_of_a_batch_system(system, words, home):
         with contextlib.suppress(OSError):  # taken already
             another.bind(("", 8787))
             another.listen()
-        script = batch_system.Batch(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00").job_script()
+        batch = BatchSystem(system, "gpu", cores=4, gpus=1, memory="8GB", walltime="02:00:00")
+        script = batch.job_script()
     for word in (
         *words,
         "distributed",
@@ -559,4 +560,4 @@ def test_the_job_script_of_a_batch_system(system, words, home):
 def test_the_sites_own_settings_of_a_cluster_stay(home):
     pytest.importorskip("dask_jobqueue")
     with dask.config.set({"jobqueue.slurm.scheduler-options": {"host": "127.0.0.1"}}):
-        assert "tcp://127.0.0.1:" in batch_system.Batch("slurm").job_script()
+        assert "tcp://127.0.0.1:" in BatchSystem("slurm").job_script()

@@ -13,12 +13,15 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.trial.spec import Spec
-from hepbench.suite.workers.jobs import Stopped
 from hepbench.tracking.hardware import machine as machine_module
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
+
+
+class Stopped(Exception):
+    """The trial's sender wants no more of it."""
 
 
 _stopped: set[str] = set()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import device
 from hepbench.suite.paths import home_folder, jobs_folder
-from hepbench.suite.workers.jobs import ATTEMPTS, THREADS
+from hepbench.suite.workers.jobs import RETRIES, THREADS
 from hepbench.suite.workers.pool import Workers
 
 if TYPE_CHECKING:
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 SYSTEMS = ("slurm", "htcondor")
 PASSED_ON = ("MLFLOW_TRACKING_URI",)
-"""What a job is told of the environment beside HEPBENCH_HOME."""
+"""Variables of the environment that a job is given beside HEPBENCH_HOME."""
 
 
 @dataclass(frozen=True)
-class Batch:
-    """What is asked of the batch system for each worker. system: "slurm" or "htcondor". memory: as "8GB". walltime: as
-    "04:00:00"."""
+class BatchSystem:
+    """A batch system, and what is asked of it for each worker. system: "slurm" or "htcondor". memory: as "8GB".
+    walltime: as "04:00:00"."""
 
     system: str
     queue: str | None = None
@@ -40,7 +40,7 @@ class Batch:
         import dask
         from distributed import Client
 
-        with dask.config.set({"distributed.scheduler.allowed-failures": ATTEMPTS - 1}):
+        with dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}):
             cluster = _cluster(self)
             cluster.scale(jobs=jobs)
             return Workers(Client(cluster, set_as_default=False), cluster, None)
@@ -49,17 +49,19 @@ class Batch:
         """What would be submitted for each worker."""
         cluster = _cluster(self)
         try:
-            return cluster.job_script()
+            script: str = cluster.job_script()
+            return script
         finally:
             cluster.close()
 
 
-def _cluster(batch: Batch) -> JobQueueCluster:
+def _cluster(batch: BatchSystem) -> JobQueueCluster:
     import dask
 
     check_known("cluster", batch.system, SYSTEMS)
     try:
-        import dask_jobqueue
+        from dask_jobqueue.htcondor import HTCondorCluster
+        from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise UserError(
             "dask-jobqueue is not installed: `.venv/bin/python -m pip install dask-jobqueue`, or "
@@ -83,17 +85,17 @@ def _cluster(batch: Batch) -> JobQueueCluster:
     }
     if batch.system == "slurm":
         gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []
-        return dask_jobqueue.SLURMCluster(
+        return SLURMCluster(
             queue=batch.queue, walltime=batch.walltime, job_cpu=batch.cores, job_extra_directives=gpus, **options
         )
-    extra = {"RequestCpus": batch.cores}
+    extra: dict[str, Any] = {"RequestCpus": batch.cores}
     if batch.gpus:
         extra["request_gpus"] = batch.gpus
     if batch.queue:
         extra["+Queue"] = f'"{batch.queue}"'
     if batch.walltime:
         extra["+MaxRuntime"] = _seconds(batch.walltime)
-    return dask_jobqueue.HTCondorCluster(disk="4GB", job_extra_directives=extra, **options)
+    return HTCondorCluster(disk="4GB", job_extra_directives=extra, **options)
 
 
 def _seconds(walltime: str) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 
 from hepbench.suite.trial.spec import Spec
 
-ATTEMPTS = 2
-"""How often a trial is begun where the process that runs it dies."""
+RETRIES = 1
+"""How often a trial is begun again where the process that runs it dies."""
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
 """What keeps libraries to the cores of their process; XGBoost and TensorFlow look at the affinity besides."""
@@ -17,10 +17,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM
 
 @dataclass(frozen=True)
 class Job:
-    """A trial for a worker. final: look at the test set at the end; otherwise the validation part alone is used.
+    """A trial for a worker.
 
-    run: what `Store.start` takes of its run. data_digest, split_hash: what the worker must find, so that a machine that
-    sees other files says so. context: whatever the sender wants to have beside the answer; it stays with the sender.
+    run: the arguments of `Store.start` for its run. final: test at the end; otherwise the validation part alone is
+    used. data_digest, split_hash: what the worker must find, so that a machine that sees other files says so.
+    context: whatever the sender wants to have beside the answer; it stays with the sender.
     """
 
     spec: Spec
@@ -36,8 +37,9 @@ class Event:
     """What became known of a job.
 
     kind: "started" (run: the id of its run; again if the trial was begun again, `lost` then being the run before),
-    "stage", "epoch" (message: as `trial.Say` has it), and one of "done" (message: the trial's metrics), "stopped",
-    "failed" (message: {"error", "details"}, and "of_store" where the store of results failed it) at its end.
+    "stage", "epoch" (message: as a `trial.run.Listener` is given it), and at its end one of "done" (message: the
+    trial's metrics), "stopped" and "failed" (message: {"error", "details"}, and "of_store" where the store of results
+    failed it).
     """
 
     job: Job
@@ -45,7 +47,3 @@ class Event:
     run: str | None = None
     message: Mapping[str, Any] = field(default_factory=dict)
     lost: str | None = None
-
-
-class Stopped(Exception):
-    """The trial's sender wants no more of it."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,27 +12,28 @@ from typing import TYPE_CHECKING
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.workers import preload
-from hepbench.suite.workers.jobs import ATTEMPTS, THREADS
+from hepbench.suite.workers.jobs import RETRIES, THREADS
 from hepbench.suite.workers.pool import Workers
 from hepbench.tracking.hardware import machine
 
 if TYPE_CHECKING:
-    from hepbench.suite.workers.batch_system import Batch
+    from hepbench.suite.workers.batch_system import BatchSystem
 
 
 @dataclass(frozen=True)
 class Place:
     """Where trials are to run. jobs: how many at once on this machine; None: one for each GPU, or one with all cores.
     scheduler: address of a Dask scheduler that is there already, in place of this machine. batch: a batch system that
-    is asked for as many workers."""
+    is asked for so many workers. share_gpu: let more jobs than GPUs share them."""
 
     jobs: int | None = None
     share_gpu: bool = False
     scheduler: str | None = None
-    batch: Batch | None = None
+    batch: BatchSystem | None = None
 
     def start(self, chosen: str, backend: str, networks: bool) -> Workers:
-        """The processes; networks: with the imports begun that networks need. UserError where they cannot be had."""
+        """Start the workers. chosen: "cpu" or "gpu". networks: with the imports begun that networks need. UserError
+        where they cannot be had."""
         if self.scheduler:
             workers = of_scheduler(self.scheduler)
         elif self.batch:
@@ -45,6 +48,20 @@ class Place:
         if networks:
             workers.warm(chosen, backend)
         return workers
+
+    @contextlib.contextmanager
+    def reserve(self, chosen: str, backend: str, networks: bool) -> Iterator[Callable[[], Workers]]:
+        """Gives a function that returns the workers and starts them at its first call, so that who finds nothing to
+        run starts none. They end with the block."""
+        started: list[Workers] = []
+        with contextlib.ExitStack() as stack:
+
+            def workers() -> Workers:
+                if not started:
+                    started.append(stack.enter_context(self.start(chosen, backend, networks)))
+                return started[0]
+
+            yield workers
 
 
 def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) -> Workers:
@@ -81,7 +98,7 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     with dask.config.set(
         {
             "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)) | device.MEMORY_KEPT,
-            "distributed.scheduler.allowed-failures": ATTEMPTS - 1,
+            "distributed.scheduler.allowed-failures": RETRIES,
             # A silent process here was stopped, as by Ctrl-Z, or is in a long step: one that ends is noticed anyway.
             "distributed.scheduler.worker-ttl": None,
             "distributed.comm.timeouts.connect": "60s",

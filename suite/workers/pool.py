@@ -1,4 +1,4 @@
-"""Where trials run: processes that a Dask scheduler hands them to, each running one trial at a time.
+"""Processes that a Dask scheduler hands trials to, each running one trial at a time.
 
 A process lives from trial to trial, since importing TensorFlow takes seconds. Its crash, a full memory or a lost
 machine ends one trial and nothing else: Dask runs that trial once more in another process.
@@ -14,10 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.suite.trial.serve import begin_imports, serve, stop
-from hepbench.suite.workers.jobs import ATTEMPTS, Event, Job
+from hepbench.suite.workers.jobs import RETRIES, Event, Job
 
 if TYPE_CHECKING:
     from distributed import Client
+
+
+DIED = f"the trial's process died {1 + RETRIES} times"
 
 
 class Workers:
@@ -79,9 +82,9 @@ class Workers:
                 elif "run" in value:
                     event = Event(job, "started", value["run"], value, lost=runs[key][-1] if runs[key] else None)
                     runs[key].append(value["run"])
-                    if len(runs[key]) > ATTEMPTS:  # a scheduler that others set up may be more patient
+                    if len(runs[key]) > 1 + RETRIES:  # a scheduler that others set up may allow more of them
                         future.cancel()
-                        error = {"error": f"the trial's process died {ATTEMPTS} times", "details": ""}
+                        error = {"error": DIED, "details": ""}
                         yield event
                         event = Event(job, "failed", value["run"], error)
                 else:
@@ -110,7 +113,7 @@ class Workers:
 
             error = future.exception()
             died = isinstance(error, KilledWorker)
-            text = f"the trial's process died {ATTEMPTS} times" if died else f"{type(error).__name__}: {error}"
+            text = DIED if died else f"{type(error).__name__}: {error}"
         else:
             text = "the scheduler lost the trial"
         return Event(job, "failed", runs[-1] if runs else None, {"error": text, "details": _tail(self.log)})
