@@ -43,7 +43,7 @@ def check_known(kind: str, given: str, known: Iterable[str], more: str = "") -> 
 
 @dataclass(frozen=True)
 class Events:
-    """A stretch of events as a reader yields it.
+    """A chunk of events as a reader yields it.
 
     arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`.
     ids: (N,) int64, the same for the same event in every reading of the file.
@@ -145,7 +145,7 @@ class Simulation:
 class Task:
     """A dataset and what it means. A task file exposes one as `TASK`; its name is the file's name.
 
-    read: official files -> stretches of Events, in file order; raises UserError naming file and fault.
+    read: official files -> chunks of Events, in file order; raises UserError naming file and fault.
     plain_read: what `read` gives, by a loop over events as one would write it first: to measure `read` against.
     views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)},

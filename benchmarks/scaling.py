@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepbench.benchmarks.base import Sample
+from hepbench.benchmarks.sampling import evenly_spaced
 
 
 def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -15,15 +16,14 @@ def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> di
     channel. "points" and "mask" stay as they are. Padding is not zero after scaling: a network multiplies features
     with the mask.
 
-    Measured on evenly spaced events: at most `events`, and at most `memory` bytes are read, in stretches.
+    Measured on evenly spaced events: at most `events`, and at most `memory` bytes are read, in chunks.
     """
     size = max(1, sum(array[:1].nbytes for array in sample.inputs.values()))
-    used = min(len(sample), events, max(1, memory // size))
-    which = np.linspace(0, len(sample) - 1, used).astype(np.int64)
-    stretch = max(1, 2**26 // size)
+    which = evenly_spaced(len(sample), min(events, max(1, memory // size)))
+    chunk = max(1, 2**26 // size)
     sums: dict[str, np.ndarray] = {}
-    for start in range(0, used, stretch):
-        rows = sample.rows[which[start : start + stretch]]
+    for start in range(0, len(which), chunk):
+        rows = sample.rows[which[start : start + chunk]]
         for name in sample.inputs.keys() & {"table", "context", "features", "image"}:
             values = sample.inputs[name][rows]
             width = values.shape[-1]
@@ -43,7 +43,7 @@ def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> di
 
 
 def _merge(one: tuple, other: tuple) -> tuple:
-    """Number, mean and sum of squared deviations of two stretches together (Chan, Golub and LeVeque 1979)."""
+    """Number, mean and sum of squared deviations of two chunks together (Chan, Golub and LeVeque 1979)."""
     number = one[0] + other[0]
     part = other[0] / np.maximum(number, 1)
     step = other[1] - one[1]

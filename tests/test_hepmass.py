@@ -39,9 +39,9 @@ def write(path, text: bytes):
 
 
 def read(*paths):
-    stretches = list(TASK.read(paths))
-    arrays = {key: np.concatenate([s.arrays[key] for s in stretches]) for key in ("features", "mass")}
-    return arrays, *(np.concatenate([getattr(s, name) for s in stretches]) for name in ("labels", "ids"))
+    chunks = list(TASK.read(paths))
+    arrays = {key: np.concatenate([s.arrays[key] for s in chunks]) for key in ("features", "mass")}
+    return arrays, *(np.concatenate([getattr(s, name) for s in chunks]) for name in ("labels", "ids"))
 
 
 # --- reader ----------------------------------------------------------------------------------------------------------
@@ -412,7 +412,7 @@ def test_events_pass_the_selection(simulated):
         assert (value["m_wwbb"] > value["m_jjj"]).all()
 
 
-def test_any_stretch_of_five_signal_events_has_every_mass(simulated):
+def test_any_five_signal_events_in_a_row_have_every_mass(simulated):
     mass = simulated[1]["mass"][:, 0]
     np.testing.assert_array_equal(np.sort(mass[:100].reshape(-1, 5), axis=1), [[500, 750, 1000, 1250, 1500]] * 20)
 

@@ -32,9 +32,9 @@ def text_file(path: Path, lines: list[str]) -> Path:
 
 
 def read_all(task, paths: list[Path]) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
-    stretches = list(task.read(paths))
-    together = {name: np.concatenate([s.arrays[name] for s in stretches]) for name in stretches[0].arrays}
-    labels, ids = (np.concatenate([getattr(s, name) for s in stretches]) for name in ("labels", "ids"))
+    chunks = list(task.read(paths))
+    together = {name: np.concatenate([s.arrays[name] for s in chunks]) for name in chunks[0].arrays}
+    labels, ids = (np.concatenate([getattr(s, name) for s in chunks]) for name in ("labels", "ids"))
     return together, labels, ids
 
 
@@ -146,9 +146,9 @@ def test_what_is_written_is_read_whatever_the_block(tmp_path_factory, values, bl
     np.savetxt(path, values, fmt="%d")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(text_table, "BLOCK", block)
-        stretches = list(text_table.read(path, 3))
-    np.testing.assert_array_equal(np.concatenate([rows for _, rows in stretches]), values)
-    np.testing.assert_array_equal(np.concatenate([lines for lines, _ in stretches]), np.arange(1, len(values) + 1))
+        chunks = list(text_table.read(path, 3))
+    np.testing.assert_array_equal(np.concatenate([rows for _, rows in chunks]), values)
+    np.testing.assert_array_equal(np.concatenate([lines for lines, _ in chunks]), np.arange(1, len(values) + 1))
 
 
 def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):

@@ -55,14 +55,14 @@ def write_rows(path: Path, columns: dict[str, list], rows: int = 1, types: dict 
 
 
 def read_all(*paths: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """image (dense), context, labels and ids of all stretches."""
-    stretches = list(qg_images_format.read(list(paths)))
-    images = [s.arrays["image"][np.arange(len(s.labels))] for s in stretches]
+    """image (dense), context, labels and ids of all chunks."""
+    chunks = list(qg_images_format.read(list(paths)))
+    images = [s.arrays["image"][np.arange(len(s.labels))] for s in chunks]
     return (
         np.concatenate(images),
-        np.concatenate([s.arrays["context"] for s in stretches]),
-        np.concatenate([s.labels for s in stretches]),
-        np.concatenate([s.ids for s in stretches]),
+        np.concatenate([s.arrays["context"] for s in chunks]),
+        np.concatenate([s.labels for s in chunks]),
+        np.concatenate([s.ids for s in chunks]),
     )
 
 
@@ -105,8 +105,8 @@ def test_ids_of_a_file_are_the_same_whatever_is_read_with_it(good, tmp_path):
     assert len(np.unique(both)) == 10
 
 
-def test_memory_is_that_of_a_stretch(tmp_path, monkeypatch):
-    monkeypatch.setattr(qg_images_format, "STRETCH", 2)
+def test_memory_is_that_of_a_chunk(tmp_path, monkeypatch):
+    monkeypatch.setattr(qg_images_format, "CHUNK", 2)
     path = write_rows(tmp_path / "x.parquet", columns_by_hand(5), rows=5)
     assert [len(events.labels) for events in qg_images_format.read([path])] == [2, 2, 1]
 

@@ -54,15 +54,15 @@ def sorted_by_hand(jet: np.ndarray, width: int) -> np.ndarray:
 
 
 def test_a_file_in_the_official_layout_is_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(qg_jets_format, "STRETCH", 4)
+    monkeypatch.setattr(qg_jets_format, "CHUNK", 4)
     x, y = by_hand(10, 9)
-    stretches = list(qg_jets_format.read([write(tmp_path / "QG_jets.npz", x, y)]))
-    assert [len(s.labels) for s in stretches] == [4, 4, 2]
-    read = np.concatenate([s.arrays["jets"] for s in stretches])
+    chunks = list(qg_jets_format.read([write(tmp_path / "QG_jets.npz", x, y)]))
+    assert [len(s.labels) for s in chunks] == [4, 4, 2]
+    read = np.concatenate([s.arrays["jets"] for s in chunks])
     assert read.dtype == np.float32
     np.testing.assert_array_equal(read, [sorted_by_hand(jet, qg_jets_format.PARTICLES) for jet in x])
-    np.testing.assert_array_equal(np.concatenate([s.labels for s in stretches]), y)
-    np.testing.assert_array_equal(np.concatenate([s.ids for s in stretches]), np.arange(10))
+    np.testing.assert_array_equal(np.concatenate([s.labels for s in chunks]), y)
+    np.testing.assert_array_equal(np.concatenate([s.ids for s in chunks]), np.arange(10))
 
 
 def test_ids_follow_the_number_in_the_name_whatever_else_is_read(tmp_path):

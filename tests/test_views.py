@@ -187,9 +187,9 @@ def test_a_constant_variable_keeps_its_scale():
     assert shift.tolist() == [7, 7] and scale.tolist() == [1, 1]
 
 
-def test_scaling_in_stretches_is_that_of_the_whole():
+def test_scaling_in_chunks_is_that_of_the_whole():
     table = np.random.default_rng(2).normal(100, 1, (2000, 10_000)).astype(np.float32)
-    shift, scale = fit_scaling(sample_of({"table": table}, np.arange(2000)))["table"]  # two stretches
+    shift, scale = fit_scaling(sample_of({"table": table}, np.arange(2000)))["table"]  # two chunks
     np.testing.assert_allclose(shift, table.mean(axis=0, dtype=np.float64), rtol=1e-6)
     np.testing.assert_allclose(1 / scale, table.std(axis=0, dtype=np.float64), rtol=1e-4)
 

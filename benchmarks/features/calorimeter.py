@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from hepbench.benchmarks.features.ratio import ratio
+
 CLOUD_FEATURES = ("delta_eta", "delta_phi", "log_energy", "log_energy_fraction", "delta_r")
 """Features of a hit before the image's other channels; the recipe of ParticleNet, 1902.08570, table 1."""
 
@@ -121,9 +123,6 @@ def shower_shapes(image: np.ndarray) -> np.ndarray:
     def within(eta: int, phi: int) -> np.ndarray:
         return total(energy * ((distance_eta <= eta) & (distance_phi <= phi)))
 
-    def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        return np.divide(above, below, out=np.zeros(events), where=below > 0)
-
     def brightest(candidate: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Energy of each event's most energetic hit among the candidates and the hit's index; 0 without one."""
         values = energy * candidate
@@ -157,8 +156,8 @@ def shower_shapes(image: np.ndarray) -> np.ndarray:
     halves = [total(energy * (strip & (step_eta * side >= 0) & (distance_eta <= 1))) for side in (-1, 1)]
 
     weight = np.maximum(0, 4.7 + np.log(np.maximum(energy / np.maximum(e5x5[event], 1e-300), 1e-30))) * strip
-    sigma_eta, sigma_phi, sigma_eta_phi = _covariance(step_eta, step_phi, weight, total, ratio)[2:]
-    eta_offset, phi_offset, variance_eta, variance_phi, _ = _covariance(step_eta, step_phi, energy, total, ratio)
+    sigma_eta, sigma_phi, sigma_eta_phi = _covariance(step_eta, step_phi, weight, total)[2:]
+    eta_offset, phi_offset, variance_eta, variance_phi, _ = _covariance(step_eta, step_phi, energy, total)
     eta_width, phi_width = np.sqrt(np.maximum(variance_eta, 0)), np.sqrt(np.maximum(variance_phi, 0))
     from_centre = step_phi - phi_offset[event]
     skewness = ratio(total(share * from_centre**3), phi_width**3)
@@ -226,7 +225,7 @@ def _hits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return event, pixel, energy[index].astype(np.float64)
 
 
-def _covariance(x: np.ndarray, y: np.ndarray, weight: np.ndarray, total, ratio) -> tuple[np.ndarray, ...]:
+def _covariance(x: np.ndarray, y: np.ndarray, weight: np.ndarray, total) -> tuple[np.ndarray, ...]:
     """Weighted means of x and y, their variances, and their covariance, by event."""
     whole = total(weight)
     x_mean, y_mean = ratio(total(weight * x), whole), ratio(total(weight * y), whole)

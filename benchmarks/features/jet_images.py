@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays
+from hepbench.benchmarks.features.ratio import ratio
 from hepbench.benchmarks.formats.qg_images import BLOCK, SIZE
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
@@ -120,8 +121,8 @@ def jet_variables(arrays: Arrays) -> np.ndarray:
     event, channel, eta, phi, energy = hits_of(image)
     near = np.hypot(eta, phi) < JET
     total = np.bincount(event[near], energy[near], minlength=events)
-    eta = eta - _ratio(np.bincount(event[near], (energy * eta)[near], minlength=events), total)[event]
-    phi = phi - _ratio(np.bincount(event[near], (energy * phi)[near], minlength=events), total)[event]
+    eta = eta - ratio(np.bincount(event[near], (energy * eta)[near], minlength=events), total)[event]
+    phi = phi - ratio(np.bincount(event[near], (energy * phi)[near], minlength=events), total)[event]
     r = np.hypot(eta, phi)
     outside = np.bincount(event[(channel == 0) & (r > 0.6) & (r < 0.9)], minlength=events)
     inside = r < JET
@@ -178,7 +179,7 @@ def _layers(group, eta, phi, energy, r, groups: int) -> dict[str, np.ndarray]:
         "number": number,
         "sum": whole,
         "leading_fraction": leading,
-        "pt_d": _ratio(np.sqrt(square), whole),
+        "pt_d": ratio(np.sqrt(square), whole),
         "girth": total(z * r),
         "lha": total(z * np.sqrt(r)),
         "thrust": total(z * r**2),
@@ -200,7 +201,3 @@ def _correlations(owner, place, z, eta, phi, events: int) -> tuple[np.ndarray, n
     product = high_z[:, one] * high_z[:, other]
     distance = np.hypot(high_eta[:, one] - high_eta[:, other], high_phi[:, one] - high_phi[:, other])
     return (product * distance**0.2).sum(axis=1), (product * distance).sum(axis=1)
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(len(below)), where=below > 0)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hepbench.benchmarks.features.ratio import ratio
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
 # Mass in GeV and charge of what a detector meets: PDG, Review of Particle Physics 2024.
@@ -214,8 +215,8 @@ def variables(jets: np.ndarray, identity: bool = True) -> np.ndarray:
         "leading_distance": distance[:, 0],
         "c1_02": low,
         "c1_1": pairs,
-        "c2_1": _ratio(triples, pairs**2),
-        "d2_1": _ratio(triples, pairs**3),
+        "c2_1": ratio(triples, pairs**2),
+        "d2_1": ratio(triples, pairs**3),
         "core_fraction": (z * (distance < 0.25)).sum(axis=1),
     }
     names = KINEMATIC_VARIABLES
@@ -239,13 +240,9 @@ def _identity_variables(kinds: dict[str, np.ndarray], z: np.ndarray, distance: n
         "leptons": (kinds["is_electron"] | kinds["is_muon"]).sum(axis=1),
         "jet_charge": charge,
         "absolute_jet_charge": np.abs(charge),
-        "charged_girth": _ratio((charged_z * distance).sum(axis=1), tracks),
-        "charged_pt_dispersion": _ratio(np.sqrt((charged_z**2).sum(axis=1)), tracks),
+        "charged_girth": ratio((charged_z * distance).sum(axis=1), tracks),
+        "charged_pt_dispersion": ratio(np.sqrt((charged_z**2).sum(axis=1)), tracks),
     }
-
-
-def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    return np.divide(above, below, out=np.zeros(len(above)), where=below > 0)
 
 
 def _ellipse(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -258,7 +255,7 @@ def _ellipse(x: np.ndarray, y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarr
     return np.sqrt(centre + spread), np.sqrt(np.maximum(centre - spread, 0))
 
 
-def _correlators(jets: np.ndarray, z: np.ndarray, stretch: int = 256) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _correlators(jets: np.ndarray, z: np.ndarray, chunk: int = 256) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(N,) energy correlators of 1305.0007 in fractions z and distances over 0.4: of pairs with the distance to the
     power 0.2, of pairs with the distance, of triples with the product of the three distances.
 
@@ -266,8 +263,8 @@ def _correlators(jets: np.ndarray, z: np.ndarray, stretch: int = 256) -> tuple[n
     term is positive.
     """
     low, pairs, triples = np.zeros((3, len(jets)))
-    for start in range(0, len(jets), stretch):
-        part = slice(start, start + stretch)
+    for start in range(0, len(jets), chunk):
+        part = slice(start, start + chunk)
         width = int((z[part] > 0).sum(axis=1).max(initial=1))
         rapidity, phi = (jets[part, :width, column].astype(np.float32) for column in (1, 2))
         step = np.abs(phi[:, :, None] - phi[:, None])

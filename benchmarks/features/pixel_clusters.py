@@ -1,4 +1,5 @@
-"""Variables of pixel clusters: what stays of a matrix of pixel charges when only numbers may leave the detector.
+"""Views of pixel clusters, and their variables: what stays of a matrix of charges when only numbers may leave the
+detector.
 
 A cluster is the set of fired pixels that hang together with the seed, the pixel with the highest charge; pixels that
 touch at a corner hang together, as in the PXD clustering of basf2. The first axis of a matrix is u, across the ladder,
@@ -8,6 +9,12 @@ the second v, along the beam.
 from __future__ import annotations
 
 import numpy as np
+
+from hepbench.benchmarks.base import Arrays
+from hepbench.benchmarks.features import calorimeter
+from hepbench.benchmarks.features.ratio import ratio
+
+PITCH = 0.05  # mm in u; that in v is not in the files
 
 CLUSTER_VARIABLES = ("charge", "seed_charge", "minimum_charge", "size", "size_u", "size_v")
 """Charge of the cluster, of its seed and of its weakest pixel; pixels; extent in u and in v, in pixels."""
@@ -30,6 +37,22 @@ SHAPE_VARIABLES = (
     "outside_charge",
     "outside_pixels",
 )
+
+
+def image(arrays: Arrays) -> Arrays:
+    """(N, 9, 9, 1) float32, ADC units."""
+    return {"image": arrays["image"][:].astype(np.float32)[..., None]}
+
+
+def cloud(arrays: Arrays) -> Arrays:
+    """Fired pixels by falling charge: points as if all pixels were 50 um wide, distances from the window's centre in u
+    and v, the logarithm of the charge, that of its share, and the distance."""
+    return calorimeter.image_to_cloud(image(arrays)["image"], points=32, pitch=PITCH)
+
+
+def table(arrays: Arrays) -> Arrays:
+    """The six variables of the cluster and its shape; sources in `shapes`."""
+    return {"table": shapes(arrays["image"][:])}
 
 
 def seeds(charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -69,9 +92,6 @@ def shapes(charge: np.ndarray, ceiling: float = 100.0) -> np.ndarray:
     six_columns = _six(charge, mask)
     inside = np.where(mask, charge, 0.0)
     whole, seed_charge, _, size, size_u, size_v = six_columns.T
-
-    def ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-        return np.divide(above, below, out=np.zeros(len(charge)), where=below > 0)
 
     height, width = charge.shape[1:]
     row, column = seeds(charge)

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.refusal import refuse_first
 
 CLASSES = ("photon", "electron")
-STRETCH = 4096  # events read at a time: 32 MiB
+CHUNK = 4096  # events read at a time: 32 MiB
 ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields stretches with image (n, 32, 32, 2) float32, label and id = row, counted within its class."""
+    """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class."""
     import h5py
 
     seen = [0, 0]
@@ -32,8 +34,8 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
                 raise UserError(f"{path}: X has {len(images)} events and y {len(labels)}; they must be equal")
             if not len(images):
                 raise UserError(f"{path}: no events in it")
-            for start in range(0, len(images), STRETCH):
-                where = slice(start, start + STRETCH)
+            for start in range(0, len(images), CHUNK):
+                where = slice(start, start + CHUNK)
                 try:
                     image, label = images[where], labels[where]
                 except OSError as error:
@@ -55,10 +57,7 @@ def _dataset(file, path: Path, key: str, shape: tuple[int, ...]):
 
 
 def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen: list[int]) -> Events:
-    def refuse(bad: np.ndarray, what: str):
-        if bad.any():
-            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
-
+    refuse = partial(refuse_first, path, "event", start)
     refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X")
     refuse((image[..., 0] < 0).any(axis=(1, 2)), "negative energy in X")
     refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")

@@ -7,11 +7,13 @@ import gzip
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.refusal import refuse_first
 
 CLASSES = ("background", "signal")
 MASSES = (500, 750, 1000, 1250, 1500)  # GeV
@@ -30,7 +32,7 @@ PARSERS = 2  # blocks parsed at once, beside the thread that decompresses
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields stretches with features (n, 27) float32 and mass (n, 1) float32 of .csv or .csv.gz files, row by row.
+    """Yields chunks with features (n, 27) float32 and mass (n, 1) float32 of .csv or .csv.gz files, row by row.
 
     The mass is rounded to GeV, since the official file holds 499.999969 for 500. An id tells the file, training or test
     by its name, the class, and the number within these. Raises UserError naming file and line.
@@ -136,11 +138,7 @@ def _parse(path: Path, line: int, block: memoryview) -> tuple[np.ndarray, np.nda
         raise _first_fault(path, line, block) or UserError(f"{path}: after line {line}: {error}") from None
     columns = [column.to_numpy() for column in table.columns]
     label, features, mass = columns[0], np.stack(columns[1:-1], axis=1), np.round(columns[-1])
-
-    def refuse(bad: np.ndarray, what: str):
-        if bad.any():
-            raise UserError(f"{path}: line {line + int(np.argmax(bad))}: {what}")
-
+    refuse = partial(refuse_first, path, "line", line)
     refuse(~np.isfinite(features).all(axis=1) | ~np.isfinite(mass) | ~np.isfinite(label), "NaN or infinity")
     refuse((label != 0) & (label != 1), "label outside {0, 1}")
     refuse(mass < 1, "mass below 1 GeV")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.refusal import refuse_first
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
 CLASSES = ("gluon", "quark")
 CHANNELS = ("tracks", "ECAL", "HCAL")
 SIZE, BLOCK = 125, 5  # pixels of an image and of an HCAL tower
 COLUMNS = ("X_jets", "pt", "m0", "y")
-STRETCH = 64  # jets read at a time: 24 MB as doubles
+CHUNK = 64  # jets read at a time: 24 MB as doubles
 SUPPRESSED = 1e-3  # GeV
 UNEVEN = 0.1  # share of HCAL pixels that differ from their block beyond which it is another channel
 ID_OF_CLASS, ID_OF_FILE = 10**12, 10**9
@@ -23,7 +25,7 @@ ROW_GROUP = 20  # jets
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields stretches with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
+    """Yields chunks with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
     class and file."""
     runs = [re.search(r"_run(\d+)_", path.name) for path in paths]
     numbers = [int(run[1]) for run in runs] if all(runs) else list(range(len(paths)))
@@ -49,7 +51,7 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
             raise UserError(f"{path}: no events in it")
         start, seen = 0, [0, 0]
         try:
-            for batch in file.iter_batches(STRETCH, columns=list(COLUMNS)):
+            for batch in file.iter_batches(CHUNK, columns=list(COLUMNS)):
                 yield _events(path, start, number, batch, seen)
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
@@ -63,7 +65,7 @@ def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
     row = 0
     for path in paths:
         with pyarrow.parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(STRETCH):
+            for batch in file.iter_batches(CHUNK):
                 for jet in batch.to_pylist():
                     image = np.array(jet["X_jets"], np.float32).transpose(1, 2, 0)
                     arrays = {"image": image[None], "context": np.array([[jet["pt"], jet["m0"]]], np.float32)}
@@ -95,11 +97,7 @@ def _events(path: Path, start: int, number: int, batch, seen: list[int]) -> Even
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     pixels = _flattened(path, start, columns["X_jets"])  # (n, 3 * 125 * 125)
     pt, m0, y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:])
-
-    def refuse(bad: np.ndarray, what: str):
-        if bad.any():
-            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
-
+    refuse = partial(refuse_first, path, "event", start)
     lowest, highest = pixels.min(axis=1), pixels.max(axis=1)  # NaN where there is one
     refuse(~np.isfinite(lowest) | ~np.isfinite(highest), "NaN or infinity in X_jets")
     refuse(highest > np.finfo(np.float16).max, "a pixel above 65,504 GeV in X_jets")

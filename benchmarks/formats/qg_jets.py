@@ -6,24 +6,26 @@ import re
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.features import jets
+from hepbench.benchmarks.formats.refusal import refuse_first
 
 CLASSES = ("gluon", "quark")
 PARTICLES = 150  # that are kept of a jet: the widest of the two million official ones has 148
 WIDEST = 1000  # particles of a jet that a file may have
-STRETCH = 2048  # jets read at a time: some 9 MB at a width of 139
+CHUNK = 2048  # jets read at a time: some 9 MB at a width of 139
 FILE_EVENTS = 100_000
 IDS_OF_FILE = 10**9  # ids of the file of number n begin here n times
 CODES = (0, *jets.CODES)
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields stretches with jets (n, 150, 4) float32, each jet's particles in falling order of pT.
+    """Yields chunks with jets (n, 150, 4) float32, each jet's particles in falling order of pT.
 
     The width is the same for every file, and the least pT goes first where a jet has more particles. float32 holds
     each PDG code exactly (they are below 2^24) and angles to 5e-7, a thousandth of the closest particles' distance.
@@ -67,8 +69,8 @@ def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[
             raise UserError(f"{path}: X has {shape[0]} events and y {label_shape[0]}; they must be equal")
         if not shape[0]:
             raise UserError(f"{path}: no events in it")
-        for start in range(0, shape[0], STRETCH):
-            number = min(STRETCH, shape[0] - start)
+        for start in range(0, shape[0], CHUNK):
+            number = min(CHUNK, shape[0] - start)
             x = _values(path, particles, dtype, (number, *shape[1:]))
             y = _values(path, classes, label_dtype, (number,))
             yield _checked(path, start, x, y, first)
@@ -106,10 +108,7 @@ def _values(path: Path, member, dtype: np.dtype, shape: tuple[int, ...]) -> np.n
 
 
 def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray, first: int) -> Events:
-    def refuse(bad: np.ndarray, what: str):
-        if bad.any():
-            raise UserError(f"{path}: event {start + int(np.argmax(bad))}: {what}")
-
+    refuse = partial(refuse_first, path, "event", start)
     refuse(~np.isfinite(x).all(axis=(1, 2)), "NaN or infinity in X")
     refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
     pt, code = x[..., 0], x[..., 3]

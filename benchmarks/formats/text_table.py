@@ -1,9 +1,9 @@
-"""Text files of numbers, a fixed count a line, separated by blanks, commas or semicolons."""
+"""Text files of numbers, a fixed count a line, separated by blanks, commas or semicolons: reading and writing."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,20 @@ def read(path: Path, columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         raise UserError(f"{path}: no such file") from None
     if not found:
         raise UserError(f"{path}: no events in it; expected lines of {columns} numbers")
+
+
+def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[int, np.ndarray]]) -> list[Path]:
+    """One file of whole numbers a class, `<class>.txt`, its columns separated by a blank.
+
+    chunks: (index into `classes`, rows (n, columns)); those of a class are written one after the other.
+    """
+    paths = [folder / f"{kind}.txt" for kind in classes]
+    for path in paths:
+        path.touch()
+    for label, rows in chunks:
+        with paths[label].open("a") as file:
+            np.savetxt(file, rows, fmt="%d")
+    return paths
 
 
 def _rows(path: Path, text: bytes, columns: int, before: int) -> tuple[np.ndarray, np.ndarray]:

@@ -81,7 +81,7 @@ BATCH = 100  # events asked of Pythia at a time
 def generate(label: int, count: int, number: int, seed: int) -> dict[str, np.ndarray]:
     """features (count, 27) float32, normalised, and mass (count, 1) float32 in GeV, of background (0) or signal (1).
 
-    Any stretch of five signal events has one of each mass.
+    Any five signal events in a row have one of each mass.
     """
     rng = np.random.default_rng([seed, label, number])
     if label == 0:

@@ -10,56 +10,10 @@ are kept, as in the published results.
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import numpy as np
-
-from hepbench.benchmarks.base import Events, Reference, Source, Task, UserError
-
-VARIABLES = (
-    "fLength",  # major axis of the ellipse, mm
-    "fWidth",  # minor axis of the ellipse, mm
-    "fSize",  # log10 of the sum of all pixel contents, photo-electrons
-    "fConc",  # the two highest pixels over fSize
-    "fConc1",  # the highest pixel over fSize
-    "fAsym",  # distance from the highest pixel to the centre, along the major axis, mm
-    "fM3Long",  # third root of the third moment along the major axis, mm
-    "fM3Trans",  # third root of the third moment along the minor axis, mm
-    "fAlpha",  # angle of the major axis with the line to the origin, degrees
-    "fDist",  # distance from the origin to the centre of the ellipse, mm
-)
-CLASSES = ("h", "g")
-
-
-def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Comma-separated rows of ten numbers and a class `g` or `h`; lines that begin with @ (KEEL header) are passed.
-
-    Yields one stretch: table (N, 10) float32, label 1 for gamma, id the row. Raises UserError naming file and line.
-    """
-    first = 0
-    for path in paths:
-        try:
-            text = path.read_text(encoding="ascii")
-        except UnicodeDecodeError as error:
-            raise UserError(f"{path}: not a text file of comma-separated values (byte {error.start})") from None
-        lines = [(n, line) for n, line in enumerate(text.splitlines(), 1) if line.strip() and line[0] != "@"]
-        if not lines:
-            raise UserError(f"{path}: no events in it; expected rows of 10 numbers and a class g or h")
-        rows = [[field.strip() for field in line.split(",")] for _, line in lines]
-        for (number, _), row in zip(lines, rows, strict=True):
-            if len(row) != 11 or row[10] not in CLASSES:
-                raise UserError(f"{path}, line {number}: expected 10 numbers and a class g or h, got {','.join(row)!r}")
-        try:
-            table = np.array([row[:10] for row in rows], dtype=np.float32)
-        except ValueError as error:
-            raise UserError(f"{path}: {error}") from None
-        if not np.isfinite(table).all():
-            bad = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
-            raise UserError(f"{path}, line {lines[bad][0]}: NaN or infinity")
-        labels = np.array([CLASSES.index(row[10]) for row in rows], dtype=np.int64)
-        yield Events({"table": table}, labels, first + np.arange(len(rows), dtype=np.int64))
-        first += len(rows)
+from hepbench.benchmarks.base import Reference, Source, Task
+from hepbench.benchmarks.formats.magic import VARIABLES, read
 
 
 def locate() -> list[Path] | None:

@@ -9,7 +9,8 @@ import numpy as np
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, Check
 from hepbench.benchmarks.features import calorimeter
-from hepbench.benchmarks.formats.ecal import CLASSES, STRETCH
+from hepbench.benchmarks.formats.ecal import CHUNK, CLASSES
+from hepbench.benchmarks.sampling import evenly_spaced
 
 # Figures of 200 genuine images, by which any others are judged; AUCs take electrons as signal.
 GENUINE_EVENTS = (98, 102)
@@ -52,16 +53,16 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
     from those at hand; with that of the events at hand, smaller by the root of their number; and with the rounding of
     the genuine figure as it is known.
     """
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
+    rows = evenly_spaced(len(labels), VALIDATED)
     labels = labels[rows]
     of_class = [np.flatnonzero(labels == kind) for kind in (0, 1)]
     if not all(len(events) for events in of_class):
         return []
-    # In stretches, so that memory-mapped images are not all in memory at once.
-    stretches = [arrays["image"][rows[start : start + STRETCH]] for start in range(0, len(rows), STRETCH)]
-    shapes = np.concatenate([calorimeter.shower_shapes(stretch) for stretch in stretches]).astype(np.float64)
+    # In chunks, so that memory-mapped images are not all in memory at once.
+    chunks = [arrays["image"][rows[start : start + CHUNK]] for start in range(0, len(rows), CHUNK)]
+    shapes = np.concatenate([calorimeter.shower_shapes(chunk) for chunk in chunks]).astype(np.float64)
     columns = dict(zip(calorimeter.SHOWER_SHAPES, shapes.T, strict=True))
-    energies = np.concatenate([stretch[..., 0][stretch[..., 0] > 0] for stretch in stretches])
+    energies = np.concatenate([chunk[..., 0][chunk[..., 0] > 0] for chunk in chunks])
     hits = np.split(energies, np.cumsum(columns["hits"].astype(np.int64))[:-1])
 
     rng = np.random.default_rng(0)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Check, Comparison
 from hepbench.benchmarks.formats.hepmass import CLASSES, MASSES, VARIABLES
+from hepbench.benchmarks.sampling import evenly_spaced
 
 VALIDATED = 20_000  # events at most
 PSEUDO_SAMPLES = 50
@@ -20,7 +21,7 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
     Checks that no shift or scale of a feature moves serve both kinds of file. Those in GeV are given for simulated
     events alone, whose normalisation is known; it is the known one if it makes numbers of jets whole.
     """
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
+    rows = evenly_spaced(len(labels), VALIDATED)
     labels, features = labels[rows], np.asarray(arrays["features"][rows], np.float64)
     mass = np.asarray(arrays["mass"][rows])[:, 0]
     if not all((labels == label).any() for label in (0, 1)):

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from hepbench.benchmarks.base import Check
+from hepbench.benchmarks.base import Arrays, Check
 from hepbench.benchmarks.features import pixel_clusters
+from hepbench.benchmarks.formats import pxd_clusters, pxd_pixels
+from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.simulation import pxd
 
+VALIDATED = 20_000  # clusters at most
 BASF2 = "digitiser of belle2/basf2"
 SIMULATED = 8000  # particles of one kind at one momentum
 ABOUT = 0.1  # relative error of a figure that is known as "about"
 FIXED = {"pion": 3.5, "proton": 1.0, "deuteron": 0.9, "tetraquark": 0.65}  # beta gamma
+
+
+def validate_clusters(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] = pxd_clusters.CLASSES) -> list[Check]:
+    """What the digitiser and the literature say of any such six numbers, and the simulation at fixed momenta."""
+    rows = evenly_spaced(len(labels), VALIDATED)
+    table, labels = np.asarray(arrays["table"][rows]), labels[rows]
+    of = {kind: table[labels == label] for label, kind in enumerate(classes)}
+    return of_clusters(of) + of_simulation()
+
+
+def validate_pixels(arrays: Arrays, labels: np.ndarray) -> list[Check]:
+    """What the digitiser and the literature say of any such matrices, and the simulation at fixed momenta.
+
+    Means have their statistical error; a figure that is known as "about" has a tenth of itself.
+    """
+    rows = evenly_spaced(len(labels), VALIDATED)
+    charge, labels = np.asarray(arrays["image"][rows]), labels[rows]
+    of = {kind: charge[labels == label] for label, kind in enumerate(pxd_pixels.CLASSES)}
+    checks = of_clusters({kind: pixel_clusters.six(charges) for kind, charges in of.items()})
+    if len(of["monopole"]):
+        checks += of_saturation(of["monopole"])
+    if len(of["pion"]):
+        checks += of_noise(of["pion"])
+    return checks + of_simulation()
 
 
 def of_clusters(six: Mapping[str, np.ndarray]) -> list[Check]:

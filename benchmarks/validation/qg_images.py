@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Check
-from hepbench.benchmarks.features.jet_images import JET, PIXEL, _ratio
+from hepbench.benchmarks.features.jet_images import JET, PIXEL
+from hepbench.benchmarks.features.ratio import ratio
 from hepbench.benchmarks.formats.qg_images import BLOCK, SIZE
 from hepbench.benchmarks.formats.sparse_images import Sparse
+from hepbench.benchmarks.sampling import evenly_spaced
 
 VALIDATED = 20_000  # jets at most
 CHARGED_SOURCE = "65 % of a jet's energy is charged (1706.04965), 95 % of that tracked (1405.6569)"
@@ -17,26 +19,27 @@ TRACKS_SOURCE = "OPAL, hep-ex/9903027, whole jets of 40 GeV (reported, unverifie
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
     """Figures that the construction of the official data and the literature give, on at most VALIDATED evenly spaced
     jets; none where a class is missing. No pixel of the official files was at hand to calibrate against."""
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
+    rows = evenly_spaced(len(labels), VALIDATED)
     labels = labels[rows]
     if len(np.unique(labels)) < 2:
         return []
     context = np.asarray(arrays["context"][rows], np.float64)
-    stretches = np.array_split(rows, -(-len(rows) // 500))
-    parts = [_figures(arrays["image"], arrays["context"], part) for part in stretches]
-    whole, tracks, charged = (np.concatenate(values) for values in zip(*parts, strict=True))
+    chunks = np.array_split(rows, -(-len(rows) // 500))
+    figures = [_figures(arrays["image"], arrays["context"], chunk) for chunk in chunks]
+    whole, tracks, charged = (np.concatenate(values) for values in zip(*figures, strict=True))
     means = [tracks[labels == kind].mean() for kind in (0, 1)]
     errors = [tracks[labels == kind].std() / np.sqrt((labels == kind).sum()) / means[kind] for kind in (0, 1)]
-    ratio = means[0] / means[1]
+    gluon_to_quark = means[0] / means[1]
     spacing = (np.quantile(context[:, 0], 0.1) - context[:, 0].min()) / (0.1 * len(rows))
     root = np.sqrt(len(rows))
+    error = np.hypot(gluon_to_quark * np.hypot(*errors), 0.15)
     code = "analysis code of the official data"
     return [
         Check("HCAL blocks with equal pixels, share", whole.mean(), 1.0, 1e-3, code),
         Check("quark jets, share", labels.mean(), 0.5, 0.5 / root, code),
         Check("pt, lowest, GeV", context[:, 0].min(), 70.0, 3 * spacing, code),
         Check("track pT / pt, mean", charged.mean(), 0.62, np.hypot(0.03, charged.std() / root), CHARGED_SOURCE),
-        Check("tracks, gluon / quark", ratio, 1.514, np.hypot(ratio * np.hypot(*errors), 0.15), TRACKS_SOURCE),
+        Check("tracks, gluon / quark", gluon_to_quark, 1.514, error, TRACKS_SOURCE),
     ]
 
 
@@ -53,7 +56,7 @@ def _figures(image: Sparse, context: np.ndarray, rows: np.ndarray) -> tuple[np.n
     mean = np.bincount(block, energy[hcal], minlength=blocks).reshape(len(rows), -1) / number
     square = np.bincount(block, energy[hcal].astype(np.float64) ** 2, minlength=blocks).reshape(len(rows), -1) / number
     equal = (filled == number) & (np.abs(square - mean**2) <= 1e-6 * mean**2)
-    whole = _ratio(equal.sum(axis=1).astype(float), (filled > 0).sum(axis=1))
+    whole = ratio(equal.sum(axis=1).astype(float), (filled > 0).sum(axis=1))
 
     r = np.hypot(row - SIZE // 2, column - SIZE // 2) * PIXEL
     near, ring = (channel == 0) & (r < JET), (channel == 0) & (r > 0.7) & (r < 1.0)

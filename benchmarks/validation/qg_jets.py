@@ -8,6 +8,7 @@ from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, Check, Comparison
 from hepbench.benchmarks.features import jets
 from hepbench.benchmarks.formats.qg_jets import CLASSES
+from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.validation import qg_jets_reference as genuine
 
 VALIDATED = 20_000  # jets at most
@@ -33,7 +34,7 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
     two-sample one, and 0 in a bin of fewer than FEWEST_OF_BIN jets, where chi2 holds no more; a jet's ten kinds are
     not independent, and there it is the spread among jets.
     """
-    rows = np.unique(np.linspace(0, len(labels) - 1, min(len(labels), VALIDATED)).astype(np.int64))
+    rows = evenly_spaced(len(labels), VALIDATED)
     labels, x = labels[rows], np.asarray(arrays["jets"][rows])
     of_class = [np.flatnonzero(labels == kind) for kind in (0, 1)]
     if not all(len(jet) > 1 for jet in of_class):

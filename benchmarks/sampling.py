@@ -1,0 +1,10 @@
+"""Which events of many are looked at where all would take too long."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def evenly_spaced(number: int, most: int) -> np.ndarray:
+    """(n,) int64 rows from the first to the last of `number`, at most `most` of them, each once, in rising order."""
+    return np.unique(np.linspace(0, number - 1, min(number, most)).astype(np.int64))
