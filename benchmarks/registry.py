@@ -28,6 +28,11 @@ KINDS: dict[Kind, tuple[str, str, type[Task | Model]]] = {
     "model": ("models", "MODEL", Model),
 }
 
+FOLDERS = ("benchmarks", "suite", "tracking")
+"""Of the repository; no such package is installed, though files of before import from there."""
+
+PUBLIC = "names of hepbench are imported with `from hepbench import Task, Model, Events, Simulation, UserError`"
+
 Record = TypeVar("Record", Task, Model)
 
 
@@ -137,7 +142,9 @@ def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
         return _from_path(module, path) if user else importlib.import_module(module)
     except Exception as error:  # whatever a broken file raises, the user needs its name and the fault
         where = path if path.is_file() else module
-        raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}") from error
+        old = isinstance(error, ImportError) and (error.name or "").split(".")[0] in FOLDERS
+        hint = f"; {PUBLIC}" if old else ""
+        raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}{hint}") from error
 
 
 def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[str, Task | Model]:
@@ -151,7 +158,11 @@ def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[s
         if not isinstance(record, record_type):
             got = "nothing" if record is None else f"a {type(record).__name__}"
             wanted = attribute if family is None else f"MODELS[{name!r}]"
-            raise UserError(f"{kind} file {path} must expose {wanted}, a {record_type.__name__}; it exposes {got}")
+            old = type(record).__module__.split(".")[0] in FOLDERS  # from a checkout that Python was started in
+            hint = f"; {PUBLIC}" if old else ""
+            raise UserError(
+                f"{kind} file {path} must expose {wanted}, a {record_type.__name__}; it exposes {got}{hint}"
+            )
         if name != stem and not name.startswith(f"{stem}_"):
             raise UserError(f"{kind} file {path}: the name {name!r} must be {stem!r} or begin with '{stem}_'")
     return records

@@ -501,7 +501,7 @@ def test_a_missing_generator_is_told(monkeypatch):
     monkeypatch.setitem(sys.modules, "pythia8mc", None)
     simulation._generator.cache_clear()
     try:
-        with pytest.raises(UserError, match=r"pythia8mc, which is not installed.*3\.11 and 3\.12"):
+        with pytest.raises(UserError, match=r'needs pythia8mc.* pip install "hepbench\[simulation\]".*3\.11 and 3\.12'):
             simulation.generate("quark", 1, 0, 0)
     finally:
         simulation._generator.cache_clear()

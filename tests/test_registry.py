@@ -6,6 +6,7 @@ import pytest
 
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task, UserError, check_known
+from hepbench.suite import fingerprint
 
 
 @pytest.mark.parametrize("kind, record", [("task", Task), ("model", Model)])
@@ -41,9 +42,12 @@ def test_a_file_of_the_user(tmp_path):
     )
     entry = registry.find("model", str(path))
     assert entry.name == "my_model"
-    code = entry.code
+    assert entry.record.title == "mine"
+    code = fingerprint.digest_of_code([entry.path])
     path.write_text(path.read_text().replace("mine", "changed"))
-    assert registry.find("model", str(path)).code != code
+    changed = registry.find("model", str(path))
+    assert changed.record.title == "changed"
+    assert fingerprint.digest_of_code([changed.path]) != code
 
 
 FAMILY = """
@@ -81,6 +85,8 @@ def test_a_family_has_its_entries_names():
         ("MODELS = {}", "at least one entry"),
         ("MODELS = {'broken': 3}", r"must expose MODELS\['broken'\], a Model; it exposes a int"),
         ("import nowhere_to_be_found", "ModuleNotFoundError"),
+        ("from benchmarks.nowhere import Model", "imported with `from hepbench import Task, Model"),
+        ("MODEL = type('Model', (), {'__module__': 'benchmarks.base'})()", "imported with `from hepbench import"),
         ("MODEL = ", "SyntaxError"),
         ("x = 1", "it exposes nothing"),
         ("MODEL = 3", "it exposes a int"),

@@ -56,10 +56,10 @@ lowest mass and at the highest; between them the official events are easier to t
 from __future__ import annotations
 
 import itertools
+from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.simulation import pythia
 
 MASSES = (500, 750, 1000, 1250, 1500)  # GeV
@@ -109,15 +109,15 @@ def denormalise(features: np.ndarray) -> np.ndarray:
 
 def _selected(mass: int | None, count: int, leptonic: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 27) features of the first events that pass the selection."""
-    pythia = _pythia(mass, leptonic, int(rng.integers(1, 900_000_000)))
+    collider = _collider(mass, leptonic, int(rng.integers(1, pythia.LARGEST_SEED)))
     parts, found = [], 0
     while found < count:
-        parts.append(reconstruct(pythia.nextBatch(BATCH).prt, rng))
+        parts.append(reconstruct(collider.nextBatch(BATCH).prt, rng))
         found += len(parts[-1])
     return np.concatenate(parts)[:count]
 
 
-def _pythia(mass: int | None, leptonic: int, seed: int):
+def _collider(mass: int | None, leptonic: int, seed: int) -> Any:
     """A Pythia of its own for each mass and chunk: one that has run before would remember it. leptonic: 0, the W+."""
     process = ["Top:gg2ttbar = on", "Top:qqbar2ttbar = on"]
     if mass is not None:
@@ -127,23 +127,7 @@ def _pythia(mass: int | None, leptonic: int, seed: int):
         process += [f"32:mMin = {max(TOP_PAIR, mass - window)}", f"32:mMax = {mass + window}"]
     leptons, quarks = ("Pos", "Neg") if leptonic == 0 else ("Neg", "Pos")
     decay = ["24:onMode = off", f"24:on{leptons}IfAny = 11 13", f"24:on{quarks}IfAny = 1 2 3 4 5"]
-    machine = ["Print:quiet = on", f"Beams:eCM = {ENERGY}", "Random:setSeed = on", f"Random:seed = {seed}"]
-    try:
-        import awkward  # noqa: F401
-        import fastjet  # noqa: F401
-        import pythia8mc
-    except ImportError as error:
-        raise UserError(
-            f"simulating hepmass needs the packages pythia8mc 8.317, fastjet and awkward ({error}). "
-            "pythia8mc has wheels for Python 3.11 and 3.12: use one of these, or DATA=official"
-        ) from None
-    pythia = pythia8mc.Pythia("", False)
-    for setting in [*machine, "PartonLevel:MPI = off", *process, *decay]:
-        if not pythia.readString(setting):
-            raise RuntimeError(f"Pythia does not know the setting {setting!r}")
-    if not pythia.init():
-        raise RuntimeError("Pythia did not start")
-    return pythia
+    return pythia.generator(f"Beams:eCM = {ENERGY}", "PartonLevel:MPI = off", *process, *decay, seed=seed)
 
 
 def reconstruct(particles, rng: np.random.Generator) -> np.ndarray:
@@ -359,12 +343,11 @@ def _log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -
 def _jets(towers: _Objects, events: int) -> _Objects:
     """Anti-kT jets of towers above the threshold, with the card's energy scale."""
     import awkward as ak
-    import fastjet
 
     count = np.bincount(towers.event, minlength=events)
     columns = dict(zip(("px", "py", "pz", "E"), towers.momentum.T, strict=True))
     inputs = ak.unflatten(ak.zip(columns, with_name="Momentum4D"), count)
-    clustered = fastjet.ClusterSequence(inputs, pythia.definition(JET_RADIUS))
+    clustered = pythia.imported("fastjet").ClusterSequence(inputs, pythia.anti_kt(JET_RADIUS))
     jets = clustered.inclusive_jets(min_pt=JET_PT)
     event = np.repeat(np.arange(events), ak.num(jets).to_numpy())
     flat = ak.flatten(jets)

@@ -1,15 +1,44 @@
-"""FastJet's anti-kT algorithm (0802.1189, 1111.6097) without the greeting that it prints into a progress bar."""
+"""Pythia 8 and FastJet as every simulation of collisions asks for them; both are the optional extra `simulation`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import importlib
+from typing import Any
 
-if TYPE_CHECKING:
-    import fastjet
+from hepbench.benchmarks.base import UserError
+
+LARGEST_SEED = 900_000_000  # Pythia's seeds are 1 to this
 
 
-def definition(radius: float) -> fastjet.JetDefinition:
-    import fastjet
+def imported(package: str) -> Any:
+    """The module of this name; UserError where the extra is not installed."""
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        raise UserError(
+            f"simulating collisions needs {error.name or package}, which is not installed: "
+            'pip install "hepbench[simulation]" (Pythia has wheels for Python 3.11 and 3.12 alone)'
+        ) from None
 
+
+def generator(*settings: str, seed: int, hooks: Any = None) -> Any:
+    """A Pythia that is ready to make events of these settings. hooks: user hooks, of which Pythia itself keeps no
+    Python reference: the caller must."""
+    imported("fastjet")  # which every simulation needs in the end: what is missing is told before minutes are spent
+    pythia = imported("pythia8mc").Pythia("", False)
+    for setting in ("Print:quiet = on", "Random:setSeed = on", f"Random:seed = {seed}", *settings):
+        if not pythia.readString(setting):
+            raise RuntimeError(f"Pythia does not know the setting {setting!r}")
+    if hooks is not None:
+        pythia.setUserHooksPtr(hooks)
+    if not pythia.init():
+        raise RuntimeError("Pythia cannot be initialised")
+    return pythia
+
+
+def anti_kt(radius: float) -> Any:
+    """FastJet's definition of anti-kT jets (0802.1189, 1111.6097), without the banner that it prints into a progress
+    bar."""
+    fastjet = imported("fastjet")
     fastjet._swig.ClusterSequence.set_fastjet_banner_stream(None)
     return fastjet.JetDefinition(fastjet.antikt_algorithm, radius)

@@ -49,11 +49,11 @@ without any deposit, albedo, cracks. Secondary vertices are those of the collisi
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 from scipy.special import gammainc
 
-from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.simulation import pythia
 
 SIZE = 125  # pixels of an image in eta and in phi
@@ -111,14 +111,14 @@ def generate(label: int, events: int, seed: list[int]) -> dict[str, np.ndarray]:
     rng = np.random.default_rng(seed)
     hooks = _central()()
     spectrum = (f"PhaseSpace:pTHatMin = {PT_HAT[0]}", f"PhaseSpace:pTHatMax = {PT_HAT[1]}")
-    pythia = _collider(rng, *(f"{process} = on" for process in PROCESSES[label]), *spectrum, hooks=hooks)
+    collider = _collider(rng, *(f"{process} = on" for process in PROCESSES[label]), *spectrum, hooks=hooks)
     pool = pile_up(seed[0])
     found: list[dict[str, np.ndarray]] = []
     count, tried = 0, 0
     while count < events:
         share = max(count, 1) / max(tried, 4)
         batch = int(np.clip(1.1 * (events - count) / share, 10, 200))
-        jets = _jets(_overlay(collide(pythia, batch), pool, batch, rng), batch, rng)
+        jets = _jets(_overlay(collide(collider, batch), pool, batch, rng), batch, rng)
         tried += batch
         count += len(jets["pt"])
         found.append(jets)
@@ -129,44 +129,20 @@ def generate(label: int, events: int, seed: list[int]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([jets[name] for jets in found])[:events] for name in found[0]}
 
 
-def _pythia8mc():
-    try:
-        import awkward  # noqa: F401 - in which Pythia hands over its events
-        import fastjet  # noqa: F401
-        import pythia8mc
-    except ImportError as error:
-        raise UserError(
-            f"simulating qg_images needs {error.name}: pip install pythia8mc fastjet awkward; "
-            "pythia8mc has wheels for CPython 3.11 and 3.12 alone"
-        ) from None
-    return pythia8mc
-
-
-def _collider(rng: np.random.Generator, *settings: str, hooks=None):
-    pythia = _pythia8mc().Pythia("", False)
-    common = (
-        "Print:quiet = on",
-        "Random:setSeed = on",
-        f"Random:seed = {rng.integers(1, 900_000_000)}",
-        f"Beams:eCM = {BEAM_ENERGY}",
-    )
-    for setting in common + settings:
-        pythia.readString(setting)
-    if hooks is not None:
-        pythia.setUserHooksPtr(hooks)
-    pythia.init()
-    return pythia
+def _collider(rng: np.random.Generator, *settings: str, hooks: Any = None) -> Any:
+    seed = int(rng.integers(1, pythia.LARGEST_SEED))
+    return pythia.generator(f"Beams:eCM = {BEAM_ENERGY}", *settings, seed=seed, hooks=hooks)
 
 
 @lru_cache
-def _central():
+def _central() -> Any:
     """Drops hard collisions whose partons no jet of the selection can match, before time goes into their showers."""
     highest = (
         TOWER_ETA[ETA_TOWERS // 2 - AROUND - 1] + (SEARCH // 2 + 1) * ETA_TOWER + MATCH,  # of the jet in the image
         JET_ETA + MATCH,
     )
 
-    class Central(_pythia8mc().UserHooks):
+    class Central(pythia.imported("pythia8mc").UserHooks):  # type: ignore[misc]  # of untyped bindings
         def canVetoProcessLevel(self):
             return True
 
@@ -176,14 +152,14 @@ def _central():
     return Central
 
 
-def collide(pythia, events: int) -> dict[str, np.ndarray]:
+def collide(collider: Any, events: int) -> dict[str, np.ndarray]:
     """Visible final particles of a number of events, and partons (events, 2, 4) of the hard collision.
 
     particles: event, id, px, py, pz, energy, each (n,), ordered by event.
     """
     import awkward as ak
 
-    record = pythia.nextBatch(events).prt
+    record = collider.nextBatch(events).prt
     number = ak.num(record.id).to_numpy()
     event = np.repeat(np.arange(len(number)), number)
     status, kind = (ak.flatten(record[name]).to_numpy() for name in ("status", "id"))
@@ -382,15 +358,14 @@ def _candidates(momentum, found, scale, ecal, hcal) -> np.ndarray:
 def _matched_jets(event: np.ndarray, momentum: np.ndarray, particles: dict, events: int) -> tuple[np.ndarray, ...]:
     """pT, eta, phi and mass of the first parton's jet; NaN where the event is not selected."""
     import awkward as ak
-    import fastjet
 
     keep = np.abs(momentum[:, 2]) < np.sinh(JET_ETA + JET_RADIUS + 0.1) * np.hypot(momentum[:, 0], momentum[:, 1])
     keep &= momentum[:, 3] > 0
     order = np.flatnonzero(keep)[np.argsort(event[keep], kind="stable")]
     number = np.bincount(event[order], minlength=events)
     flat = ak.zip({name: momentum[order, n] for n, name in enumerate(("px", "py", "pz", "E"))}, with_name="Momentum4D")
-    definition = pythia.definition(JET_RADIUS)
-    jets = fastjet.ClusterSequence(ak.unflatten(flat, number), definition).inclusive_jets(min_pt=JET_PT)
+    clusters = pythia.imported("fastjet").ClusterSequence(ak.unflatten(flat, number), pythia.anti_kt(JET_RADIUS))
+    jets = clusters.inclusive_jets(min_pt=JET_PT)
     px, py, pz, energy = (
         ak.to_numpy(ak.fill_none(ak.pad_none(jets[n], 8, clip=True), np.nan)) for n in ("px", "py", "pz", "E")
     )

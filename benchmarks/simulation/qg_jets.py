@@ -19,10 +19,10 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.simulation import pythia
 
 PROCESS = {"gluon": "qqbar2gmZg", "quark": "qg2gmZq"}
@@ -34,7 +34,6 @@ VETO_SCALE = 20.0  # GeV
 # pT window, GeV, and largest |rapidity| of the hardest parton jet at VETO_SCALE and after the shower.
 VETO = ((455.0, 680.0, 2.2), (480.0, 640.0, 2.0))
 NEUTRINOS = (12, 14, 16)
-SEEDS = 900_000_000  # Pythia's seeds are 1 to this
 
 
 def generate(kind: str, count: int, seed: int, number: int) -> np.ndarray:
@@ -43,7 +42,7 @@ def generate(kind: str, count: int, seed: int, number: int) -> np.ndarray:
     """
     generator, _ = _generator(kind)
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
-    generator.rndm.init(1 + (first + number) % SEEDS)
+    generator.rndm.init(1 + (first + number) % pythia.LARGEST_SEED)
     jets: list[np.ndarray] = []
     while len(jets) < count:
         # A third is kept: not many more than are needed, since hadronisation is dear.
@@ -56,39 +55,25 @@ def generate(kind: str, count: int, seed: int, number: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def _generator(kind: str):
-    """Pythia made ready for a kind of jet; that takes seconds, and its random numbers are begun anew for each chunk."""
-    try:
-        import pythia8mc
-    except ImportError:
-        raise UserError(
-            "the jets are made with pythia8mc, which is not installed: pip install 'pythia8mc>=8.317,<8.318' "
-            "(there are wheels for Python 3.11 and 3.12, not for later ones)"
-        ) from None
-    generator = pythia8mc.Pythia("", False)
-    for setting in (
-        "Print:quiet = on",
+def _generator(kind: str) -> tuple[Any, Any]:
+    """Pythia made ready for a kind of jet, and its hooks; that takes seconds, and its random numbers are begun anew for
+    each chunk."""
+    hooks = _veto(light_quarks=kind == "quark")
+    settings = (
         "Beams:eCM = 14000.",
         f"WeakBosonAndParton:{PROCESS[kind]} = on",
         "WeakZ0:gmZmode = 2",
         "23:onMode = off",
         "23:onIfAny = 12 14 16",
         f"PhaseSpace:pTHatMin = {LEAST_PT_HAT}",
-        "Random:setSeed = on",
-        "Random:seed = 1",
-    ):
-        if not generator.readString(setting):
-            raise RuntimeError(f"Pythia does not know {setting!r}")
-    hooks = _veto(pythia8mc, light_quarks=kind == "quark")
-    generator.setUserHooksPtr(hooks)
-    if not generator.init():
-        raise RuntimeError("Pythia cannot be initialised")
-    return generator, hooks  # Pythia itself keeps no Python reference to the hooks
+    )
+    return pythia.generator(*settings, seed=1, hooks=hooks), hooks
 
 
-def _veto(pythia8mc, light_quarks: bool):
+def _veto(light_quarks: bool) -> Any:
     """Hooks that give up a collision whose hardest parton jet is outside VETO, or whose outgoing quark is heavy."""
-    # The last argument: Pythia's own clustering, since the copy of FastJet inside it prints a greeting.
+    pythia8mc = pythia.imported("pythia8mc")
+    # The last argument: Pythia's own clustering, since the copy of FastJet inside it prints a banner.
     finder = pythia8mc.SlowJet(-1, RADIUS, VETO[0][0] - 100, 4.0, 1, 2, None, False)
 
     def hopeless(event, window: tuple[float, float, float]) -> bool:
@@ -130,7 +115,6 @@ def _veto(pythia8mc, light_quarks: bool):
 def _jets(events) -> list[np.ndarray]:
     """(M, 4) pT, rapidity, phi, PDG code of the hardest jet's particles, of each event where it is in the window."""
     import awkward as ak
-    import fastjet
 
     particles = events.prt
     code = abs(particles.id)
@@ -143,7 +127,7 @@ def _jets(events) -> list[np.ndarray]:
         {"px": momenta.px, "py": momenta.py, "pz": momenta.pz, "E": momenta.e},
         with_name="Momentum4D",
     )
-    clusters = fastjet.ClusterSequence(momenta, pythia.definition(RADIUS))
+    clusters = pythia.imported("fastjet").ClusterSequence(momenta, pythia.anti_kt(RADIUS))
     constituents = clusters.constituent_index(min_pt=PT[0] / 2)
     found = clusters.inclusive_jets(min_pt=PT[0] / 2)
     hardest = ak.argmax(found.px**2 + found.py**2, axis=1, keepdims=True)
