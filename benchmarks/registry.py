@@ -9,6 +9,7 @@ in `benchmarks/models/particlenet.py`. A user's file is given as `./my_tagger.py
 
 from __future__ import annotations
 
+import functools
 import importlib
 import importlib.metadata
 import importlib.util
@@ -66,7 +67,7 @@ def _stems(kind: Kind) -> list[str]:
     """Names of the files and entry points that hold entries."""
     folder = KINDS[kind][0]
     shipped = {path.stem for path in (HOME / folder).glob("*.py") if path.stem != "__init__"}
-    plugged = [point.name for point in importlib.metadata.entry_points(group=f"hepbench.{folder}")]
+    plugged = [point.name for point in _plugged(folder)]
     twice = sorted(name for name in set(plugged) if plugged.count(name) + (name in shipped) > 1)
     if twice:
         raise UserError(f"two installed {folder} are called {twice[0]!r}: uninstall one of the packages")
@@ -125,13 +126,18 @@ def find(kind: Kind, given: str) -> Entry[Any]:
     return Entry(f"{name}:{after}", place, record.variants[after], whole, record)
 
 
+@functools.cache
+def _plugged(folder: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+    """Entry points of other packages, looked for once: the text files of every installed package are read for them."""
+    return tuple(importlib.metadata.entry_points(group=f"hepbench.{folder}"))
+
+
 def _loaded(kind: Kind, stem: str) -> tuple[ModuleType, Path]:
     """The module of a shipped file or an entry point."""
     folder = KINDS[kind][0]
     path, module = HOME / folder / f"{stem}.py", f"{__package__}.{folder}.{stem}"
     if not path.is_file():
-        points = importlib.metadata.entry_points(group=f"hepbench.{folder}", name=stem)
-        module = next(iter(points)).module
+        module = next(point.module for point in _plugged(folder) if point.name == stem)
     loaded = _imported(kind, module, path)
     return loaded, Path(loaded.__file__)
 
