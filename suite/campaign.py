@@ -1,24 +1,36 @@
-"""Many trials of one command: which are done, which are to run, which cannot; and running them."""
+"""Many trials of one command: which are done, which are to run, which cannot; and running them.
+
+Nothing here prints: whoever wants to see how far things are gives a listener, a function that is called with each
+event. From Python:
+
+    asked = campaign.request("magic", models=["gbdt", "mlp"], budget="smoke")
+    outcome = campaign.run(asked)
+    rows, _ = results.leaderboard_of(asked.task, results.open_store())
+"""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import signal
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from rich.console import Console
-
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.base import Model, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.data.files import Files
-from hepbench.suite.progress import TrialProgress
-from hepbench.suite.provenance import provenance_tags
-from hepbench.suite.trial.spec import Spec, identity_of, known_parameters, parameters_of, refusal
+from hepbench.suite import device as device_module
+from hepbench.suite import results
+from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
+from hepbench.suite.data.opening import DataEvent, open_data
+from hepbench.suite.data.split import split_events
+from hepbench.suite.provenance import command, provenance_tags
+from hepbench.suite.trial.spec import Spec, Trial, identity_of, known_parameters
 from hepbench.suite.workers.jobs import Event, Job
+from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
 from hepbench.tracking.runs import Store, StoreError, last_try
 
@@ -27,112 +39,306 @@ LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 
 
 @dataclasses.dataclass(frozen=True)
-class PlannedTrial:
-    """One square of the matrix: a trial, and what is to become of it. state: "run", "done" or "skip"."""
+class Bench:
+    """What is asked for: each model with each seed on one task.
 
-    model: Entry
-    spec: Spec
+    data: "official" or "simulated". device: "cpu" or "gpu", and why. settings: model -> hyper-parameters in place of
+    its defaults. force: run again what has been run.
+    """
+
+    task: Entry[Task]
+    models: tuple[Entry[Model], ...]
+    seeds: tuple[int, ...]
+    budget: str
+    data: str
+    device: str
+    device_reason: str
+    backend: str
+    settings: Mapping[str, Mapping[str, Any]]
+    force: bool = False
+
+    @property
+    def trials(self) -> list[Trial]:
+        """Of the first seed all models, then of the next."""
+        return [
+            Trial(
+                Spec(
+                    self.task.given,
+                    model.given,
+                    seed,
+                    self.budget,
+                    self.data,
+                    self.device,
+                    self.backend,
+                    dict(self.settings[model.name]),
+                ),
+                self.task,
+                model,
+            )
+            for seed in self.seeds
+            for model in self.models
+        ]
+
+    @property
+    def networks(self) -> bool:
+        """Whether one of the models is a Keras network."""
+        return any(model.record.build for model in self.models)
+
+    @property
+    def events_to_simulate(self) -> int:
+        """Events that are to be simulated before anything runs; 0 where the data are there."""
+        events = budgets.find(self.budget).events
+        missing = self.data == "simulated" and not is_simulated(self.task, events)
+        return events_wanted(self.task, events) if missing else 0
+
+
+def request(
+    task: str,
+    models: Sequence[str] = (),
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    budget: str = "quick",
+    device: str = "auto",
+    backend: str = "tensorflow",
+    data: str = "auto",
+    force: bool = False,
+) -> Bench:
+    """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
+    none stands for `LINE_UP`.
+
+    settings: hyper-parameters by name, each set for the models that know it; a text is read as its default's type.
+    seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
+    data: "official", "simulated" or "auto". Raises UserError for what is not known or cannot be had.
+    """
+    entry = registry.find("task", task)
+    names = registry.names("model") if list(models) == ["all"] else models or LINE_UP
+    entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
+    chosen, reason = device_module.resolve(device, backend)
+    return Bench(
+        entry,
+        entries,
+        seeds_of(seeds, budget),
+        budget,
+        choose(entry, data),
+        chosen,
+        reason,
+        backend,
+        settings_by_model(settings or {}, entry, entries),
+        force,
+    )
+
+
+def seeds_of(seeds: int | Sequence[int] | None, budget: str) -> tuple[int, ...]:
+    """Seeds 0 to seeds - 1, or the very ones that are given, or the budget's number."""
+    if seeds is None:
+        seeds = budgets.find(budget).seeds
+    if not isinstance(seeds, int):
+        return tuple(dict.fromkeys(seeds))
+    if seeds < 1:
+        raise UserError(f"seeds must be at least 1, got {seeds}")
+    return tuple(range(seeds))
+
+
+def settings_by_model(
+    settings: Mapping[str, Any], task: Entry[Task], models: Sequence[Entry[Model]]
+) -> dict[str, dict[str, Any]]:
+    """model -> hyper-parameters, each of the type of its default. A name must be known to one of the models at least
+    and is set for those that know it; UserError otherwise. What equals the default is no setting."""
+    known = {model.name: known_parameters(task.record, model.record) for model in models}
+    chosen: dict[str, dict[str, Any]] = {model.name: {} for model in models}
+    for name, given in settings.items():
+        check_known("hyper-parameter", name, dict.fromkeys(one for defaults in known.values() for one in defaults))
+        for model, defaults in known.items():
+            if name in defaults:
+                value = _typed(name, given, defaults[name])
+                if value != defaults[name]:
+                    chosen[model][name] = value
+    return chosen
+
+
+def _typed(name: str, given: Any, default: Any) -> Any:
+    if isinstance(default, bool):
+        check_known(f"value of {name}", str(given).lower(), ("true", "false"))
+        return str(given).lower() == "true"
+    try:
+        value = type(default)(given)
+        if not isinstance(given, str) and value != given:
+            raise ValueError
+    except (TypeError, ValueError):
+        kind = {int: "a whole number", float: "a number"}.get(type(default), "a text")
+        raise UserError(f"{name}={given}: expected {kind}, such as the default {default}") from None
+    return value
+
+
+def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:
+    """The same with the best hyper-parameters that studies found, under what is set by hand; and the name of each
+    model's study, None where it has none. UserError where no model has one."""
+    from hepbench.suite.tuning import storage
+
+    found = {model.name: storage.tuned(asked.task.name, model.name, asked.budget) for model in asked.models}
+    if not any(found.values()):
+        raise UserError(
+            f"no study of {asked.task.name} with budget {asked.budget} has a best trial yet: "
+            f"make tune TASK={asked.task.given} MODEL=..."
+        )
+    settings = {
+        model: {**study[1], **asked.settings[model]} if study else asked.settings[model]
+        for model, study in found.items()
+    }
+    return dataclasses.replace(asked, settings=settings), {name: one and one[0] for name, one in found.items()}
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedTrial:
+    """A trial, and what is to become of it. state: "run", "done" or "skip", for this reason. configuration, identity:
+    as `identity_of` gives them; empty before the data are known."""
+
+    trial: Trial
     state: str
     reason: str = ""
     configuration: str = ""
     identity: str = ""
 
-
-def parse_settings(settings: Sequence[str], task: Entry, models: Sequence[Entry]) -> dict[str, dict[str, Any]]:
-    """model name -> parameters, from "name=value" each of the type of its default. A name must be known to one of the
-    models at least and is set for those that know it; UserError otherwise. What equals the default is no setting."""
-    known = {entry.name: known_parameters(task.record, entry.record) for entry in models}
-    sets: dict[str, dict[str, Any]] = {entry.name: {} for entry in models}
-    for text in settings:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise UserError(f"--set {text}: give it as name=value")
-        check_known("parameter", name, dict.fromkeys(one for parameters in known.values() for one in parameters))
-        for model, parameters in known.items():
-            if name in parameters:
-                parsed = _parsed(name, value, parameters[name])
-                if parsed != parameters[name]:
-                    sets[model][name] = parsed
-    return sets
+    @property
+    def name(self) -> str:
+        return f"{self.trial.model.name} seed {self.trial.spec.seed}"
 
 
-def _parsed(name: str, text: str, default: Any) -> Any:
-    if isinstance(default, bool):
-        check_known(f"value of {name}", text.lower(), ("true", "false"))
-        return text.lower() == "true"
-    try:
-        return type(default)(text)
-    except ValueError:
-        kind = {int: "a whole number", float: "a number"}[type(default)]
-        raise UserError(f"--set {name}={text}: expected {kind}, such as the default {default}") from None
+@dataclasses.dataclass(frozen=True)
+class Planned:
+    """A bench knows what it is to run."""
+
+    trials: tuple[PlannedTrial, ...]
 
 
-def undecided(task: Entry, model: Entry, spec: Spec) -> PlannedTrial:
-    parameters = parameters_of(task.record, model.record, spec)
-    reason = refusal(task.record, model.record, parameters.get("features"))
-    return PlannedTrial(model, spec, "skip", reason) if reason else PlannedTrial(model, spec, "run")
+@dataclasses.dataclass(frozen=True)
+class TrialEvent:
+    """What became known of a trial, the `number`th of `total`."""
+
+    planned: PlannedTrial
+    number: int
+    total: int
+    event: Event
 
 
-def decide(task: Entry, model: Entry, spec: Spec, digest: str, split_hash: str, done: set[str]) -> PlannedTrial:
-    cell = undecided(task, model, spec)
-    if cell.state == "skip":
-        return cell
-    configuration, identity = identity_of(spec, digest, split_hash)
-    state = "done" if identity in done else "run"
-    return dataclasses.replace(cell, state=state, configuration=configuration, identity=identity)
+Listener = Callable[[DataEvent | Planned | TrialEvent], None]
+"""Is called with what happens, as it happens."""
+
+
+def ignore(event: object) -> None:
+    """The listener that listens to nothing."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Campaign:
     """What the runs of one command have in common. tags: of each run; dataset: as `Store.start` takes it."""
 
-    task: Entry
-    tags: dict[str, Any]
-    dataset: dict[str, str]
+    task: Entry[Task]
+    tags: Mapping[str, Any]
+    dataset: Mapping[str, str]
 
-    def job(self, spec: Spec, name: str, tags: dict[str, Any], parent: str, final: bool, context: Any) -> Job:
+    def plan(self, trial: Trial, done: Collection[str] = ()) -> PlannedTrial:
+        """done: identities of results that are there."""
+        if trial.refusal:
+            return PlannedTrial(trial, "skip", trial.refusal)
+        configuration, identity = identity_of(trial, self.tags["data_digest"], self.tags["split_hash"])
+        return PlannedTrial(trial, "done" if identity in done else "run", "", configuration, identity)
+
+    def job(self, trial: Trial, name: str, tags: Mapping[str, Any], parent: str, final: bool, context: Any) -> Job:
         """A trial whose run is a child of the parent's."""
-        model = registry.find("model", spec.model)
+        spec = trial.spec
         run = {
             "experiment": self.task.name,
             "name": name,
             "tags": {
                 **self.tags,
-                "model": model.name,
+                "model": trial.model.name,
                 "seed": spec.seed,
                 "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
                 "backend": spec.backend,
                 **tags,
             },
-            "parameters": parameters_of(self.task.record, model.record, spec),
+            "parameters": trial.hyperparameters,
             "parent": parent,
             "dataset": self.dataset,
         }
         return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context)
 
 
-def campaign_of(task: Entry, budget: str, files: Files, split_hash: str) -> Campaign:
+def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str) -> Campaign:
     tags = {"task": task.name, "budget": budget, "data": files.kind}
     tags |= {"data_digest": files.digest, "split_hash": split_hash, **provenance_tags()}
     source = files.paths[0].parent.name
     return Campaign(task, tags, {"name": task.name, "digest": files.digest[:16], "source": source, "context": "all"})
 
 
+def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial]:
+    """What a bench would run, in its order. Nothing is simulated for it, and without data no trial is done."""
+    if asked.events_to_simulate:
+        return [PlannedTrial(one, "skip" if one.refusal else "run", one.refusal or "") for one in asked.trials]
+    return _plan(asked, store or results.open_store(), listener)[0]
+
+
+def _plan(asked: Bench, store: Store, listener: Listener) -> tuple[list[PlannedTrial], Campaign]:
+    """Data are simulated or prepared where they have to be."""
+    events = budgets.find(asked.budget).events
+    files, prepared = open_data(asked.task, asked.data, events, listener)
+    _, split_hash = split_events(asked.task.record, prepared, events)
+    campaign = campaign_of(asked.task, asked.budget, files, split_hash)
+    store.reconcile(asked.task.name)
+    done = set()
+    if not asked.force:
+        done = {run["tags"].get("identity") for run in store.runs(asked.task.name, status="FINISHED")}
+    return [campaign.plan(trial, done) for trial in asked.trials], campaign
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What a bench did: its plan, and the message of each trial that failed, by the trial's name."""
+
+    trials: tuple[PlannedTrial, ...]
+    failures: Mapping[str, str]
+
+
+def run(asked: Bench, place: Place | None = None, store: Store | None = None, listener: Listener = ignore) -> Outcome:
+    """Run what has not been run. place: where; None: on this machine, one trial at a time, or one a GPU.
+    store: None: that of `results.open_store`. Raises StoreError, UserError."""
+    place = place or Place()
+    store = store or results.open_store()  # before any work: an unwritable store ends here
+    with place.reserve(asked.device, asked.backend, asked.networks) as workers:
+        if asked.events_to_simulate:
+            workers()  # whose imports run beside the simulation
+        planned, campaign = _plan(asked, store, listener)
+        listener(Planned(tuple(planned)))
+        to_run = [one for one in planned if one.state == "run"]
+        failures: dict[str, str] = {}
+        if to_run:
+            skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
+            tags = {"stage": "bench", "skipped": json.dumps(skipped), "command": command()}
+            with parent_run(store, f"bench {asked.task.name} {asked.budget}", campaign, tags) as (parent, note):
+                failures = run_finals(to_run, campaign, parent, workers(), store, listener)
+                note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
+    return Outcome(tuple(planned), failures)
+
+
 @contextmanager
-def parent_run(store: Store, name: str, about: Campaign, tags: dict[str, Any], again: str | None = None):
+def parent_run(
+    store: Store, name: str, campaign: Campaign, tags: Mapping[str, Any], resumed: str | None = None
+) -> Iterator[tuple[str, Callable[[str], None]]]:
     """A run that others belong to, or one that had ended, again. Gives its id and a function that takes the note of
-    its end. It is ended whatever happens, a polite kill included."""
-    run_id = again or store.start(
-        about.task.name, name, tags={**about.tags, **tags}, parameters={}, dataset=about.dataset
+    its end. It is ended whatever happens, SIGTERM included."""
+    run_id = resumed or store.start(
+        campaign.task.name, name, tags={**campaign.tags, **tags}, parameters={}, dataset=campaign.dataset
     )
-    if again:
-        store.resume(again)
+    if resumed:
+        store.resume(resumed)
     notes = [""]
     ending = "FAILED", "the command ended by an error"
-    manner = contextlib.nullcontext()
+    manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
-        with _terminate_as_interrupt():
+        with _sigterm_as_interrupt():
             yield run_id, notes.append
             ending = "FINISHED", notes[-1]
     except KeyboardInterrupt:
@@ -140,43 +346,42 @@ def parent_run(store: Store, name: str, about: Campaign, tags: dict[str, Any], a
         raise
     except StoreError as error:
         manner = last_try()
-        raise StoreError(f"{error}. What was finished is kept; the same command goes on from there") from error
+        raise StoreError(f"{error}. What was finished is kept; the same command resumes from there") from error
     finally:
         with manner:
             store.finish(run_id, *ending)
 
 
 def run_finals(
-    cells: Sequence[PlannedTrial], about: Campaign, parent: str, workers: Workers, store: Store, console: Console
-) -> int:
-    """Train and test what the cells say. Every run that is started is ended. Returns the number that failed."""
-    numbered = iter(enumerate(cells, 1))
+    planned: Sequence[PlannedTrial],
+    campaign: Campaign,
+    parent: str,
+    workers: Workers,
+    store: Store,
+    listener: Listener = ignore,
+) -> dict[str, str]:
+    """Train and test the trials. Every run that is started is ended. Returns the messages of those that failed, by the
+    trial's name."""
+    numbered = iter(enumerate(planned, 1))
 
     def next_job() -> Job | None:
-        for number, cell in numbered:
-            own = {"configuration": cell.configuration, "identity": cell.identity, "command": command_for(cell.spec)}
-            name = f"{cell.model.name} seed {cell.spec.seed}"
-            title = f"{number}/{len(cells)} {name}"
-            return about.job(cell.spec, name, {"stage": "final", **own}, parent, True, title)
+        for number, one in numbered:
+            tags = {"stage": "final", "configuration": one.configuration, "identity": one.identity}
+            tags["command"] = command_for(one.trial.spec)
+            return campaign.job(one.trial, one.name, tags, parent, True, (number, one))
         return None
 
-    failures = 0
-    with TrialProgress(console) as watch, closing_runs(store) as runs:
+    failures: dict[str, str] = {}
+    with closing_runs(store) as runs:
         for event in workers.run(next_job):
-            title, result = event.job.context, event.message
-            watch.show(title, title, event)
+            number, one = event.job.context
             runs.follow(event)
             if event.kind == "done":
                 runs.end(event.run, "FINISHED")
-                console.print(
-                    f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
-                    f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s",
-                    soft_wrap=True,
-                )
             elif event.kind == "failed":
-                failures += 1
-                runs.end(event.run, "FAILED", f"{result['error']}\n\n{result['details']}".strip())
-                console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False, soft_wrap=True)
+                failures[one.name] = event.message["error"]
+                runs.end(event.run, "FAILED", f"{event.message['error']}\n\n{event.message['details']}".strip())
+            listener(TrialEvent(one, number, len(planned), event))
     return failures
 
 
@@ -193,22 +398,23 @@ class OpenRuns:
         if event.message.get("of_store"):
             raise StoreError(event.message["error"])
         if event.kind == "started":
-            self.ids.add(event.run)
+            if event.run:
+                self.ids.add(event.run)
             if event.lost:
                 self.end(event.lost, "KILLED", "its process died; the trial was begun again")
 
     def end(self, run_id: str | None, status: str, message: str = "") -> None:
-        if run_id in self.ids:
+        if run_id is not None and run_id in self.ids:
             self.store.finish(run_id, status, message)
             self.ids.discard(run_id)
 
 
 @contextmanager
-def closing_runs(store: Store):
+def closing_runs(store: Store) -> Iterator[OpenRuns]:
     """Gives OpenRuns; what is left in them at the end is ended as KILLED."""
     runs = OpenRuns(store)
     ending = "the command ended by an error"
-    manner = contextlib.nullcontext()
+    manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
         yield runs
     except KeyboardInterrupt:
@@ -224,8 +430,11 @@ def closing_runs(store: Store):
 
 
 @contextmanager
-def _terminate_as_interrupt():
-    """A polite kill ends runs as an interrupt does."""
+def _sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM ends runs as an interrupt does; only a process' main thread may set that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -237,18 +446,8 @@ def _terminate_as_interrupt():
         signal.signal(signal.SIGTERM, before)
 
 
-def seeds_of(count: int | None, exact: Sequence[int], budget: str) -> list[int]:
-    """Seeds 0 to count-1, or the exact ones, or the budget's number."""
-    if exact:
-        return list(exact)
-    if count is None:
-        count = budgets.find(budget).seeds
-    if count < 1:
-        raise UserError(f"seeds must be at least 1, got {count}")
-    return list(range(count))
-
-
 def command_for(spec: Spec) -> str:
+    """The command that runs this trial again."""
     return (
         f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
         f"--data {spec.data} --device {spec.device} --backend {spec.backend} "

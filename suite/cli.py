@@ -8,13 +8,17 @@ from __future__ import annotations
 import errno
 import functools
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import click
 from rich.console import Console
 
 from hepbench.benchmarks.base import UserError
 from hepbench.tracking.runs import StoreError
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
@@ -64,6 +68,20 @@ BACKEND = click.option("--backend", default="tensorflow", show_default=True, hel
 BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
 
 
+def _settings(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
+    """name -> value, both as text, of "name=value"."""
+    for text in texts:
+        if "=" not in text:
+            raise UserError(f"--set {text}: give it as name=value")
+    return dict(text.split("=", 1) for text in texts)
+
+
+def settings(what: str) -> Callable[[Verb], Verb]:
+    return click.option(
+        "--set", "settings", multiple=True, callback=_settings, help=f"name=value of {what}; may be repeated."
+    )
+
+
 def workers(command):
     """The options that say where trials run; the command takes them as one `place`."""
 
@@ -107,7 +125,7 @@ def workers(command):
     multiple=True,
     help="A model, a file ./my_model.py, or all; may be repeated. Default: one of each kind.",
 )
-@click.option("--set", "settings", multiple=True, help="name=value of a parameter of the models; may be repeated.")
+@settings("a hyper-parameter of the models")
 @click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
 @click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
 @BUDGET
@@ -121,26 +139,23 @@ def workers(command):
 def bench(task, models, settings, seeds, exact, budget, device, backend, data, tuned, place, dry_run, force) -> int:
     """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
     from hepbench.benchmarks import registry
-    from hepbench.suite.campaign import seeds_of
+    from hepbench.suite.campaign import request
     from hepbench.suite.commands.bench import bench
 
     failed = 0
     for one in registry.names("task") if task == "all" else [task]:
-        failed += bench(
+        asked = request(
             one,
             models,
-            settings,
-            seeds=seeds_of(seeds, exact, budget),
+            settings=settings,
+            seeds=exact or seeds,
             budget=budget,
-            wanted_device=device,
+            device=device,
             backend=backend,
-            wanted_data=data,
-            tuned=tuned,
+            data=data,
             force=force,
-            dry=dry_run,
-            place=place,
-            console=Console(),
         )
+        failed += bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console())
     return min(failed, 1)
 
 
@@ -161,7 +176,7 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, t
 )
 @click.option("--max-latency", help="Of the prediction of one event, such as 1ms.")
 @click.option("--max-parameters", help="Such as 100k.")
-@click.option("--set", "settings", multiple=True, help="name=value of a parameter that is not searched.")
+@settings("a hyper-parameter that is not searched")
 @click.option("--study", "name", help="Name of the study. Default: TASK-MODEL-BUDGET.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="Fresh trainings of the best and the defaults.")
 @BUDGET

@@ -1,19 +1,33 @@
-"""Shows how far running trials are: live lines on a terminal, a line now and then elsewhere."""
+"""Shows how far things are: live lines on a terminal, a line now and then elsewhere.
+
+What computes takes a listener and knows nothing of a console; the listeners of this module print.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import time
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
+from hepbench.suite.campaign import Planned, TrialEvent
+from hepbench.suite.data.opening import DataEvent, DataProgress, SimulationBegins
 from hepbench.suite.workers.jobs import Event
 
 
-@contextmanager
-def progress_bar(console: Console, what: str, total: int | None, unit: str):
+@contextlib.contextmanager
+def progress_bar(console: Console, what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
     """Gives a function that advances the bar; shows nothing until it is first called."""
     columns = [
         TextColumn(f"{what} {{task.completed:,}} {unit}"),
@@ -22,7 +36,7 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str):
         TimeRemainingColumn(),
     ]
     bar = Progress(*columns, console=console)
-    line = None
+    line: TaskID | None = None
 
     def advance(done: int) -> None:
         nonlocal line
@@ -40,6 +54,45 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str):
             bar.stop()
 
 
+class DataLines:
+    """Shows the opening of data; is its listener, within a `with` block."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._doing = ""
+        self._bar = contextlib.ExitStack()
+        self._advance: Callable[[int], None] = lambda done: None
+
+    def __enter__(self) -> DataLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stop()
+
+    def _stop(self) -> None:
+        self._doing = ""
+        self._bar.close()
+
+    def __call__(self, event: DataEvent) -> None:
+        if isinstance(event, DataProgress):
+            if event.doing != self._doing:
+                self._stop()
+                self._doing = event.doing
+                self._advance = self._bar.enter_context(progress_bar(self.console, event.doing, event.total, "events"))
+            self._advance(event.events)
+            return
+        self._stop()
+        if isinstance(event, SimulationBegins):
+            task = event.task
+            published = any(source.url for source in task.record.sources)
+            fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
+            self.console.print(f"no official data of {task.name} here{fetch}. Simulating:")
+        else:
+            files = event.files
+            names = ", ".join(path.name for path in files.paths)
+            self.console.print(f"data: {files.kind}, {event.events:,} events, {names}, digest {files.digest[:12]}")
+
+
 SHOWN = ("loss", "val_loss", "val_auc")
 
 PAUSE = 5.0
@@ -53,15 +106,14 @@ class TrialProgress:
     def __init__(self, console: Console, epochs: bool = True):
         self.console = console
         self.epochs = epochs
-        columns = [SpinnerColumn(), TextColumn("{task.fields[title]}"), BarColumn()]
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.fields[title]}"), BarColumn()]
         columns += [TextColumn("{task.description}"), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
-        self._lines: dict[Any, Any] = {}
-        self._spoken: dict[Any, float] = {}  # when each trial had its last line
-        self._whole = None
+        self._lines: dict[Hashable, TaskID] = {}
+        self._printed: dict[Hashable, float] = {}  # when each trial had its last line
+        self._summary: TaskID | None = None
 
     def __enter__(self) -> TrialProgress:
-        self._bar.start()
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -69,19 +121,21 @@ class TrialProgress:
 
     def whole(self, title: str, text: str, done: int, total: int) -> None:
         """The line above the others."""
-        if self._whole is None:
-            self._whole = self._bar.add_task(text, total=total, title=title)
-        self._bar.update(self._whole, description=text, completed=done, title=title)
+        self._bar.start()
+        if self._summary is None:
+            self._summary = self._bar.add_task(text, total=total, title=title)
+        self._bar.update(self._summary, description=text, completed=done, title=title)
 
-    def show(self, key: Any, title: str, event: Event) -> None:
+    def show(self, key: Hashable, title: str, event: Event) -> None:
         """What an event says of a trial."""
+        self._bar.start()
         if event.kind in ("done", "stopped", "failed"):
             if key in self._lines:
                 self._bar.remove_task(self._lines.pop(key))
             return
         if key not in self._lines:
             self._lines[key] = self._bar.add_task("starting", total=None, title=title)
-            self._spoken[key] = time.monotonic()
+            self._printed[key] = time.monotonic()
         if event.kind == "stage":
             self._bar.update(self._lines[key], description=event.message["stage"])
         elif event.kind == "epoch":
@@ -91,6 +145,52 @@ class TrialProgress:
             text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
             self._bar.update(self._lines[key], description=text, total=message["epochs"], completed=message["epoch"])
             now = time.monotonic()
-            if self.epochs and not self.console.is_terminal and now - self._spoken[key] > PAUSE:
-                self._spoken[key] = now
+            if self.epochs and not self.console.is_terminal and now - self._printed[key] > PAUSE:
+                self._printed[key] = now
                 self.console.print(f"  {title}: {text}", highlight=False, soft_wrap=True)
+
+
+class BenchLines:
+    """Shows a bench, from its data to its last trial; is its listener, within a `with` block."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._data = DataLines(console)
+        self._trials = TrialProgress(console)
+
+    def __enter__(self) -> BenchLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._data.__exit__()
+        self._trials.__exit__()
+
+    def __call__(self, event: DataEvent | Planned | TrialEvent) -> None:
+        if isinstance(event, Planned):
+            self._planned(event)
+        elif isinstance(event, TrialEvent):
+            self._trial(event)
+        else:
+            self._data(event)
+
+    def _planned(self, plan: Planned) -> None:
+        reused = sum(one.state == "done" for one in plan.trials)
+        if reused:
+            self.console.print(
+                f"{reused} of {len(plan.trials)} results are there already and used again; --force runs them again"
+            )
+        for name, reason in {one.trial.model.name: one.reason for one in plan.trials if one.state == "skip"}.items():
+            self.console.print(f"[yellow]skipped[/] {name}: {reason}")
+
+    def _trial(self, told: TrialEvent) -> None:
+        event, result = told.event, told.event.message
+        title = f"{told.number}/{told.total} {told.planned.name}"
+        self._trials.show(title, title, event)
+        if event.kind == "done":
+            self.console.print(
+                f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
+                f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s",
+                soft_wrap=True,
+            )
+        elif event.kind == "failed":
+            self.console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False, soft_wrap=True)

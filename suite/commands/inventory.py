@@ -16,9 +16,9 @@ from rich.table import Table
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import check_known
 from hepbench.benchmarks.budgets import BUDGETS
-from hepbench.suite import device
+from hepbench.suite import device, results
 from hepbench.suite.data.files import official
-from hepbench.suite.paths import data_folder, home_folder, official_folder, results_folder, simulations_folder
+from hepbench.suite.paths import data_folder, home_folder, official_folder, simulations_folder
 from hepbench.suite.provenance import versions
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
@@ -134,7 +134,7 @@ def print_doctor(console: Console) -> None:
         chosen, why = device.resolve("auto", backend)
         lines[f"auto with {backend}"] = f"{chosen} ({why})"
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
-    lines["results"] = runs.location(None, results_folder())
+    lines["results"] = results.store_location()
     lines["studies"] = runs.shown(storage.location())
     lines["data"] = str(data_folder())
     lines["disk"] = f"{shutil.disk_usage(_existing(home)).free / 2**30:.1f} GiB free at {home}"
@@ -165,7 +165,7 @@ def _files_line(entry: registry.Entry) -> str:
 
 def open_ui(port: int, console: Console) -> None:
     """Become the MLflow server on the store, until Ctrl-C."""
-    command = runs.connect(None, results_folder()).ui_command(port=port)
+    command = results.open_store().ui_command(port=port)
     console.print(
         f"MLflow will answer at {runs.ui_address(port=port)} (Ctrl-C ends it)", highlight=False, soft_wrap=True
     )

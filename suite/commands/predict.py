@@ -9,8 +9,7 @@ from rich.console import Console
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
-from hepbench.suite import device
-from hepbench.suite.paths import results_folder
+from hepbench.suite import device, results
 from hepbench.suite.training.network import FILE
 from hepbench.suite.trial.artifacts import predict_files
 from hepbench.tracking import runs
@@ -18,7 +17,7 @@ from hepbench.tracking import runs
 
 def predict(run_given: str, files: list[Path], out: Path, console: Console) -> None:
     """Write the scores of every event in the files to a Parquet file like a trial's own."""
-    store = runs.connect(None, results_folder())
+    store = results.open_store()
     run = find_run(store, run_given)
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))

@@ -9,22 +9,22 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import device
-from hepbench.suite.campaign import campaign_of, parent_run, parse_settings
+from hepbench.suite.campaign import campaign_of, parent_run, settings_by_model
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.suite.provenance import command
-from hepbench.suite.trial.spec import Spec, identity_of, parameters_of, refusal
+from hepbench.suite.trial.spec import Spec, Trial, identity_of
 from hepbench.suite.tuning import report
 from hepbench.suite.tuning import storage as storage_module
 from hepbench.suite.tuning.retest import retest, show
@@ -39,7 +39,6 @@ from hepbench.suite.tuning.study_spec import (
     seconds_of,
 )
 from hepbench.suite.workers.place import Place
-from hepbench.suite.workers.pool import Workers
 from hepbench.tracking import runs
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ if TYPE_CHECKING:
 def tune(
     task_given: str,
     model_given: str,
-    settings: Sequence[str] = (),
+    settings: Mapping[str, Any],
     *,
     trials: int | None,
     timeout: str | None,
@@ -87,12 +86,12 @@ def tune(
 
     chosen, why = device.resolve(wanted_device, backend)
     kind = choose(task, wanted_data)
-    fixed = parse_settings(settings, task, [model])[model.name]
+    fixed = settings_by_model(settings, task, [model])[model.name]
     base = Spec(task.given, model.given, FIRST_SEED, budget, kind, chosen, backend, fixed)
     space = task.record.spaces.get(model.name, model.record.space)
     question = StudySpec(task, model, base, space, objectives, limits)
-    parameters = parameters_of(task.record, model.record, base)
-    if reason := refusal(task.record, model.record, parameters.get("features")):
+    trial = Trial(base, task, model)
+    if reason := trial.refusal:
         raise UserError(f"{model.name} cannot serve {task.name}: {reason}")
     distributions = distributions_of(question)
     name = name or f"{task.name}-{model.name}-{budget}"
@@ -105,14 +104,7 @@ def tune(
     storage = storage_module.connect(console)
     place_of_results = runs.location(None, results_folder())
     with contextlib.ExitStack() as stack:
-        started: list[Workers] = []
-
-        def workers() -> Workers:
-            """Started when there is something to run."""
-            if not started:
-                started.append(stack.enter_context(place.start(chosen, backend, bool(model.record.build))))
-            return started[0]
-
+        workers = stack.enter_context(place.reserve(chosen, backend, bool(model.record.build)))
         stack.enter_context(storage_module.alone(storage, name))
         # Opening a store takes seconds, and a study that has been answered can do without it.
         there = storage_module.named(storage, name)
@@ -122,7 +114,7 @@ def tune(
         files, prepared = open_data(task, kind, budgets.find(budget).events, console)
         _, split_hash = split_events(task.record, prepared, budgets.find(budget).events)
         about = campaign_of(task, budget, files, split_hash)
-        configuration, _ = identity_of(base, files.digest, split_hash)
+        configuration, _ = identity_of(trial, files.digest, split_hash)
         described = {
             "task": task.name,
             "model": model.name,
@@ -171,7 +163,7 @@ def tune(
             if storage_module.finished(study.get_trials(deepcopy=False)) < wanted:
                 failures = search(study, question, wanted, deadline, about, parent, workers, store, console)
             note(counts_text(study))
-            missing = retest(study, question, seeds, about, parent, files, split_hash, workers, store, console)
+            missing = retest(study, question, seeds, about, parent, workers, store, console)
             report.write(study, described, page)
             store.upload_file(parent, page)
             _show(study, question, page, console)

@@ -5,47 +5,49 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Fitted, Sample
-from hepbench.suite.trial.spec import Spec, cut, parameters_of
+from hepbench.suite.trial.spec import Spec, Trial, cut, resolve
 
 
 def save_model(
-    folder: Path, fitted: Fitted, spec: Spec, parameters: dict, scaling: dict, classes: tuple[str, ...]
+    folder: Path, fitted: Fitted, trial: Trial, scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]
 ) -> None:
-    """A folder from which `load` makes the trained model again, with the scaling that was fitted for it."""
+    """A folder from which `load_model` makes the trained model again, with the scaling that was fitted for it."""
     folder.mkdir()
     fitted.save(folder)
     np.savez(folder / "scaling.npz", **{f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)})
-    about = {"spec": dataclasses.asdict(spec), "parameters": parameters, "classes": classes}
+    about = {
+        "spec": dataclasses.asdict(trial.spec),
+        "parameters": trial.hyperparameters,
+        "classes": trial.task.record.classes,
+    }
     (folder / "trial.json").write_text(json.dumps(about, indent=1))
 
 
-def load_model(folder: Path) -> tuple[Spec, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """(spec, trained model, scaling) from a folder that `save` wrote."""
+def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """(trial, trained model, scaling) from a folder that `save_model` wrote."""
     from hepbench.suite.training.network import load_network
 
-    spec = Spec(**json.loads((folder / "trial.json").read_text())["spec"])
-    model = registry.find("model", spec.model).record
+    trial = resolve(Spec(**json.loads((folder / "trial.json").read_text())["spec"]))
     with np.load(folder / "scaling.npz") as saved:
         names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
         scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
-    return spec, (model.load or load_network)(folder), scaling
+    return trial, (trial.model.record.load or load_network)(folder), scaling
 
 
 def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
     """Score raw files of the task's format with a saved model; writes Parquet like a trial's. Returns the events."""
-    spec, fitted, scaling = load_model(folder)
-    task, model = registry.find("task", spec.task).record, registry.find("model", spec.model).record
-    parameters = parameters_of(task, model, spec)
+    trial, fitted, scaling = load_model(folder)
+    task, model = trial.task.record, trial.model.record
     ids, labels, scores = [], [], []
     for events in task.read(raw):
-        inputs = cut(task, task.views[model.view](events.arrays) if model.view else {}, parameters)
+        inputs = cut(task, task.views[model.view](events.arrays) if model.view else {}, trial.hyperparameters)
         sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
         scores.append(fitted.predict(sample))
         ids.append(events.ids)
@@ -56,7 +58,7 @@ def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
     return sum(map(len, ids))
 
 
-def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: tuple[str, ...]):
+def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -16,27 +16,27 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks import budgets
 from hepbench.benchmarks.base import Fitted, Sample, UserError
 from hepbench.suite.data.dataset import obtain, prepare, view_of
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import save_model, write_csv, write_scores
-from hepbench.suite.trial.spec import Spec, cut, parameters_of
+from hepbench.suite.trial.spec import Trial, cut
 
 if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
 
 
 LATENCIES = 30
-"""Predictions of one event whose middle time is the latency."""
+"""Predictions of one event whose median time is the latency."""
 
 Listener = Callable[[dict[str, Any]], None]
-"""Tells whoever watches how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
+"""Is told how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
 
 
 def run(
-    spec: Spec, store: Store, run_id: str, say: Listener, final: bool, data_digest: str, split_hash: str
+    trial: Trial, store: Store, run_id: str, listener: Listener, final: bool, data_digest: str, split_hash: str
 ) -> dict[str, float]:
     """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run.
 
@@ -50,11 +50,10 @@ def run(
     from hepbench.tracking.hardware.sampler import Sampler
 
     seconds: dict[str, float] = {}
-    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
-    parameters = parameters_of(task.record, model.record, spec)
+    spec, task, model, hyperparameters = trial.spec, trial.task, trial.model, trial.hyperparameters
     classes, signal = task.record.classes, task.record.signal
 
-    say({"stage": "opening data"})
+    listener({"stage": "opening data"})
     with _timed(seconds, "open_seconds"):
         budget_events = budgets.find(spec.budget).events
         files = obtain(task, spec.data, budget_events, spec.data_seed, lambda done: None)
@@ -66,29 +65,30 @@ def run(
                 "with: let HEPBENCH_HOME be one folder that all machines see"
             )
         inputs = view_of(task, prepared, model.record.view) if model.record.view else {}
-        inputs = cut(task.record, inputs, parameters)
+        inputs = cut(task.record, inputs, hyperparameters)
         samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
         scaling = fit_scaling(samples["train"])
         train, valid, test = (dataclasses.replace(samples[part], scaling=scaling) for part in PARTS)
 
     history: list[dict[str, float]] = []
+    most_epochs = hyperparameters.get("epochs") or hyperparameters.get("rounds")
 
     def report(epoch: int, values: dict[str, float]) -> None:
         history.append({"epoch": epoch, **values})
         store.log(run_id, values, epoch)
-        say({"epoch": epoch, "epochs": parameters.get("epochs") or parameters.get("rounds"), "metrics": values})
+        listener({"epoch": epoch, "epochs": most_epochs, "metrics": values})
 
     def hardware(values: dict[str, float], step: int) -> None:
         store.log(run_id, values, step)
 
-    say({"stage": "training"})
+    listener({"stage": "training"})
     fit = model.record.fit or partial(fit_network, model.record.build)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
-                train, valid, parameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
+                train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
-        say({"stage": "testing" if final else "validating"})
+        listener({"stage": "testing" if final else "validating"})
         latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
         valid_scores = fitted.predict(valid)
         if final:
@@ -112,7 +112,7 @@ def run(
     if not final:
         return result
 
-    say({"stage": "writing"})
+    listener({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         roc = metrics.roc_curve(test.labels, scores, signal)
@@ -123,7 +123,7 @@ def run(
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         (folder / "plots").mkdir()
         plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history)
-        save_model(folder / "model", fitted, spec, parameters, scaling, classes)
+        save_model(folder / "model", fitted, trial, scaling)
         store.upload(run_id, folder)
     return result
 
@@ -133,7 +133,7 @@ def _first(sample: Sample, count: int) -> Sample:
 
 
 def _latency(fitted: Fitted, sample: Sample) -> float:
-    """Milliseconds of the prediction of one event, the middle of LATENCIES calls."""
+    """Milliseconds of the prediction of one event, the median of LATENCIES calls."""
     one = _first(sample, 1)
     fitted.predict(one)
     taken = []

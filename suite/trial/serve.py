@@ -9,10 +9,9 @@ import threading
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
-from hepbench.suite.trial.spec import Spec
+from hepbench.suite.trial.spec import Spec, resolve
 from hepbench.tracking.hardware import machine as machine_module
 from hepbench.tracking.runs import StoreError
 
@@ -67,7 +66,7 @@ def serve(
 
     worker = get_worker()
 
-    def say(message: dict[str, Any]) -> None:
+    def listener(message: dict[str, Any]) -> None:
         worker.log_event(topic, {"key": key, "worker": worker.address, **message})
         task = worker.state.tasks.get(key)
         if key in _stopped or task is None or task.state in ("cancelled", "released"):
@@ -77,14 +76,18 @@ def serve(
         run_id = None
         try:
             device.set_environment(spec.device, spec.backend)
-            if registry.find("model", spec.model).record.build:
+            trial = resolve(spec)
+            if trial.model.record.build:
                 _keras(spec.device, spec.backend)
             store = _store()
             machine = machine_module.describe()
             tags = {"hardware": _hardware_name(machine, spec.device), "machine": json.dumps(machine)}
             run_id = store.start(**{**run, "tags": {**run["tags"], **tags}})
-            say({"run": run_id})
-            return {"run": run_id, "result": run_module.run(spec, store, run_id, say, final, data_digest, split_hash)}
+            listener({"run": run_id})
+            return {
+                "run": run_id,
+                "result": run_module.run(trial, store, run_id, listener, final, data_digest, split_hash),
+            }
         except Stopped:
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:

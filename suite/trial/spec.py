@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Arrays, Model, Parameters, Task, UserError, check_known
+from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint, provenance
 
 
@@ -29,8 +31,8 @@ class Spec:
 
 
 def known_parameters(task: Task, model: Model) -> dict[str, Any]:
-    """Every parameter that a trial of the model may set, with its default: the family's own, those of the training
-    where it is a network, and which features of the task it is given."""
+    """Every hyper-parameter that a trial of the model may set, with its default: the family's own, those of the
+    training where it is a network, and which features of the task it is given."""
     from hepbench.suite.training.settings import DEFAULTS
 
     features = {"features": next(iter(task.features))} if task.features else {}
@@ -42,7 +44,7 @@ def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     where that is not known, or more than is allowed."""
     known = known_parameters(task, model)
     for name in spec.parameters:
-        check_known(f"parameter of {spec.model}", name, known)
+        check_known(f"hyper-parameter of {spec.model}", name, known)
     parameters = {name: known[name] for name in (*model.defaults, *(["features"] if task.features else []))}
     parameters |= spec.parameters
     if task.features:
@@ -59,20 +61,43 @@ def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     return parameters
 
 
-def identity_of(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str]:
+@dataclasses.dataclass(frozen=True)
+class Trial:
+    """A trial within a process: what its names stand for, looked up once. A spec crosses borders, a trial does not."""
+
+    spec: Spec
+    task: Entry[Task]
+    model: Entry[Model]
+
+    @functools.cached_property
+    def hyperparameters(self) -> dict[str, Any]:
+        """All that the trial runs with; UserError as `parameters_of`."""
+        return parameters_of(self.task.record, self.model.record, self.spec)
+
+    @property
+    def refusal(self) -> str | None:
+        """Why the model cannot serve the task, or None if it can."""
+        return refusal(self.task.record, self.model.record, self.hyperparameters.get("features"))
+
+
+def resolve(spec: Spec) -> Trial:
+    """Look up the task and the model of a trial. UserError where this process does not find them."""
+    return Trial(spec, registry.find("task", spec.task), registry.find("model", spec.model))
+
+
+def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, str]:
     """(configuration, identity): hashes of everything that decides a result, without and with the seed.
 
     The code that a trial runs through and the versions of the libraries that compute are part of it, so that a result
     of another version is never taken for one of this.
     """
-    task, model = registry.find("task", spec.task), registry.find("model", spec.model)
-    parameters = parameters_of(task.record, model.record, spec)
+    spec = trial.spec
     decides = {
-        "task": task.name,
-        "model": model.name,
-        "code": fingerprint.code_of_trial(task, model),
+        "task": trial.task.name,
+        "model": trial.model.name,
+        "code": fingerprint.code_of_trial(trial.task, trial.model),
         "versions": provenance.versions(provenance.COMPUTING),
-        "parameters": parameters,
+        "parameters": trial.hyperparameters,
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
         "run on": [spec.device, spec.backend],
@@ -83,7 +108,7 @@ def identity_of(spec: Spec, data_digest: str, split_hash: str) -> tuple[str, str
 
 def refusal(task: Task, model: Model, features: str | None) -> str | None:
     """Why the model cannot serve the task with this set of features, or None if it can."""
-    columns = task.features.get(features, {})
+    columns = task.features.get(features or "", {})
     main = {"cloud": "features"}.get(model.view, model.view)
     if reason := model.refuses(task):
         return reason
@@ -96,7 +121,7 @@ def refusal(task: Task, model: Model, features: str | None) -> str | None:
 
 def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:
     """The inputs with the columns of the set of features alone; no copy is made of what is memory-mapped."""
-    columns = task.features.get(parameters.get("features"), {})
+    columns = task.features.get(parameters.get("features", ""), {})
     return {name: array[..., : columns[name]] if name in columns else array for name, array in inputs.items()}
 
 

@@ -14,9 +14,10 @@ from rich.console import Console
 from rich.table import Table
 
 from hepbench.benchmarks import metrics
-from hepbench.suite.campaign import PlannedTrial, run_finals
+from hepbench.suite.campaign import run_finals
+from hepbench.suite.progress import BenchLines
 from hepbench.suite.trial.artifacts import read_scores
-from hepbench.suite.trial.spec import identity_of, known_parameters
+from hepbench.suite.trial.spec import Trial, known_parameters
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.study_spec import StudySpec
 from hepbench.tracking import statistics
@@ -31,9 +32,7 @@ RESAMPLINGS = 100
 """Of the test set, for the error of the difference between two models."""
 
 
-def retest(
-    study: Study, question: StudySpec, seeds: int, about, parent, files, split_hash, workers, store, console
-) -> int:
+def retest(study: Study, question: StudySpec, seeds: int, about, parent, workers, store, console) -> int:
     """Train the best and the defaults on fresh seeds, test each once, and keep what the search gained as the study's
     attribute "outcome". Returns how many trainings failed; 1 where no trial is the best. A front is not tested."""
     if len(question.objectives) > 1:
@@ -45,14 +44,14 @@ def retest(
     for kind, parameters in (("tuned", best.user_attrs["parameters"]), ("default", question.base.parameters)):
         for seed in range(seeds):
             spec = replace(question.base, parameters=question.changed(parameters), seed=seed)
-            configuration, identity = identity_of(spec, files.digest, split_hash)
-            finals[kind, seed] = PlannedTrial(question.model, spec, "run", "", configuration, identity)
+            finals[kind, seed] = about.plan(Trial(spec, question.task, question.model))
     failed = 0
     there = _by_identity(store, question.task.name)
     missing = {cell.identity: cell for cell in finals.values() if cell.identity not in there}
     if missing:
         console.print(f"testing trial {best.number} and the defaults, {seeds} fresh seeds each:")
-        failed = run_finals(list(missing.values()), about, parent, workers(), store, console)
+        with BenchLines(console) as listener:
+            failed = len(run_finals(list(missing.values()), about, parent, workers(), store, listener))
         there = _by_identity(store, question.task.name)
     trained = {
         kind: [there[cell.identity] for (one, _), cell in finals.items() if one == kind and cell.identity in there]

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.campaign import closing_runs
 from hepbench.suite.progress import TrialProgress
-from hepbench.suite.trial.spec import parameters_of
+from hepbench.suite.trial.spec import Trial, parameters_of
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.study_spec import COSTS, StudySpec
 from hepbench.suite.workers.jobs import Event, Job
@@ -58,7 +58,9 @@ def search(
         spec = question.spec(asked)
         asked.set_user_attr("parameters", spec.parameters)
         tags = {"stage": "tune", "study": study.study_name, "trial": asked.number}
-        return about.job(spec, f"trial {asked.number}", tags, parent, False, asked)
+        return about.job(
+            Trial(spec, question.task, question.model), f"trial {asked.number}", tags, parent, False, asked
+        )
 
     def end(asked: optuna.Trial, state: str, event, values=None, message: str = "") -> None:
         """Optuna is told first: what it knows decides, should this process be killed before the run is ended."""

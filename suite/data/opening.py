@@ -1,0 +1,54 @@
+"""Opens a task's data: files found or simulated, then read once into arrays; tells a listener how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite.data.dataset import Prepared, obtain, prepare
+from hepbench.suite.data.files import Files, events_wanted, is_simulated
+
+
+@dataclass(frozen=True)
+class SimulationBegins:
+    """There are no official data of the task, and so many events are simulated."""
+
+    task: Entry[Task]
+    events: int
+
+
+@dataclass(frozen=True)
+class DataProgress:
+    """So many more events are simulated or prepared, of a total where it is known."""
+
+    doing: Literal["simulating", "preparing"]
+    events: int
+    total: int | None
+
+
+@dataclass(frozen=True)
+class DataOpened:
+    """Data are there as arrays."""
+
+    files: Files
+    events: int
+
+
+DataEvent = SimulationBegins | DataProgress | DataOpened
+
+
+def open_data(
+    task: Entry[Task], kind: str, events: int | None, listener: Callable[[DataEvent], None]
+) -> tuple[Files, Prepared]:
+    """kind: "official" or "simulated". events: how many are simulated at most, None: as many as the official data have.
+    What is there already is used again."""
+    wanted = events_wanted(task, events)
+    if kind == "simulated" and not is_simulated(task, events):
+        listener(SimulationBegins(task, wanted))
+    files = obtain(task, kind, events, 0, lambda done: listener(DataProgress("simulating", done, wanted)))
+    prepared = prepare(task, files, lambda done: listener(DataProgress("preparing", done, None)))
+    listener(DataOpened(files, len(prepared)))
+    return files, prepared
