@@ -420,7 +420,7 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
         (["--objective", "auc", "--objective", "accuracy", "--objective", "recall"], ["one objective or two"]),
         (["--max-latency", "fast"], ["a time such as", "'fast'"]),
         (["--max-parameters", "-3"], ["above 0"]),
-        (["--set", "widht=3"], ["unknown parameter 'widht'"]),
+        (["--set", "widht=3"], ["unknown hyper-parameter 'widht'"]),
         (["--set", "epochs=9"], ["epochs=9 is more than the 2 of the budget smoke", "choose a larger budget"]),
         (["--set", "width=3", "--seeds", "1"], ["SEEDS must be at least 2"]),
         (["--jobs", "0"], ["JOBS must be at least 1"]),

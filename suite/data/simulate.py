@@ -17,6 +17,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import telling_a_full_disk, whole_folder
 from hepbench.suite.data.files import simulated_folder
+from hepbench.suite.processes import without_main_file
 from hepbench.tracking.hardware import machine
 
 Progress = Callable[[int], None]
@@ -82,7 +83,8 @@ def _in_processes(work: list[tuple], jobs: int) -> Iterator[tuple[int, int]]:
             yield _make_chunk(*one)
         return
     context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupt) as pool:
+    executor = concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_ignore_interrupt)
+    with without_main_file(), executor as pool:
         try:
             for done in concurrent.futures.as_completed([pool.submit(_make_chunk, *one) for one in work]):
                 yield done.result()

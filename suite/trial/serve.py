@@ -25,6 +25,7 @@ class Stopped(Exception):
 
 _stopped: set[str] = set()
 _one_at_a_time = threading.Lock()
+_importing: list[threading.Thread] = []
 
 
 async def stop(key: str) -> None:
@@ -32,8 +33,11 @@ async def stop(key: str) -> None:
 
 
 async def begin_imports(chosen: str, backend: str) -> None:
-    """In a thread, as the process must go on answering its scheduler."""
-    threading.Thread(target=_keras, args=(chosen, backend), daemon=True).start()
+    """In a thread, as the process must answer its scheduler meanwhile; a trial waits for it, as two threads that import
+    break each other's modules, and would share their time."""
+    thread = threading.Thread(target=_keras, args=(chosen, backend), daemon=True)
+    thread.start()
+    _importing.append(thread)
 
 
 def _keras(chosen: str, backend: str) -> None:
@@ -75,6 +79,8 @@ def serve(
     with _one_at_a_time:
         run_id = None
         try:
+            for thread in _importing:
+                thread.join()
             device.set_environment(spec.device, spec.backend)
             trial = resolve(spec)
             if trial.model.record.build:

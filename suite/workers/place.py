@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
+from hepbench.suite.processes import without_main_file
 from hepbench.suite.workers import preload
 from hepbench.suite.workers.jobs import RETRIES, THREADS
 from hepbench.suite.workers.pool import Workers
@@ -54,7 +55,7 @@ class Place:
         """Gives a function that returns the workers and starts them at its first call, so that who finds nothing to
         run starts none. They end with the block."""
         started: list[Workers] = []
-        with contextlib.ExitStack() as stack:
+        with without_main_file(), contextlib.ExitStack() as stack:
 
             def workers() -> Workers:
                 if not started:

@@ -1,0 +1,30 @@
+"""Processes of our own, which never run the caller's main file again."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+@contextmanager
+def without_main_file() -> Iterator[None]:
+    """Processes that are started meanwhile do not import what the caller's `__main__` is made of, as Python's `spawn`
+    would have it: what they run stands in modules. So a script needs no guard, and standard input will do as well."""
+    main = sys.modules["__main__"]
+    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(hidden)
+
+
+def call_in_process(function: Callable[..., Result], *arguments: Any) -> Result:
+    """What a function of a module returns in a process that is made for it and has a memory of its own."""
+    with without_main_file(), multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
