@@ -19,7 +19,8 @@ def _list_names(owner: griffe.Class | griffe.Function, known: set[str]) -> None:
     if owner.docstring is None:
         return
     lines, inside = [], False
-    for line in _escaped(owner.docstring.value).split("\n"):
+    text = re.sub(rf"(?<=[.;]) (?=({'|'.join(known)}): )", "\n", _escaped(owner.docstring.value))
+    for line in text.split("\n"):
         found = re.match(r"(\w+(?:, \w+)*): ", line)
         if found and known.intersection(found[1].split(", ")):
             names = ", ".join(f"`{name}`" for name in found[1].split(", "))

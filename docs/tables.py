@@ -15,10 +15,11 @@ import pandas as pd
 
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task
+from hepbench.benchmarks.metrics import METRICS
 
 HERE = Path(__file__).parent
 MADE = "<!-- written by docs/tables.py -->\n\n"
-COLUMNS = {"auc": "AUC", "accuracy": "accuracy", "rejection_50": "1/ε_B at 50 %"}
+COLUMNS = ("auc", "accuracy", "rejection_50")
 
 
 def main() -> int:
@@ -29,6 +30,7 @@ def main() -> int:
     pages |= {"tables/tasks.md": of_tasks(tasks), "tables/models.md": of_models(models)}
     pages["tables/trainable.md"] = trainable(models)
     pages |= {"tables/hyperparameters.md": hyperparameters(models), "tables/budgets.md": of_budgets()}
+    pages["tables/metrics.md"] = of_metrics()
     stale = [name for name, text in pages.items() if not _is(HERE / name, MADE + text)]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -81,7 +83,7 @@ def _ranking(group: pd.DataFrame) -> str:
         tied = rank > 1 and best - row["auc"] <= 2 * math.hypot(best_error, row["auc_error"])
         values = [_measured(row[name], row[f"{name}_error"]) for name in COLUMNS]
         lines.append([f"{'=' if tied else ''}{rank}", f"`{row['model']}`", *values, str(row["seeds"])])
-    return _table(["#", "model", *COLUMNS.values(), "seeds"], lines)
+    return _table(["#", "model", *(METRICS[name].heading for name in COLUMNS), "seeds"], lines)
 
 
 def _slices(group: pd.DataFrame) -> tuple[str, str] | None:
@@ -190,6 +192,14 @@ def hyperparameters(models: dict[str, Model]) -> str:
         for name, model in models.items()
     ]
     return _table(["model", "defaults"], lines)
+
+
+def of_metrics() -> str:
+    lines = [
+        [f"`{one.name}`", one.title, one.heading, "higher" if one.higher_is_better else "lower"]
+        for one in METRICS.values()
+    ]
+    return _table(["metric", "what", "heading", "better"], lines)
 
 
 def of_budgets() -> str:
