@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint docs lock clean
+.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -77,6 +77,9 @@ test: $(READY)  ## the test suite, files of it side by side
 
 lint: $(READY)  ## ruff: rules and format; mypy: types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy
+
+tables: $(READY)  ## write the tables of docs/ from results, tasks and models
+	@$(VENV)/bin/python docs/tables.py
 
 docs: $(READY)  ## the pages, into build/site; fails where a table is stale
 	@$(VENV)/bin/python docs/tables.py --check

@@ -34,7 +34,7 @@ def main() -> int:
     stale = [name for name, text in pages.items() if not _is(HERE / name, MADE + text)]
     if "--check" in sys.argv[1:]:
         if stale:
-            print(f"stale: {', '.join(stale)}; python docs/tables.py writes them", file=sys.stderr)
+            print(f"stale: {', '.join(stale)}; make tables writes them", file=sys.stderr)
         return int(bool(stale))
     for name in stale:
         (HERE / name).parent.mkdir(exist_ok=True)
@@ -82,8 +82,10 @@ def _ranking(group: pd.DataFrame) -> str:
     for rank, (_, row) in enumerate(group.iterrows(), 1):
         tied = rank > 1 and best - row["auc"] <= 2 * math.hypot(best_error, row["auc_error"])
         values = [_measured(row[name], row[f"{name}_error"]) for name in COLUMNS]
-        lines.append([f"{'=' if tied else ''}{rank}", f"`{row['model']}`", *values, str(row["seeds"])])
-    return _table(["#", "model", *(METRICS[name].heading for name in COLUMNS), "seeds"], lines)
+        lines.append(
+            [f"{'=' if tied else ''}{rank}", f"`{row['model']}`", *values, f"{row['parameters']:,.0f}", row["seeds"]]
+        )
+    return _table(["#", "model", *(METRICS[name].heading for name in COLUMNS), "parameters", "seeds"], lines)
 
 
 def _slices(group: pd.DataFrame) -> tuple[str, str] | None:
