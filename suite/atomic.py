@@ -27,7 +27,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
     try:
-        with telling_a_full_disk(folder):
+        with full_disk_as_user_error(folder):
             yield scratch
         scratch.chmod(0o755)
         scratch.rename(folder)
@@ -36,18 +36,19 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def telling_a_full_disk(folder: Path) -> Iterator[None]:
+def full_disk_as_user_error(folder: Path) -> Iterator[None]:
+    """A full disk while `folder` is written raises UserError, whatever library met it."""
     try:
         yield
     except (OSError, RuntimeError) as error:
-        if not _tells_a_full_disk(error):
+        if not _is_full_disk(error):
             raise
         free = shutil.disk_usage(folder.parent).free
         message = f"disk full while writing {folder} ({free / 2**20:.0f} MiB free): free some space and repeat"
         raise UserError(message) from None
 
 
-def _tells_a_full_disk(error: BaseException | None) -> bool:
+def _is_full_disk(error: BaseException | None) -> bool:
     """HDF5 raises a second error as it closes the file, in whose text the system's number stands."""
     while error is not None:
         if getattr(error, "errno", None) == errno.ENOSPC or f"errno = {errno.ENOSPC}," in str(error):
@@ -58,10 +59,10 @@ def _tells_a_full_disk(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file; the operating system frees it when the process ends, however it ends."""
-    import fcntl
+    """Hold the folder's lock file, waiting for whoever has it; the operating system frees it when the process ends,
+    however it ends."""
+    from filelock import FileLock
 
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with (folder.parent / f".{folder.name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with FileLock(folder.parent / f".{folder.name}.lock"):
         yield

@@ -15,7 +15,7 @@ import numpy as np
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import telling_a_full_disk, whole_folder
+from hepbench.suite.atomic import full_disk_as_user_error, whole_folder
 from hepbench.suite.data.files import simulated_folder
 from hepbench.suite.processes import without_main_file
 from hepbench.tracking.hardware import machine
@@ -56,7 +56,7 @@ def simulate_files(entry: Entry, events: int, seed: int, folder: Path, jobs: int
             with np.load(path_of(label, number)) as saved:
                 yield label, {name: saved[name][:size] for name in saved.files}
 
-    with telling_a_full_disk(folder):
+    with full_disk_as_user_error(folder):
         parts.mkdir(parents=True, exist_ok=True)
         missing = [(label, number) for label, number, _ in wanted if not path_of(label, number).is_file()]
         made = sum(size for label, number, size in wanted if (label, number) not in set(missing))
