@@ -21,7 +21,7 @@ SUITE = Path(__file__).parent
 ROOTS = {"benchmarks": registry.HOME, "suite": SUITE}
 SIMULATION = registry.HOME / "simulation"
 VALIDATION = registry.HOME / "validation"
-TRIAL = SUITE / "trial" / "serve.py"
+TRIAL = SUITE / "trial" / "worker.py"
 """Where a trial begins, in the process of a worker."""
 
 

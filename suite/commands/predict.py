@@ -10,7 +10,7 @@ from rich.console import Console
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device, results
-from hepbench.suite.training.network import FILE
+from hepbench.suite.training.network import NETWORK_FILE
 from hepbench.suite.trial.artifacts import predict_files
 from hepbench.tracking import runs
 
@@ -21,7 +21,7 @@ def predict(run_given: str, files: list[Path], out: Path, console: Console) -> N
     run = find_run(store, run_given)
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))
-        prepare = device.load_keras if (folder / FILE).is_file() else device.set_environment
+        prepare = device.load_keras if (folder / NETWORK_FILE).is_file() else device.set_environment
         prepare("cpu", run["tags"]["backend"])
         events = predict_files(folder, files, out)
     console.print(f"{events:,} events scored by {run['tags']['model']} seed {run['tags']['seed']}: {out}")

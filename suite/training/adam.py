@@ -12,10 +12,10 @@ import keras
 import tensorflow as tf
 
 
-class Adam(keras.optimizers.Adam):
+class Adam(keras.optimizers.Adam):  # type: ignore[misc]
     """1412.6980, with decoupled decay (1711.05101). The same steps as `keras.optimizers.Adam`, but for rounding."""
 
-    def apply(self, grads: list, trainable_variables: list | None = None) -> None:
+    def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
         betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
         step = tf.cast(self.iterations + 1, tf.float32)
         self._shared = {  # by all weights

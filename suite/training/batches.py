@@ -15,11 +15,11 @@ from hepbench.benchmarks.base import Sample
 if TYPE_CHECKING:
     import keras
 
-STRETCH_BYTES = 2**26  # of inputs that are handed to the backend at a time
+CHUNK_BYTES = 2**26  # of inputs that are handed to the backend at a time, as a chunk of batches
 
 
 class Feed:
-    """Batches of a sample for a network, in stretches of `together` batches; `steps` batches are an epoch."""
+    """Batches of a sample for a network, in chunks of `batches_per_chunk`; `steps` batches are an epoch."""
 
     def __init__(self, sample: Sample, keras_model: keras.Model, batch_size: int):
         self.sample = inputs_of(sample, keras_model)
@@ -28,24 +28,24 @@ class Feed:
         binary = keras_model.output_shape[-1] == 1
         self.targets = sample.labels.astype(np.float32)[:, None] if binary else sample.labels.astype(np.int32)
         whole = len(sample) // self.batch_size
-        most = max(1, min(whole, STRETCH_BYTES // (bytes_of_event(sample) * self.batch_size)))
-        self.together = min(range((most + 1) // 2, most + 1), key=lambda size: (whole % size, -size))
-        self.steps = whole // self.together * self.together
+        most = max(1, min(whole, CHUNK_BYTES // (bytes_of_event(sample) * self.batch_size)))
+        self.batches_per_chunk = min(range((most + 1) // 2, most + 1), key=lambda size: (whole % size, -size))
+        self.steps = whole // self.batches_per_chunk * self.batches_per_chunk
 
     def epoch(self, shuffle: np.random.Generator) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        """All events in a random order. The next stretch is read while the last is in use."""
+        """All events in a random order. The next chunk is read while the last is in use."""
         order = shuffle.permutation(len(self.sample))[: self.steps * self.batch_size]
-        parts = order.reshape(-1, self.together * self.batch_size)
+        parts = order.reshape(-1, self.batches_per_chunk * self.batch_size)
         with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self.stretch, parts[0])
+            coming = pool.submit(self.chunk, parts[0])
             for following in (*parts[1:], None):
                 ready = coming.result()
                 if following is not None:
-                    coming = pool.submit(self.stretch, following)
+                    coming = pool.submit(self.chunk, following)
                 yield ready
 
-    def stretch(self, which: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
-        """Inputs and targets (together, batch_size, ...) of these events, each batch in the order of its lengths."""
+    def chunk(self, which: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+        """Inputs and targets (batches_per_chunk, batch_size, ...) of these events; the clouds of a batch by length."""
         shape = (-1, self.batch_size)
         which = which.reshape(shape)
         order = np.argsort(self.lengths[which], axis=1, kind="stable")
@@ -60,10 +60,12 @@ def cloud_lengths(sample: Sample) -> np.ndarray:
     """(n,) true points of each cloud, 0 where there are no clouds."""
     if "mask" not in sample.inputs:
         return np.zeros(len(sample), np.int64)
-    return np.asarray(sample.inputs["mask"])[sample.rows].sum(axis=1)
+    lengths: np.ndarray = np.asarray(sample.inputs["mask"])[sample.rows].sum(axis=1)
+    return lengths
 
 
 def bytes_of_event(sample: Sample) -> int:
+    """Of one event's inputs as float32, at least 1."""
     return max(1, sum(4 * math.prod(shape) for shape in sample.shapes.values()))
 
 

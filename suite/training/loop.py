@@ -1,7 +1,7 @@
 """Trains a Keras network: one loop for every family, on TensorFlow and on JAX.
 
-The loop hands the backend a stretch of many batches at a time, so that a step costs no Python, while a thread reads
-the next stretch. Every batch has the same number of events, so that a network is compiled once: the events that fill
+The loop hands the backend a chunk of many batches at a time, so that a step costs no Python, while a thread reads
+the next chunk. Every batch has the same number of events, so that a network is compiled once: the events that fill
 no batch, others each epoch as they are shuffled, are left out. Within a batch, clouds come in the order of their
 lengths, which the graph layers make use of.
 """
@@ -12,18 +12,18 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
 from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, built_network, seed_everything
+from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.schedules import learning_rates
 from hepbench.suite.training.settings import DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
-from hepbench.suite.training.steps import copy_of, restore, training_steps
+from hepbench.suite.training.steps import assign, training_steps, values_of
 
 if TYPE_CHECKING:
     import keras
@@ -44,8 +44,8 @@ def fit_network(
 
     After each epoch, from 1, report is given loss, accuracy, val_loss, val_accuracy, val_auc and learning_rate. The
     same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is
-    not finite, UserError if a part has too few events, a parameter is not known or the network's output does not fit
-    the classes.
+    not finite, UserError if a part has too few events, a hyper-parameter has an unknown value or the network's output
+    does not fit the classes.
     """
     options = {**DEFAULTS, **parameters}
     if len(train) < 1 or len(valid) < 2:
@@ -57,9 +57,9 @@ def fit_network(
     check_known("optimiser", options["optimiser"], OPTIMISERS)
     check_known("precision", options["precision"], PRECISIONS)
 
-    seed_everything(seed, device)
+    start_session(seed, device)
     shuffle = np.random.default_rng(seed)
-    keras_model = built_network(build, train, classes, parameters)
+    keras_model = build_network(build, train, classes, parameters)
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
@@ -68,9 +68,9 @@ def fit_network(
 
     started = time.perf_counter()
     variables = keras_model.variables + optimiser.variables
-    state = copy_of(variables)
+    state = values_of(variables)
     warm_up(network, run_steps, feed, valid)
-    restore(variables, state)
+    assign(variables, state)
     seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}
 
     best, best_epoch, best_state, lowered = math.inf, 0, [], 0
@@ -81,13 +81,15 @@ def fit_network(
         total = {"loss": 0.0, "accuracy": 0.0}
         done = 0
         for inputs, targets in feed.epoch(shuffle):
-            share = (epoch - 1 + (done + np.arange(feed.together)) / feed.steps) / epochs
-            rates = np.full(feed.together, rate) if options["schedule"] == "plateau" else learning_rates(share, options)
+            share = (epoch - 1 + (done + np.arange(feed.batches_per_chunk)) / feed.steps) / epochs
+            rates = learning_rates(share, options)
+            if options["schedule"] == "plateau":
+                rates[:] = rate
             losses, correct = run_steps(inputs, targets, rates.astype(np.float32))
             if not np.isfinite(losses).all():
                 raise FloatingPointError(f"the loss is not finite in epoch {epoch}: try a lower learning_rate")
             total = {"loss": total["loss"] + losses.sum(), "accuracy": total["accuracy"] + correct.sum()}
-            done += feed.together
+            done += feed.batches_per_chunk
         trained = time.perf_counter()
         scores = network.predict(valid)
         if not np.isfinite(scores).all():
@@ -105,24 +107,24 @@ def fit_network(
         report(epoch, line)
 
         if line["val_loss"] < best:
-            best, best_epoch, best_state = line["val_loss"], epoch, copy_of(keras_model.variables)
+            best, best_epoch, best_state = line["val_loss"], epoch, values_of(keras_model.variables)
         elif epoch - best_epoch >= options["patience"]:
             break
         if options["schedule"] == "plateau" and epoch - max(best_epoch, lowered) >= options["plateau_patience"]:
             rate = max(rate * options["plateau_factor"], options["minimum_learning_rate"])
             lowered = epoch
 
-    restore(keras_model.variables, best_state)
+    assign(keras_model.variables, best_state)
     network.timings = seconds
     return network
 
 
-def warm_up(network: Network, run_steps: Callable, feed: Feed, sample: Sample) -> None:
-    """Compile: TensorFlow at the first step, JAX for a stretch of the length that follows."""
+def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:
+    """Compile steps and prediction: TensorFlow at the first step, JAX for a chunk of the length that follows."""
     import keras
 
-    together = 1 if keras.backend.backend() == "tensorflow" else feed.together
-    inputs, targets = feed.stretch(np.arange(feed.batch_size * together))
-    run_steps(inputs, targets, np.zeros(together, np.float32))
+    batches = 1 if keras.backend.backend() == "tensorflow" else feed.batches_per_chunk
+    inputs, targets = feed.chunk(np.arange(feed.batch_size * batches))
+    run_steps(inputs, targets, np.zeros(batches, np.float32))
     first = network.batch_size(inputs_of(sample, network.keras_model))
     network.predict(replace(sample, rows=sample.rows[:first], labels=sample.labels[:first]))

@@ -17,9 +17,9 @@ from hepbench.suite.training.steps import forward
 if TYPE_CHECKING:
     import keras
 
-FILE = "network.keras"
-MOST_PREDICTED = 4096  # events predicted at a time; fewer where an event is large
-PREDICTED_BYTES = 2**23
+NETWORK_FILE = "network.keras"
+PREDICTION_BATCH = 4096  # events predicted at a time; fewer where an event is large
+PREDICTION_BYTES = 2**23  # of such events at most
 
 
 class Network:
@@ -32,7 +32,7 @@ class Network:
     def __init__(self, keras_model: keras.Model, classes: int):
         self.keras_model = keras_model
         self.classes = classes
-        self.parameters = int(sum(math.prod(weight.shape) for weight in keras_model.trainable_variables))
+        self.parameters = trainable_parameters(keras_model)
         self.history: list[dict[str, float]] = []
         self.timings: dict[str, float] = {}
         self._forward = forward(keras_model)
@@ -52,11 +52,11 @@ class Network:
 
     def batch_size(self, sample: Sample) -> int:
         """Events predicted at a time."""
-        return max(1, min(MOST_PREDICTED, PREDICTED_BYTES // bytes_of_event(sample), len(sample)))
+        return max(1, min(PREDICTION_BATCH, PREDICTION_BYTES // bytes_of_event(sample), len(sample)))
 
     def save(self, folder: Path) -> None:
         """Write architecture and weights into an existing folder."""
-        self.keras_model.save(folder / FILE)
+        self.keras_model.save(folder / NETWORK_FILE)
 
 
 def load_network(folder: Path) -> Network:
@@ -64,7 +64,7 @@ def load_network(folder: Path) -> Network:
     import keras
 
     _register_layers()
-    keras_model = keras.models.load_model(folder / FILE, compile=False)
+    keras_model = keras.models.load_model(folder / NETWORK_FILE, compile=False)
     return Network(keras_model, max(2, keras_model.output_shape[-1]))
 
 
@@ -73,7 +73,14 @@ def _register_layers() -> None:
     from hepbench.benchmarks.layers import attention, edge_conv, point_cloud  # noqa: F401
 
 
-def seed_everything(seed: int, device: str) -> None:
+def trainable_parameters(keras_model: keras.Model) -> int:
+    """How many numbers a training changes; moving averages of a normalisation are none of them."""
+    return sum(math.prod(weight.shape) for weight in keras_model.trainable_variables)
+
+
+def start_session(seed: int, device: str) -> None:
+    """Forget the networks of before, and seed what is drawn from now on. device: "cpu" or "gpu", where the same seed
+    gives the same weights as well."""
     import keras
 
     keras.utils.clear_session()  # a process that trains many networks does not keep the graphs of all
@@ -84,9 +91,11 @@ def seed_everything(seed: int, device: str) -> None:
         tensorflow.config.experimental.enable_op_determinism()
 
 
-def built_network(
+def build_network(
     build: Callable[..., keras.Model], sample: Sample, classes: int, parameters: Parameters
 ) -> keras.Model:
+    """What `build(shapes, classes, parameters)` gives in the precision that is asked for. UserError where its output
+    does not fit the classes."""
     import keras
 
     keras.config.set_dtype_policy(PRECISIONS[parameters.get("precision", DEFAULTS["precision"])])

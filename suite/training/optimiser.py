@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 
 def optimiser_of(options: Parameters) -> keras.Optimizer:
+    """Adam or SGD, as the hyper-parameters say."""
     import keras
 
     rate, decay = float(options["learning_rate"]), float(options["weight_decay"]) or None

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 if TYPE_CHECKING:
     import keras
+
+ChunkSteps = Callable[[Mapping[str, Any], np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
+"""(inputs, targets, learning rates) of a chunk of batches -> (losses, accuracies), a number for each batch."""
 
 
 def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, Any]:
@@ -25,17 +28,15 @@ def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, An
     return ops.mean(loss), ops.mean(ops.cast(found, "float32"))
 
 
-def training_steps(
-    keras_model: keras.Model, optimiser: keras.Optimizer
-) -> Callable[..., tuple[np.ndarray, np.ndarray]]:
-    """(inputs, targets, rates), a stretch of S batches, -> (losses, accuracies), each (S,): S steps of training."""
+def training_steps(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
+    """(inputs, targets, rates), a chunk of S batches, -> (losses, accuracies), each (S,): S steps of training."""
     import keras
 
     made = {"tensorflow": _steps_of_tensorflow, "jax": _steps_of_jax}[keras.backend.backend()]
     return made(keras_model, optimiser)
 
 
-def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable:
+def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
     import tensorflow as tf
 
     weights = keras_model.trainable_variables
@@ -47,8 +48,7 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -
         tf.TensorSpec((None,), tf.float32),
     )
 
-    @tf.function(input_signature=signature)
-    def run(inputs, targets, rates):
+    def steps(inputs: Any, targets: Any, rates: Any) -> Any:
         losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
         correct = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
         for number in tf.range(tf.shape(rates)[0]):
@@ -63,22 +63,28 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -
             correct = correct.write(number, accuracy)
         return losses.stack(), correct.stack()
 
-    return lambda *stretch: tuple(values.numpy() for values in run(*stretch))
+    run = tf.function(steps, input_signature=signature)
+
+    def run_chunk(*chunk: Any) -> tuple[np.ndarray, np.ndarray]:
+        losses, accuracies = run(*chunk)
+        return losses.numpy(), accuracies.numpy()
+
+    return run_chunk
 
 
-def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable:
+def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
     import jax
 
     variables = (keras_model.trainable_variables, keras_model.non_trainable_variables, optimiser.variables)
 
-    def objective(weights, others, inputs, targets):
+    def objective(weights: Any, others: Any, inputs: Any, targets: Any) -> Any:
         outputs, others, losses = keras_model.stateless_call(
             weights, others, structured_batch(keras_model, inputs), training=True, return_losses=True
         )
         loss, accuracy = _loss(keras_model, targets, outputs)
         return loss + sum(losses), (accuracy, others)
 
-    def step(state, batch):
+    def step(state: Any, batch: Any) -> Any:
         weights, others, moments = state
         inputs, targets, rate = batch
         moments = [
@@ -92,15 +98,16 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Calla
         return (weights, others, moments), (loss, accuracy)
 
     @jax.jit
-    def run(state, stretch):
-        return jax.lax.scan(step, state, stretch)
+    def run(state: Any, chunk: Any) -> Any:
+        return jax.lax.scan(step, state, chunk)
 
-    def run_and_keep(*stretch):
+    def run_and_keep(*chunk: Any) -> tuple[np.ndarray, np.ndarray]:
         state = tuple([variable.value for variable in some] for some in variables)
-        state, measured = run(state, stretch)
+        state, measured = run(state, chunk)
         for some, values in zip(variables, state, strict=True):
-            restore(some, values)
-        return tuple(np.asarray(values) for values in measured)
+            assign(some, values)
+        losses, accuracies = map(np.asarray, measured)
+        return losses, accuracies
 
     return run_and_keep
 
@@ -113,14 +120,15 @@ def forward(keras_model: keras.Model) -> Callable[[dict[str, np.ndarray]], Any]:
         import tensorflow as tf
 
         signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in keras_model.inputs}
-        return tf.function(
+        compiled: Callable[[dict[str, np.ndarray]], Any] = tf.function(
             lambda inputs: keras_model(structured_batch(keras_model, inputs), training=False),
             input_signature=[signature],
         )
+        return compiled
     import jax
 
     @jax.jit
-    def run(weights, others, inputs):
+    def run(weights: Any, others: Any, inputs: Any) -> Any:
         return keras_model.stateless_call(weights, others, structured_batch(keras_model, inputs), training=False)[0]
 
     return lambda inputs: run(
@@ -139,13 +147,14 @@ def structured_batch(keras_model: keras.Model, batch: dict[str, Any]) -> Any:
     return keras.tree.map_structure(lambda tensor: batch[tensor.name], keras_model.input)
 
 
-def copy_of(variables: list) -> list[np.ndarray]:
+def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
+    """Copies of what Keras variables hold."""
     import keras
 
-    # A copy, as on JAX the next step may reuse the memory that convert_to_numpy shows
+    # Copies, as on JAX the next step may reuse the memory that convert_to_numpy shows.
     return [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
 
 
-def restore(variables: list, values: list) -> None:
+def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

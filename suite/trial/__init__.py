@@ -1,1 +1,1 @@
-"""One trial: what it is, run, artefacts, serving in a worker."""
+"""One trial: what it is, its run, its artefacts, and its run in a process of a worker."""

@@ -21,7 +21,8 @@ def save_model(
     """A folder from which `load_model` makes the trained model again, with the scaling that was fitted for it."""
     folder.mkdir()
     fitted.save(folder)
-    np.savez(folder / "scaling.npz", **{f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)})
+    arrays: dict[str, Any] = {f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)}
+    np.savez(folder / "scaling.npz", **arrays)
     about = {
         "spec": dataclasses.asdict(trial.spec),
         "parameters": trial.hyperparameters,

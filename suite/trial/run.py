@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks import budgets
-from hepbench.benchmarks.base import Fitted, Sample, UserError
+from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.suite.data.dataset import obtain, prepare, view_of
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
@@ -45,7 +45,6 @@ def run(
     """
     from hepbench.benchmarks import metrics
     from hepbench.benchmarks.scaling import fit_scaling
-    from hepbench.suite.training.loop import fit_network
     from hepbench.tracking import plots
     from hepbench.tracking.hardware.sampler import Sampler
 
@@ -82,7 +81,7 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = model.record.fit or partial(fit_network, model.record.build)
+    fit = _training_of(model.record)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
@@ -126,6 +125,16 @@ def run(
         save_model(folder / "model", fitted, trial, scaling)
         store.upload(run_id, folder)
     return result
+
+
+def _training_of(model: Model) -> Callable[..., Fitted]:
+    if model.fit:
+        return model.fit
+    if model.build is None:
+        raise UserError(f"the model {model.title!r} has neither `build` nor `fit`: give it one")
+    from hepbench.suite.training.loop import fit_network
+
+    return partial(fit_network, model.build)
 
 
 def _first(sample: Sample, count: int) -> Sample:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepbench.suite.trial.serve import begin_imports, serve, stop
+from hepbench.suite.trial.worker import begin_imports, run_in_worker, stop
 from hepbench.suite.workers.jobs import RETRIES, Event, Job
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ class Workers:
                 while len(futures) < max(1, self.capacity) and (job := next_job()) is not None:
                     key = f"trial-{uuid.uuid4().hex}"
                     future = self.client.submit(
-                        serve, job.spec, dict(job.run), job.final, job.data_digest, job.split_hash, key, self._topic,
+                        run_in_worker,
+                        job.spec, dict(job.run), job.final, job.data_digest, job.split_hash, key, self._topic,
                         key=key, pure=False,
                     )  # fmt: skip
                     futures[key] = job, future

@@ -56,7 +56,7 @@ def _store() -> Store:
     return runs.connect(None, results_folder())
 
 
-def serve(
+def run_in_worker(
     spec: Spec, run: dict[str, Any], final: bool, data_digest: str, split_hash: str, key: str, topic: str
 ) -> dict[str, Any]:
     """Run a trial; what it answers is plain, as an exception's class may not be known to the sender."""
@@ -66,7 +66,7 @@ def serve(
     from hepbench.suite.trial import run as run_module
 
     # Its draws, in the thread that answers the scheduler, would come between the seed of a network and its weights.
-    dask.sizeof.random = random.Random()
+    vars(dask.sizeof)["random"] = random.Random()
 
     worker = get_worker()
 
@@ -106,5 +106,5 @@ def serve(
 
 def _hardware_name(machine: dict[str, Any], chosen: str) -> str:
     if chosen == "gpu":
-        return machine["gpus"][0]["name"]
+        return str(machine["gpus"][0]["name"])
     return f"{machine['cpu']} x{machine['cores_usable']}"
