@@ -1,7 +1,54 @@
-"""Benchmarks of particle-physics classifiers, tracked in MLflow."""
+"""Benchmarks of particle-physics classifiers, tracked in MLflow.
+
+What a file of a user's own imports stands here: the records that a task or a model is written in, `bench` and
+`leaderboard` for notebooks and scripts, `METRICS` and `evaluate` for scores. Importing it is light: what is heavy is
+imported where it is needed.
+"""
 
 from __future__ import annotations
 
-from hepbench.benchmarks.base import Events, Model, Simulation, Task, UserError
+from hepbench.benchmarks.base import (
+    Arrays,
+    Check,
+    Comparison,
+    Events,
+    Fitted,
+    Metric,
+    Model,
+    Parameters,
+    Reference,
+    Report,
+    Sample,
+    Shapes,
+    Simulation,
+    Source,
+    Task,
+    UserError,
+)
+from hepbench.benchmarks.metrics import METRICS, evaluate
+from hepbench.suite.api import bench, leaderboard, models, tasks
 
-__all__ = ["Events", "Model", "Simulation", "Task", "UserError"]
+__all__ = [
+    "METRICS",
+    "Arrays",
+    "Check",
+    "Comparison",
+    "Events",
+    "Fitted",
+    "Metric",
+    "Model",
+    "Parameters",
+    "Reference",
+    "Report",
+    "Sample",
+    "Shapes",
+    "Simulation",
+    "Source",
+    "Task",
+    "UserError",
+    "bench",
+    "evaluate",
+    "leaderboard",
+    "models",
+    "tasks",
+]

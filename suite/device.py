@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import importlib.util
 import logging
 import os
 import sys
@@ -25,9 +26,12 @@ MALLOPT = {"MALLOC_ARENA_MAX": -8, "MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOL
 
 
 def resolve(wanted: str, backend: str) -> tuple[str, str]:
-    """("cpu" or "gpu", why). Raises UserError where a GPU is asked for and there is none that this backend can use."""
+    """("cpu" or "gpu", why). Raises UserError where a GPU is asked for and there is none that this backend can use,
+    or the backend is not installed."""
     check_known("device", wanted, DEVICES)
     check_known("backend", backend, BACKENDS)
+    if lack := missing(backend):
+        raise UserError(f"BACKEND={backend}: {lack}")
     if wanted == "cpu":
         return "cpu", "as asked"
     gpus = machine.gpus()
@@ -40,6 +44,12 @@ def resolve(wanted: str, backend: str) -> tuple[str, str]:
     if wanted == "gpu":
         raise UserError(f"DEVICE=gpu: {lack}. Use DEVICE=cpu or DEVICE=auto")
     return "cpu", lack
+
+
+def missing(backend: str) -> str | None:
+    """What to do where the backend is not installed, or None where it is."""
+    brought = {"tensorflow": "tensorflow", "jax": "'hepbench[jax]'"}[backend]
+    return None if importlib.util.find_spec(backend) else f"{backend} is not installed: pip install {brought}"
 
 
 def _has_cuda(backend: str) -> bool:

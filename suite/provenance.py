@@ -54,5 +54,5 @@ def provenance_tags() -> dict[str, str]:
 
 
 def command() -> str:
-    """What the user typed."""
-    return " ".join(["hepbench", *sys.argv[1:]])
+    """What the user typed; of a call from Python, the program that calls."""
+    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

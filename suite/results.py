@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +29,14 @@ def store_location() -> str:
     return runs.location(None, results_folder())
 
 
-def leaderboard_of(task: Entry[Task], store: runs.Store) -> tuple[list[dict[str, Any]], list[str]]:
-    """Ranked rows of a task, and lines on what was skipped and what failed. UserError where nothing has finished."""
-    found = store.runs(task.name)
+def leaderboard_of(
+    task: Entry[Task], store: runs.Store, only: Collection[str] | None = None
+) -> tuple[list[dict[str, Any]], list[str]]:
+    """Ranked rows of a task, and lines on what was skipped and what failed. UserError where nothing has finished.
+
+    only: identities of the results that count; None: all.
+    """
+    found = [run for run in store.runs(task.name) if only is None or run["tags"].get("identity") in only]
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
     rows = ranking.rows(found, titles=titles)
     if not rows:

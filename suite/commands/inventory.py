@@ -131,8 +131,7 @@ def print_doctor(console: Console) -> None:
         "GPU": ", ".join(f"{gpu['name']} {gpu['memory_gib']:.0f} GiB" for gpu in machine["gpus"]) or "none found",
     }
     for backend in device.BACKENDS:
-        chosen, why = device.resolve("auto", backend)
-        lines[f"auto with {backend}"] = f"{chosen} ({why})"
+        lines[f"auto with {backend}"] = device.missing(backend) or "{} ({})".format(*device.resolve("auto", backend))
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines["results"] = results.store_location()
     lines["studies"] = runs.shown(storage.location())

@@ -1,0 +1,165 @@
+"""What notebooks and scripts call: a bench and a leaderboard as data frames. Nothing here prints.
+
+    import hepbench
+
+    hepbench.bench("magic", models=["gbdt", "mlp"], budget="smoke", progress=print)
+
+Trials run in processes of their own, as those of the command line do, and what is run is kept in the same store: in
+`results/` and `data/` of the current folder, or of `HEPBENCH_HOME`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+from hepbench.benchmarks.base import UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hepbench.suite.campaign import Planned, TrialEvent
+    from hepbench.suite.data.opening import DataEvent
+
+
+def tasks() -> list[str]:
+    """Names of the tasks that are shipped or installed."""
+    from hepbench.benchmarks import registry
+
+    return registry.names("task")
+
+
+def models() -> list[str]:
+    """Names of the models that are shipped or installed."""
+    from hepbench.benchmarks import registry
+
+    return registry.names("model")
+
+
+def bench(
+    task: str | PathLike[str],
+    models: str | PathLike[str] | Sequence[str | PathLike[str]] = (),
+    *,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] | None = None,
+    budget: str = "quick",
+    device: str = "auto",
+    backend: str = "tensorflow",
+    data: str = "auto",
+    jobs: int | None = None,
+    force: bool = False,
+    progress: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
+    """Train and test models on a task; returns a row for each model, ranked among each other.
+
+    Columns are those of `leaderboard`, and `note`: why a model was skipped, or what failed; its numbers are then
+    missing. Results that are there already are used again.
+
+    - task: a name, or the path of a file that exposes `TASK`.
+    - models: names, or paths of files that expose `MODEL`; "all" for every one, none for one of each kind.
+    - settings: hyper-parameters by name, each set for the models that know it.
+    - seeds: how many trainings of each model, or these very seeds; None: the budget's number.
+    - budget: "smoke", "quick", "standard" or "full". device: "cpu", "gpu" or "auto". backend: "tensorflow" or "jax".
+    - data: "official", "simulated" or "auto".
+    - jobs: trials at once; None: one, or one a GPU.
+    - force: run again what has been run.
+    - progress: called with a line of text as things happen, such as `print`.
+
+    Raises UserError for what is not known or cannot be had.
+    """
+    from hepbench.suite import campaign, results
+    from hepbench.suite.workers.place import Place
+
+    asked = campaign.request(
+        _given("task", task),
+        [_given("model", model) for model in ([models] if isinstance(models, str | PathLike) else models)],
+        settings=settings,
+        seeds=seeds,
+        budget=budget,
+        device=device,
+        backend=backend,
+        data=data,
+        force=force,
+    )
+
+    def listen(event: DataEvent | Planned | TrialEvent) -> None:
+        if progress and (line := _line(event)):
+            progress(line)
+
+    store = results.open_store()
+    outcome = campaign.run(asked, Place(jobs), store, listen)
+    finished = {one.identity for one in outcome.trials if one.state != "skip" and one.name not in outcome.failures}
+    rows = results.leaderboard_of(asked.task, store, finished)[0] if finished else []
+    notes: dict[str, list[str]] = {model.name: [] for model in asked.models}
+    for one in outcome.trials:
+        if one.state == "skip":
+            notes[one.trial.model.name] = [f"skipped: {one.reason}"]
+        elif one.name in outcome.failures:
+            notes[one.trial.model.name].append(f"seed {one.trial.spec.seed} failed: {outcome.failures[one.name]}")
+    ranked = {row["model"] for row in rows}
+    rows += [
+        {"model": model.name, "title": model.record.title, "seeds": 0, "seed_list": [], "run_ids": []}
+        for model in asked.models
+        if model.name not in ranked
+    ]
+    return _frame([{**row, "note": "; ".join(notes[row["model"]])} for row in rows])
+
+
+def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
+    """The ranking of a task, from the store alone; a row for each model with its settings, best first.
+
+    Columns:
+
+    - rank, tied (True: not told apart from the first), model, title;
+    - task, data, data_digest, split_hash, budget: what must be equal for rows to be ranked together;
+    - set: settings that differ from the defaults; tuned: the study that chose them;
+    - auc, accuracy, precision, recall, log_loss, rejection_30, rejection_50, rejection_70: means over the seeds, each
+      with `_error`, one standard deviation, and `_spread` over the seeds; by slice where a task has some;
+    - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained;
+    - events: of the test set; device, hardware, backend;
+    - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
+    - configuration, hyperparameters (a dict), ended (seconds since 1970).
+
+    What was not measured is missing (NaN). Raises UserError where nothing has finished.
+    """
+    from hepbench.benchmarks import registry
+    from hepbench.suite import results
+
+    return _frame(results.leaderboard_of(registry.find("task", _given("task", task)), results.open_store())[0])
+
+
+def _given(kind: str, one: object) -> str:
+    if not isinstance(one, str | PathLike):
+        raise UserError(
+            f"expected the name of a {kind} or the path of its file, got a {type(one).__name__}: trials run in other "
+            f"processes, which find a {kind} by its name or file"
+        )
+    return str(one)
+
+
+def _line(event: DataEvent | Planned | TrialEvent) -> str | None:
+    """What is said of an event, or None where it is not worth a line."""
+    from hepbench.suite.campaign import Planned, TrialEvent
+    from hepbench.suite.data.opening import DataOpened, SimulationBegins
+
+    if isinstance(event, SimulationBegins):
+        return f"simulating {event.events:,} events of {event.task.name}"
+    if isinstance(event, DataOpened):
+        return f"data: {event.files.kind}, {event.events:,} events"
+    if isinstance(event, Planned):
+        states = [one.state for one in event.trials]
+        return f"trials: {states.count('run')} to run, {states.count('done')} done already"
+    if isinstance(event, TrialEvent) and event.event.kind in ("done", "failed"):
+        message = event.event.message
+        done = event.event.kind == "done"
+        what = f"AUC {message['test_auc']:.4f} ± {message['test_auc_error']:.4f}" if done else message["error"]
+        return f"{event.event.kind} {event.number}/{event.total} {event.planned.name}: {what}"
+    return None
+
+
+def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    import pandas as pd
+
+    frame = pd.DataFrame(rows)
+    return frame.where(frame.notna(), float("nan")).infer_objects()  # a number that no row has is None in each
