@@ -278,7 +278,7 @@ def measure() -> None:
 )
 def measure_data(tasks, simulated, read) -> None:
     """Rates of simulating, reading and opening each task's data, and memory."""
-    from hepbench.suite.profiling.data import measure_data
+    from hepbench.suite.commands.measure import measure_data
 
     measure_data(tasks, simulated, read, Console())
 
@@ -295,7 +295,7 @@ def measure_data(tasks, simulated, read) -> None:
 @BACKEND
 def measure_models(tasks, models, events, seconds, against, device, backend) -> None:
     """Parameters, FLOPs, and rates of training and prediction of each entry, alone or in turns with another program."""
-    from hepbench.suite.profiling.models import measure_models
+    from hepbench.suite.commands.measure import measure_models
 
     measure_models(
         tasks,
@@ -311,8 +311,8 @@ def measure_models(tasks, models, events, seconds, against, device, backend) -> 
 
 @measure.command("parameters")
 def measure_parameters() -> None:
-    """Build every network for every task and print, as CSV, how many parameters are trained."""
-    from hepbench.suite.profiling.models import print_parameters
+    """Build every network for every task and print, as CSV, how many trainable parameters it has."""
+    from hepbench.suite.commands.measure import print_parameters
 
     print_parameters()
 

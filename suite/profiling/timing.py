@@ -11,7 +11,7 @@ import numpy as np
 from hepbench.benchmarks.base import Parameters, Sample
 from hepbench.suite.training.batches import Feed
 from hepbench.suite.training.loop import warm_up
-from hepbench.suite.training.network import Network, built_network, seed_everything
+from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import training_steps
@@ -19,9 +19,12 @@ from hepbench.suite.training.steps import training_steps
 if TYPE_CHECKING:
     import keras
 
+Rates = tuple[Callable[[], float], Callable[[], float]]
+"""Two functions that measure, of training and of prediction, and give events a second."""
+
 
 def for_seconds(step: Callable[[], int], seconds: float) -> float:
-    """Events a second of a step that gives the events it has done."""
+    """Events a second of a step that gives the number of events it has done, repeated for so many seconds."""
     started, events = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         events += step()
@@ -34,8 +37,8 @@ def rates_of(
     """(network, training, prediction): the network compiled and warm, and two functions that each take about this
     many seconds and give events a second."""
     options = {**DEFAULTS, **parameters}
-    seed_everything(0, "cpu")
-    keras_model = built_network(build, sample, classes, parameters)
+    start_session(0, "cpu")
+    keras_model = build_network(build, sample, classes, parameters)
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
@@ -47,8 +50,8 @@ def rates_of(
         started, events = time.perf_counter(), 0
         while time.perf_counter() - started < seconds:
             for inputs, targets in feed.epoch(shuffle):
-                run_steps(inputs, targets, np.full(feed.together, 1e-4, np.float32))
-                events += feed.together * feed.batch_size
+                run_steps(inputs, targets, np.full(feed.batches_per_chunk, 1e-4, np.float32))
+                events += feed.batches_per_chunk * feed.batch_size
                 if time.perf_counter() - started > seconds:
                     break
         return events / (time.perf_counter() - started)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import multiprocessing
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Sample, UserError
+from hepbench.benchmarks.base import Model, Sample, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.simulate import cores
-from hepbench.suite.profiling.timing import for_seconds
+from hepbench.suite.processes import without_main_file
+from hepbench.suite.profiling.timing import Rates, for_seconds
 
 if TYPE_CHECKING:
     import torch
@@ -60,10 +61,12 @@ def weaver_network(name: str, features: int, classes: int) -> torch.nn.Module:
 
 
 @contextmanager
-def weaver_rates(entry: Entry, sample: Sample, parameters: dict, classes: int, seconds: float):
+def weaver_rates(
+    entry: Entry[Model], sample: Sample, hyperparameters: Mapping[str, Any], classes: int, seconds: float
+) -> Iterator[Rates]:
     """(training, prediction) of weaver-core's network on the same clouds; no loader stands between, the arrays are in
     memory. It has a process of its own, as in its own program, where nothing of `device` is set."""
-    size = int(parameters["batch_size"])
+    size = int(hyperparameters["batch_size"])
     few = replace(sample, rows=sample.rows[: 16 * size], labels=sample.labels[: 16 * size])
     batch = few.take(slice(None))
     points, features = batch["points"].transpose(0, 2, 1), batch["features"].transpose(0, 2, 1)
@@ -73,15 +76,19 @@ def weaver_rates(entry: Entry, sample: Sample, parameters: dict, classes: int, s
     else:
         inputs = features, _momenta(points, batch.get("log_pt")), mask
     arrays, sizes = [np.ascontiguousarray(array) for array in inputs], (features.shape[1], classes)
-    with multiprocessing.get_context("spawn").Pool(1) as process:
-        process.apply(_weaver_starts, (entry.name, sizes, arrays, few.labels, size))
-        yield [lambda step=step: process.apply(_weaver_goes_on, (step, seconds)) for step in ("fit", "predict")]
+    with without_main_file(), multiprocessing.get_context("spawn").Pool(1) as process:
+        process.apply(_start_weaver, (entry.name, sizes, arrays, few.labels, size))
+
+        def rate_of(step: str) -> Callable[[], float]:
+            return lambda: process.apply(_rate_of_weaver, (step, seconds))
+
+        yield rate_of("fit"), rate_of("predict")
 
 
 _weaver_steps: dict[str, Callable[[], int]] = {}  # in weaver-core's process
 
 
-def _weaver_starts(name: str, sizes: tuple[int, int], arrays: list[np.ndarray], labels: np.ndarray, batch: int) -> None:
+def _start_weaver(name: str, sizes: tuple[int, int], arrays: list[np.ndarray], labels: np.ndarray, batch: int) -> None:
     """Its network for (features, classes), trained with AdamW in batches trimmed to their longest as it does itself."""
     import torch
 
@@ -117,7 +124,7 @@ def _weaver_starts(name: str, sizes: tuple[int, int], arrays: list[np.ndarray], 
     _weaver_steps.update(fit=fit, predict=predict)
 
 
-def _weaver_goes_on(step: str, seconds: float) -> float:
+def _rate_of_weaver(step: str, seconds: float) -> float:
     return for_seconds(_weaver_steps[step], seconds)
 
 

@@ -1,0 +1,158 @@
+"""`hepbench measure`: rates of data and of models on this machine, and how many parameters networks have."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from hepbench.benchmarks import registry
+from hepbench.suite import device
+from hepbench.suite.commands.opening import open_data
+from hepbench.suite.data.files import choose
+from hepbench.suite.data.simulate import cores
+from hepbench.suite.progress import progress_bar
+from hepbench.tracking.hardware.machine import describe as describe_machine
+
+if TYPE_CHECKING:
+    from hepbench.suite.profiling.models import ComparedRates, ModelRates
+
+
+def measure_data(tasks: Sequence[str], simulated: int, read: int, console: Console) -> None:
+    """Print a table: events simulated a second, then of a file of `read` events the seconds to prepare and to open it,
+    the rate, the peak memory, and the rate of the task's plain reader where it has one."""
+    from hepbench.suite.profiling.data import data_rates
+
+    jobs = cores()
+    machine = describe_machine()
+    table = Table(
+        "task",
+        title=f"{machine['cpu']}, {machine['cores_usable']} cores, Python {sys.version.split()[0]}",
+        title_justify="left",
+    )
+    for heading in (
+        f"simulated /s\n{jobs} processes",
+        "events\nread",
+        "file\nMB",
+        "prepared\n/s",
+        "peak\nMiB",
+        "opened\nms",
+        "plain reader\n/s",
+    ):
+        table.add_column(heading, justify="right")
+    for task in [registry.find("task", given) for given in tasks or registry.names("task")]:
+        if not task.record.simulation:
+            console.print(f"{task.name}: genuine data only, nothing is simulated or measured")
+            continue
+        with progress_bar(console, f"{task.name}: simulating", simulated, "events") as advance:
+            rates = data_rates(task, simulated, read, jobs, advance)
+        table.add_row(
+            task.name,
+            f"{rates.simulated:,.0f}",
+            f"{rates.read:,}",
+            f"{rates.size / 1e6:,.0f}",
+            f"{rates.prepared:,.0f}",
+            f"{rates.peak:,.0f}",
+            f"{1e3 * rates.opened:.0f}",
+            "–" if rates.plain is None else f"{rates.plain:,.0f}",
+        )
+    console.print(table)
+    console.print("Prepared: read from the official format, checked, and written as arrays. Opened: mapped again.")
+
+
+def measure_models(
+    tasks: Sequence[str],
+    models: Sequence[str],
+    *,
+    events: int,
+    seconds: float,
+    against: str | None,
+    wanted_device: str,
+    backend: str,
+    console: Console,
+) -> None:
+    """Print a table for each task. Each rate is taken over about `seconds`; against: one of `profiling.models.AGAINST`,
+    in turns with ours."""
+    from hepbench.suite.profiling import models as profiling
+
+    profiling.check_against(against)
+    chosen, _ = device.resolve(wanted_device, backend)
+    device.load_keras(chosen, backend)
+    found = [registry.find("task", given) for given in tasks]
+    entries = [registry.find("model", given) for given in models or registry.names("model")]
+    matrix_rate = profiling.matrix_rate()
+    machine = describe_machine()
+    processor = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
+    where = f"{processor}, {backend}, {date.today()}, {matrix_rate / 1e9:,.0f} GFLOP/s in matrix products"
+    with profiling.flop_counter() as count_flops:
+        for task in found:
+            kind = choose(task, "simulated" if task.record.simulation else "auto")
+            _, prepared = open_data(task, kind, events, console)
+            table = _table(f"{task.name}: {where}", against)
+            samples = {}  # of each view, read once
+            for trial in profiling.measurable(task, entries, chosen, backend, against):
+                view = trial.model.record.view
+                if view not in samples:
+                    samples[view] = profiling.sample_of(task, prepared, view, trial.hyperparameters, seconds)
+                with console.status(f"{task.name}: {trial.model.name}"):
+                    if against:
+                        compared = profiling.rates_against(against, trial, samples[view], seconds)
+                        table.add_row(*_compared_cells(compared))
+                    else:
+                        rates = profiling.rates_alone(trial, samples[view], seconds, matrix_rate, count_flops)
+                        table.add_row(*_cells(rates))
+            console.print(table)
+    console.print("Training and prediction in events a second; nothing else should run beside this.")
+
+
+def _table(title: str, against: str | None) -> Table:
+    table = Table(title=title, title_justify="left")
+    table.add_column("model", no_wrap=True)
+    headings = ["parameters", "FLOPs of a\nprediction", "training\n/s", "prediction\n/s"]
+    headings.append("training: share of\nmatrix rate")
+    if against:
+        headings = ["batch", "training\n/s", f"{against}:\ntraining /s", "ratio", "prediction\n/s", f"{against}:\n/s"]
+    for heading in headings:
+        table.add_column(heading, justify="right")
+    return table
+
+
+def _cells(rates: ModelRates) -> list[str]:
+    missing = "–" if rates.whole else "not measured"
+    return [
+        rates.model,
+        f"{rates.parameters:,}",
+        missing if rates.flops is None else f"{rates.flops / 1e6:,.3g} M",
+        f"{'whole ' * rates.whole}{rates.training:,.0f}",
+        f"{rates.prediction:,.0f}",
+        missing if rates.matrix_share is None else f"{100 * rates.matrix_share:.2g} %",
+    ]
+
+
+def _compared_cells(rates: ComparedRates) -> list[str]:
+    return [
+        rates.model,
+        str(rates.batch_size),
+        f"{rates.training:,.0f}",
+        f"{rates.their_training:,.0f}",
+        f"{rates.ratio:.2f}",
+        f"{rates.prediction:,.0f}",
+        f"{rates.their_prediction:,.0f}",
+    ]
+
+
+def print_parameters() -> None:
+    """Write to standard output what `benchmarks/parameters.csv` must hold."""
+    from hepbench.suite.profiling.models import parameters_by_task
+
+    tasks = registry.names("task")
+    with progress_bar(Console(stderr=True), "building", None, "networks") as advance:
+        counts = parameters_by_task(advance)
+    click.echo(",".join(["model", *tasks]))
+    for name in sorted(counts):
+        click.echo(",".join([name, *(str(counts[name].get(task, "")) for task in tasks)]))
