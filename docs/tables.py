@@ -149,7 +149,7 @@ def facts(name: str, task: Task) -> str:
                 [
                     f"`{of}`",
                     one.model,
-                    ", ".join(f"{metric} {value:g}" for metric, value in one.metrics.items()),
+                    ", ".join(f"{_heading(metric)} {value:g}" for metric, value in one.metrics.items()),
                     one.trained_on,
                     one.source,
                     "yes" if one.verified else "no",
@@ -158,6 +158,12 @@ def facts(name: str, task: Task) -> str:
             ],
         )
     return text
+
+
+def _heading(metric: str) -> str:
+    if metric.startswith("auc_"):  # of a slice of the test events
+        return f"AUC ({metric.removeprefix('auc_').replace('_', ' ')})"
+    return METRICS[metric].heading if metric in METRICS else metric.replace("_", " ")
 
 
 def _files(task: Task) -> str:
