@@ -14,10 +14,13 @@ from hepbench.benchmarks.base import UserError
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file by a temporary file and a rename."""
+    """Write a text file by a temporary file and a rename; all may read it."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+    with tempfile.NamedTemporaryFile(
+        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
+    ) as file:
         file.write(text)
+    os.chmod(file.name, 0o644)
     os.replace(file.name, path)
 
 

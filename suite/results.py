@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,19 @@ import numpy as np
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task, UserError
+from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking
+from hepbench.tracking.leaderboard.table import Leaderboard
+
+SHOWN = ("auc", "accuracy", "rejection_50")
+"""Metrics that have a column; the first ranks."""
+
+CHANCE = 0.5
+"""AUC of a model that knows nothing."""
 
 
 def open_store() -> runs.Store:
@@ -38,49 +47,57 @@ def leaderboard_of(
     """
     found = [run for run in store.runs(task.name) if only is None or run["tags"].get("identity") in only]
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
-    rows = ranking.rows(found, titles=titles)
+    rows = ranking.rows(found, METRICS, SHOWN[0], titles)
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
     skipped: dict[str, str] = {}
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
-    footer = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
+    notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     ranked = {row["configuration"] for row in rows}
     for run in found:
         tags = run["tags"]
         unfinished = run["status"] in ("FAILED", "KILLED") and tags.get("stage") == "final"
         if unfinished and tags["configuration"] not in ranked:
-            footer.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
-    return rows, list(dict.fromkeys(footer))
+            notes.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
+    return rows, list(dict.fromkeys(notes))
 
 
-def references_of(task: Entry[Task]) -> list[dict[str, Any]]:
-    """Published results of a task."""
-    return [dataclasses.asdict(reference) for reference in task.record.references]
+def board_of(tasks: Sequence[Entry[Task]], store: runs.Store) -> Leaderboard:
+    """The rankings of these tasks as they are shown, with the published results. UserError as of `leaderboard_of`."""
+    found = [leaderboard_of(task, store) for task in tasks]
+    return Leaderboard(
+        rows=[row for rows, _ in found for row in rows],
+        metrics=METRICS,
+        shown=SHOWN,
+        chance=CHANCE,
+        title=tasks[0].record.title if len(tasks) == 1 else "every task",
+        references=[dataclasses.asdict(reference) for task in tasks for reference in task.record.references],
+        notes=[line for _, lines in found for line in lines],
+    )
 
 
-def write_page(task: Entry[Task], store: runs.Store, rows: list[dict[str, Any]], footer: list[str]) -> Path:
+def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path:
     """Write the page of a task's leaderboard; returns its path."""
     record = task.record
-    return page.page(
-        reports_folder() / f"{task.name}.html",
-        rows,
-        references_of(task),
-        footer,
-        _curves(rows, store),
-        title=record.title,
-        command="\n".join(dict.fromkeys(_command(task, row) for row in rows)),
+    text = page.render(
+        board,
+        _curves(board.rows, store),
+        command="\n".join(dict.fromkeys(_command(task, row) for row in board.rows)),
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         about=[line for line in (record.citation, record.licence) if line],
     )
+    path = reports_folder() / f"{task.name}.html"
+    write_whole(path, text)
+    return path
 
 
 def _command(task: Entry[Task], row: dict[str, Any]) -> str:
     return f"make bench TASK={task.given} BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}"
 
 
-def _curves(rows: list[dict[str, Any]], store: runs.Store) -> dict[str, dict[str, np.ndarray]]:
+def _curves(rows: Sequence[dict[str, Any]], store: runs.Store) -> dict[str, dict[str, np.ndarray]]:
     """ROC points of each row's first run, by run id."""
     curves = {}
     with tempfile.TemporaryDirectory() as scratch:

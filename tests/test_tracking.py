@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 import itertools
 import json
 import math
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -17,16 +19,17 @@ import types
 import urllib.request
 from pathlib import Path
 
+import jinja2
 import numpy as np
 import pytest
+from rich.console import Console
 
-from hepbench.tracking import plots, runs, statistics
+from hepbench.benchmarks.metrics import METRICS
+from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
-from hepbench.tracking.hardware import machine as hardware
-from hepbench.tracking.hardware import machine as machine_module
 from hepbench.tracking.hardware.sampler import Sampler
 from hepbench.tracking.leaderboard import page, ranking, text
-from hepbench.tracking.leaderboard import text as text_module
+from hepbench.tracking.leaderboard.table import REPORTED, Leaderboard
 
 ROOT = Path(__file__).parent.parent
 
@@ -227,11 +230,11 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 def test_machine_is_described():
-    machine = machine_module.describe()
-    assert machine["cpu"] and machine["os"] and machine["hostname"]
-    assert 0 < machine["cores_usable"] <= machine["cores"]["logical"]
-    assert machine["memory_gib"] > 0.1
-    assert json.loads(json.dumps(machine)) == machine
+    found = machine.describe()
+    assert found["cpu"] and found["os"] and found["hostname"]
+    assert 0 < found["cores_usable"] <= found["cores"]["logical"]
+    assert found["memory_gib"] > 0.1
+    assert json.loads(json.dumps(found)) == found
 
 
 def test_short_block_has_two_samples_and_its_use():
@@ -360,7 +363,7 @@ def test_gpu_that_is_not_there_is_told(monkeypatch):
 def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):
     (tmp_path / "cpu.max").write_text("50000 100000\n")
     (tmp_path / "memory.max").write_text(f"{2**29}\n")
-    monkeypatch.setattr(hardware, "_cgroups", lambda: [tmp_path, tmp_path / "absent"])
+    monkeypatch.setattr(machine, "_cgroups", lambda: [tmp_path, tmp_path / "absent"])
     assert machine.cores_usable() == 0.5
     assert machine.describe()["memory_gib"] == 0.5
     (tmp_path / "cpu.max").write_text("max 100000\n")
@@ -463,7 +466,7 @@ def test_plots_of_two_classes(case, tmp_path):
     history = [{"epoch": 1, "loss": 0.6, "val_loss": math.nan}, {"epoch": 2, "loss": 0.5, "val_auc": 0.8}]
     scores = np.column_stack([1 - score, score])
     names = ("pi$^0", "electron")
-    written = plots.trial_plots(tmp_path, scores, labels, 1, names, roc_of(labels, score), history)
+    written = plots.trial_plots(tmp_path, scores, labels, 1, names, roc_of(labels, score), history, METRICS)
     assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png", "history.png"}
     assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in written)
 
@@ -473,11 +476,19 @@ def test_plots_of_many_classes_and_no_epochs(tmp_path):
     labels = random.integers(0, 5, 500)
     scores = random.dirichlet(np.ones(5), 500)
     roc = roc_of(labels == 4, scores[:, 4])
-    written = plots.trial_plots(tmp_path, scores, labels, 4, tuple("guWZt"), roc, [])
+    written = plots.trial_plots(tmp_path, scores, labels, 4, tuple("guWZt"), roc, [], METRICS)
     assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png"}
 
 
 # --- leaderboard -----------------------------------------------------------------------------------------------------
+
+
+def ranked(listed, **options):
+    return ranking.rows(listed, METRICS, "auc", **options)
+
+
+def board_of(rows, **options):
+    return Leaderboard(rows, METRICS, ("auc", "accuracy", "rejection_50"), 0.5, **options)
 
 
 def a_run(number, model="mlp", seed=0, auc=0.8, version="", **changes):
@@ -519,7 +530,7 @@ with plots.style():
 
 
 def test_seeds_become_one_row():
-    (row,) = ranking.rows([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
+    (row,) = ranked([a_run(1, seed=1, auc=0.82), a_run(2, seed=0, auc=0.80)], titles={"mlp": "dense"})
     assert (row["rank"], row["model"], row["title"], row["seeds"], row["seed_list"]) == (1, "mlp", "dense", 2, [0, 1])
     assert row["run_ids"] == ["r2", "r1"]
     assert row["auc"] == pytest.approx(0.81)
@@ -535,7 +546,7 @@ def test_what_cannot_be_compared_is_ranked_apart():
         for i, changes in enumerate(apart)
         for j, (model, auc) in enumerate([("mlp", 0.7), ("gnn", 0.9)])
     ]
-    rows = ranking.rows(listed)
+    rows = ranked(listed)
     tables = list(ranking.groups(rows))
     assert len(tables) == len(apart)
     for table in tables:
@@ -545,7 +556,7 @@ def test_what_cannot_be_compared_is_ranked_apart():
 
 
 def test_latest_of_a_repeated_trial_counts():
-    (row,) = ranking.rows([a_run(5, auc=0.9), a_run(3, auc=0.7)])
+    (row,) = ranked([a_run(5, auc=0.9), a_run(3, auc=0.7)])
     assert (row["auc"], row["seeds"], row["run_ids"]) == (0.9, 1, ["r5"])
 
 
@@ -553,16 +564,16 @@ def test_changed_code_replaces_and_other_parameters_do_not():
     older = [a_run(1, auc=0.9), a_run(2, seed=1, auc=0.9)]
     newer = a_run(3, auc=0.6, version="changed")
     other = a_run(4, auc=0.5, version="wide", parameters={"rate": "0.9"})
-    rows = ranking.rows([*older, newer, other])
+    rows = ranked([*older, newer, other])
     assert [row["auc"] for row in rows] == [0.6, 0.5]
 
 
 def test_only_final_runs_that_finished_count():
-    assert ranking.rows([a_run(1, status="FAILED"), a_run(2, status="RUNNING"), a_run(3, stage="tune")]) == []
+    assert ranked([a_run(1, status="FAILED"), a_run(2, status="RUNNING"), a_run(3, stage="tune")]) == []
 
 
 def test_tied_with_the_first():
-    rows = ranking.rows([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
+    rows = ranked([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
     assert [row["tied"] for row in rows] == [False, True, False]
 
 
@@ -571,44 +582,44 @@ def test_lower_is_better_and_not_measured_is_last():
         a_run(i, model, metrics={"test_log_loss": loss, "test_log_loss_error": 0.01} if loss else {})
         for i, (model, loss) in enumerate([("a", None), ("b", 0.5), ("c", 0.4)])
     ]
-    rows = ranking.rows(listed, metric="log_loss", higher=False)
+    rows = ranking.rows(listed, METRICS, "log_loss")
     assert [(row["rank"], row["model"]) for row in rows] == [(1, "c"), (2, "b"), (3, "a")]
 
 
 def test_metric_that_one_seed_could_not_measure_is_not_measured():
     metrics = {"test_rejection_50": 30.0, "test_rejection_50_error": 2.0}
-    (row,) = ranking.rows([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
+    (row,) = ranked([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
     assert row["rejection_50"] is None
 
 
 def test_times_of_different_machines_are_not_averaged():
     listed = [a_run(1, seed=0), a_run(2, seed=1)]
     listed[1]["tags"]["hardware"] = "H100"
-    (row,) = ranking.rows(listed)
+    (row,) = ranked(listed)
     assert (row["train_seconds"], row["hardware"]) == (None, "EPYC x2; H100")
 
 
 REFERENCES = [
-    {"model": "forest", "metrics": {"auc": 0.93}, "trained_on": "all", "source": "https://x.y/z", "verified": True}
+    {"model": "forest", "metrics": {"auc": 0.93}, "trained_on": "all", "source": "https://x.org/z", "verified": True}
 ]
-FOOTER = ["skipped cnn: needs image inputs; the task has table"]
+NOTES = ["skipped cnn: needs image inputs; the task has table"]
 
 
 @pytest.fixture
 def two_tables():
     listed = [a_run(1, "mlp", auc=0.90), a_run(2, "<b>[red]", auc=0.895), a_run(3, "prior", auc=0.5, data="simulated")]
-    return ranking.rows(listed)
+    return ranked(listed)
 
 
 def test_json_is_strict(two_tables):
-    text = text_module.render(two_tables, "json", "Magic", FOOTER, REFERENCES)
-    read = json.loads(text, parse_constant=lambda word: pytest.fail(word))
+    read = text.render(board_of(two_tables, title="Magic", notes=NOTES, references=REFERENCES), "json")
+    read = json.loads(read, parse_constant=lambda word: pytest.fail(word))
     assert [row["rank"] for row in read] == [1, 2, 1]
     assert read[0]["auc_spread"] is None
 
 
 def test_csv_has_a_line_a_row(two_tables):
-    lines = list(csv.DictReader(io.StringIO(text.render(two_tables, "csv"))))
+    lines = list(csv.DictReader(io.StringIO(text.render(board_of(two_tables), "csv"))))
     assert [line["model"] for line in lines] == ["mlp", "<b>[red]", "prior"]
     assert float(lines[0]["auc"]) == 0.9
     assert lines[0]["rejection_50"] == ""
@@ -617,52 +628,190 @@ def test_csv_has_a_line_a_row(two_tables):
 @pytest.mark.parametrize("form", ["table", "markdown"])
 @pytest.mark.parametrize("width", [80, 120])
 def test_text_shows_what_matters(two_tables, form, width):
-    text = text_module.render(two_tables, form, "Magic", FOOTER, REFERENCES, width=width)
-    for part in ("Magic", "0.9000 ± 0.0100", "=2", "<b>[red]", "EPYC x2", "3,000 test events", text_module.REPORTED):
-        assert part in text
-    assert FOOTER[0] in text
-    assert "\x1b" not in text
+    board = board_of(two_tables, title="Magic", notes=NOTES, references=REFERENCES)
+    shown = text.render(board, form, width=width)
+    for part in ("Magic", "0.9000 ± 0.0100", "=2", "<b>[red]", "EPYC x2", "3,000 test events", "AUC 0.93", REPORTED):
+        assert part in shown
+    assert NOTES[0] in shown
+    assert "\x1b" not in shown
     if form == "table":
-        assert max(map(len, text.splitlines())) <= width
+        assert max(map(len, shown.splitlines())) <= width
 
 
 def test_a_long_setting_is_broken_after_its_name(two_tables):
     row = {**two_tables[0], "model": "particlenet_lite", "set": "features=kinematic width=16"}
-    narrow = [line.strip() for line in text.render([row], width=80).splitlines()]
+    narrow = [line.strip() for line in text.render(board_of([row]), width=80).splitlines()]
     assert narrow[narrow.index("features=") + 1] == "kinematic width=16"
-    assert "particlenet_lite features=kinematic width=16" in text.render([row], width=160)
+    assert "particlenet_lite features=kinematic width=16" in text.render(board_of([row]), width=160)
 
 
 def test_text_of_nothing():
-    assert "no finished result" in text.render([], "table")
-    assert json.loads(text.render([], "json")) == []
+    assert "no finished result" in text.render(board_of([]), "table")
+    assert json.loads(text.render(board_of([]), "json")) == []
     with pytest.raises(ValueError, match="format must be one of"):
-        text.render([], "yaml")
+        text.render(board_of([]), "yaml")
 
 
-def test_page_needs_nothing_else(two_tables, tmp_path):
+def test_page_needs_nothing_else(two_tables):
     labels = np.arange(200) % 2
     curve = roc_of(labels, labels + np.random.default_rng(0).normal(size=200))
-    path = page.page(
-        tmp_path / "reports" / "magic.html",
-        two_tables,
-        REFERENCES,
-        FOOTER,
+    shown = page.render(
+        board_of(two_tables, title="Magic & more", notes=NOTES, references=REFERENCES),
         {"r1": curve, "r2": curve},
-        title="Magic & more",
         command="make bench TASK=magic",
     )
-    text = path.read_text()
-    assert "Magic &amp; more" in text
-    assert "&lt;b&gt;[red]" in text
-    assert "<b>[red]" not in text
-    assert text.count("<svg") == 4  # intervals of both tables, and the curves of one
-    assert "make bench TASK=magic" in text
-    assert '<a href="https://x.y/z">' in text
+    assert "Magic &amp; more" in shown
+    assert "&lt;b&gt;[red]" in shown
+    assert "<b>[red]" not in shown
+    assert shown.count("<svg") == 4  # intervals of both tables, and the curves of one
+    assert "make bench TASK=magic" in shown
+    assert '<a href="https://x.org/z" rel="noopener">https://x.org/z</a>' in shown
     for loading in ("<script", "<link", "src=", "@import", "url(http"):
-        assert loading not in text
-    assert [p.name for p in path.parent.iterdir()] == ["magic.html"]
+        assert loading not in shown
 
 
-def test_page_of_nothing(tmp_path):
-    assert "No finished result" in page.page(tmp_path / "empty.html", []).read_text()
+def test_page_of_nothing():
+    assert "No finished result" in page.render(board_of([]))
+
+
+def test_bars_begin_at_chance_and_only_where_it_is_known(two_tables):
+    shown = page.render(board_of(two_tables))
+    assert [float(part.split("%")[0]) for part in shown.split("--share:")[1:]] == [100, 98.8, 0]
+    assert "--share:" not in page.render(Leaderboard(two_tables, METRICS, ("auc",)))
+
+
+def test_a_board_ranks_and_shows_any_metric():
+    metrics = {"test_log_loss": 0.51234, "test_log_loss_error": 0.01, "test_rejection_30": 81.26}
+    listed = [a_run(1, metrics=metrics), a_run(2, "gnn", metrics={**metrics, "test_log_loss": 0.4})]
+    rows = ranking.rows(listed, METRICS, "log_loss")
+    board = Leaderboard(rows, METRICS, ("log_loss", "rejection_30"), math.log(2))
+    head, _, first, second = text.render(board, "markdown").splitlines()[2:6]
+    assert "| log-loss | 1/ε_B at 30 % |" in head
+    assert "| gnn | 0.4000 ± 0.0100 | 81.3 |" in first
+    assert "| mlp | 0.5123 ± 0.0100 | 81.3 |" in second
+    shares = [float(part.split("%")[0]) for part in page.render(board).split("--share:")[1:]]
+    assert shares[0] == 100
+    assert 0 < shares[1] < 100
+
+
+# --- pages: whatever has a name may have any -------------------------------------------------------------------------
+
+ODD = "we$^$ird<script>"
+TITLE = "leptons &<b> jets"
+
+
+def assert_shown_as_text(shown, *names):
+    for name in names:
+        assert html.escape(name) in shown
+        assert name not in shown
+
+
+def drawings_in(shown) -> str:
+    return "".join(re.findall(r"<svg.*?</svg>", shown, flags=re.DOTALL))
+
+
+def test_leaderboard_page_shows_odd_names_as_text():
+    rows = ranked([a_run(1, ODD, set=f"width={ODD}", hardware=ODD), a_run(2, ODD, auc=0.7, task=ODD)])
+    labels = np.arange(100) % 2
+    curves = {"r1": roc_of(labels, labels + np.random.default_rng(0).normal(size=100))}
+    reference = {"model": ODD, "metrics": {ODD: 1}, "trained_on": ODD, "source": TITLE, "verified": True}
+    board = board_of(rows, title=TITLE, references=[reference], notes=[ODD])
+    shown = page.render(board, curves, command=ODD, signal=ODD, background=TITLE, about=[ODD])
+    assert_shown_as_text(shown, ODD, TITLE)
+    assert drawings_in(shown).count(html.escape(ODD)) == 4  # two intervals, a legend beside each curve
+
+
+def test_study_page_shows_odd_names_as_text(tmp_path):
+    import optuna
+
+    from hepbench.suite.tuning import report
+
+    study = optuna.create_study(study_name=f"magic-{ODD}")
+    study.optimize(lambda trial: trial.suggest_float(f"rate {ODD}", 0, 1), n_trials=4)
+    outcome = dict.fromkeys(report.OUTCOME, 0.5)
+    study.set_user_attr("outcome", {**outcome, "trial": 0, "objective": ODD})
+    report.write(study, {"model": ODD, "task": TITLE, "budget": "smoke", "objectives": ["auc"]}, tmp_path / "page.html")
+    assert_shown_as_text((tmp_path / "page.html").read_text(), f"magic-{ODD}", TITLE, f"rate {ODD}")
+
+
+TASK_OF_ODD_NAMES = f'''"""{TITLE}"""
+import numpy as np
+from pathlib import Path
+from hepbench.benchmarks.base import Check, Comparison, Events, Reference, Source, Task
+
+def read(paths):
+    random = np.random.default_rng(0)
+    yield Events({{"x": random.random((90, 4), np.float32)}}, np.arange(90) % 2, np.arange(90))
+
+def validate(arrays, labels):
+    share = np.full(3, 1 / 3)
+    return [
+        Check("{ODD}", 1.0, 1.0, 0.1, "{ODD}"), Comparison("{ODD}", np.arange(4.0), share, share, share / 9, "{ODD}")
+    ]
+
+TASK = Task(
+    title="{TITLE}",
+    classes=("{ODD}", "{TITLE}"),
+    read=read,
+    views={{
+        "table": lambda arrays: {{"table": arrays["x"]}},
+        "image": lambda arrays: {{"image": arrays["x"].reshape(-1, 2, 2, 1)}},
+    }},
+    variables=("{ODD}", "{TITLE}", "[/bold]", "[red]"),
+    locate=lambda: [Path(__file__)],
+    validate=validate,
+    references=(Reference("{ODD}", {{"auc": 0.9}}, "{TITLE}", "{ODD}", True),),
+    licence="{ODD} https://example.org/a_(b)?c=d&e",
+)
+'''
+
+
+@pytest.fixture
+def task_of_odd_names(tmp_path):
+    path = tmp_path / "odd.py"
+    path.write_text(TASK_OF_ODD_NAMES)
+    return str(path)
+
+
+def test_description_shows_odd_names_as_text(task_of_odd_names):
+    from hepbench.suite.commands.describe import describe
+
+    out = io.StringIO()
+    shown = describe(task_of_odd_names, "auto", 90, Console(file=out, width=200)).read_text()
+    assert_shown_as_text(shown, ODD, TITLE)
+    assert '<a href="https://example.org/a_(b)?c=d&amp;e"' in shown
+    assert html.escape(ODD) in drawings_in(shown)
+    for name in (ODD, TITLE, "[/bold], [red]"):
+        assert name in out.getvalue()
+
+
+def test_validation_shows_odd_names_as_text(task_of_odd_names, home):
+    from hepbench.suite.commands.validate import validate
+
+    out = io.StringIO()
+    validate(task_of_odd_names, "auto", 90, Console(file=out, width=200))
+    (path,) = (home / "results" / "reports").iterdir()
+    shown = path.read_text()
+    assert_shown_as_text(shown, ODD, TITLE)
+    assert drawings_in(shown).count(html.escape(ODD)) == 2
+    assert ODD in out.getvalue()
+    assert path.stat().st_mode & 0o444 == 0o444
+
+
+def test_drawings_of_a_page_share_no_names():
+    with pages.style():
+        drawn = []
+        for values in ([1, 2], [2, 1]):
+            figure, axes = plots.figure()
+            axes.plot(values, marker="o")
+            drawn.append(pages.inline_svg(figure))
+    names = [set(re.findall(r' id="([^"]+)"', drawing)) for drawing in drawn]
+    assert names[0] and not names[0] & names[1]
+    for drawing, own in zip(drawn, names, strict=True):
+        assert set(re.findall(r'(?:href="|url\()#([^")]+)', drawing)) <= own
+        assert pages.INK not in drawing and "currentColor" in drawing
+
+
+def test_a_page_with_a_hole_is_no_page():
+    with pytest.raises(jinja2.UndefinedError, match="about"):
+        pages.render("study.html", title="nothing else")

@@ -1,4 +1,4 @@
-"""Plots of one trial, and the style that every plot here has."""
+"""Plots: the style that all have, those that a trial writes, and the drawings of curves, checks and events."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hepbench.tracking.metric import Metric
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -18,6 +20,7 @@ COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#3
 """Told apart by colour-blind eyes and in print: Petroff, arXiv:2107.02270, as CMS takes them."""
 
 SMALLEST_SCORE_RANGE = 1e-6
+MOST_HISTORIES = 3  # beside each other
 
 
 def trial_plots(
@@ -28,23 +31,24 @@ def trial_plots(
     classes: Sequence[str],
     roc: Mapping[str, np.ndarray],
     history: Sequence[Mapping[str, float]],
+    metrics: Mapping[str, Metric],
 ) -> list[Path]:
     """Write roc.png, rejection.png, scores.png and, of a training with epochs, history.png; returns their paths.
 
     scores: (n, classes). labels: (n,) class indices. signal: index of the signal class. roc: threshold,
     signal_efficiency and background_efficiency, each (m,), as `score >= threshold`. history: a dict an epoch, with
-    "epoch" and any of loss, accuracy, auc, each also as val_.
+    "epoch", "loss" and names of metrics, each also as val_. metrics: their records by name.
     """
     name = classes[signal]
     efficiencies = roc["signal_efficiency"], roc["background_efficiency"]
     against = classes[1 - signal] if len(classes) == 2 else f"not {name}"
     with style():
-        figures = {}
+        figures: dict[str, Figure | None] = {}
         for file, draw in (("roc.png", draw_roc), ("rejection.png", draw_rejection)):
             figures[file], axes = figure()
             draw(axes, {"": efficiencies}, name, against)
         figures["scores.png"] = _draw_scores(scores, labels, signal, classes)
-        figures["history.png"] = _draw_history(history)
+        figures["history.png"] = _draw_history(history, metrics)
         drawn = {folder / file: drawing for file, drawing in figures.items() if drawing is not None}
         for path, drawing in drawn.items():
             drawing.savefig(path)
@@ -91,15 +95,20 @@ def style(**changes: Any) -> Iterator[None]:
         yield
 
 
+def literal(name: str) -> str:
+    """A name as it is, where matplotlib would read $ as the beginning of a formula."""
+    return name.replace("$", r"\$")
+
+
 def draw_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], signal: str, background: str) -> None:
     """Background efficiency against signal efficiency. curves: label -> (signal, background) efficiencies; "" for no
     legend entry."""
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
     for label, (signal_efficiency, background_efficiency) in curves.items():
-        axes.plot(signal_efficiency, background_efficiency, label=label or "_", clip_on=False)
+        axes.plot(signal_efficiency, background_efficiency, label=literal(label) or "_", clip_on=False)
     axes.set(xlim=(0, 1), ylim=(0, 1))
-    axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({_plain(signal)})")
-    axes.set_ylabel(rf"background efficiency $\epsilon_B$ ({_plain(background)})")
+    axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({literal(signal)})")
+    axes.set_ylabel(rf"background efficiency $\epsilon_B$ ({literal(background)})")
     _legend(axes, curves, loc="upper left")
 
 
@@ -113,11 +122,11 @@ def draw_rejection(
     for label, (signal_efficiency, background_efficiency) in curves.items():
         passing = background_efficiency > 0
         rejection = 1 / background_efficiency[passing]
-        axes.plot(signal_efficiency[passing], rejection, label=label or "_")
+        axes.plot(signal_efficiency[passing], rejection, label=literal(label) or "_")
         highest = max(highest, rejection.max(initial=1))
     axes.set(xlim=(0, 1), ylim=(1, 3 * highest), yscale="log")
-    axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({_plain(signal)})")
-    axes.set_ylabel(rf"background rejection $1/\epsilon_B$ ({_plain(background)})")
+    axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({literal(signal)})")
+    axes.set_ylabel(rf"background rejection $1/\epsilon_B$ ({literal(background)})")
     _legend(axes, curves, loc="upper right")
 
 
@@ -153,24 +162,24 @@ def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: S
             lowest = min(lowest, density[density > 0].min(initial=1))
             highest = max(highest, density.max())
             colour = COLOURS[true % len(COLOURS)]
-            panel.stairs(density, edges, label=f"true {_plain(name)}", color=colour, linewidth=1.6)
+            panel.stairs(density, edges, label=f"true {literal(name)}", color=colour, linewidth=1.6)
             if true == score:
                 panel.stairs(density, edges, color=colour, fill=True, alpha=0.15, linewidth=0)
         height = np.log10(max(highest, lowest) / lowest) + 0.5
         room = 0.2 if len(shown) == 1 else 0.35  # of the height, above the histograms, for the legend
         panel.set(xlim=(edges[0], edges[-1]), yscale="log", ylim=(lowest / 2, highest * 10 ** (height * room + 0.2)))
-        panel.set_xlabel(f"score of {_plain(classes[score])}")
+        panel.set_xlabel(f"score of {literal(classes[score])}")
         panel.set_ylabel("share of events per bin")
         panel.legend(loc="upper center", ncols=2 if len(classes) < 5 else 3, fontsize=None if len(shown) == 1 else 9)
     return drawing
 
 
-def _draw_history(history: Sequence[Mapping[str, float]]) -> Figure | None:
-    """Training in colour, validation dashed, by epoch: the loss, and beside it accuracy or AUC where logged."""
+def _draw_history(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:
+    """Training in colour, validation dashed, by epoch: the loss, and beside it the metrics that were logged."""
     from matplotlib.ticker import NullLocator
 
     names = {name.removeprefix("val_") for line in history for name in line} - {"epoch"}
-    shown = [name for name in ("loss", "accuracy", "auc") if name in names] or sorted(names)[:3]
+    shown = ([name for name in ("loss", *metrics) if name in names] or sorted(names))[:MOST_HISTORIES]
     if not shown:
         return None
     drawing, axes = figure(1, len(shown), figsize=(6.4 if len(shown) == 1 else 4.6 * len(shown), 4.2))
@@ -181,7 +190,7 @@ def _draw_history(history: Sequence[Mapping[str, float]]) -> Figure | None:
                 marker = "o" if len(points) < 25 else None
                 axis.plot(*zip(*points, strict=True), line, marker=marker, markersize=4, label=label)
         axis.set_xlabel("epoch")
-        axis.set_ylabel({"auc": "AUC"}.get(name, name))
+        axis.set_ylabel(metrics[name].heading if name in metrics else name)
         axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axis.xaxis.set_minor_locator(NullLocator())
         axis.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
@@ -195,11 +204,6 @@ def _legend(axes: Axes, curves: Mapping[str, Any], **place: Any) -> None:
         axes.legend(**place)
 
 
-def _plain(name: str) -> str:
-    """A name as it is, where matplotlib would read $ as the beginning of a formula."""
-    return name.replace("$", r"\$")
-
-
 def draw_pulls(axes: Axes, names: Sequence[str], pulls: np.ndarray, agree: float) -> None:
     """Differences in standard deviations, the first on top. names, pulls: (m,). agree: half width of the band."""
     axes.axvspan(-agree, agree, color=COLOURS[0], alpha=0.15, linewidth=0)
@@ -208,7 +212,7 @@ def draw_pulls(axes: Axes, names: Sequence[str], pulls: np.ndarray, agree: float
     beyond = np.abs(pulls) >= agree
     axes.errorbar(pulls[~beyond], place[~beyond], xerr=1, fmt="o", color=COLOURS[0], markersize=5, capsize=2)
     axes.errorbar(pulls[beyond], place[beyond], xerr=1, fmt="o", color=COLOURS[2], markersize=5, capsize=2)
-    axes.set_yticks(place, [_plain(name) for name in names])
+    axes.set_yticks(place, [literal(name) for name in names])
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.set_xlabel("(here - expected) / error")
@@ -219,10 +223,10 @@ def draw_comparison(
 ) -> None:
     """A distribution here as points with the error of the difference, the expected one as steps."""
     axes.stairs(expected, edges, color=COLOURS[4], linewidth=1.8, label="expected", fill=True, alpha=0.35)
-    middle = (edges[1:] + edges[:-1]) / 2
-    axes.errorbar(middle, observed, yerr=error, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, label="here")
+    centre = (edges[1:] + edges[:-1]) / 2
+    axes.errorbar(centre, observed, yerr=error, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, label="here")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.35 * max(observed.max(), expected.max())))
-    axes.set_xlabel(_plain(name))
+    axes.set_xlabel(literal(name))
     axes.set_ylabel("share of a bin")
     axes.legend(loc="upper right", frameon=False)
 
@@ -234,10 +238,10 @@ def draw_classes(axes: Axes, values: Sequence[np.ndarray], classes: Sequence[str
     edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high if high > low else low + 1, 41)
     for number, (some, kind) in enumerate(zip(values, classes, strict=True)):
         share = np.histogram(some, edges)[0] / max(1, len(some))
-        axes.stairs(share, edges, color=COLOURS[number % len(COLOURS)], linewidth=1.5, label=_plain(kind))
+        axes.stairs(share, edges, color=COLOURS[number % len(COLOURS)], linewidth=1.5, label=literal(kind))
     axes.set(xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
-    axes.set_xlabel(_plain(name))
+    axes.set_xlabel(literal(name))
     axes.set_yticks([])
     axes.legend(loc="best", frameon=False, fontsize=9)
 
@@ -256,7 +260,7 @@ def draw_images(images: np.ndarray, titles: Sequence[str], columns: int) -> Figu
         axes.imshow(
             np.where(image > 0, image, np.nan).T, origin="lower", norm=norm, cmap="viridis", interpolation="none"
         )
-        axes.set_title(_plain(title), fontsize=9)
+        axes.set_title(literal(title), fontsize=9)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
         axes.minorticks_off()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import html
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite.atomic import write_whole
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import Files, choose
@@ -22,7 +25,6 @@ from hepbench.tracking import pages
 PICTURED = 3  # events of each class
 AVERAGED = 2_000  # events of each class at most, in averages and distributions
 VARIABLES = 24  # drawn at most
-NEWLINE = "\n"
 
 
 def describe(task_given: str, wanted: str, events: int, console: Console) -> Path:
@@ -33,31 +35,28 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
     facts = _facts(entry, files, prepared)
     table = Table.grid(padding=(0, 2))
     for name, text in facts.items():
-        table.add_row(f"[bold]{name}[/]", text)
+        table.add_row(Text(name, style="bold"), Text(text))
     console.print(table, highlight=False)
     published = _published(entry.record)
     if published:
         columns = Table("published", "trained on", "source", title="reported, not measured here", title_justify="left")
-        for cells in published:
-            columns.add_row(f"{cells[0]}: {cells[1]}", *cells[2:])
+        for model, result, *rest in published:
+            columns.add_row(*map(Text, (f"{model}: {result}", *rest)))
         console.print(columns)
 
-    listed = "".join(
-        f"<tr><td><b>{html.escape(name)}</b></td><td>{pages.linked(text).replace(NEWLINE, '<br>')}</td></tr>"
-        for name, text in facts.items()
-    )
-    sections = [f"<section><div class=scroll><table><tbody>{listed}</tbody></table></div></section>"]
-    sections += _pictures(entry, prepared)
-    if published:
-        cells = [[pages.linked(cell) for cell in line] for line in published]
-        body = pages.table(("model", "result", "trained on", "source"), cells, set())
-        sections.append(
-            f"<section><h2>Published results</h2><p class=note>Reported, not measured here.</p>{body}</section>"
-        )
     path = reports_folder() / f"{entry.name}-description.html"
     about = (entry.path.read_text().split('"""')[1]).strip().split("\n\n")
-    pages.write(path, entry.record.title, [" ".join(text.split()) for text in about], sections)
-    console.print(f"page: {path}", soft_wrap=True)
+    page = pages.render(
+        "describe.html",
+        title=entry.record.title,
+        about=[" ".join(text.split()) for text in about],
+        facts=facts,
+        images=_images(entry, prepared),
+        variables=_variables(entry, prepared),
+        published=published,
+    )
+    write_whole(path, page)
+    console.print(f"page: {path}", markup=False, soft_wrap=True)
     return path
 
 
@@ -96,7 +95,7 @@ def _published(task: Task) -> list[tuple[str, str, str, str]]:
     return [
         (
             reference.model,
-            ", ".join(f"{name} {value:g}" for name, value in reference.metrics.items()),
+            ", ".join(f"{_heading(name)} {value:g}" for name, value in reference.metrics.items()),
             reference.trained_on,
             reference.source + ("" if reference.verified else " (not verified)"),
         )
@@ -104,41 +103,57 @@ def _published(task: Task) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _pictures(entry: Entry, prepared: Prepared) -> list[str]:
-    """Sections with events and average images by class, and with the variables by class."""
+def _heading(name: str) -> str:
+    return METRICS[name].heading if name in METRICS else name
+
+
+def _rows_by_class(entry: Entry, prepared: Prepared) -> list[np.ndarray]:
+    return [np.flatnonzero(prepared.labels == label)[:AVERAGED] for label in range(len(entry.record.classes))]
+
+
+def _images(entry: Entry, prepared: Prepared) -> list[tuple[Markup, str]]:
+    """(drawing, caption) of events and of average images by class; none where the task has no images."""
     from hepbench.tracking import plots
 
-    task, sections = entry.record, []
-    rows = [np.flatnonzero(prepared.labels == label)[:AVERAGED] for label in range(len(task.classes))]
-    if "image" in task.views:
-        image = view_of(entry, prepared, "image")["image"]
-        few = np.concatenate([image[some[:PICTURED]] for some in rows])
-        means = np.stack([_mean(image, some) for some in rows])
-        with pages.style(1):
-            titles = [f"{kind} {i + 1}" for kind in task.classes for i in range(PICTURED)]
-            events = plots.draw_images(few[..., 0], titles, PICTURED)
-            mean_titles = [f"{kind}{channel}" for kind in task.classes for channel in _channels(image)]
-            averages = plots.draw_images(
-                np.moveaxis(means, -1, 1).reshape(-1, *image.shape[1:3]), mean_titles, image.shape[3]
-            )
-            drawn = pages.figure(
-                events, "Some events of each class, first channel; first axis to the right, second upwards."
-            )
-            drawn += pages.figure(averages, f"Averages of up to {AVERAGED:,} events of each class, by channel.")
-        sections.append(f"<section><h2>Events</h2><div class=figures>{drawn}</div></section>")
-    if "table" in task.views:
-        table = view_of(entry, prepared, "table")["table"]
-        drawn = []
-        with pages.style(2):
-            for column, name in list(enumerate(task.variables))[:VARIABLES]:
-                drawing, axes = plots.figure(figsize=(4.2, 3.0))
-                plots.draw_classes(axes, [table[some, column] for some in rows], task.classes, name)
-                drawn.append(pages.figure(drawing, ""))
-        sections.append(
-            f"<section><h2>Variables</h2><p class=note>Between their 1 % and 99 % quantiles, each class alone.</p>"
-            f"<div class=figures>{''.join(drawn)}</div></section>"
+    task = entry.record
+    if "image" not in task.views:
+        return []
+    rows = _rows_by_class(entry, prepared)
+    image = view_of(entry, prepared, "image")["image"]
+    few = np.concatenate([image[some[:PICTURED]] for some in rows])
+    means = np.stack([_mean(image, some) for some in rows])
+    with pages.style():
+        titles = [f"{kind} {i + 1}" for kind in task.classes for i in range(PICTURED)]
+        events = plots.draw_images(few[..., 0], titles, PICTURED)
+        mean_titles = [f"{kind}{channel}" for kind in task.classes for channel in _channels(image)]
+        averages = plots.draw_images(
+            np.moveaxis(means, -1, 1).reshape(-1, *image.shape[1:3]), mean_titles, image.shape[3]
         )
-    return sections
+        return [
+            (
+                pages.inline_svg(events),
+                "Some events of each class, first channel; first axis to the right, second upwards.",
+            ),
+            (pages.inline_svg(averages), f"Averages of up to {AVERAGED:,} events of each class, by channel."),
+        ]
+
+
+def _variables(entry: Entry, prepared: Prepared) -> list[Markup]:
+    """A drawing of each variable of the table by class; none where the task has no table."""
+    from hepbench.tracking import plots
+
+    task = entry.record
+    if "table" not in task.views:
+        return []
+    rows = _rows_by_class(entry, prepared)
+    table = view_of(entry, prepared, "table")["table"]
+    drawn = []
+    with pages.style():
+        for column, name in list(enumerate(task.variables))[:VARIABLES]:
+            figure, axes = plots.figure(figsize=(4.2, 3.0))
+            plots.draw_classes(axes, [table[some, column] for some in rows], task.classes, name)
+            drawn.append(pages.inline_svg(figure))
+    return drawn
 
 
 def _channels(image: Any) -> list[str]:
@@ -146,6 +161,8 @@ def _channels(image: Any) -> list[str]:
 
 
 def _mean(image: Any, rows: np.ndarray) -> np.ndarray:
-    """Mean image (H, W, C), read in stretches."""
-    stretches = np.array_split(rows, max(1, len(rows) // 200))
-    return sum(image[some].sum(axis=0, dtype=np.float64) for some in stretches) / len(rows)
+    """Mean image (H, W, C), read in chunks."""
+    total = np.zeros(image.shape[1:])
+    for chunk in np.array_split(rows, max(1, len(rows) // 200)):
+        total += image[chunk].sum(axis=0, dtype=np.float64)
+    return total / len(rows)

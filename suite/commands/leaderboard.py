@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -30,19 +31,14 @@ def print_leaderboard(task_given: str, form: str, console: Console) -> None:
         for task in tasks:
             write(task, store, console)
         return
-    found = [results.leaderboard_of(task, store) for task in tasks]
-    rows = [row for rows, _ in found for row in rows]
-    footer = [line for _, lines in found for line in lines]
-    references = [reference for task in tasks for reference in results.references_of(task)]
-    title = "every task" if len(tasks) > 1 else tasks[0].record.title
-    sys.stdout.write(text.render(rows, form, title, footer, references))
+    sys.stdout.write(text.render(results.board_of(tasks, store), form))
 
 
 def write(task: Entry[Task], store: Store, console: Console) -> Path:
     """Print the leaderboard of everything in the store and write its page; returns the page's path."""
-    rows, footer = results.leaderboard_of(task, store)
-    for part in text.renderables(rows, "", footer, results.references_of(task), narrow=console.width < 110):
+    board = results.board_of([task], store)
+    for part in text.renderables(dataclasses.replace(board, title=""), narrow=console.width < 110):
         console.print(part)
-    path = results.write_page(task, store, rows, footer)
+    path = results.write_page(task, board, store)
     console.print(f"report: {path}", soft_wrap=True)
     return path

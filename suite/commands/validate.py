@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Check, Comparison, UserError
+from hepbench.suite.atomic import write_whole
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.paths import reports_folder
@@ -37,7 +39,7 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
     for heading in HEADINGS[1:]:
         table.add_column(heading, justify="right")
     for one, cells in zip(found, rows, strict=True):
-        table.add_row(*cells, style="" if agrees(one) else "bold red")
+        table.add_row(*map(Text, cells), style="" if agrees(one) else "bold red")
     console.print(table)
     verdict = (
         f"{sum(map(agrees, found))} of {len(found)} agree: figures within {AGREE:g} σ, distributions at p > {AGREE_P}"
@@ -45,17 +47,25 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
     console.print(verdict)
     sources = [f"expected: {source}" for source in dict.fromkeys(one.source for one in found)]
     for line in sources:
-        console.print(line)
+        console.print(line, markup=False)
 
-    sections = [f"<section><h2>Figures</h2>{pages.table(HEADINGS, _escaped(rows), {1, 2, 3, 4, 5})}</section>"]
-    sections += _drawn(checks, comparisons)
-    path = pages.write(
-        reports_folder() / f"{entry.name}-validation.html",
-        f"{entry.name}: data against calibration",
-        [entry.record.title, f"{len(prepared):,} {files.kind} events, digest {files.digest[:12]}", verdict, *sources],
-        sections,
+    path = reports_folder() / f"{entry.name}-validation.html"
+    page = pages.render(
+        "validation.html",
+        title=f"{entry.name}: data against calibration",
+        about=[
+            entry.record.title,
+            f"{len(prepared):,} {files.kind} events, digest {files.digest[:12]}",
+            verdict,
+            *sources,
+        ],
+        columns=HEADINGS,
+        rows=rows,
+        agree=f"{AGREE:g}",
+        **_drawings(checks, comparisons),
     )
-    console.print(f"page: {path}", soft_wrap=True)
+    write_whole(path, page)
+    console.print(f"page: {path}", markup=False, soft_wrap=True)
 
 
 HEADINGS = ("figure", "here", "expected", "± error", "difference", "")
@@ -73,27 +83,22 @@ def _cells(one: Check | Comparison) -> list[str]:
     return [one.figure, "", "", "", f"χ² {one.chi2:.1f} / {one.degrees}, p {one.p_value:.2g}", verdict]
 
 
-def _escaped(rows: Sequence[Sequence[str]]) -> list[list[str]]:
-    return [[html.escape(cell) for cell in row] for row in rows]
-
-
-def _drawn(checks: Sequence[Check], comparisons: Sequence[Comparison]) -> list[str]:
+def _drawings(checks: Sequence[Check], comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """differences: of the checks, in standard deviations, None without any. distributions: (drawing, caption) of each
+    comparison."""
     from hepbench.tracking import plots
 
-    sections = []
+    differences = None
+    distributions = []
     with pages.style():
         if checks:
-            drawing, axes = plots.figure(figsize=(7.5, 1.2 + 0.24 * len(checks)))
-            plots.draw_pulls(
-                axes, [check.figure for check in checks], np.array([check.pull for check in checks]), AGREE
-            )
-            caption = f"Difference from the expected figure in standard deviations. Band: {AGREE:g}."
-            sections.append(f"<section><h2>Differences</h2>{pages.figure(drawing, caption)}</section>")
-        figures = []
+            figure, axes = plots.figure(figsize=(7.5, 1.2 + 0.24 * len(checks)))
+            names, pulls = [check.figure for check in checks], np.array([check.pull for check in checks])
+            plots.draw_pulls(axes, names, pulls, AGREE)
+            differences = pages.inline_svg(figure)
         for one in comparisons:
-            drawing, axes = plots.figure(figsize=(5.2, 3.8))
+            figure, axes = plots.figure(figsize=(5.2, 3.8))
             plots.draw_comparison(axes, one.edges, one.observed, one.expected, one.error, one.figure)
-            figures.append(pages.figure(drawing, f"χ² {one.chi2:.1f} for {one.degrees}, p {one.p_value:.2g}."))
-    if figures:
-        sections.append(f"<section><h2>Distributions</h2><div class=figures>{''.join(figures)}</div></section>")
-    return sections
+            caption = f"χ² {one.chi2:.1f} for {one.degrees}, p {one.p_value:.2g}."
+            distributions.append((pages.inline_svg(figure), caption))
+    return {"differences": differences, "distributions": distributions}

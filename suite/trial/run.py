@@ -121,7 +121,7 @@ def run(
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         (folder / "plots").mkdir()
-        plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history)
+        plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history, metrics.METRICS)
         save_model(folder / "model", fitted, trial, scaling)
         store.upload(run_id, folder)
     return result

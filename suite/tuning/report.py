@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import html
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepbench.suite.atomic import write_whole
 from hepbench.suite.tuning import storage
 from hepbench.tracking import pages
 
@@ -23,15 +23,16 @@ OUTCOME = {
     "tuned_spread": "spread of the seeds, tuned",
     "default_spread": "spread of the seeds, defaults",
     "validation_best": "validation, the best trial",
-    "validation_refitted": "validation, its parameters on fresh seeds",
+    "validation_refitted": "validation, its hyper-parameters on fresh seeds",
     "optimism": "optimism of the search",
 }
 """What `suite.winner` keeps of a comparison -> what the page calls it."""
 
-SIGNED = ("gain", "optimism of the search")
+SIGNED = ("gain", "optimism")
+"""Of these, those whose sign says something."""
 
 IMPORTANT = 8
-"""Parameters that the parallel-coordinate plot shows at most, the most important ones."""
+"""Hyper-parameters that the parallel-coordinate plot shows at most, the most important ones."""
 
 
 def path_of(study: Study, folder: Path) -> Path:
@@ -39,7 +40,7 @@ def path_of(study: Study, folder: Path) -> Path:
 
 
 def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a study, and keep the importance of its parameters in it as the attribute "importance"."""
+    """Write the page of a study, and keep in the study what its hyper-parameters matter, as attribute "importance"."""
     trials = study.get_trials(deepcopy=False)
     counts = storage.counted(trials)
     about = [
@@ -47,33 +48,42 @@ def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
         f"{' and '.join(described['objectives'])} of the validation part",
         ", ".join(f"{count} {state}" for state, count in counts.items() if count) + " trials",
     ]
-    sections = []
-    if outcome := study.user_attrs.get("outcome"):
-        lines = [
-            [html.escape(text), f"{outcome[name]:+.4f}" if text in SIGNED else f"{outcome[name]:.4f}"]
-            for name, text in OUTCOME.items()
-        ]
-        best = study.trials[outcome["trial"]]
-        chosen = [
-            [html.escape(name), html.escape(f"{value:.4g}" if isinstance(value, float) else str(value))]
-            for name, value in best.params.items()
-        ]
-        sections.append(
-            f"<section><h2>Trial {best.number}, the best, on fresh seeds: {html.escape(outcome['objective'])}</h2>"
-            f"{pages.table(('', 'value'), lines, {1})}{pages.table(('parameter', 'best'), chosen, {1})}</section>"
-        )
     importance = _importance(study)
     study.set_user_attr("importance", importance)
     drawings = _drawings(study, described["objectives"], list(importance)[:IMPORTANT])
-    for number, (title, figure) in enumerate(drawings):
-        figure.update_layout(title=None, margin={"t": 20})
-        drawn = figure.to_html(full_html=False, include_plotlyjs=number == 0, config={"displaylogo": False})
-        sections.append(f"<section><h2>{html.escape(title)}</h2>{drawn}</section>")
-    pages.write(path, study.study_name, about, sections)
+    page = pages.render(
+        "study.html",
+        title=study.study_name,
+        about=about,
+        outcome=_outcome(study),
+        drawings=[
+            (title, pages.inline_plotly(figure, library=number == 0)) for number, (title, figure) in enumerate(drawings)
+        ],
+    )
+    write_whole(path, page)
+
+
+def _outcome(study: Study) -> dict[str, Any] | None:
+    """The comparison on fresh seeds as text, and the hyper-parameters that were tested in it; None before it."""
+    outcome = study.user_attrs.get("outcome")
+    if not outcome:
+        return None
+    best = study.trials[outcome["trial"]]
+    return {
+        "trial": best.number,
+        "objective": outcome["objective"],
+        "measured": [
+            (text, f"{outcome[name]:+.4f}" if name in SIGNED else f"{outcome[name]:.4f}")
+            for name, text in OUTCOME.items()
+        ],
+        "chosen": [
+            (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in best.params.items()
+        ],
+    }
 
 
 def _importance(study: Study) -> dict[str, float]:
-    """Share of the first objective's variance by parameter; none where there are too few trials, or no variance."""
+    """Share of the first objective's variance by hyper-parameter; none with too few trials, or without variance."""
     import optuna
 
     target = (lambda one: one.values[0]) if len(study.directions) > 1 else None
@@ -82,7 +92,7 @@ def _importance(study: Study) -> dict[str, float]:
         return {}
     try:
         return optuna.importance.get_param_importances(study, target=target)
-    except (ValueError, RuntimeError):  # no parameter that all the trials have
+    except (ValueError, RuntimeError):  # no hyper-parameter that all the trials have
         return {}
 
 
@@ -90,16 +100,17 @@ def _drawings(study: Study, objectives: list[str], important: list[str]) -> list
     """(title, plotly figure) of each plot that the study has trials enough for."""
     import optuna.visualization as draw
 
+    first = objectives[0]
+    target = (lambda one: float(one.values[0])) if len(objectives) > 1 else None
+    drawings = []
     if len(objectives) > 1:
-        drawings = [("Pareto front", draw.plot_pareto_front(study, target_names=objectives))]
-        options = {"target": lambda one: one.values[0], "target_name": objectives[0]}
-    else:
-        drawings = []
-        options = {"target_name": objectives[0]}
-    drawings.append(("History", draw.plot_optimization_history(study, **options)))
+        drawings.append(("Pareto front", draw.plot_pareto_front(study, target_names=objectives)))
+    drawings.append(("History", draw.plot_optimization_history(study, target=target, target_name=first)))
     if important:
-        drawings.append(("Importance of the parameters", draw.plot_param_importances(study, **options)))
-        drawings.append(("Parallel coordinates", draw.plot_parallel_coordinate(study, important, **options)))
+        importance = draw.plot_param_importances(study, target=target, target_name=first)
+        drawings.append(("Importance of the hyper-parameters", importance))
+        parallel = draw.plot_parallel_coordinate(study, important, target=target, target_name=first)
+        drawings.append(("Parallel coordinates", parallel))
     if len(objectives) == 1:
         drawings.append(("After each epoch", draw.plot_intermediate_values(study)))
     return drawings

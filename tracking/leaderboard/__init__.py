@@ -1,1 +1,1 @@
-"""Ranking, text and page."""
+"""The leaderboard: from runs to ranked rows, and to a terminal, to files and to a page."""

@@ -1,139 +1,122 @@
-"""The leaderboard as an HTML page."""
+"""The leaderboard as a page of HTML that needs no other file: tables, intervals of the ranking metric, ROC curves."""
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from hepbench.tracking import pages
 from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row, groups
-from hepbench.tracking.leaderboard.text import (
+from hepbench.tracking.leaderboard.table import (
     LEGEND,
     NOT_MEASURED,
     PUBLISHED,
     REPORTED,
-    cells_of,
+    Leaderboard,
     columns_of,
+    facts_of,
     hardware_lines,
-    hardware_marks,
-    reference_cells,
+    published_cells,
     setting_of,
 )
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-INTERVALS = "AUC with its error, one standard deviation. Band: two errors of the first. Models at chance are left out."
+Curves = Mapping[str, Mapping[str, Any]]
+"""Run id -> {"signal_efficiency", "background_efficiency"}, each (m,)."""
 
 
-def page(
-    path: Path,
-    rows: Sequence[Row],
-    references: Sequence[Mapping[str, Any]] = (),
-    footer: Sequence[str] = (),
-    curves: Mapping[str, Mapping[str, Any]] | None = None,
+def render(
+    board: Leaderboard,
+    curves: Curves | None = None,
     *,
-    title: str = "Leaderboard",
     command: str = "",
     signal: str = "signal",
     background: str = "background",
     about: Sequence[str] = (),
-) -> Path:
-    """Write one HTML file that needs no other: the tables, AUC with errors, ROC curves, sources and how to repeat it.
-
-    curves: run id -> {"signal_efficiency", "background_efficiency"}, each (m,); of each row the first of its run_ids
-    that has one is drawn. references, footer: as of `render`. command: what makes these results. about: paragraphs
-    below the title, such as data, licence and citation.
-    """
-    sections = []
-    for number, table in enumerate(groups(rows)):
-        sections.append(_section(table, curves or {}, signal, background, number))
-    if not sections:
-        sections.append("<p>No finished result yet.</p>")
-    if references:
-        body = [[pages.linked(cell) for cell in reference_cells(entry)] for entry in references]
-        sections.append(
-            f"<section><h2>Published results</h2><p class=note>{html.escape(REPORTED.capitalize())}.</p>"
-            f"{pages.table(PUBLISHED, body, set())}</section>"
-        )
-    if footer:
-        listed = "".join(f"<li>{pages.linked(line)}</li>" for line in footer)
-        sections.append(f"<section><h2>Notes</h2><ul>{listed}</ul></section>")
-    if command:
-        sections.append(f"<section><h2>Repeat it</h2><pre>{html.escape(command)}</pre></section>")
-    legend = "".join(f"<li>{html.escape(line)}</li>" for line in (*LEGEND, NOT_MEASURED))
-    pages.write(path, title, about, sections, f"<ul>{legend}</ul>")
-    return path
-
-
-def _section(
-    table: Sequence[Row], curves: Mapping[str, Mapping[str, Any]], signal: str, background: str, number: int
 ) -> str:
-    """One ranked table with its plots."""
-    first, marks = table[0], hardware_marks(table)
-    columns = columns_of(table, marks)
-    body = []
-    for row in table:
-        cells = [html.escape(cell) for cell in cells_of(row, columns, marks)]
-        about = f"<small>{html.escape(row['title'])}</small>" if row["title"] else ""
-        cells[1] = f"<b>{html.escape(row['model'])}</b> {html.escape(setting_of(row))}{about}"
-        cells[2] = f"<span class=bar style='--share:{_share(row, table):.1f}%'>{cells[2]}</span>"
-        body.append(cells)
-    right = {i for i, (_, justify) in enumerate(columns) if justify == "right"}
-    kind = "official" if first["data"] == "official" else "simulated"
-    chips = [f"{first['data']} data", f"budget {first['budget']}"]
-    if first["events"]:
-        chips.append(f"{first['events']:,} test events")
-    chips += [f"data {str(first['data_digest'])[:12]}", f"split {str(first['split_hash'])[:12]}"]
-    chip_row = "".join(
-        f"<span class='chip {kind if not i else ''}'>{html.escape(c)}</span>" for i, c in enumerate(chips)
-    )
-    hardware = "<br>".join(map(html.escape, hardware_lines(table, marks)))
-    figures = _figures(table, curves, signal, background, number)
-    runs = "".join(
-        f"<li><b>{html.escape(row['model'])}</b> configuration {html.escape(str(row['configuration']))}, seeds "
-        f"{', '.join(map(str, row['seed_list']))}: {', '.join(map(html.escape, row['run_ids']))}</li>"
-        for row in table
-    )
-    return (
-        f"<section><h2>{html.escape(str(first['task']))}</h2><div class=chips>{chip_row}</div>"
-        f"{pages.table([name for name, _ in columns], body, right)}<p class=note>{hardware}</p>"
-        f"<div class=figures>{figures}</div>"
-        f"<details><summary>MLflow runs behind this table</summary><ul>{runs}</ul></details></section>"
+    """The page: the tables, the ranking metric with its errors, ROC curves, sources and how to repeat it.
+
+    curves: of each row the first of its run_ids that has one is drawn; signal, background: the classes they are of.
+    command: what makes these results. about: paragraphs below the title, such as data, licence and citation.
+    """
+    return pages.render(
+        "leaderboard.html",
+        title=board.title or "Leaderboard",
+        about=about,
+        ranked_by=board.ranked_by.name,
+        tables=[_table(board, rows, curves or {}, signal, background) for rows in groups(board.rows)],
+        published=published_cells(board),
+        published_columns=PUBLISHED,
+        reported=REPORTED,
+        notes=board.notes,
+        command=command,
+        legend=(*LEGEND, NOT_MEASURED),
     )
 
 
-def _share(row: Row, table: Sequence[Row]) -> float:
-    """Length in percent of the bar behind an AUC: from 0.5, which is chance, to the best of the table."""
-    best = max((other["auc"] for other in table if other["auc"] is not None), default=None)
-    if row["auc"] is None or best is None or best <= 0.5:
+def _table(board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str, background: str) -> dict[str, Any]:
+    """What the template shows of one ranked table."""
+    columns = columns_of(board, rows)
+    return {
+        "task": rows[0]["task"],
+        "facts": facts_of(rows),
+        "official": rows[0]["data"] == "official",
+        "columns": columns,
+        "rows": [
+            {
+                "model": row["model"],
+                "setting": setting_of(row),
+                "title": row["title"],
+                "cells": {column.name: column.cell(row) for column in columns},
+                "share": _share(board, row, rows),
+                "configuration": row["configuration"],
+                "seeds": row["seed_list"],
+                "runs": row["run_ids"],
+            }
+            for row in rows
+        ],
+        "hardware": hardware_lines(rows),
+        "figures": _figures(board, rows, curves, signal, background),
+    }
+
+
+def _share(board: Leaderboard, row: Row, rows: Sequence[Row]) -> float | None:
+    """Length in percent of the bar behind a value of the ranking metric: from chance to the best of the table."""
+    value, best = (one[board.ranked_by.name] for one in (row, rows[0]))
+    if board.chance is None or value is None:
+        return None
+    reach = best - board.chance
+    if (reach > 0) != board.ranked_by.higher_is_better or not reach:
         return 0.0
-    return max(0.0, 100 * (row["auc"] - 0.5) / (best - 0.5))
+    return max(0.0, 100 * (value - board.chance) / reach)
 
 
 def _figures(
-    table: Sequence[Row], curves: Mapping[str, Mapping[str, Any]], signal: str, background: str, number: int
-) -> str:
+    board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str, background: str
+) -> list[tuple[Markup, str]]:
+    """(drawing, caption) of what there is to draw."""
     from hepbench.tracking import plots
 
     drawn = {}
-    for row in table:
+    for row in rows:
         run = next((run for run in row["run_ids"] if run in curves), None)
         if run is not None:
             label = row["model"] if row["model"] not in drawn else f"{row['model']} {row['configuration'][:6]}"
             drawn[label] = curves[run]["signal_efficiency"], curves[run]["background_efficiency"]
     drawn = dict(list(drawn.items())[: len(plots.COLOURS)])  # as many as can be told apart, the best ones
-    parts = []
-    with pages.style(number):
-        if any(row["auc"] is not None for row in table):
-            parts.append(
-                pages.figure(
-                    _draw_intervals(table),
-                    INTERVALS,
-                )
+    figures = []
+    with pages.style():
+        if shown := _above_chance(board, rows):
+            caption = (
+                f"{board.ranked_by.heading} with its error, one standard deviation. Band: two errors of the first."
             )
+            if board.chance is not None:
+                caption += " Models at chance are left out."
+            figures.append((pages.inline_svg(_draw_intervals(board, shown)), caption))
         if drawn:
             for draw, caption in (
                 (plots.draw_roc, "ROC curves of one seed each. Dotted: chance."),
@@ -141,34 +124,40 @@ def _figures(
             ):
                 figure, axes = plots.figure(figsize=(6.0, 4.6))
                 draw(axes, drawn, signal, background)
-                parts.append(pages.figure(figure, caption))
-    return "".join(parts)
+                figures.append((pages.inline_svg(figure), caption))
+    return figures
 
 
-def _draw_intervals(table: Sequence[Row]) -> Figure:
-    """AUC ± error of each row, the first on top, with the band of the first."""
+def _draw_intervals(board: Leaderboard, shown: Sequence[Row]) -> Figure:
+    """The ranking metric of each row with its error, the first on top, with the band of the first."""
     from hepbench.tracking import plots
 
-    shown = _above_chance(table)
+    name = board.ranked_by.name
     figure, axes = plots.figure(figsize=(6.0, max(4.6, 1.4 + 0.34 * len(shown))))
     best = shown[0]
-    if best["auc_error"]:
-        band = TIED_WITHIN * best["auc_error"]
-        axes.axvspan(best["auc"] - band, best["auc"] + band, color=plots.COLOURS[0], alpha=0.15, linewidth=0)
+    if best[f"{name}_error"]:
+        band = TIED_WITHIN * best[f"{name}_error"]
+        axes.axvspan(best[name] - band, best[name] + band, color=plots.COLOURS[0], alpha=0.15, linewidth=0)
     for place, row in enumerate(shown):
-        first = place == 0 or row["tied"]
-        colour = plots.COLOURS[0] if first else plots.COLOURS[4]
-        axes.errorbar(row["auc"], place, xerr=row["auc_error"] or 0, fmt="o", color=colour, capsize=3, markersize=6)
-    axes.set_yticks(range(len(shown)), [row["model"].replace("$", r"\$") for row in shown])
+        colour = plots.COLOURS[0] if place == 0 or row["tied"] else plots.COLOURS[4]
+        error = row[f"{name}_error"] or 0
+        axes.errorbar(row[name], place, xerr=error, fmt="o", color=colour, capsize=3, markersize=6)
+    axes.set_yticks(range(len(shown)), [plots.literal(row["model"]) for row in shown])
     axes.tick_params(axis="y", which="both", length=0)
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.grid(axis="x", alpha=0.25)
-    axes.set_xlabel("AUC")
+    axes.set_xlabel(board.ranked_by.heading)
     return figure
 
 
-def _above_chance(table: Sequence[Row]) -> list[Row]:
-    """Rows whose AUC is above 0.5 by more than its error can explain; all with an AUC where there is no such."""
-    measured = [row for row in table if row["auc"] is not None]
-    return [row for row in measured if row["auc"] - 0.5 > 3 * (row["auc_error"] or 0) + 1e-9] or measured
+def _above_chance(board: Leaderboard, rows: Sequence[Row]) -> list[Row]:
+    """Rows that are better than chance by more than their error can explain; all that were measured where there is no
+    such."""
+    name = board.ranked_by.name
+    measured = [row for row in rows if row[name] is not None]
+    if board.chance is None:
+        return measured
+    sign = 1 if board.ranked_by.higher_is_better else -1
+    better = [row for row in measured if sign * (row[name] - board.chance) > 3 * (row[f"{name}_error"] or 0) + 1e-9]
+    return better or measured

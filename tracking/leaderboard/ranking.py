@@ -1,4 +1,4 @@
-"""From finished runs to ranked tables: for the terminal, for files, and as a page of HTML that needs nothing else.
+"""From finished runs to ranked rows, one a configuration.
 
 Results are ranked together only where they were measured on the same thing: the same task, data (official or
 simulated), data digest, split and budget.
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hepbench.tracking import statistics
+from hepbench.tracking.metric import Metric
 
 Row = dict[str, Any]
 
@@ -21,9 +22,6 @@ GROUP = ("task", "data", "data_digest", "split_hash", "budget")
 IDENTITY = {"model", "seed", "configuration", "identity"}
 """Tags without which a run is not one of a benchmark."""
 
-MEASURED = ("auc", "accuracy", "precision", "recall", "log_loss", "rejection_30", "rejection_50", "rejection_70")
-"""Metrics that every row has, None where they were not measured, each with its _error and _spread."""
-
 COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
 
 TIED_WITHIN = 2
@@ -32,21 +30,22 @@ TIED_WITHIN = 2
 
 def rows(
     runs: Sequence[Mapping[str, Any]],
-    metric: str = "auc",
-    higher: bool = True,
+    metrics: Mapping[str, Metric],
+    ranked_by: str,
     titles: Mapping[str, str] | None = None,
 ) -> list[Row]:
-    """One row a configuration, ranked by the metric within what is comparable; group by group, from rank 1.
+    """One row a configuration, ranked within what is comparable; group by group, from rank 1.
 
     runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
     repeated counts once, by its latest run, and a configuration once, by its latest version: that of the same model,
-    parameters, device and backend. titles: model name -> what it is.
+    hyper-parameters, device and backend. metrics: records by name; every row has all of them, None where they were not
+    measured. ranked_by: the name of one. titles: model name -> what it is.
 
     Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
-    `_error` and `_spread` (see `statistics.combine`), parameters (trained numbers), seconds of training and prediction
-    and the latency of one event as means over the seeds, set (parameters that differ from the defaults), tuned (the
-    study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since
-    1970). What was not measured is None.
+    `_error` and `_spread` (see `statistics.combine`), parameters (the number of trainable ones), seconds of training
+    and prediction and the latency of one event as means over the seeds, set (hyper-parameters that differ from the
+    defaults), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
+    ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -54,26 +53,26 @@ def rows(
         if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
             latest[tags["identity"]] = run
 
-    versions: dict[tuple, dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
+    versions: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for run in latest.values():
         tags = run["tags"]
         group = tuple(tags.get(name, "") for name in GROUP)
-        set_up = tuple(sorted(run["parameters"].items()))
-        same = (group, tags["model"], set_up, tags.get("device"), tags.get("backend"))
+        hyperparameters = tuple(sorted(run["parameters"].items()))
+        same = (group, tags["model"], hyperparameters, tags.get("device"), tags.get("backend"))
         versions[same][tags["configuration"]].append(run)
 
-    groups: dict[tuple, list[Row]] = defaultdict(list)
+    groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for (group, *_), configurations in versions.items():
         newest = max(configurations.values(), key=lambda some: max(run["start"] for run in some))
-        groups[group].append(_row(newest, titles or {}))
+        groups[group].append(_row(newest, metrics, titles or {}))
 
     ranked = []
     for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", group[1:])):
-        ranked += _ranked(groups[group], metric, higher)
+        ranked += _ranked(groups[group], metrics[ranked_by])
     return ranked
 
 
-def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
+def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], titles: Mapping[str, str]) -> Row:
     """The seeds of one configuration together."""
     runs = sorted(runs, key=lambda run: int(run["tags"]["seed"]))
     first = runs[0]["tags"]
@@ -82,15 +81,14 @@ def _row(runs: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> Row:
     row["set"] = first.get("set", "")
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
     row["seeds"] = len(runs)
-    for name in dict.fromkeys([*MEASURED, *_tested(runs)]):
+    for name in dict.fromkeys([*metrics, *_tested(runs)]):
         row |= _combined(name, runs)
 
     hardware = sorted({run["tags"].get("hardware", "") for run in runs})
     for name in COSTS:  # a mean over different machines says nothing
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
-    weights = {run["metrics"].get("parameters") for run in runs}
-    weight = weights.pop() if len(weights) == 1 else _mean(runs, "parameters")
-    row["parameters"] = None if weight is None else round(weight)
+    trainable = _mean(runs, "parameters")
+    row["parameters"] = None if trainable is None else round(trainable)
     events = runs[0]["metrics"].get("test_events")
     row["events"] = None if events is None else round(events)
     row |= {name: first.get(name) for name in ("device", "backend", "configuration")}
@@ -127,17 +125,18 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ranked(group: list[Row], metric: str, higher: bool) -> list[Row]:
-    sign = -1 if higher else 1
-    measured = [row for row in group if row.get(metric) is not None]
-    measured.sort(key=lambda row: (sign * row[metric], row["model"], row["configuration"]))
-    rest = sorted((row for row in group if row.get(metric) is None), key=lambda row: row["model"])
+def _ranked(group: list[Row], metric: Metric) -> list[Row]:
+    name, error = metric.name, f"{metric.name}_error"
+    sign = -1 if metric.higher_is_better else 1
+    measured = [row for row in group if row[name] is not None]
+    measured.sort(key=lambda row: (sign * row[name], row["model"], row["configuration"]))
+    rest = sorted((row for row in group if row[name] is None), key=lambda row: row["model"])
     for rank, row in enumerate([*measured, *rest], 1):
         row["rank"] = rank
     for row in measured[1:]:
-        errors = row.get(f"{metric}_error"), measured[0].get(f"{metric}_error")
-        if None not in errors:
-            row["tied"] = abs(row[metric] - measured[0][metric]) <= TIED_WITHIN * math.hypot(*errors)
+        best = measured[0]
+        if row[error] is not None and best[error] is not None:
+            row["tied"] = abs(row[name] - best[name]) <= TIED_WITHIN * math.hypot(row[error], best[error])
     return [*measured, *rest]
 
 

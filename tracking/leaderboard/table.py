@@ -1,0 +1,175 @@
+"""What a leaderboard shows, cell by cell: the same in a terminal, in Markdown and on a page."""
+
+from __future__ import annotations
+
+import math
+import string
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row
+from hepbench.tracking.metric import Metric
+
+LEGEND = (
+    "±: one standard deviation, the test events' error and the seeds' spread / √seeds in quadrature.",
+    f"=: not told apart from the first, within {TIED_WITHIN} combined errors. The errors are taken as independent, "
+    "which is cautious: all rows see the same test events.",
+)
+NOT_MEASURED = "–: not measured, or not measurable with these events."
+
+REPORTED = "reported by their authors on the official data, not measured here"
+PUBLISHED = ("model", "reported", "trained on", "source")
+"""Headings of the cells of `published_cells`."""
+
+LONGEST_WORD = 16
+"""Letters that a narrow table's column of models has room for."""
+
+Hardware = tuple[str, str, str]
+"""What times depend on: machine, device, backend."""
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """Ranked rows, and what is shown of them and beside them.
+
+    rows: as `ranking.rows` gives them. metrics: the records of the rows' metrics by name. shown: names of those that
+    have a column, the one that ranks first. chance: what it is for a model that knows nothing; None: not to be told.
+    references: published results, each {"model", "metrics": {name: value}, "trained_on", "source", "verified"}.
+    notes: lines below the tables, such as what was skipped and why.
+    """
+
+    rows: Sequence[Row]
+    metrics: Mapping[str, Metric]
+    shown: Sequence[str]
+    chance: float | None = None
+    title: str = ""
+    references: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+
+    @property
+    def ranked_by(self) -> Metric:
+        return self.metrics[self.shown[0]]
+
+
+@dataclass(frozen=True)
+class Column:
+    """name: of what it holds. cell: its text for a row. numeric: numbers, which stand to the right."""
+
+    name: str
+    heading: str
+    cell: Callable[[Row], str]
+    numeric: bool = True
+
+
+def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -> list[Column]:
+    """The columns of one ranked table. narrow: those that 80 letters have room for."""
+    columns = [Column("rank", "#", lambda row: f"{'=' if row['tied'] else ''}{row['rank']}")]
+    columns.append(Column("model", "model", _broken_name if narrow else _name, numeric=False))
+    for place, metric in enumerate(board.metrics[name] for name in board.shown):
+        # The error stands where it decides the rank or how many digits are told.
+        told = place == 0 or (metric.decimals is None and not narrow)
+        columns.append(Column(metric.name, metric.heading, partial(_measured, metric=metric, with_error=told)))
+    if not narrow:
+        columns.append(Column("parameters", "trainable parameters", lambda row: _count(row["parameters"])))
+    times = {"train_seconds": "train s", "predict_us_per_event": "test µs/event"}
+    if not narrow:
+        times["latency_ms"] = "latency ms"  # of one event alone
+    for name, heading in times.items():
+        columns.append(Column(name, heading, partial(_time, name=name)))
+    marks = hardware_marks(table)
+    if len(marks) > 1:
+        columns.append(Column("hardware", "on", lambda row: marks[_hardware(row)], numeric=False))
+    columns.append(Column("seeds", "seeds", lambda row: str(row["seeds"])))
+    return columns
+
+
+def facts_of(table: Sequence[Row]) -> list[str]:
+    """What all rows of a table have in common beside their task: the kind of data first."""
+    first = table[0]
+    facts = [f"{first['data']} data", f"budget {first['budget']}"]
+    if first["events"]:
+        facts.append(f"{first['events']:,} test events")
+    return [*facts, f"data {str(first['data_digest'])[:12]}", f"split {str(first['split_hash'])[:12]}"]
+
+
+def heading_of(table: Sequence[Row]) -> str:
+    return " · ".join([str(table[0]["task"]), *facts_of(table)])
+
+
+def hardware_marks(table: Sequence[Row]) -> dict[Hardware, str]:
+    """A letter for each hardware: times compare within a letter."""
+    places = dict.fromkeys(_hardware(row) for row in table)
+    return {place: string.ascii_lowercase[i % 26] * (i // 26 + 1) for i, place in enumerate(places)}
+
+
+def hardware_lines(table: Sequence[Row]) -> list[str]:
+    """What the times of a table were measured on."""
+    marks = hardware_marks(table)
+    lines = []
+    for (machine, device, backend), mark in marks.items():
+        on = f"{machine or 'unknown hardware'}, {device}, {backend}"
+        lines.append(f"times [{mark}] on {on}" if len(marks) > 1 else f"times on {on}")
+    if len(marks) > 1:
+        lines.append("times compare only between rows of the same letter")
+    return lines
+
+
+def setting_of(row: Row) -> str:
+    """What makes a row another than that of the model's defaults."""
+    return str("tuned" if row["tuned"] else row["set"])
+
+
+def published_cells(board: Leaderboard) -> list[list[str]]:
+    """A row of cells for each published result."""
+    return [_published(entry, board.metrics) for entry in board.references]
+
+
+def _published(entry: Mapping[str, Any], metrics: Mapping[str, Metric]) -> list[str]:
+    reported = entry["metrics"].items()
+    numbers = [f"{metrics[name].heading if name in metrics else name} {value:g}" for name, value in reported]
+    source = entry.get("source", "")
+    if not entry.get("verified", True):
+        source += " (not verified)"
+    return [entry["model"], ", ".join(numbers), entry.get("trained_on", ""), source]
+
+
+def _hardware(row: Row) -> Hardware:
+    return row["hardware"], row["device"], row["backend"]
+
+
+def _name(row: Row) -> str:
+    return f"{row['model']} {setting_of(row)}".strip()
+
+
+def _broken_name(row: Row) -> str:
+    """With a setting that is too long for its column broken after its "="."""
+    words = setting_of(row).split()
+    broken = [word.replace("=", "=\n", 1) if len(word) > LONGEST_WORD else word for word in words]
+    return " ".join([row["model"], *broken])
+
+
+def _measured(row: Row, metric: Metric, with_error: bool) -> str:
+    value, error = row[metric.name], row[f"{metric.name}_error"]
+    if value is None:
+        return "–"
+    decimals = metric.decimals
+    if decimals is None:
+        decimals = 1 if not error else min(max(1 - math.floor(math.log10(error)), 0), 4)
+    text = f"{value:,.{decimals}f}"
+    return f"{text} ± {error:,.{decimals}f}" if with_error and error is not None else text
+
+
+def _count(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
+
+
+def _time(row: Row, name: str) -> str:
+    """With three digits that count."""
+    value = row[name]
+    if value is None:
+        return "–"
+    if value < 0.01:
+        return "< 0.01"
+    return f"{value:,.{max(2 - math.floor(math.log10(value)), 0)}f}"
