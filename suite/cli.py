@@ -10,13 +10,16 @@ import functools
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
 from rich.console import Console
 
 from hepbench.benchmarks.base import UserError
 from hepbench.tracking.runs import StoreError
+
+if TYPE_CHECKING:
+    from hepbench.suite.workers.place import Place
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
 
@@ -44,7 +47,7 @@ def main() -> None:
         complaints.print(f"error: {error}")
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
-        complaints.print("interrupted; what was finished is kept, the same command goes on from there")
+        complaints.print("interrupted; what was finished is kept, the same command resumes from there")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of a pipe has seen enough
         sys.stderr.close()
@@ -77,12 +80,13 @@ def _settings(context: click.Context, option: click.Parameter, texts: Sequence[s
 
 
 def settings(what: str) -> Callable[[Verb], Verb]:
+    """The option --set; the command takes it as a dict of texts."""
     return click.option(
         "--set", "settings", multiple=True, callback=_settings, help=f"name=value of {what}; may be repeated."
     )
 
 
-def workers(command):
+def workers(command: Verb) -> Verb:
     """The options that say where trials run; the command takes them as one `place`."""
 
     @click.option("--jobs", type=int, help="Trials at once. Default: one a GPU, or one on all cores.")
@@ -96,15 +100,26 @@ def workers(command):
     @click.option("--walltime", help="Of a worker, such as 04:00:00.")
     @click.option("--print-job-script", is_flag=True, help="Print what would be submitted to the cluster, and end.")
     @functools.wraps(command)
-    def with_place(jobs, share_gpu, scheduler, cluster, queue, walltime, print_job_script, **options):
+    def with_place(
+        jobs: int | None,
+        share_gpu: bool,
+        scheduler: str | None,
+        cluster: str | None,
+        queue: str | None,
+        cores_per_worker: int,
+        gpus_per_worker: int,
+        memory_per_worker: str,
+        walltime: str | None,
+        print_job_script: bool,
+        **options: Any,
+    ) -> Any:
         from hepbench.suite.workers.place import Place
 
-        asked = [options.pop(f"{name}_per_worker") for name in ("cores", "gpus", "memory")]
         batch = None
         if cluster:
             from hepbench.suite.workers.batch_system import BatchSystem
 
-            batch = BatchSystem(cluster, queue, *asked, walltime)
+            batch = BatchSystem(cluster, queue, cores_per_worker, gpus_per_worker, memory_per_worker, walltime)
         if print_job_script:
             if batch is None:
                 raise UserError("--print-job-script needs --cluster slurm or htcondor")
@@ -114,7 +129,7 @@ def workers(command):
             raise UserError("--cluster starts workers and --scheduler takes those that are there: give one of the two")
         return command(place=Place(jobs, share_gpu, scheduler, batch), **options)
 
-    return with_place
+    return cast(Verb, with_place)
 
 
 @commands.command()
@@ -132,11 +147,25 @@ def workers(command):
 @DEVICE
 @BACKEND
 @DATA
-@click.option("--tuned", is_flag=True, help="With the best parameters that studies found.")
+@click.option("--tuned", is_flag=True, help="With the best hyper-parameters that studies found.")
 @workers
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
-def bench(task, models, settings, seeds, exact, budget, device, backend, data, tuned, place, dry_run, force) -> int:
+def bench(
+    task: str,
+    models: tuple[str, ...],
+    settings: dict[str, str],
+    seeds: int | None,
+    exact: tuple[int, ...],
+    budget: str,
+    device: str,
+    backend: str,
+    data: str,
+    tuned: bool,
+    place: Place,
+    dry_run: bool,
+    force: bool,
+) -> int:
     """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
     from hepbench.benchmarks import registry
     from hepbench.suite.campaign import request
@@ -163,7 +192,7 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, t
 @click.argument("task")
 @click.option("--model", required=True, help="A model, or a file ./my_model.py.")
 @click.option("--trials", type=int, help="How many trials the study is to have. Default: the budget's number.")
-@click.option("--timeout", help="Stop the search after so long, such as 30m or 1h; the same command goes on.")
+@click.option("--timeout", help="Stop the search after so long, such as 30m or 1h; the same command resumes it.")
 @click.option("--sampler", default="tpe", show_default=True, help="tpe, random or nsga2.")
 @click.option("--pruner", default="median", show_default=True, help="median, hyperband, halving or none.")
 @click.option(
@@ -184,11 +213,10 @@ def bench(task, models, settings, seeds, exact, budget, device, backend, data, t
 @BACKEND
 @DATA
 @workers
-def tune(device, backend, data, model, **options) -> int:
-    """Search the parameters of a model on TASK, then test the best and the defaults on fresh seeds."""
+def tune(task: str, model: str, device: str, backend: str, data: str, **options: Any) -> int:
+    """Search the hyper-parameters of a model on TASK, then test the best and the defaults on fresh seeds."""
     from hepbench.suite.commands.tune import tune
 
-    task = options.pop("task")
     failed = tune(task, model, wanted_device=device, backend=backend, wanted_data=data, console=Console(), **options)
     return min(failed, 1)
 
@@ -203,7 +231,7 @@ def studies() -> None:
 
 @commands.command("optuna-ui")
 @click.option("--port", type=click.IntRange(1, 65535), default=8080, show_default=True)
-def optuna_ui(port) -> None:
+def optuna_ui(port: int) -> None:
     """Open optuna-dashboard on the studies."""
     from hepbench.suite.commands.studies import dashboard
 
@@ -213,7 +241,7 @@ def optuna_ui(port) -> None:
 @commands.command()
 @click.argument("task")
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
-def leaderboard(task, form) -> None:
+def leaderboard(task: str, form: str) -> None:
     """Print the ranking of TASK (a name, a file, or all) from the store alone."""
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
@@ -223,7 +251,7 @@ def leaderboard(task, form) -> None:
 @commands.command()
 @click.argument("task")
 @click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
-def data(task, files) -> None:
+def data(task: str, files: int | None) -> None:
     """Fetch the official files of TASK, or say where to put files fetched by hand."""
     from hepbench.suite.commands.download import fetch
 
@@ -236,8 +264,8 @@ def data(task, files) -> None:
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes. Default: one for each core.")
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder. Default: where bench looks for it.")
-def simulate(task, events, seed, jobs, out) -> None:
-    """Write simulated files of TASK in the official format; goes on where it was stopped."""
+def simulate(task: str, events: int, seed: int, jobs: int | None, out: Path | None) -> None:
+    """Write simulated files of TASK in the official format; resumes where it was stopped."""
     from hepbench.suite.commands.simulate import simulate
 
     simulate(task, events, seed, jobs, out, Console())
@@ -247,7 +275,7 @@ def simulate(task, events, seed, jobs, out) -> None:
 @click.argument("task")
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=10_000, show_default=True, help=SIMULATED_FIRST)
-def validate(task, data, events) -> None:
+def validate(task: str, data: str, events: int) -> None:
     """Compare the data of TASK with its calibration figures, line by line."""
     from hepbench.suite.commands.validate import validate
 
@@ -258,7 +286,7 @@ def validate(task, data, events) -> None:
 @click.argument("task")
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=2_000, show_default=True, help=SIMULATED_FIRST)
-def describe(task, data, events) -> None:
+def describe(task: str, data: str, events: int) -> None:
     """What TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
     from hepbench.suite.commands.describe import describe
 
@@ -276,7 +304,7 @@ def measure() -> None:
 @click.option(
     "--read", type=click.IntRange(min=10), default=20_000, show_default=True, help="Events of the file to read."
 )
-def measure_data(tasks, simulated, read) -> None:
+def measure_data(tasks: tuple[str, ...], simulated: int, read: int) -> None:
     """Rates of simulating, reading and opening each task's data, and memory."""
     from hepbench.suite.commands.measure import measure_data
 
@@ -293,8 +321,17 @@ def measure_data(tasks, simulated, read) -> None:
 @click.option("--against", help="keras: plain keras.Model.fit; weaver: weaver-core's networks, where installed.")
 @DEVICE
 @BACKEND
-def measure_models(tasks, models, events, seconds, against, device, backend) -> None:
-    """Parameters, FLOPs, and rates of training and prediction of each entry, alone or in turns with another program."""
+def measure_models(
+    tasks: tuple[str, ...],
+    models: tuple[str, ...],
+    events: int,
+    seconds: float,
+    against: str | None,
+    device: str,
+    backend: str,
+) -> None:
+    """Trainable parameters, FLOPs, and rates of training and prediction of each entry, alone or in turns with another
+    program."""
     from hepbench.suite.commands.measure import measure_models
 
     measure_models(
@@ -323,7 +360,7 @@ def measure_parameters() -> None:
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.parquet"), show_default=True
 )
-def predict(run, files, out) -> None:
+def predict(run: str, files: tuple[Path, ...], out: Path) -> None:
     """Score raw FILES with the model that RUN saved (its id, or as much of it as is unique)."""
     from hepbench.suite.commands.predict import predict
 
@@ -332,10 +369,10 @@ def predict(run, files, out) -> None:
 
 @commands.command("list")
 @click.argument("what", default="all")
-def list_(what) -> None:
+def list_(what: str) -> None:
     """Tasks, models, metrics and budgets; what is installed, downloaded, simulated. WHAT: one of these alone; models
-    come with their parameters on each task."""
-    from hepbench.suite.commands.inventory import print_list
+    come with their trainable parameters on each task."""
+    from hepbench.suite.commands.list import print_list
 
     print_list(what, Console())
 
@@ -343,15 +380,15 @@ def list_(what) -> None:
 @commands.command()
 def doctor() -> None:
     """Versions, devices, store, disk, data files found or missing."""
-    from hepbench.suite.commands.inventory import print_doctor
+    from hepbench.suite.commands.doctor import print_doctor
 
     print_doctor(Console())
 
 
 @commands.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=5000, show_default=True)
-def ui(port) -> None:
+def ui(port: int) -> None:
     """Open the MLflow UI on the same store."""
-    from hepbench.suite.commands.inventory import open_ui
+    from hepbench.suite.commands.ui import open_ui
 
     open_ui(port, Console())

@@ -15,6 +15,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Model, Task
 from hepbench.benchmarks.registry import Entry
 
 SUITE = Path(__file__).parent
@@ -25,18 +26,18 @@ TRIAL = SUITE / "trial" / "worker.py"
 """Where a trial begins, in the process of a worker."""
 
 
-def code_of_trial(task: Entry, model: Entry) -> str:
+def code_of_trial(task: Entry[Task], model: Entry[Model]) -> str:
     """Of everything that a trial of this model on this task runs through."""
     return _digest_of_reached((TRIAL, task.path, model.path))
 
 
-def code_of_reader(task: Entry) -> str:
+def code_of_reader(task: Entry[Task]) -> str:
     """Of what makes arrays of a task's files. The records of `benchmarks.base` are left out: hours of preparing are
     not to be done again for a field of theirs."""
     return _digest_of_reached((task.path,), (registry.HOME / "base.py",))
 
 
-def code_of_generators(task: Entry) -> str:
+def code_of_generators(task: Entry[Task]) -> str:
     """Of what simulates a task's files."""
     start = [path for path in _imported(task.path) if path.is_relative_to(SIMULATION)]
     paths = {path for path in reached(start, without=()) if path.is_relative_to(SIMULATION)}

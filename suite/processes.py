@@ -16,7 +16,7 @@ def without_main_file() -> Iterator[None]:
     """Processes that are started meanwhile do not import what the caller's `__main__` is made of, as Python's `spawn`
     would have it: what they run stands in modules. So a script needs no guard, and standard input will do as well."""
     main = sys.modules["__main__"]
-    hidden = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
+    hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
     try:
         yield

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import http.server
 import threading
+import time
 
 import numpy as np
 import pytest
 from conftest import images_by_hand, write_images
-from rich.console import Console
 
+from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.commands import download
+from hepbench.suite.data import download
 from hepbench.suite.data.files import digest_of_file
 
 TASK = """
@@ -61,7 +62,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(monkeypatch):
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     monkeypatch.setattr(download, "BLOCK", 1000)
     server = Server()
     thread = threading.Thread(target=server.serve_forever)
@@ -81,10 +82,10 @@ def content(tmp_path):
 def fetch(server, tmp_path, sha256=None, size=None):
     task = tmp_path / "jets.py"
     task.write_text(TASK.format(url=f"http://127.0.0.1:{server.server_port}/download", sha256=sha256, size=size))
-    return download.fetch(str(task), None, Console(quiet=True))
+    return download.fetch(registry.find("task", str(task)), None, lambda event: None)
 
 
-def test_goes_on_where_the_transfer_broke(server, tmp_path, content, home):
+def test_resumes_where_the_transfer_broke(server, tmp_path, content, home):
     server.content, server.break_after, server.breaks = content, 30_000, 2
     (path,) = fetch(server, tmp_path, size=len(content))
     assert path == home / "data" / "jets" / "official" / "jets.hdf5"
@@ -98,9 +99,9 @@ def test_goes_on_where_the_transfer_broke(server, tmp_path, content, home):
     assert len(server.asked) == 3  # in place: not fetched again
 
 
-def test_a_later_command_goes_on(server, tmp_path, content):
-    server.content, server.break_after, server.breaks = content, 20_000, download.TRIES
-    with pytest.raises(UserError, match="Repeat the command to go on, or fetch it by hand"):
+def test_a_later_command_resumes(server, tmp_path, content):
+    server.content, server.break_after, server.breaks = content, 20_000, download.ATTEMPTS
+    with pytest.raises(UserError, match="Repeat the command to resume, or fetch it by hand"):
         fetch(server, tmp_path)
     server.asked.clear()
     (path,) = fetch(server, tmp_path)
@@ -125,7 +126,7 @@ def test_what_is_not_the_file_is_refused_and_not_left(server, tmp_path, content,
 
 
 def test_no_server_names_the_file_and_the_place(tmp_path, monkeypatch, home):
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
     dead = Server()
     dead.server_close()
     with pytest.raises(UserError, match="could not be fetched") as caught:

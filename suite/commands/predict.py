@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 
@@ -27,7 +28,7 @@ def predict(run_given: str, files: list[Path], out: Path, console: Console) -> N
     console.print(f"{events:,} events scored by {run['tags']['model']} seed {run['tags']['seed']}: {out}")
 
 
-def find_run(store: runs.Store, given: str) -> dict:
+def find_run(store: runs.Store, given: str) -> dict[str, Any]:
     """The one finished trial whose id begins with `given`; UserError for none or several."""
     found = [
         run

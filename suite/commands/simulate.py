@@ -10,15 +10,14 @@ from rich.console import Console
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.data.files import simulated_folder
-from hepbench.suite.data.simulate import cores, simulate_files
+from hepbench.suite.data.simulate import cores, simulate_files, simulation_of
 from hepbench.suite.progress import progress_bar
 
 
 def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Path | None, console: Console) -> None:
-    """Write simulated files into a new folder, or where bench looks for them; goes on where it was stopped."""
+    """Write simulated files into a new folder, or where bench looks for them; resumes where it was stopped."""
     entry = registry.find("task", task_given)
-    if not entry.record.simulation:
-        raise UserError(f"task {entry.name} has genuine data only, nothing simulates it")
+    simulation_of(entry)
     folder = out.resolve() if out else simulated_folder(entry, events, seed)
     if out and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Events
+from hepbench.benchmarks.base import Arrays, Events, Task, UserError
 from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
@@ -18,7 +19,7 @@ from hepbench.suite.data.files import Files, digest_of_files, events_wanted, off
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
 from hepbench.suite.paths import prepared_folder
 
-VIEW_STRETCH = 4096  # events for which a view is computed at a time
+VIEW_CHUNK = 4096  # events for which a view is computed at a time
 VIEW_BYTES = 2**28  # of such events at most
 
 
@@ -36,11 +37,13 @@ class Prepared:
 
 
 def obtain(
-    entry: Entry, kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
+    entry: Entry[Task], kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
 ) -> Files:
     """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there."""
     if kind == "official":
         paths = official(entry)
+        if not paths:
+            raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
     else:
         events = events_wanted(entry, budget_events)
         folder = simulated_folder(entry, events, seed)
@@ -51,7 +54,7 @@ def obtain(
     return Files(kind, paths, digest_of_files(paths))
 
 
-def prepare(entry: Entry, files: Files, progress: Progress = lambda done: None) -> Prepared:
+def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: None) -> Prepared:
     """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first."""
     variant = entry.name.partition(":")[2]
     key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
@@ -63,30 +66,33 @@ def prepare(entry: Entry, files: Files, progress: Progress = lambda done: None) 
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 
-def view_of(entry: Entry, prepared: Prepared, name: str) -> Arrays:
-    """The inputs of one view over all events, memory-mapped; computed by stretches and kept on first use.
+def view_of(entry: Entry[Task], prepared: Prepared, name: str) -> Arrays:
+    """The inputs of one view over all events, memory-mapped; computed by chunks and kept on first use.
 
     A view that hands arrays through unchanged gives those arrays' own maps, not copies.
     """
     compute = entry.record.views[name]
     few = {key: array[:2] for key, array in prepared.arrays.items()}
+    computed = compute(few)
     passed = {
-        key: next((n for n, source in few.items() if value is source or _same_memory(value, source)), None)
-        for key, value in compute(few).items()
+        key: source
+        for key, value in computed.items()
+        for source, array in few.items()
+        if value is array or _same_memory(value, array)
     }
-    if all(passed.values()):
+    if len(passed) == len(computed):
         return {key: prepared.arrays[source] for key, source in passed.items()}
     folder = prepared.folder / f"view-{name}"
     with locked(folder):
         if not folder.is_dir():
             size = sum(array[:1].nbytes for array in prepared.arrays.values())
-            stretch = max(1, min(VIEW_STRETCH, VIEW_BYTES // size))
+            chunk = max(1, min(VIEW_CHUNK, VIEW_BYTES // size))
             with whole_folder(folder) as scratch:
-                stretches = (
-                    compute({key: array[start : start + stretch] for key, array in prepared.arrays.items()})
-                    for start in range(0, len(prepared), stretch)
+                chunks = (
+                    compute({key: array[start : start + chunk] for key, array in prepared.arrays.items()})
+                    for start in range(0, len(prepared), chunk)
                 )
-                _append(scratch, stretches)
+                _append(scratch, chunks)
     return _open(folder)
 
 
@@ -95,30 +101,31 @@ def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
     return dense and one.shape == other.shape and np.shares_memory(one, other)
 
 
-def _write(folder: Path, stretches: Iterator[Events], progress: Callable[[int], None]) -> None:
+def _write(folder: Path, chunks: Iterator[Events], progress: Progress) -> None:
     (folder / "arrays").mkdir()
+    labels: list[np.ndarray] = []
+    ids: list[np.ndarray] = []
 
-    def arrays() -> Iterator[dict[str, np.ndarray]]:
-        for events in stretches:
+    def arrays() -> Iterator[Arrays]:
+        for events in chunks:
             labels.append(events.labels)
             ids.append(events.ids)
             yield events.arrays
             progress(len(events.labels))
 
-    labels, ids = [], []
     _append(folder / "arrays", arrays())
     np.save(folder / "labels.npy", np.concatenate(labels).astype(np.int64))
     np.save(folder / "ids.npy", np.concatenate(ids))
 
 
-def _append(folder: Path, stretches: Iterator[Arrays]) -> None:
-    """Stream named arrays to one .npy each, with memory for a stretch alone. The header is written last: numpy pads
+def _append(folder: Path, chunks: Iterator[Arrays]) -> None:
+    """Stream named arrays to one .npy each, with memory for a chunk alone. The header is written last: numpy pads
     it so that the number of events can grow in place. A Sparse becomes three files, its hits and their number."""
     header = np.lib.format.write_array_header_1_0
     files, shapes, dtypes = {}, {}, {}
     with contextlib.ExitStack() as stack:
-        for stretch in stretches:
-            for name, array in _plain(stretch):
+        for chunk in chunks:
+            for name, array in _plain(chunk):
                 if name not in files:
                     files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
                     shapes[name], dtypes[name] = (0, *array.shape[1:]), array.dtype
@@ -157,5 +164,5 @@ def _open(folder: Path) -> dict[str, np.ndarray | Sparse]:
     return arrays
 
 
-def _described(dtype: np.dtype, shape: tuple[int, ...]) -> dict:
+def _described(dtype: np.dtype, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

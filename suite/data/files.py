@@ -15,7 +15,7 @@ import math
 from dataclasses import dataclass
 from pathlib import Path
 
-from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
 from hepbench.suite.atomic import write_whole
@@ -33,7 +33,7 @@ class Files:
     digest: str
 
 
-def official(entry: Entry) -> list[Path] | None:
+def official(entry: Entry[Task]) -> list[Path] | None:
     """The official files of a task where enough are in place: in its folder, or carried by a package."""
     task = entry.record
     folder = official_folder(entry.dataset)
@@ -44,13 +44,13 @@ def official(entry: Entry) -> list[Path] | None:
     return task.locate() if task.locate else None
 
 
-def simulated_folder(entry: Entry, events: int, seed: int) -> Path:
+def simulated_folder(entry: Entry[Task], events: int, seed: int) -> Path:
     """Where a simulation's files lie. The name holds the generators' code, so that data of an older one stay behind."""
     version = fingerprint.code_of_generators(entry)[:8]
     return simulations_folder(entry.dataset) / f"n{events}_seed{seed}_{version}"
 
 
-def choose(entry: Entry, kind: str) -> str:
+def choose(entry: Entry[Task], kind: str) -> str:
     """What `auto` means for this task now, or the given kind if the task can serve it: official or simulated."""
     check_known("data", kind, KINDS)
     task = entry.record
@@ -63,7 +63,7 @@ def choose(entry: Entry, kind: str) -> str:
     return kind
 
 
-def events_wanted(entry: Entry, budget_events: int | None) -> int:
+def events_wanted(entry: Entry[Task], budget_events: int | None) -> int:
     """How many events a simulation makes under a budget: the official dataset's number at most. A variant with fewer
     classes than its dataset has as many events of each as if they were all."""
     events = min(n for n in (budget_events, entry.record.size) if n is not None)
@@ -80,7 +80,7 @@ def digest_of_file(path: Path) -> str:
     state = path.stat()
     key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
     known_path = data_folder() / "digests.json"
-    known = json.loads(known_path.read_text()) if known_path.is_file() else {}
+    known: dict[str, str] = json.loads(known_path.read_text()) if known_path.is_file() else {}
     if key not in known:
         with path.open("rb") as file:
             known[key] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -88,5 +88,6 @@ def digest_of_file(path: Path) -> str:
     return known[key]
 
 
-def is_simulated(task: Entry, events: int | None) -> bool:
+def is_simulated(task: Entry[Task], events: int | None) -> bool:
+    """Whether the files that a simulation under a budget of so many events makes are there."""
     return simulated_folder(task, events_wanted(task, events), 0).is_dir()

@@ -10,10 +10,12 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import full_disk_as_user_error, whole_folder
 from hepbench.suite.data.files import simulated_folder
@@ -21,7 +23,7 @@ from hepbench.suite.processes import without_main_file
 from hepbench.tracking.hardware import machine
 
 Progress = Callable[[int], None]
-"""Called with a number of events that are finished."""
+"""Is called with the number of events that were finished since."""
 
 
 def cores() -> int:
@@ -29,15 +31,21 @@ def cores() -> int:
     return max(1, int(machine.cores_usable()))
 
 
-def simulate_files(entry: Entry, events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> int:
+def simulation_of(entry: Entry[Task]) -> Simulation:
+    """How a task's events are made; UserError where it has genuine data only."""
+    if entry.base.simulation is None:
+        raise UserError(f"task {entry.name} has genuine data only, nothing simulates it")
+    return entry.base.simulation
+
+
+def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> int:
     """Fill `folder` with simulated files in the official format, whole or not at all.
 
     Chunks are made by `jobs` processes and kept beside the folder until it is whole, so that a simulation that was
-    stopped goes on where it was. Their content depends on the seed and their number alone. Returns the events that
-    this call made.
+    stopped resumes where it was. Their content depends on the seed and their number alone. Returns the events that
+    this call made. UserError where nothing simulates the task.
     """
-    task = entry.base
-    simulation, kinds = task.simulation, len(task.classes)
+    simulation, kinds = simulation_of(entry), len(entry.base.classes)
     counts = [events // kinds + (label < events % kinds) for label in range(kinds)]
     numbers = math.ceil(max(counts) / simulation.chunk)
     wanted = [
@@ -46,7 +54,8 @@ def simulate_files(entry: Entry, events: int, seed: int, folder: Path, jobs: int
         for label in range(kinds)
         if number * simulation.chunk < counts[label]
     ]
-    parts = folder.parent / f".{folder.name}.seed{seed}-{_text_of(entry)}.parts"
+    version = simulated_folder(entry, 0, 0).name.rpartition("_")[2]
+    parts = folder.parent / f".{folder.name}.seed{seed}-{version}.parts"
 
     def path_of(label: int, number: int) -> Path:
         return parts / f"{label}_{number}.npz"
@@ -72,11 +81,7 @@ def simulate_files(entry: Entry, events: int, seed: int, folder: Path, jobs: int
     return events - made
 
 
-def _text_of(entry: Entry) -> str:
-    return simulated_folder(entry, 0, 0).name.rpartition("_")[2]
-
-
-def _in_processes(work: list[tuple], jobs: int) -> Iterator[tuple[int, int]]:
+def _in_processes(work: list[tuple[Any, ...]], jobs: int) -> Iterator[tuple[int, int]]:
     """(label, number) of each chunk as it is finished."""
     if jobs <= 1:
         for one in work:
@@ -98,7 +103,7 @@ def _ignore_interrupt() -> None:
 
 
 def _make_chunk(task_given: str, label: int, number: int, seed: int, path: Path) -> tuple[int, int]:
-    arrays = registry.find("task", task_given).base.simulation.generate(label, number, seed)
+    arrays = simulation_of(registry.find("task", task_given)).generate(label, number, seed)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     with scratch.open("wb") as file:
         np.savez(file, **arrays)

@@ -1,0 +1,65 @@
+"""`hepbench doctor`: what this machine and this environment have. Nothing here imports TensorFlow, Keras or MLflow."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite import device, results
+from hepbench.suite.data.files import official
+from hepbench.suite.paths import data_folder, home_folder, official_folder
+from hepbench.suite.provenance import versions
+from hepbench.suite.tuning import storage
+from hepbench.tracking import runs
+from hepbench.tracking.hardware import machine as machine_module
+
+
+def print_doctor(console: Console) -> None:
+    """What this machine and this environment have, line by line."""
+    machine = machine_module.describe()
+    home = home_folder()
+    lines = {
+        "python": f"{platform.python_version()}, {sys.executable}",
+        "system": machine["os"],
+        "processor": f"{machine['cpu']}, {machine['cores_usable']} cores usable",
+        "memory": f"{machine['memory_gib']:.1f} GiB",
+        "GPU": ", ".join(f"{gpu['name']} {gpu['memory_gib']:.0f} GiB" for gpu in machine["gpus"]) or "none found",
+    }
+    for backend in device.BACKENDS:
+        lines[f"auto with {backend}"] = device.missing(backend) or "{} ({})".format(*device.resolve("auto", backend))
+    lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
+    lines["results"] = results.store_location()
+    lines["studies"] = runs.shown(storage.location())
+    lines["data"] = str(data_folder())
+    lines["disk"] = f"{shutil.disk_usage(_existing(home)).free / 2**30:.1f} GiB free at {home}"
+    for name in registry.names("task"):
+        entry = registry.find("task", name)
+        lines[f"data of {name}"] = _files_line(entry)
+    table = Table.grid(padding=(0, 2))
+    for name, text in lines.items():
+        table.add_row(f"[bold]{name}[/]", text)
+    console.print(table, highlight=False)
+
+
+def _existing(path: Path) -> Path:
+    return path if path.exists() else _existing(path.parent)
+
+
+def _files_line(entry: Entry[Task]) -> str:
+    paths = official(entry)
+    if paths:
+        return "found " + ", ".join(map(str, paths))
+    folder = official_folder(entry.dataset)
+    missing = [source.name for source in entry.record.sources if not (folder / source.name).is_file()]
+    published = any(source.url for source in entry.record.sources)
+    how = f"make data TASK={entry.name} fetches it" if published else "none is published"
+    few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
+    return f"missing {few} in {folder}; {how}"
