@@ -227,8 +227,9 @@ class Sample:
 class Fitted(Protocol):
     """A trained model."""
 
-    parameters: int
-    """Trained numbers: weights of a network, leaves and splits of a tree ensemble."""
+    trainable_parameters: int
+    """What the training sets: trainable weights of a network without its moving averages, leaves and splits of a tree
+    ensemble."""
 
     def predict(self, sample: Sample) -> np.ndarray:
         """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""

@@ -31,7 +31,7 @@ class Network:
     timings: dict[str, float]
 
     @property
-    def parameters(self):
+    def trainable_parameters(self):
         return sum(weight.numel() for weight in self.torch_model.parameters())
 
     def predict(self, sample):

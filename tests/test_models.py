@@ -100,7 +100,7 @@ def test_scores_are_normalised(name, trained):
     assert scores.shape == (len(parts[2]), 2) and scores.dtype == np.float32
     assert np.isfinite(scores).all() and (scores >= 0).all()
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
-    assert isinstance(fitted.parameters, int) and fitted.parameters > 0
+    assert isinstance(fitted.trainable_parameters, int) and fitted.trainable_parameters > 0
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -109,7 +109,7 @@ def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     fitted.save(tmp_path)
     loaded = (model.load or load_network)(tmp_path)
     np.testing.assert_array_equal(loaded.predict(parts[2]), fitted.predict(parts[2]))
-    assert loaded.parameters == fitted.parameters
+    assert loaded.trainable_parameters == fitted.trainable_parameters
 
 
 @pytest.mark.parametrize("name", [name for name in NAMES if name != "prior"])

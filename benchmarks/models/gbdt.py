@@ -44,7 +44,7 @@ class Trees:
     timings: dict[str, float] = field(default_factory=dict)
 
     @property
-    def parameters(self) -> int:
+    def trainable_parameters(self) -> int:
         """Leaves and splits of all trees."""
         return sum(line.count("leaf=") + line.count("[") for line in self.booster.get_dump())
 

@@ -43,7 +43,7 @@ class Trees:
     classes: int
 
     @property
-    def parameters(self) -> int:
+    def trainable_parameters(self) -> int:
         """Leaves and splits of all trees."""
         return int(sum(tree.nodes.shape[0] for trees in self.machine._predictors for tree in trees))
 

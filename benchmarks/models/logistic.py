@@ -32,7 +32,7 @@ class Logistic:
     constant: np.ndarray
 
     @property
-    def parameters(self) -> int:
+    def trainable_parameters(self) -> int:
         return self.weights.size + self.constant.size
 
     def predict(self, sample: Sample) -> np.ndarray:

@@ -23,7 +23,7 @@ class Prior:
     frequencies: np.ndarray
 
     @property
-    def parameters(self) -> int:
+    def trainable_parameters(self) -> int:
         return len(self.frequencies)
 
     def predict(self, sample: Sample) -> np.ndarray:

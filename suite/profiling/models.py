@@ -160,7 +160,7 @@ def _rates_of_whole_training(trial: Trial, sample: Sample) -> ModelRates:
     fitted.predict(sample)
     done = time.perf_counter()
     training, prediction = len(train) / (trained - started), len(sample) / (done - trained)
-    return ModelRates(trial.model.name, fitted.parameters, training, prediction, whole=True)
+    return ModelRates(trial.model.name, fitted.trainable_parameters, training, prediction, whole=True)
 
 
 @contextmanager

@@ -32,7 +32,7 @@ class Network:
     def __init__(self, keras_model: keras.Model, classes: int):
         self.keras_model = keras_model
         self.classes = classes
-        self.parameters = trainable_parameters(keras_model)
+        self.trainable_parameters = trainable_parameters(keras_model)
         self.history: list[dict[str, float]] = []
         self.timings: dict[str, float] = {}
         self._forward = forward(keras_model)

@@ -98,7 +98,7 @@ def run(
 
     validated = metrics.evaluate(valid.labels, valid_scores, signal)
     result = {f"valid_{name}": value for name, value in validated.items()}
-    result |= {**seconds, "latency_ms": latency, "parameters": fitted.parameters}
+    result |= {**seconds, "latency_ms": latency, "parameters": fitted.trainable_parameters}
     if final:
         measured = metrics.evaluate(test.labels, scores, signal)
         for name, value_of in task.record.slices.items():
