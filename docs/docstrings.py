@@ -21,7 +21,7 @@ def _list_names(owner: griffe.Class | griffe.Function, known: set[str]) -> None:
     lines, inside = [], False
     text = re.sub(rf"(?<=[.;]) (?=({'|'.join(known)}): )", "\n", _escaped(owner.docstring.value))
     for line in text.split("\n"):
-        found = re.match(r"(\w+(?:, \w+)*): ", line)
+        found = re.match(r"(?:- )?(\w+(?:, \w+)*): ", line)
         if found and known.intersection(found[1].split(", ")):
             names = ", ".join(f"`{name}`" for name in found[1].split(", "))
             lines += [*([] if inside else [""]), f"- {names}: {line[found.end() :]}"]
