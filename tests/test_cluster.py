@@ -266,7 +266,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
     ],
 )
 def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted, home, tmp_path, monkeypatch):
-    """The command ends and says how to go on; what it was storing is no failed trial, and runs once more."""
+    """The command ends and says how to resume; what it was storing is no failed trial, and runs once more."""
     fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
     name, *options = command
     arguments = [name, "magic", "--model", str(fast), "--budget", "smoke", "--jobs", "2", *options]
@@ -278,7 +278,7 @@ def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted,
             server.close()
             printed += parent.communicate(timeout=120)[0]
     assert parent.returncode == 2 and "Traceback" not in printed, printed
-    assert "check that the server runs" in printed and "the same command goes on" in printed, printed
+    assert "check that the server runs" in printed and "the same command resumes" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:
         again = hepbench(*arguments, home=home, **places)
         assert again.returncode == 0 and printed_again in again.stdout, again.stdout + again.stderr

@@ -98,7 +98,7 @@ def run_in_worker(
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
             return {"run": run_id, "error": str(error), "details": "", "of_store": isinstance(error, StoreError)}
-        except Exception as error:  # the sender goes on; the run is ended FAILED with this message
+        except Exception as error:  # no fault of the sender; the run is ended FAILED with this message
             return {"run": run_id, "error": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
         finally:
             _stopped.discard(key)
