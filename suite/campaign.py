@@ -28,7 +28,7 @@ from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
-from hepbench.suite.trial.spec import Spec, Trial, identity_of, known_parameters
+from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_parameters
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
@@ -444,13 +444,3 @@ def _sigterm_as_interrupt() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def command_for(spec: Spec) -> str:
-    """The command that runs this trial again."""
-    return (
-        f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
-        f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
-        + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
-        + "--force"
-    )

@@ -22,7 +22,7 @@ def print_leaderboard(task_given: str, form: str, console: Console) -> None:
     store = results.open_store()
     if task_given == "all":
         every = [registry.find("task", name) for name in registry.names("task")]
-        tasks = [task for task in every if store.runs(task.name, status="FINISHED")]
+        tasks = [task for task in every if store.runs(task.name, status="FINISHED", tags={"stage": "final"})]
         if not tasks:
             raise UserError(f"no finished runs in {results.store_location()}: run make bench TASK=all")
     else:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import math
+import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -60,7 +62,7 @@ class Network:
 
 
 def load_network(folder: Path) -> Network:
-    """The network that `Network.save` wrote; it gives the same scores."""
+    """The network that `Network.save` wrote; it gives the same scores. Keras' error where a layer is not what it was."""
     import keras
 
     _register_layers()
@@ -69,8 +71,11 @@ def load_network(folder: Path) -> Network:
 
 
 def _register_layers() -> None:
-    """Import the modules whose custom layers Keras loads by their names."""
-    from hepbench.benchmarks.layers import attention, edge_conv, point_cloud  # noqa: F401
+    """Import the modules whose custom layers Keras loads by their names; by name, as they decide no training here."""
+    from hepbench.benchmarks import layers
+
+    for module in pkgutil.iter_modules(layers.__path__):
+        importlib.import_module(f"{layers.__name__}.{module.name}")
 
 
 def trainable_parameters(keras_model: keras.Model) -> int:

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Fitted, Sample
-from hepbench.suite.trial.spec import Spec, Trial, cut, resolve
+from hepbench.benchmarks.base import Fitted, Sample, UserError
+from hepbench.suite.trial.spec import Spec, Trial, command_for, cut, resolve
 
 
 def save_model(
@@ -32,14 +32,23 @@ def save_model(
 
 
 def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """(trial, trained model, scaling) from a folder that `save_model` wrote."""
+    """(trial, trained model, scaling) from a folder that `save_model` wrote. UserError where the model's code has
+    changed so much since that it does not load."""
     from hepbench.suite.training.network import load_network
 
     trial = resolve(Spec(**json.loads((folder / "trial.json").read_text())["spec"]))
     with np.load(folder / "scaling.npz") as saved:
         names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
         scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
-    return trial, (trial.model.record.load or load_network)(folder), scaling
+    try:
+        fitted = (trial.model.record.load or load_network)(folder)
+    except Exception as error:  # whatever Keras or a user's `load` raises
+        reason = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+        raise UserError(
+            f"this model of {trial.model.name} was saved by another version and does not load ({reason[:200]}): train it "
+            f"again with `{command_for(trial.spec)}`"
+        ) from error
+    return trial, fitted, scaling
 
 
 def predict_files(folder: Path, raw: list[Path], out: Path) -> int:

@@ -106,6 +106,16 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
     return configuration, hash_of([configuration, spec.seed])
 
 
+def command_for(spec: Spec) -> str:
+    """The command that runs this trial again."""
+    return (
+        f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
+        f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
+        + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
+        + "--force"
+    )
+
+
 def refusal(task: Task, model: Model, features: str | None) -> str | None:
     """Why the model cannot serve the task with this set of features, or None if it can."""
     columns = task.features.get(features or "", {})
