@@ -62,7 +62,7 @@ class Network:
 
 
 def load_network(folder: Path) -> Network:
-    """The network that `Network.save` wrote; it gives the same scores. Keras' error where a layer is not what it was."""
+    """The network that `Network.save` wrote; it gives the same scores. Raises what Keras does of unknown layers."""
     import keras
 
     _register_layers()

@@ -43,9 +43,9 @@ def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray,
     try:
         fitted = (trial.model.record.load or load_network)(folder)
     except Exception as error:  # whatever Keras or a user's `load` raises
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[-1]
+        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].partition(". ")[0]
         raise UserError(
-            f"this model of {trial.model.name} was saved by another version and does not load ({reason[:200]}): train it "
+            f"this model of {trial.model.name} was saved by another version and does not load ({reason}): train it "
             f"again with `{command_for(trial.spec)}`"
         ) from error
     return trial, fitted, scaling
