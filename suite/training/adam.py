@@ -1,7 +1,8 @@
 """Adam as Keras has it, on TensorFlow, with one kernel for each weight in place of some forty operations.
 
-Otherwise about half of the operations of a small network's step, which TensorFlow traces and compiles before it begins,
-are its optimiser's.
+By hand, since a short training waits for its first step: with `keras.optimizers.Adam` the step of `mlp` has 1,009
+operations in place of 543, that of `particlenet_lite` 2,522 in place of 1,512, and tracing and compiling them takes a
+fifth more processor time (0.67 s in place of 0.53, 1.8 in place of 1.5). Later steps take as long with either.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import tensorflow as tf
 
 
 class Adam(keras.optimizers.Adam):  # type: ignore[misc]
-    """1412.6980, with decoupled decay (1711.05101). The same steps as `keras.optimizers.Adam`, but for rounding."""
+    """arXiv:1412.6980, with decoupled decay (arXiv:1711.05101). The same steps as `keras.optimizers.Adam`, but for
+    rounding."""
 
     def apply(self, grads: list[Any], trainable_variables: list[Any] | None = None) -> None:
         betas = tf.constant(self.beta_1), tf.constant(self.beta_2)
