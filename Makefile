@@ -35,7 +35,7 @@ help:  ## this text
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
 
-tune: $(READY)  ## search the parameters of MODEL on TASK, test the best; goes on where it was stopped
+tune: $(READY)  ## search the hyper-parameters of MODEL on TASK, test the best; resumes where it was stopped
 	@$(HEPBENCH) tune $(TASK) $(OPTIONS) $(STUDIED)
 
 studies: $(READY)  ## every study, with its trials and its best
