@@ -281,6 +281,7 @@ class Metric:
     higher_is_better: decides a leaderboard's order and the direction of a search.
     decimals: of a printed value; None: as many as give its error two digits.
     needs: what it asks of a task beside scores: "binary" two classes, "classes" more than two, "weights" of events.
+    epochwise: what trainings report after each epoch that rises and falls with it, by which a search ends a trial.
     """
 
     name: str
@@ -290,3 +291,4 @@ class Metric:
     higher_is_better: bool = True
     decimals: int | None = None
     needs: tuple[str, ...] = ()
+    epochwise: str = "val_auc"

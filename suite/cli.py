@@ -213,12 +213,12 @@ def bench(
 @BACKEND
 @DATA
 @workers
-def tune(task: str, model: str, device: str, backend: str, data: str, **options: Any) -> int:
+def tune(place: Place, **options: Any) -> int:
     """Search the hyper-parameters of a model on TASK, then test the best and the defaults on fresh seeds."""
     from hepbench.suite.commands.tune import tune
+    from hepbench.suite.tuning.study_spec import StudyRequest, resolve
 
-    failed = tune(task, model, wanted_device=device, backend=backend, wanted_data=data, console=Console(), **options)
-    return min(failed, 1)
+    return min(tune(resolve(StudyRequest(**options)), place, Console()), 1)
 
 
 @commands.command()

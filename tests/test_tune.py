@@ -1,4 +1,4 @@
-"""Studies: the search, its interruptions, the honest winner, and what a user gets wrong."""
+"""Studies: the search, its interruptions, the test on fresh seeds, and what a user gets wrong."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ import numpy as np
 import psutil
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench
-from rich.console import Console
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import UserError
@@ -81,7 +80,7 @@ def changed(path: Path, *pairs: tuple[str, str]) -> Path:
 def closed(monkeypatch):
     """Databases that a test opens in this process are closed at its end."""
     connect, opened = storage.connect, []
-    monkeypatch.setattr(storage, "connect", lambda: opened.append(connect()) or opened[-1])
+    monkeypatch.setattr(storage, "connect", lambda *listener: opened.append(connect(*listener)) or opened[-1])
     yield
     for one in opened:
         one.engine.dispose()
@@ -97,7 +96,7 @@ def children(home: Path, name: str, task: str = "magic") -> list[dict]:
     return [run for run in found if run["tags"].get("study") == name and "trial" in run["tags"]]
 
 
-def test_a_study_from_the_first_trial_to_the_tested_winner(home, fast, monkeypatch):
+def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, monkeypatch):
     changed(fast, ('"power": 0.5', '"power": 2.0'))
     command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 12, "--seeds", 3, "--pruner", "none")
     done = hepbench(*command, home=home)
@@ -469,7 +468,7 @@ def test_a_study_that_asks_something_else(home, fast):
 def test_a_study_that_another_process_runs(home, fast, monkeypatch):
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
     command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, "--seeds", 2)
-    with storage.alone(storage.connect(), "magic-fast-smoke"):
+    with storage.alone("magic-fast-smoke"):
         assert_user_mistake(hepbench(*command, home=home), "is being run by another process")
     assert hepbench(*command, home=home).returncode == 0
 
@@ -494,15 +493,15 @@ def test_a_database_that_stays_away_ends_the_study(monkeypatch):
     from optuna.exceptions import StorageInternalError
 
     monkeypatch.setattr(storage, "PATIENCE", 0.1)
-    calls = []
+    calls, told = [], []
 
     def gone():
         calls.append(1)
         raise StorageInternalError("the server closed the connection")
 
     with pytest.raises(StoreError, match="has been gone for 0 s"):
-        storage.patiently(gone, console=Console(quiet=True))
-    assert len(calls) == 2
+        storage.patiently(gone, listener=told.append)
+    assert len(calls) == 2 and told == [storage.DatabaseGone(0.5)]
 
 
 def test_one_gpu_runs_one_trial_unless_it_is_shared(monkeypatch):

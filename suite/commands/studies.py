@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from hepbench.benchmarks.base import UserError
+from hepbench.suite.commands.tune import print_database_gone
 from hepbench.suite.tuning.storage import best, connect, counted, location
 from hepbench.tracking.runs import shown
 
@@ -15,16 +18,16 @@ def print_studies(console: Console) -> None:
     """`hepbench studies`: every study with its trials and its best."""
     import optuna
 
-    storage = connect()
+    storage = connect(partial(print_database_gone, console=console))
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("study", no_wrap=True)  # to be copied
-    table.add_column("goal")
+    table.add_column("objectives")
     for heading in ("complete", "pruned", "failed", "open", "best"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("last", min_width=10)
     for summary in optuna.get_all_study_summaries(storage=storage):
-        about = summary.user_attrs.get("about")
-        if about is None:
+        description = summary.user_attrs.get("about")
+        if description is None:  # another program's
             continue
         study = optuna.load_study(study_name=summary.study_name, storage=storage)
         trials = study.get_trials(deepcopy=False)
@@ -37,7 +40,7 @@ def print_studies(console: Console) -> None:
             found = f"{first.value:.4f}" if first else "–"
         numbers = [counts["complete"], counts["pruned"], counts["failed"], counts["running"] + counts["waiting"]]
         last = f"{max(ended):%Y-%m-%d %H:%M}" if ended else "–"
-        table.add_row(summary.study_name, " ".join(about["objectives"]), *map(str, numbers), found, last)
+        table.add_row(summary.study_name, " ".join(description["objectives"]), *map(str, numbers), found, last)
     where = f"studies in {shown(location())}"
     if table.row_count:
         console.print(where, soft_wrap=True)
@@ -56,4 +59,4 @@ def dashboard(port: int, console: Console) -> None:
             "`uv pip install --python .venv/bin/python optuna-dashboard`"
         ) from error
     console.print(f"Optuna's dashboard: http://127.0.0.1:{port}")
-    run_server(connect(), host="127.0.0.1", port=port)
+    run_server(connect(partial(print_database_gone, console=console)), host="127.0.0.1", port=port)

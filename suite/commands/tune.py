@@ -1,182 +1,199 @@
-"""A study: search a model's parameters on the validation part, then train the best on fresh seeds and test it once.
-
-The trials are Optuna's, in the database of `suite.studies`; this process alone asks for them and tells their ends, and
-workers run them. The best and the defaults are trained on the same fresh seeds; only these trainings see the test set.
-"""
+"""`hepbench tune`: a study of a model on a task, from the first trial to the test on fresh seeds."""
 
 from __future__ import annotations
 
 import contextlib
 import math
-import time
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.table import Table
 
-from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import UserError, check_known
-from hepbench.suite import device
-from hepbench.suite.campaign import campaign_of, parent_run, settings_by_model
-from hepbench.suite.commands.opening import open_data
-from hepbench.suite.data.files import choose
-from hepbench.suite.data.split import split_events
-from hepbench.suite.paths import reports_folder, results_folder
-from hepbench.suite.provenance import command
-from hepbench.suite.trial.spec import Spec, Trial, identity_of
-from hepbench.suite.tuning import report
-from hepbench.suite.tuning import storage as storage_module
-from hepbench.suite.tuning.retest import retest, show
-from hepbench.suite.tuning.search import PRUNERS, SAMPLERS, counts_text, optuna_version, search, settle, study_of
-from hepbench.suite.tuning.study_spec import (
-    FIRST_SEED,
-    StudySpec,
-    count_of,
-    defaults_inside,
-    distributions_of,
-    objectives_of,
-    seconds_of,
+from hepbench.suite.campaign import Planned, TrialEvent
+from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationBegins
+from hepbench.suite.progress import BenchLines, TrialProgress
+from hepbench.suite.tuning import storage
+from hepbench.suite.tuning import study as study_module
+from hepbench.suite.tuning.events import (
+    ComparisonBegins,
+    Requeued,
+    RetestBegins,
+    SearchEvent,
+    SearchProgress,
+    SearchTrialEnded,
+    StudyEvent,
+    TimeIsUp,
 )
+from hepbench.suite.tuning.retest import KINDS, is_default
+from hepbench.suite.tuning.storage import DatabaseGone
+from hepbench.suite.tuning.study_spec import StudySpec
 from hepbench.suite.workers.place import Place
-from hepbench.tracking import runs
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 
-def tune(
-    task_given: str,
-    model_given: str,
-    settings: Mapping[str, Any],
-    *,
-    trials: int | None,
-    timeout: str | None,
-    budget: str,
-    sampler: str,
-    pruner: str,
-    objectives: Sequence[str],
-    max_latency: str | None,
-    max_parameters: str | None,
-    name: str | None,
-    seeds: int,
-    wanted_device: str,
-    backend: str,
-    wanted_data: str,
-    place: Place,
-    console: Console,
-) -> int:
-    """Go on with the study until it has so many trials, then test its best. Returns the number of trials that failed
-    in this call."""
-    task, model = registry.find("task", task_given), registry.find("model", model_given)
-    wanted = budgets.find(budget).trials if trials is None else trials
-    if wanted < 1:
-        raise UserError(f"TRIALS must be at least 1, got {wanted}")
-    if seeds < 2:
-        raise UserError(f"SEEDS must be at least 2, as their spread is part of the answer, got {seeds}")
-    check_known("sampler", sampler, SAMPLERS)
-    check_known("pruner", pruner, PRUNERS)
-    deadline = time.monotonic() + (seconds_of(timeout) if timeout else math.inf)
-    objectives = objectives_of(objectives)
-    limits = {}
-    if max_latency:
-        limits["latency"] = 1e3 * seconds_of(max_latency)
-    if max_parameters:
-        limits["parameters"] = count_of(max_parameters)
-
-    chosen, why = device.resolve(wanted_device, backend)
-    kind = choose(task, wanted_data)
-    fixed = settings_by_model(settings, task, [model])[model.name]
-    base = Spec(task.given, model.given, FIRST_SEED, budget, kind, chosen, backend, fixed)
-    space = task.record.spaces.get(model.name, model.record.space)
-    question = StudySpec(task, model, base, space, objectives, limits)
-    trial = Trial(base, task, model)
-    if reason := trial.refusal:
-        raise UserError(f"{model.name} cannot serve {task.name}: {reason}")
-    distributions = distributions_of(question)
-    name = name or f"{task.name}-{model.name}-{budget}"
-    console.print(f"[bold]{name}[/]: {model.record.title} on {task.record.title}")
+def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
+    """Start or resume the study until it has its trials, test its best, and print what was found. Returns the number
+    of trainings that failed."""
+    base = study_spec.base
+    console.print(f"[bold]{study_spec.name}[/]: {study_spec.model.record.title} on {study_spec.task.record.title}")
     console.print(
-        f"budget {budget} · {wanted} trials · {' and '.join(objectives)} of the validation part · {sampler}, pruning "
-        f"{pruner} · {backend} on {chosen} ({why})"
+        f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} of the "
+        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {base.backend} on {base.device} "
+        f"({study_spec.device_reason})"
     )
-
-    storage = storage_module.connect(console)
-    place_of_results = runs.location(None, results_folder())
-    with contextlib.ExitStack() as stack:
-        workers = stack.enter_context(place.reserve(chosen, backend, bool(model.record.build)))
-        stack.enter_context(storage_module.alone(storage, name))
-        # Opening a store takes seconds, and a study that has been answered can do without it.
-        there = storage_module.named(storage, name)
-        answer = {"seeds": seeds, "store": place_of_results}
-        answered = there is not None and there.user_attrs.get("answered") == answer
-        store = None if answered else runs.connect(None, results_folder())  # before any work
-        files, prepared = open_data(task, kind, budgets.find(budget).events, console)
-        _, split_hash = split_events(task.record, prepared, budgets.find(budget).events)
-        about = campaign_of(task, budget, files, split_hash)
-        configuration, _ = identity_of(trial, files.digest, split_hash)
-        described = {
-            "task": task.name,
-            "model": model.name,
-            "budget": budget,
-            "objectives": list(objectives),
-            "limits": limits,
-            "space": distributions,
-            "set": fixed,
-            "data": [files.kind, files.digest, split_hash],
-            "run on": [chosen, backend],
-            "code": configuration,
-        }
-        study = study_of(storage, there, name, described, question, sampler, pruner)
-        page = report.path_of(study, reports_folder())
-        if answered and storage_module.finished(study.get_trials(deepcopy=False)) >= wanted:
-            if not page.is_file():
-                report.write(study, described, page)
-            _show(study, question, page, console)
-            return 0
-        store = store or runs.connect(None, results_folder())
-        store.reconcile(task.name)
-        again = study.user_attrs.get("run", {})
-        tags = {
-            "stage": "tune",
-            "study": name,
-            "model": model.name,
-            "objectives": " ".join(objectives),
-            "sampler": f"{sampler}, {optuna_version()}",
-            "pruner": pruner,
-            "command": command(),
-        }
-        known = again.get("id") if again.get("store") == place_of_results else None
-        with parent_run(store, f"tune {name}", about, tags, known) as (parent, note):
-            if not known:
-                study.set_user_attr("run", {"id": parent, "store": place_of_results})
-            if not study.user_attrs.get("ended", False):
-                if interrupted := storage_module.release(study):
-                    listed = ", ".join(map(str, interrupted))
-                    console.print(f"interrupted before: trial {listed}, marked and queued once again")
-                settle(store, task.name, study, parent)
-            study.set_user_attr("answered", None)
-            study.set_user_attr("ended", False)
-            if not study.get_trials(deepcopy=False):
-                study.enqueue_trial(defaults_inside(question, distributions))
-            failures = 0
-            if storage_module.finished(study.get_trials(deepcopy=False)) < wanted:
-                failures = search(study, question, wanted, deadline, about, parent, workers, store, console)
-            note(counts_text(study))
-            missing = retest(study, question, seeds, about, parent, workers, store, console)
-            report.write(study, described, page)
-            store.upload_file(parent, page)
-            _show(study, question, page, console)
-            study.set_user_attr("ended", True)
-            study.set_user_attr("answered", None if missing else answer)
-    return failures + missing
-
-
-def _show(study: Study, question: StudySpec, page: Path, console: Console) -> None:
-    """What the study has found, all of it kept in its own attributes."""
-    console.print(f"{counts_text(study)} trials")
-    show(study, question, console)
+    with StudyLines(study_spec.name, console) as listener:
+        outcome = study_module.run(study_spec, place, listener)
+    study = outcome.study
+    console.print(f"{study_module.counts_text(study)} trials")
+    _print_found(study, study_spec, console)
     if importance := study.user_attrs.get("importance"):
-        parts = [f"{parameter} {share:.2f}" for parameter, share in importance.items()]
-        console.print(f"importance for {question.objectives[0]}: {', '.join(parts)}")
-    console.print(f"study: {page}", soft_wrap=True)
+        parts = [f"{name} {share:.2f}" for name, share in importance.items()]
+        console.print(f"importance for {study_spec.objective_names[0]}: {', '.join(parts)}")
+    console.print(f"study: {outcome.page}", soft_wrap=True)
+    return outcome.failed
+
+
+def print_database_gone(event: DatabaseGone, console: Console) -> None:
+    console.print(f"[yellow]the database of studies does not answer[/], retrying in {event.seconds:.1f} s")
+
+
+class StudyLines:
+    """Shows a study, from its data to its last training; is its listener, within a `with` block."""
+
+    def __init__(self, name: str, console: Console):
+        self.name = name
+        self.console = console
+        self._finals = BenchLines(console)
+        self._search = TrialProgress(console, epochs=False)
+        self._live = contextlib.ExitStack()  # one at a time draws on the terminal
+
+    def __enter__(self) -> StudyLines:
+        self._live.enter_context(self._finals)
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._live.close()
+
+    def __call__(self, event: StudyEvent) -> None:
+        match event:
+            case SimulationBegins() | DataProgress() | DataOpened() | Planned() | TrialEvent():
+                self._finals(event)
+            case DatabaseGone():
+                print_database_gone(event, self.console)
+            case Requeued():
+                listed = ", ".join(map(str, event.trials))
+                self.console.print(f"interrupted before: trial {listed}, marked and queued once again")
+            case SearchProgress():
+                self._live.close()
+                self._live.enter_context(self._search)
+                self._progress(event)
+            case SearchEvent():
+                self._search.show(event.trial, f"trial {event.trial}", event.event)
+            case SearchTrialEnded():
+                self._trial_ended(event)
+                self._progress(event.progress)
+            case TimeIsUp():
+                self.console.print(
+                    f"[yellow]time is up[/] after {event.finished} of {event.wanted} trials; the same command resumes"
+                )
+            case RetestBegins():
+                self._live.close()
+                self._live.enter_context(self._finals)
+                self.console.print(f"testing trial {event.trial} and the defaults, {event.seeds} fresh seeds each:")
+            case ComparisonBegins():
+                self._live.close()
+                self._live.enter_context(self.console.status("comparing on the test events"))
+
+    def _trial_ended(self, event: SearchTrialEnded) -> None:
+        progress = event.progress
+        text = event.reason or ", ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+        best = ""
+        if progress.best is not None:
+            value, number = progress.best
+            best = f" · best {value:.4f} of trial {number}"
+        line = f"{progress.finished}/{progress.wanted} trial {event.trial} {event.state} {text}{best}"
+        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+    def _progress(self, progress: SearchProgress) -> None:
+        counts, left = progress.counts, progress.seconds_left
+        done = f"{counts['complete']} done, {counts['pruned']} pruned, {counts['failed']} failed of {progress.wanted}"
+        parts = [done]
+        if progress.best is not None:
+            parts.append(f"best {progress.best[0]:.4f}")
+        if math.isfinite(left):
+            parts.append(f"about {left / 60:.0f} min left" if left > 90 else f"about {left:.0f} s left")
+        self._search.whole(self.name, " · ".join(parts), progress.finished, progress.wanted)
+
+
+def _print_found(study: Study, study_spec: StudySpec, console: Console) -> None:
+    """What the study has found, all of it kept in its own attributes; of two objectives, the front."""
+    if len(study_spec.objectives) > 1:
+        _print_front(study, study_spec, console)
+        return
+    best = storage.best(study)
+    if best is None:
+        reason = "no trial keeps to the limits" if study_spec.limits else "no trial is complete"
+        console.print(f"[yellow]no best trial[/]: {reason}")
+    elif is_default(study_spec, best):
+        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
+    elif outcome := study.user_attrs.get("outcome"):
+        _print_outcome(study_spec, best, outcome, console)
+    else:
+        console.print("[yellow]not all of the final trainings are there[/]: the same command retries them")
+
+
+def _print_outcome(study_spec: StudySpec, best: FrozenTrial, outcome: Mapping[str, Any], console: Console) -> None:
+    found = best.user_attrs["parameters"]
+    chosen = Table("hyper-parameter", "best", "default", title=f"trial {best.number}", title_justify="left")
+    for name in sorted(set(best.params) | set(found)):
+        default = study_spec.defaults.get(name)
+        chosen.add_row(name, _short(found.get(name, default)), _short(default))
+    console.print(chosen)
+    objective = outcome["objective"]
+    table = Table("", f"{objective}, test", "spread of seeds", "train s", "trainable parameters")
+    for kind in KINDS:
+        table.add_row(
+            kind,
+            f"{outcome[kind]:.4f}",
+            f"{outcome[f'{kind}_spread']:.4f}",
+            f"{outcome[f'{kind}_train_seconds']:.3g}",
+            f"{outcome[f'{kind}_parameters']:,.0f}",
+        )
+    console.print(table)
+    gain, error, seeds = outcome["gain"], outcome["gain_error"], outcome["seeds"]
+    verdict = "better than the defaults" if gain > error else "not better than the defaults by more than the error"
+    if gain < -error:
+        verdict = "worse than the defaults"
+    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} fresh seeds each: {verdict}")
+    console.print(
+        f"validation: best trial {outcome['validation_best']:.4f}, refitted {outcome['validation_refitted']:.4f}: "
+        f"the search's optimism is {outcome['optimism']:+.4f}"
+    )
+    console.print(f"bench it: {_bench_command(study_spec, found)} --seeds {seeds}", soft_wrap=True)
+
+
+def _print_front(study: Study, study_spec: StudySpec, console: Console) -> None:
+    """The trials that no other beats in both objectives, the best in the first objective first."""
+    title = "Pareto front, of the validation part; none of these has been tested"
+    table = Table("trial", *study_spec.objective_names, "command", title=title, title_justify="left")
+    sign = -1 if study_spec.objectives[0].higher_is_better else 1
+    for trial in sorted(study.best_trials, key=lambda one: sign * one.values[0]):
+        command = _bench_command(study_spec, trial.user_attrs["parameters"])
+        table.add_row(str(trial.number), *(f"{value:.4g}" for value in trial.values), command)
+    console.print(table)
+
+
+def _bench_command(study_spec: StudySpec, hyperparameters: Mapping[str, Any]) -> str:
+    base = study_spec.base
+    parts = [f"hepbench bench {base.task} --model {base.model} --budget {base.budget} --data {base.data}"]
+    if base.backend != "tensorflow":
+        parts.append(f"--backend {base.backend}")
+    return " ".join([*parts, *(f"--set {name}={value}" for name, value in sorted(hyperparameters.items()))])
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 import re
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from rich.console import Console
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.paths import studies_file
@@ -31,14 +28,29 @@ PATIENCE = 60.0
 """Seconds that a database which has gone is waited for."""
 
 
+@dataclass(frozen=True)
+class DatabaseGone:
+    """The database of studies does not answer, and the call is retried after so many seconds."""
+
+    seconds: float
+
+
+Listener = Callable[[DatabaseGone], None]
+
+
+def ignore(event: DatabaseGone) -> None:
+    """The listener that listens to nothing."""
+
+
 def location() -> str:
     uri = os.environ.get(VARIABLE) or f"sqlite:///{studies_file()}"
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
 
 
-def connect(console: Console | None = None) -> BaseStorage:
+def connect(listener: Listener = ignore) -> BaseStorage:
     """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
-    lost later and stays away: each call of Optuna's waits for it `patiently`, and says so on the console."""
+    lost later and stays away: each call of Optuna's waits for it `patiently`, and tells the listener."""
+    import filelock
     import optuna
     import sqlalchemy
 
@@ -48,8 +60,13 @@ def connect(console: Console | None = None) -> BaseStorage:
         raise StoreError(f"{VARIABLE} must be like postgresql://user@host/name or sqlite:////path, got {shown(uri)!r}")
     sqlite = uri.startswith("sqlite")
     arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
+    one_process: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     try:
-        with _one_process(uri) if sqlite else contextlib.nullcontext():  # tables are created once
+        if sqlite:
+            file = _file(uri)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            one_process = filelock.FileLock(file.with_suffix(".lock"))
+        with one_process:  # its tables are created once
             storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         if isinstance(error, ImportError):
@@ -59,10 +76,10 @@ def connect(console: Console | None = None) -> BaseStorage:
         raise StoreError(
             f"the database of studies {shown(uri)} cannot be opened: {_reason(error)}; {advice}"
         ) from error
-    return _waiting(storage, console or Console(stderr=True))
+    return _waiting(storage, listener)
 
 
-def _waiting(storage: RDBStorage, console: Console) -> BaseStorage:
+def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:
     """The same storage, each of whose calls is made `patiently`."""
     import optuna
 
@@ -70,33 +87,74 @@ def _waiting(storage: RDBStorage, console: Console) -> BaseStorage:
 
     def waits(name: str) -> Callable[..., Any]:
         return lambda self, *arguments, **options: patiently(
-            getattr(cached, name), *arguments, console=console, **options
+            getattr(cached, name), *arguments, listener=listener, **options
         )
 
     calls = [name for name in vars(optuna.storages.BaseStorage) if not name.startswith("_")]
-    waiting = type("Waiting", (optuna.storages.BaseStorage,), {name: waits(name) for name in calls})()
+    waiting: Any = type("Waiting", (optuna.storages.BaseStorage,), {name: waits(name) for name in calls})()
     waiting.engine = storage.engine
-    return waiting
+    patient: BaseStorage = waiting
+    return patient
+
+
+def patiently(call: Callable[..., Any], *arguments: Any, listener: Listener = ignore, **options: Any) -> Any:
+    """The call's answer; the call is retried while the database is gone; StoreError after PATIENCE seconds of it."""
+    import optuna
+    import sqlalchemy
+    import tenacity
+
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(
+            (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError)
+        ),
+        stop=tenacity.stop_after_delay(PATIENCE),
+        wait=tenacity.wait_exponential(multiplier=0.5, max=10),
+        before_sleep=lambda state: listener(DatabaseGone(state.upcoming_sleep)),
+    )
+    try:
+        return retrying(call, *arguments, **options)
+    except tenacity.RetryError as error:
+        gone = error.last_attempt.exception()
+        raise StoreError(
+            f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: {_reason(gone)}"
+        ) from gone
 
 
 @contextlib.contextmanager
-def alone(storage: BaseStorage, name: str) -> Iterator[None]:
+def alone(name: str) -> Iterator[None]:
     """Hold a study for this process alone, and let go when it ends in whatever way. UserError where another has it."""
+    uri = location()
     held = UserError(f"the study {name} is being run by another process: wait for it, or give another --study")
-    if location().startswith("sqlite"):
-        path = _file(location()).with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
-        path.parent.mkdir(exist_ok=True)
-        with path.open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError as error:
-                raise held from error
-            yield
-        return
+    with _held_file(uri, name, held) if uri.startswith("sqlite") else _held_in_postgresql(uri, name, held):
+        yield
+
+
+@contextlib.contextmanager
+def _held_file(uri: str, name: str, held: UserError) -> Iterator[None]:
+    import filelock
+
+    path = _file(uri).with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = filelock.FileLock(path)
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise held from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _held_in_postgresql(uri: str, name: str, held: UserError) -> Iterator[None]:
+    """By an advisory lock of a connection of its own, which the server frees where this process dies."""
     import sqlalchemy
+    from sqlalchemy.pool import NullPool
 
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
-    with storage.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+    engine = sqlalchemy.create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
         if not connection.scalar(sqlalchemy.text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
             raise held
         try:
@@ -104,25 +162,6 @@ def alone(storage: BaseStorage, name: str) -> Iterator[None]:
         finally:
             with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
                 connection.scalar(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
-
-
-def patiently(call: Callable[..., Any], *arguments: Any, console: Console, **options: Any) -> Any:
-    """The call's answer, tried again while the database is gone; StoreError after PATIENCE seconds of it."""
-    import optuna
-    import sqlalchemy
-
-    started, pause = time.monotonic(), 0.5
-    while True:
-        try:
-            return call(*arguments, **options)
-        except (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError) as error:
-            if time.monotonic() - started > PATIENCE:
-                raise StoreError(
-                    f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: {_reason(error)}"
-                ) from error
-            console.print(f"[yellow]the database of studies does not answer[/], trying again in {pause:.1f} s")
-            time.sleep(pause)
-            pause = min(2 * pause, 10)
 
 
 def named(storage: BaseStorage, name: str) -> Study | None:
@@ -136,8 +175,8 @@ def named(storage: BaseStorage, name: str) -> Study | None:
 
 
 def counted(trials: list[FrozenTrial]) -> dict[str, int]:
-    """How many trials are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and begun
-    again counts once, as that which took its place."""
+    """How many trials are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and
+    retried counts once, as that which took its place."""
     replaced = {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
     counts = dict.fromkeys(("complete", "pruned", "failed", "running", "waiting"), 0)
     for trial in trials:
@@ -164,7 +203,7 @@ def best(study: Study) -> FrozenTrial | None:
         return None
 
 
-def release(study: Study) -> list[int]:
+def requeue_interrupted(study: Study) -> list[int]:
     """Mark as failed the trials that nobody runs any more, and queue each once again; returns their numbers. To be
     called by who holds the study alone. A trial's attribute "begun" says that a worker had begun it."""
     import optuna
@@ -186,8 +225,8 @@ def release(study: Study) -> list[int]:
 
 
 def tuned(task: str, model: str, budget: str) -> tuple[str, dict[str, Any]] | None:
-    """(name of the study, best parameters) of the latest study of a model on a task within a budget that has a best
-    trial; None where there is none."""
+    """(name, best hyper-parameters) of the latest study of a model on a task within a budget that has a best trial;
+    None where there is none."""
     import optuna
 
     storage = connect()
@@ -205,17 +244,8 @@ def _file(uri: str) -> Path:
     return Path(uri.removeprefix("sqlite:///"))
 
 
-@contextlib.contextmanager
-def _one_process(uri: str) -> Iterator[None]:
-    path = _file(uri)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.with_suffix(".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _reason(error: BaseException) -> str:
+def _reason(error: BaseException | None) -> str:
     """The fault itself, on one line, without the address."""
-    cause = getattr(error, "orig", None) or error.__cause__ or error
+    cause = getattr(error, "orig", None) or getattr(error, "__cause__", None) or error
     cause = getattr(cause, "orig", None) or cause
     return (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]

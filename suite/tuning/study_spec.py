@@ -1,76 +1,174 @@
-"""What a study asks: of which task and model, for which objectives, within which limits and over which parameters."""
+"""What a study asks: of which task and model, for which objectives, within which limits, searched how."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal
 
-from hepbench.benchmarks import metrics
-from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks import budgets, metrics, registry
+from hepbench.benchmarks.base import Model, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.trial.spec import Spec, known_parameters, parameters_of
+from hepbench.suite import device
+from hepbench.suite.campaign import settings_by_model
+from hepbench.suite.data.files import choose
+from hepbench.suite.trial.spec import Spec, Trial, known_parameters
 
 if TYPE_CHECKING:
     import optuna
 
 
-COSTS = {"latency": "latency_ms", "parameters": "parameters", "train_seconds": "train_seconds"}
-"""What a second objective may be -> what a trial's metrics call it."""
-
-EPOCHWISE = {"accuracy": "val_accuracy", "log_loss": "val_loss"}
-"""Metric -> what families report of it after each epoch; pruning goes by val_auc where there is none."""
+SAMPLERS = ("tpe", "random", "nsga2")
+PRUNERS = ("median", "hyperband", "halving", "none")
 
 FIRST_SEED = 1_000_000
 """Seeds of the trials begin here, so that no final training repeats the chance of one that was selected."""
 
 
 @dataclass(frozen=True)
-class StudySpec:
-    """What a study asks. base: the trial without what is searched. space: an Optuna trial -> parameters.
-    limits: cost -> the most that is allowed."""
+class Objective:
+    """What a study optimises: a metric of the validation part, or a cost.
 
-    task: Entry
-    model: Entry
-    base: Spec
-    space: Callable[[optuna.Trial], dict[str, Any]]
-    objectives: tuple[str, ...]
-    limits: dict[str, float]
+    name: as it is asked for. title: what it is, in words. measured: its key among the metrics of a trial.
+    epochwise: what trainings report after each epoch by which a trial is pruned; None: nothing.
+    """
 
-    def spec(self, trial_: optuna.Trial) -> Spec:
-        """Ask the trial for its parameters."""
-        chosen = {**self.base.parameters, **self.space(_Fixing(trial_, self.base.parameters))}
-        return replace(self.base, parameters=self.changed(chosen), seed=FIRST_SEED + trial_.number)
-
-    def changed(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that differ from the defaults, as a bench has it."""
-        known = known_parameters(self.task.record, self.model.record)
-        return {name: value for name, value in parameters.items() if value != known[name]}
+    name: str
+    title: str
+    measured: str
+    higher_is_better: bool = False
+    epochwise: str | None = None
 
     @property
-    def directions(self) -> list[str]:
-        return [_direction(name) for name in self.objectives]
+    def direction(self) -> Literal["maximize", "minimize"]:
+        return "maximize" if self.higher_is_better else "minimize"
+
+
+COSTS = {
+    cost.name: cost
+    for cost in (
+        Objective("latency", "milliseconds of the prediction of one event", "latency_ms"),
+        Objective("parameters", "trainable parameters", "parameters"),
+        Objective("train_seconds", "seconds of training", "train_seconds"),
+    )
+}
+"""What a second objective or a limit may be beside the metrics."""
+
+
+def metric_objective(name: str) -> Objective:
+    metric = metrics.METRICS[name]
+    return Objective(metric.name, metric.title, f"valid_{metric.name}", metric.higher_is_better, metric.epochwise)
+
+
+@dataclass(frozen=True)
+class StudyRequest:
+    """What a user asks for, in the user's words; `resolve` looks up what they stand for.
+
+    task, model: names or paths. settings: hyper-parameters that are not searched. trials: how many the study is to
+    have; None: the budget's number. timeout: such as "30m". max_latency: such as "1ms". max_parameters: such as
+    "100k". name: of the study; None: task-model-budget. seeds: fresh trainings of the best and of the defaults.
+    """
+
+    task: str
+    model: str
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    trials: int | None = None
+    timeout: str | None = None
+    budget: str = "quick"
+    sampler: str = "tpe"
+    pruner: str = "median"
+    objectives: Sequence[str] = ("auc",)
+    max_latency: str | None = None
+    max_parameters: str | None = None
+    name: str | None = None
+    seeds: int = 5
+    device: str = "auto"
+    backend: str = "tensorflow"
+    data: str = "auto"
+
+
+@dataclass(frozen=True)
+class StudySpec:
+    """What a study asks.
+
+    base: a trial without what is searched. space: an Optuna trial -> hyper-parameters. limits: cost -> the most that
+    is allowed. trials: how many the study is to have. seeds: fresh trainings of the best and of the defaults.
+    seconds: how long the search may take. device_reason: why the base has its device.
+    """
+
+    name: str
+    task: Entry[Task]
+    model: Entry[Model]
+    base: Spec
+    space: Callable[[optuna.Trial], Mapping[str, Any]]
+    objectives: tuple[Objective, ...]
+    limits: Mapping[str, float]
+    sampler: str
+    pruner: str
+    trials: int
+    seeds: int
+    seconds: float
+    device_reason: str
+
+    @functools.cached_property
+    def defaults(self) -> dict[str, Any]:
+        """Every hyper-parameter where nothing is searched."""
+        return known_parameters(self.task.record, self.model.record) | self.base.parameters
+
+    def trial(self, hyperparameters: Mapping[str, Any], seed: int) -> Trial:
+        """The base with these hyper-parameters in place of its own. Those that equal the model's defaults are no
+        setting, as a bench has it."""
+        return Trial(replace(self.base, parameters=self.changed(hyperparameters), seed=seed), self.task, self.model)
+
+    def proposed(self, proposal: optuna.Trial) -> Trial:
+        """Ask Optuna's trial for its hyper-parameters."""
+        return self.trial({**self.base.parameters, **self.suggested(proposal)}, FIRST_SEED + proposal.number)
+
+    def suggested(self, proposal: optuna.Trial) -> Mapping[str, Any]:
+        """What the space asks of Optuna's trial, with what the user has set in place of a suggestion."""
+        fixing: Any = _Fixing(proposal, self.base.parameters)
+        return self.space(fixing)
+
+    def changed(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Those that differ from the model's defaults."""
+        known = known_parameters(self.task.record, self.model.record)
+        return {name: value for name, value in hyperparameters.items() if value != known[name]}
+
+    @functools.cached_property
+    def distributions(self) -> dict[str, str]:
+        """hyper-parameter -> its distribution as JSON, of what is searched. UserError where the space is empty,
+        contradicts itself, or gives a hyper-parameter that is not known."""
+        return _distributions_of(self)
+
+    @property
+    def objective_names(self) -> list[str]:
+        return [objective.name for objective in self.objectives]
 
     def values(self, measured: Mapping[str, float]) -> list[float]:
-        return [measured.get(COSTS.get(name, f"valid_{name}"), math.nan) for name in self.objectives]
+        """The objectives of a trial's metrics; NaN where one could not be measured."""
+        return [measured.get(objective.measured, math.nan) for objective in self.objectives]
 
-    def step_value(self, reported: Mapping[str, float]) -> float | None:
-        """What pruning goes by, after an epoch."""
-        value = reported.get(EPOCHWISE.get(self.objectives[0], "val_auc"))
+    def epoch_value(self, reported: Mapping[str, float]) -> float | None:
+        """What pruning goes by, of what was reported after an epoch; None where there is nothing to go by, as where
+        there are two objectives."""
+        if len(self.objectives) > 1:
+            return None
+        value = reported.get(self.objectives[0].epochwise or "")
         return None if value is None or not math.isfinite(value) else value
 
 
 class _Fixing:
     """An Optuna trial that answers with what the user has set in place of a suggestion."""
 
-    def __init__(self, trial_: optuna.Trial, fixed: Mapping[str, Any]):
-        self._trial = trial_
+    def __init__(self, proposal: optuna.Trial, fixed: Mapping[str, Any]):
+        self._proposal = proposal
         self._fixed = fixed
 
     def __getattr__(self, name: str) -> Any:
-        method = getattr(self._trial, name)
+        method = getattr(self._proposal, name)
         if not name.startswith("suggest_"):
             return method
         fixed = self._fixed
@@ -79,63 +177,98 @@ class _Fixing:
         )
 
 
-def distributions_of(question: StudySpec) -> dict[str, str]:
-    """parameter -> its distribution as JSON, of what the space asks a trial for. UserError where the space is empty,
-    contradicts itself, or gives a parameter that is not known."""
+def resolve(request: StudyRequest) -> StudySpec:
+    """Raises UserError for what is not known, contradicts itself or cannot be had."""
+    task, model = registry.find("task", request.task), registry.find("model", request.model)
+    trials = budgets.find(request.budget).trials if request.trials is None else request.trials
+    if trials < 1:
+        raise UserError(f"TRIALS must be at least 1, got {trials}")
+    if request.seeds < 2:
+        raise UserError(f"SEEDS must be at least 2, as their spread is part of the answer, got {request.seeds}")
+    check_known("sampler", request.sampler, SAMPLERS)
+    check_known("pruner", request.pruner, PRUNERS)
+    seconds = seconds_of(request.timeout) if request.timeout else math.inf
+    objectives = objectives_of(request.objectives)
+    limits = {}
+    if request.max_latency:
+        limits["latency"] = 1e3 * seconds_of(request.max_latency)
+    if request.max_parameters:
+        limits["parameters"] = count_of(request.max_parameters)
+    chosen, reason = device.resolve(request.device, request.backend)
+    kind = choose(task, request.data)
+    fixed = settings_by_model(request.settings, task, [model])[model.name]
+    base = Spec(task.given, model.given, FIRST_SEED, request.budget, kind, chosen, request.backend, fixed)
+    if refusal := Trial(base, task, model).refusal:
+        raise UserError(f"{model.name} cannot serve {task.name}: {refusal}")
+    study_spec = StudySpec(
+        name=request.name or f"{task.name}-{model.name}-{request.budget}",
+        task=task,
+        model=model,
+        base=base,
+        space=task.record.spaces.get(model.name, model.record.space),
+        objectives=objectives,
+        limits=limits,
+        sampler=request.sampler,
+        pruner=request.pruner,
+        trials=trials,
+        seeds=request.seeds,
+        seconds=seconds,
+        device_reason=reason,
+    )
+    _ = study_spec.distributions  # a space that cannot be searched is refused before anything begins
+    return study_spec
+
+
+def _distributions_of(study_spec: StudySpec) -> dict[str, str]:
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    known = known_parameters(question.task.record, question.model.record)
-    where = f"the search space of {question.model.name}"
+    where = f"the search space of {study_spec.model.name}"
     found: dict[str, str] = {}
-    for _ in range(20):  # a space may ask for some parameters only where others have certain values
-        asked = study.ask()
+    for _ in range(20):  # a space may ask for some hyper-parameters only where others have certain values
+        proposal = study.ask()
         try:
-            given = question.space(_Fixing(asked, question.base.parameters))
+            given = study_spec.suggested(proposal)
         except Exception as error:  # whatever a user's file raises
             raise UserError(f"{where} is wrong: {error}") from error
         for name in given:
-            check_known(f"parameter in {where}", name, known)
-        changed = replace(question.base, parameters=question.changed({**question.base.parameters, **given}))
-        parameters_of(question.task.record, question.model.record, changed)  # refuses more than the budget's
-        for name, distribution in asked.distributions.items():
+            check_known(f"hyper-parameter in {where}", name, study_spec.defaults)
+        # Refuses more than the budget's.
+        _ = study_spec.trial({**study_spec.base.parameters, **given}, FIRST_SEED).hyperparameters
+        for name, distribution in proposal.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
             if found.setdefault(name, text) != text:
                 raise UserError(f"{where} is wrong: it gives two ranges of {name}, and one is allowed")
     if not found:
-        why = "all of it is set" if question.base.parameters else "it has no parameters that are searched"
-        raise UserError(f"{where} is empty: {why}. Tune another model, or leave a parameter to the search")
+        why = "all of it is set" if study_spec.base.parameters else "it has no hyper-parameters that are searched"
+        raise UserError(f"{where} is empty: {why}. Tune another model, or leave a hyper-parameter to the search")
     return dict(sorted(found.items()))
 
 
-def defaults_inside(question: StudySpec, distributions: Mapping[str, str]) -> dict[str, Any]:
+def defaults_inside(study_spec: StudySpec) -> dict[str, Any]:
     """The defaults, as far as the space holds them."""
     import optuna
 
-    known = known_parameters(question.task.record, question.model.record) | question.base.parameters
     inside = {}
-    for name in set(distributions) & set(known):
-        value, distribution = known[name], optuna.distributions.json_to_distribution(distributions[name])
+    for name in set(study_spec.distributions) & set(study_spec.defaults):
+        value = study_spec.defaults[name]
+        distribution = optuna.distributions.json_to_distribution(study_spec.distributions[name])
         with contextlib.suppress(ValueError):  # which Optuna raises of a value outside
             optuna.trial.create_trial(params={name: value}, distributions={name: distribution}, value=0.0)
             inside[name] = value
     return inside
 
 
-def _direction(objective: str) -> str:
-    better = objective not in COSTS and metrics.METRICS[objective].higher_is_better
-    return "maximize" if better else "minimize"
-
-
-def objectives_of(given: Sequence[str]) -> tuple[str, ...]:
-    given = tuple(dict.fromkeys(given))
-    if len(given) > 2:
-        raise UserError(f"one objective or two, got {len(given)}: {' '.join(given)}")
-    check_known("objective", given[0], metrics.METRICS, more=" first")
-    if len(given) == 2:
-        check_known("second objective", given[1], (*metrics.METRICS, *COSTS))
-    return given
+def objectives_of(given: Sequence[str]) -> tuple[Objective, ...]:
+    """One metric, or a metric and another or a cost; UserError otherwise."""
+    first, *others = dict.fromkeys(given)
+    if len(others) > 1:
+        raise UserError(f"one objective or two, got {1 + len(others)}: {' '.join([first, *others])}")
+    check_known("objective", first, metrics.METRICS, more=" first")
+    for other in others:
+        check_known("second objective", other, (*metrics.METRICS, *COSTS))
+    return (metric_objective(first), *(COSTS.get(other) or metric_objective(other) for other in others))
 
 
 def seconds_of(text: str) -> float:
@@ -152,6 +285,7 @@ def seconds_of(text: str) -> float:
 
 
 def count_of(text: str) -> float:
+    """ "5000", "100k" or "2M"."""
     units = {"k": 1e3, "M": 1e6, "": 1.0}
     number = text.rstrip("kM")
     try:

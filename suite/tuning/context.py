@@ -1,0 +1,23 @@
+"""What the parts of a running study share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from hepbench.suite.campaign import Campaign
+from hepbench.suite.tuning.events import Listener
+from hepbench.suite.workers.pool import Workers
+from hepbench.tracking.runs import Store
+
+
+@dataclass(frozen=True)
+class RunContext:
+    """campaign: what the study's runs have in common. parent: id of the run that they belong to. workers: starts the
+    processes when it is first called. listener: is told what happens."""
+
+    campaign: Campaign
+    parent: str
+    workers: Callable[[], Workers]
+    store: Store
+    listener: Listener
