@@ -462,7 +462,7 @@ def test_a_study_that_asks_something_else(home, fast):
     done = hepbench(*command, "--objective", "accuracy", home=home)
     assert_user_mistake(done, "is there already with another objectives", "--study magic-fast-smoke-2")
     changed(fast, ('"power", -1, 3', '"power", -1, 4'))
-    assert_user_mistake(hepbench(*command, home=home), "is there already with another space")
+    assert_user_mistake(hepbench(*command, home=home), "is there already with another space and version of the code")
 
 
 def test_a_study_that_another_process_runs(home, fast, monkeypatch):

@@ -19,9 +19,9 @@ def print_studies(console: Console) -> None:
     import optuna
 
     storage = connect(partial(print_database_gone, console=console))
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     table.add_column("study", no_wrap=True)  # to be copied
-    table.add_column("objectives")
+    table.add_column("objective")
     for heading in ("complete", "pruned", "failed", "open", "best"):
         table.add_column(heading, justify="right", no_wrap=True)
     table.add_column("last", min_width=10)

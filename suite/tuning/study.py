@@ -158,7 +158,8 @@ def _open(storage: BaseStorage, existing: Study | None, study_spec: StudySpec, d
     name = study_spec.name
     if existing is not None:
         kept = existing.user_attrs.get("about", {})
-        other = [key for key in described if kept.get(key) != described[key]]
+        words = {"code": "version of the code"}
+        other = [words.get(key, key) for key in described if kept.get(key) != described[key]]
         if other:
             raise UserError(
                 f"the study {name} is there already with another {' and '.join(other)}: give a new name, such as "
