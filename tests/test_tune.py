@@ -37,7 +37,7 @@ import numpy as np
 from hepbench.benchmarks.base import Model, UserError
 
 class Fitted:
-    parameters = 3
+    trainable_parameters = 3
     def __init__(self, power): self.power = power
     def predict(self, sample):
         table = sample.take(slice(None))["table"]
@@ -176,7 +176,8 @@ def test_pruning(home, fast, monkeypatch):
 
 
 def test_two_objectives_give_a_front(home, fast, monkeypatch):
-    changed(fast, ("parameters = 3", "parameters = property(lambda self: int(100 + 10 * abs(self.power)))"))
+    counted = "property(lambda self: int(100 + 10 * abs(self.power)))"
+    changed(fast, ("trainable_parameters = 3", f"trainable_parameters = {counted}"))
     both = ("--objective", "auc", "--objective", "parameters")
     done = hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 10, *both, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -187,7 +188,8 @@ def test_two_objectives_give_a_front(home, fast, monkeypatch):
 
 
 def test_limits_keep_the_best_within_them(home, fast, monkeypatch):
-    changed(fast, ("parameters = 3", "parameters = property(lambda self: int(100 + 10 * self.power))"))
+    counted = "property(lambda self: int(100 + 10 * self.power))"
+    changed(fast, ("trainable_parameters = 3", f"trainable_parameters = {counted}"))
     options = ("--budget", "smoke", "--trials", 12, "--seeds", 2, "--max-parameters", "115", "--pruner", "none")
     done = hepbench("tune", "magic", "--model", fast, *options, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
