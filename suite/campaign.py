@@ -32,7 +32,7 @@ from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, kno
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
-from hepbench.tracking.runs import Store, StoreError, last_try
+from hepbench.tracking.runs import Store, StoreError, best_effort
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
@@ -345,7 +345,7 @@ def parent_run(
         ending = "KILLED", "interrupted"
         raise
     except StoreError as error:
-        manner = last_try()
+        manner = best_effort()
         raise StoreError(f"{error}. What was finished is kept; the same command resumes from there") from error
     finally:
         with manner:
@@ -421,7 +421,7 @@ def closing_runs(store: Store) -> Iterator[OpenRuns]:
         ending = "interrupted"
         raise
     except StoreError:
-        manner = last_try()
+        manner = best_effort()
         raise
     finally:
         with manner:

@@ -230,7 +230,7 @@ def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
 
 
 def test_machine_is_described():
-    found = machine.describe()
+    found = machine.describe_machine()
     assert found["cpu"] and found["os"] and found["hostname"]
     assert 0 < found["cores_usable"] <= found["cores"]["logical"]
     assert found["memory_gib"] > 0.1
@@ -365,7 +365,7 @@ def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):
     (tmp_path / "memory.max").write_text(f"{2**29}\n")
     monkeypatch.setattr(machine, "_cgroups", lambda: [tmp_path, tmp_path / "absent"])
     assert machine.cores_usable() == 0.5
-    assert machine.describe()["memory_gib"] == 0.5
+    assert machine.describe_machine()["memory_gib"] == 0.5
     (tmp_path / "cpu.max").write_text("max 100000\n")
     (tmp_path / "memory.max").write_text("max\n")
     assert machine.cores_usable() >= 1

@@ -60,6 +60,7 @@ def style(**changes: Any) -> Iterator[None]:
     """The look of the plots, within this block; changes: matplotlib settings on top of it."""
     # pyplot first: where another thread is importing it (Keras does), matplotlib.use would call it half imported
     import matplotlib.pyplot
+    import matplotlib.rcsetup
     import matplotlib.style
     import mplhep
 
@@ -88,7 +89,7 @@ def style(**changes: Any) -> Iterator[None]:
         "xtick.major.pad": 5,
         "lines.linewidth": 1.8,
         "axes.linewidth": 1.0,
-        "axes.prop_cycle": matplotlib.cycler(color=COLOURS),
+        "axes.prop_cycle": matplotlib.rcsetup.cycler(color=COLOURS),
         "axes.formatter.limits": (-3, 5),
     }
     with matplotlib.style.context([mplhep.style.ROOT, ours, changes]):

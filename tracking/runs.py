@@ -6,7 +6,6 @@ Every call names its run; there is no active run, so processes and threads can l
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
+from filelock import FileLock
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -28,7 +28,7 @@ LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
 
 PAGE = 1000
-"""Runs that one question to the store returns."""
+"""Runs that one request to the store returns."""
 
 ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -44,8 +44,8 @@ ENVIRONMENT = {
 }
 """Set where the user has not."""
 
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""For the first question to a server: an answer, or an error, within 10 s."""
+SHORT_TIMEOUT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+"""For the first request to a server: an answer, or an error, within 10 s."""
 
 
 class StoreError(Exception):
@@ -54,15 +54,15 @@ class StoreError(Exception):
 
 def location(uri: str | None, home: Path) -> str:
     """What `connect` opens, to be shown to people: without opening it, and without its password."""
-    return shown(_chosen(uri, home))
+    return shown(_address(uri, home))
 
 
-def _chosen(uri: str | None, home: Path) -> str:
+def _address(uri: str | None, home: Path) -> str:
     return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
 
 
 def shown(uri: str) -> str:
-    """An address without its password."""
+    """An address as it may be shown, without its password."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
@@ -74,7 +74,7 @@ def connect(uri: str | None, home: Path) -> Store:
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     home = home.absolute()
-    uri = _chosen(uri, home)
+    uri = _address(uri, home)
     if "://" not in uri:
         raise StoreError(f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {uri!r}")
     if uri.startswith(("http://", "https://")):
@@ -83,7 +83,7 @@ def connect(uri: str | None, home: Path) -> Store:
         (home / "artifacts").mkdir(parents=True, exist_ok=True)
         if not os.access(home, os.W_OK):
             raise PermissionError("not writable")
-        with _locked(home / "mlflow.lock"):  # two processes that create tables at once break each other's
+        with FileLock(home / "mlflow.lock"):  # two processes that create tables at once break each other's
             return Store(uri, home / "artifacts", _client_of_database(uri))
     except OSError as error:
         reason = error.strerror or error
@@ -96,7 +96,7 @@ def _client_of_server(uri: str) -> MlflowClient:
 
     client = MlflowClient(tracking_uri=uri)
     try:
-        with _impatient(), _quiet("urllib3.connectionpool"):
+        with _short_timeout(), _errors_alone("urllib3.connectionpool"):
             client.search_experiments(max_results=1)
     except MlflowException as error:
         raise StoreError(
@@ -112,7 +112,7 @@ def _client_of_database(uri: str) -> MlflowClient:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _quiet("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):  # a line for each table
+        with _errors_alone("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):  # a line for each table
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
@@ -127,17 +127,17 @@ def _client_of_database(uri: str) -> MlflowClient:
 
 
 @contextlib.contextmanager
-def last_try() -> Iterator[None]:
-    """To end runs in a store that has failed and may be gone: each request is made once, and a failure is no matter.
+def best_effort() -> Iterator[None]:
+    """To end runs in a store that has failed and may be gone: requests are not repeated, and a failure is passed over.
     Runs that stay open are ended by `Store.reconcile` at another time."""
-    with contextlib.suppress(StoreError), _impatient(), _quiet("urllib3.connectionpool"):
+    with contextlib.suppress(StoreError), _short_timeout(), _errors_alone("urllib3.connectionpool"):
         yield
 
 
 @contextlib.contextmanager
-def _impatient() -> Iterator[None]:
-    before = {name: os.environ[name] for name in IMPATIENT}
-    os.environ.update(IMPATIENT)  # MLflow reads them at each request
+def _short_timeout() -> Iterator[None]:
+    before = {name: os.environ[name] for name in SHORT_TIMEOUT}
+    os.environ.update(SHORT_TIMEOUT)  # MLflow reads them at each request
     try:
         yield
     finally:
@@ -175,18 +175,19 @@ class Store:
         parent: str | None = None,
         dataset: Mapping[str, str] | None = None,
     ) -> str:
-        """Start a run and return its id. parent: id of the run that it belongs to.
+        """Start a run and return its id. parameters: what MLflow calls so, the hyper-parameters. parent: id of the run
+        that it belongs to.
 
         dataset: name, digest (at most 36 characters), source and context ("train", "all", ...), as the UI shows them.
         The run is known to be this process', so that `reconcile` finds it if the process dies.
         """
         with self._errors("start a run"):
-            number = self._experiment(experiment)
-            whole = {**_process_tags(), **tags}
+            experiment_id = self._experiment_id(experiment)
+            all_tags = {**_process_tags(), **tags}
             if parent is not None:
-                whole["mlflow.parentRunId"] = parent
-            shortened = {key: str(value)[:LONGEST_TAG] for key, value in whole.items()}
-            run_id = self._client.create_run(number, tags=shortened, run_name=name).info.run_id
+                all_tags["mlflow.parentRunId"] = parent
+            shortened = {key: str(value)[:LONGEST_TAG] for key, value in all_tags.items()}
+            run_id: str = self._client.create_run(experiment_id, tags=shortened, run_name=name).info.run_id
             self.log_parameters(run_id, parameters)
             if dataset is not None:
                 self._log_dataset(run_id, dataset)
@@ -202,24 +203,24 @@ class Store:
         now = int(time.time() * 1000)
         metrics = [Metric(k, float(v), now, step) for k, v in values.items() if math.isfinite(v)]
         with self._errors("log metrics"):
-            for some in _chunks(metrics, 1000):
-                self._client.log_batch(run_id, metrics=some)
+            for batch in _batches(metrics, 1000):
+                self._client.log_batch(run_id, metrics=batch)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
         listed = [Param(key, str(value)[:LONGEST_TAG]) for key, value in parameters.items()]
         with self._errors("log parameters"):
-            for some in _chunks(listed, 100):
-                self._client.log_batch(run_id, params=some)
+            for batch in _batches(listed, 100):
+                self._client.log_batch(run_id, params=batch)
 
     def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
         listed = [RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()]
         with self._errors("set tags"):
-            for some in _chunks(listed, 100):
-                self._client.log_batch(run_id, tags=some)
+            for batch in _batches(listed, 100):
+                self._client.log_batch(run_id, tags=batch)
 
     def upload(self, run_id: str, folder: Path) -> None:
         """Store a folder's contents, with its folders, as the run's artifacts."""
@@ -251,8 +252,8 @@ class Store:
                 self._client.log_text(run_id, message + "\n", f"{name}.txt")
 
     def resume(self, run_id: str) -> None:
-        """Take up a run that has ended: it is running again, as this process'."""
-        with self._errors("take up a run"):
+        """Resume a run that has ended: it is running again, as this process'."""
+        with self._errors("resume a run"):
             self._client.update_run(run_id, status="RUNNING")
             if "failure" in self._client.get_run(run_id).data.tags:
                 self._client.delete_tag(run_id, "failure")
@@ -265,13 +266,14 @@ class Store:
         this status, and with these tags.
 
         Each is {"id", "name", "status", "start", "end", "tags", "metrics", "parameters"}, with times in seconds since
-        1970 (end None while it runs), the last value of each metric, and parameters as strings.
+        1970 (end None while it runs), the last value of each metric, and the hyper-parameters as strings.
         """
         with self._errors("read runs"):
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 return []
-            listed, token = [], None
+            listed: list[Any] = []
+            token = None
             wanted = [f"attributes.status = '{status}'"] if status else []
             wanted += [f"tags.`{name}` = '{value}'" for name, value in (tags or {}).items()]
             order = ["attributes.start_time ASC"]
@@ -283,7 +285,7 @@ class Store:
                 token = page.token
                 if not token:
                     break
-        return [_plain(run) for run in listed]
+        return [_fields(run) for run in listed]
 
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of every point of a metric, by step."""
@@ -296,7 +298,8 @@ class Store:
         ended = []
         for run in self.runs(experiment, status="RUNNING"):
             tags = run["tags"]
-            if tags.get("process.host") == platform.node() and not _alive(tags["process.id"], tags["process.started"]):
+            here = tags.get("process.host") == platform.node()
+            if here and not _is_running(tags["process.id"], tags["process.started"]):
                 self.finish(run["id"], "KILLED", "its process died without ending it")
                 ended.append(run["id"])
         return ended
@@ -311,26 +314,27 @@ class Store:
         command += ["--artifacts-destination", self.artifacts.as_uri()]
         return [*command, "--host", host, "--port", str(port), "--workers", "1"]
 
-    def _experiment(self, name: str) -> str:
-        """Id of an experiment, created if missing."""
+    def _experiment_id(self, name: str) -> str:
+        """Of this experiment, created if missing."""
         from mlflow.exceptions import MlflowException
 
         found = self._client.get_experiment_by_name(name)
         if found is None:
             place = (self.artifacts / name).as_uri() if self.artifacts else None
             try:
-                return self._client.create_experiment(name, artifact_location=place)
+                return str(self._client.create_experiment(name, artifact_location=place))
             except MlflowException as error:
-                if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                    raise
-                found = self._client.get_experiment_by_name(name)  # another process was faster
+                found = self._client.get_experiment_by_name(name)
+                if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
+                    raise  # else another process was faster
+        experiment_id = str(found.experiment_id)
         if found.lifecycle_stage == "deleted":
-            number = found.experiment_id
+            uri = shown(self.uri)
             raise StoreError(
-                f"experiment {name!r} of {shown(self.uri)} was deleted: "
-                f"run `MLFLOW_TRACKING_URI={shown(self.uri)} mlflow experiments restore --experiment-id {number}`"
+                f"experiment {name!r} of {uri} was deleted: "
+                f"run `MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment_id}`"
             )
-        return found.experiment_id
+        return experiment_id
 
     def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
         import json
@@ -354,7 +358,7 @@ class Store:
             raise StoreError(f"the store {shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
 
 
-def _plain(run: Any) -> dict[str, Any]:
+def _fields(run: Any) -> dict[str, Any]:
     info = run.info
     return {
         "id": info.run_id,
@@ -374,8 +378,8 @@ def _process_tags() -> dict[str, str]:
     return {"process.host": platform.node(), "process.id": str(process.pid), "process.started": started}
 
 
-def _alive(pid: str, started: str) -> bool:
-    """Whether that very process runs: a number is used again, a start time within 10 s of the same number is not."""
+def _is_running(pid: str, started: str) -> bool:
+    """Whether that very process runs: an id is given again, but not with a start time within 10 s of the first."""
     try:
         process = psutil.Process(int(pid))
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
@@ -383,21 +387,14 @@ def _alive(pid: str, started: str) -> bool:
         return False
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _chunks(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]
 
 
 @contextlib.contextmanager
-def _quiet(*names: str) -> Iterator[None]:
-    """These loggers tell errors only."""
+def _errors_alone(*names: str) -> Iterator[None]:
+    """These loggers write errors and no warnings."""
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -409,8 +406,8 @@ def _quiet(*names: str) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def _reason(error: Exception, most: int = 200) -> str:
+def _reason(error: Exception, longest: int = 200) -> str:
     """The fault itself in a message that wraps it many times over, on one line."""
     text = str(error).strip() or type(error).__name__
     system = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)", text)
-    return "".join(system[-1]) if system else text.splitlines()[0][:most]
+    return "".join(system[-1]) if system else text.splitlines()[0][:longest]

@@ -73,7 +73,7 @@ def paired_bootstrap(
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """(n,) p-values adjusted for n tests: below a level they keep the chance of any false one below it (Holm, Scand. J.
-    Statistics 6 (1979) 65)."""
+    Statistics 6 (1979) 65). By hand, since scipy has no Holm and statsmodels is a heavy dependency for four lines."""
     p = np.asarray(p_values, dtype=float)
     order = np.argsort(p, kind="stable")
     adjusted = np.empty(len(p))

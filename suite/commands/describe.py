@@ -60,7 +60,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
     return path
 
 
-def _facts(entry: Entry, files: Files, prepared: Prepared) -> dict[str, str]:
+def _facts(entry: Entry[Task], files: Files, prepared: Prepared) -> dict[str, str]:
     task = entry.record
     counts = np.bincount(prepared.labels, minlength=len(task.classes))
     inputs = []
@@ -107,11 +107,11 @@ def _heading(name: str) -> str:
     return METRICS[name].heading if name in METRICS else name
 
 
-def _rows_by_class(entry: Entry, prepared: Prepared) -> list[np.ndarray]:
+def _rows_by_class(entry: Entry[Task], prepared: Prepared) -> list[np.ndarray]:
     return [np.flatnonzero(prepared.labels == label)[:AVERAGED] for label in range(len(entry.record.classes))]
 
 
-def _images(entry: Entry, prepared: Prepared) -> list[tuple[Markup, str]]:
+def _images(entry: Entry[Task], prepared: Prepared) -> list[tuple[Markup, str]]:
     """(drawing, caption) of events and of average images by class; none where the task has no images."""
     from hepbench.tracking import plots
 
@@ -138,7 +138,7 @@ def _images(entry: Entry, prepared: Prepared) -> list[tuple[Markup, str]]:
         ]
 
 
-def _variables(entry: Entry, prepared: Prepared) -> list[Markup]:
+def _variables(entry: Entry[Task], prepared: Prepared) -> list[Markup]:
     """A drawing of each variable of the table by class; none where the task has no table."""
     from hepbench.tracking import plots
 

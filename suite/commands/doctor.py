@@ -19,12 +19,12 @@ from hepbench.suite.paths import data_folder, home_folder, official_folder
 from hepbench.suite.provenance import versions
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
-from hepbench.tracking.hardware import machine as machine_module
+from hepbench.tracking.hardware.machine import describe_machine
 
 
 def print_doctor(console: Console) -> None:
     """What this machine and this environment have, line by line."""
-    machine = machine_module.describe()
+    machine = describe_machine()
     home = home_folder()
     lines = {
         "python": f"{platform.python_version()}, {sys.executable}",

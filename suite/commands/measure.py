@@ -17,7 +17,7 @@ from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.data.simulate import cores
 from hepbench.suite.progress import progress_bar
-from hepbench.tracking.hardware.machine import describe as describe_machine
+from hepbench.tracking.hardware.machine import describe_machine
 
 if TYPE_CHECKING:
     from hepbench.suite.profiling.models import ComparedRates, ModelRates

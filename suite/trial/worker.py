@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.trial.spec import Spec, resolve
-from hepbench.tracking.hardware import machine as machine_module
+from hepbench.tracking.hardware.machine import describe_machine
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def run_in_worker(
             if trial.model.record.build:
                 _keras(spec.device, spec.backend)
             store = _store()
-            machine = machine_module.describe()
+            machine = describe_machine()
             tags = {"hardware": _hardware_name(machine, spec.device), "machine": json.dumps(machine)}
             run_id = store.start(**{**run, "tags": {**run["tags"], **tags}})
             listener({"run": run_id})

@@ -1,1 +1,1 @@
-"""The machine, and the sampler of its use."""
+"""What a trial runs on, and how much of it the trial uses."""

@@ -1,4 +1,7 @@
-"""What a trial runs on and how much of it the trial uses. Light to import: psutil, and pynvml where it is asked."""
+"""What a trial runs on: processor, memory, GPUs, as far as they are this process' to use.
+
+Light to import: psutil, and pynvml where it is asked.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,7 @@ GIB = 2**30
 CGROUP = Path("/sys/fs/cgroup")
 
 
-def describe() -> dict[str, Any]:
+def describe_machine() -> dict[str, Any]:
     """This machine as far as this process may use it.
 
     cpu: model name. cores: {"physical", "logical"} of the machine. cores_usable: cores that affinity and the cgroup's
@@ -36,7 +39,7 @@ def describe() -> dict[str, Any]:
 
 def cores_usable() -> float:
     """Cores that affinity and the cgroup's CPU quota leave to this process: an int unless the quota is a fraction."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1
     quota = _cgroup_cores()
     if quota is None or quota >= cores:
         return cores
@@ -93,7 +96,7 @@ def _parent_of_slice(uuid: str) -> str | None:
     with nvml_session() as nvml:
         try:
             slice_ = nvml.nvmlDeviceGetHandleByUUID(uuid)
-            return nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_))
+            return str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_)))
         except nvml.NVMLError:
             return None
 

@@ -14,8 +14,11 @@ import psutil
 from hepbench.tracking.hardware.machine import cores_usable, gpus, nvml_session
 
 MIB = 2**20
-SHORTEST = 0.05
+SHORTEST_INTERVAL = 0.05
 """Seconds that CPU use is measured over at least: the system counts CPU time in steps of 0.01 s."""
+
+PATIENCE = 60
+"""Seconds that the end of the block waits for a slow sink: a dead server holds it, and the trial not for ever."""
 
 
 class Sampler:
@@ -37,10 +40,10 @@ class Sampler:
         self.unavailable: dict[str, str] = {}
         """What could not be measured, or logged, by name, with the reason."""
         self._gpu = gpu
-        self._lost = 0
-        self._why_lost = ""
-        self._family: list[psutil.Process] = []
-        self._family_due = 0.0
+        self._unlogged = 0
+        self._unlogged_reason = ""
+        self._processes: list[psutil.Process] = []
+        self._processes_due = 0.0
         self._points: list[dict[str, float]] = []
         self._energy_end: float | None = None
         self._ended = threading.Event()
@@ -50,7 +53,7 @@ class Sampler:
         self._stack = contextlib.ExitStack()
         self._handle = self._open_gpu()
         self._energy_start = self._gpu_energy()
-        self._children()
+        self._look_for_children()
         self._start = time.perf_counter()
         self._busy_before: tuple[float, dict[int, float]] = (self._start, self._busy_seconds())
         self._busy_total = 0.0
@@ -60,14 +63,14 @@ class Sampler:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
-        self._thread.join(timeout=60)  # a dead server holds the sink for a while, and the trial not for ever
+        self._thread.join(timeout=PATIENCE)
         if self._thread.is_alive():
-            self.unavailable["log"] = "the store did not take the last samples within 60 s"
+            self.unavailable["log"] = f"the store did not take the last samples within {PATIENCE} s"
             return
-        if self._busy_before[0] - self._start < SHORTEST:
-            self.unavailable["cpu"] = f"shorter than {SHORTEST} s"
-        if self._lost:
-            self.unavailable["log"] = f"{self._lost} of {len(self._points)} samples: {self._why_lost}"
+        if self._busy_before[0] - self._start < SHORTEST_INTERVAL:
+            self.unavailable["cpu"] = f"shorter than {SHORTEST_INTERVAL} s"
+        if self._unlogged:
+            self.unavailable["log"] = f"{self._unlogged} of {len(self._points)} samples: {self._unlogged_reason}"
         self._energy_end = self._gpu_energy()
         self._stack.close()
 
@@ -79,7 +82,7 @@ class Sampler:
         hardware_gpu_mean_percent, hardware_gpu_memory_peak_mib: of the GPU in use, as its driver tells.
         hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time.
         """
-        named = {
+        reductions: dict[str, tuple[str, Callable[[list[float]], float]]] = {
             "hardware_cpu_peak_percent": ("system/cpu_utilization_percentage", max),
             "hardware_memory_peak_mib": ("system/process_memory_megabytes", max),
             "hardware_gpu_mean_percent": ("system/gpu_0_utilization_percentage", _mean),
@@ -87,12 +90,12 @@ class Sampler:
             "hardware_gpu_power_mean_watt": ("system/gpu_0_power_usage_watts", _mean),
         }
         result = {}
-        for name, (metric, reduce) in named.items():
+        for name, (metric, reduce) in reductions.items():
             values = [point[metric] for point in self._points if metric in point]
             if values:
-                result[name] = float(reduce(values))
+                result[name] = reduce(values)
         seconds = self._busy_before[0] - self._start
-        if seconds > SHORTEST:
+        if seconds > SHORTEST_INTERVAL:
             result["hardware_cpu_mean_percent"] = 100 * self._busy_total / seconds / self._cores
         if self._energy_start is not None and self._energy_end is not None:
             result["hardware_gpu_energy_joule"] = self._energy_end - self._energy_start
@@ -109,8 +112,8 @@ class Sampler:
             try:
                 self.sink(point, len(self._points) - 1)
             except Exception as error:  # whatever a store raises; the trial is worth more than its samples
-                self._lost += 1
-                self._why_lost = f"{type(error).__name__}: {error}"
+                self._unlogged += 1
+                self._unlogged_reason = f"{type(error).__name__}: {error}"
             if ended:
                 return
             due = max(due + self.interval, time.perf_counter())
@@ -118,7 +121,7 @@ class Sampler:
 
     def _sample(self) -> dict[str, float]:
         point: dict[str, float] = {}
-        probes = {"processes": self._children, "cpu": self._cpu, "memory": self._memory, "gpu": self._gpu_use}
+        probes = {"processes": self._look_for_children, "cpu": self._cpu, "memory": self._memory, "gpu": self._gpu_use}
         for name, probe in probes.items():
             try:
                 point |= probe()
@@ -126,13 +129,13 @@ class Sampler:
                 self.unavailable[name] = f"{type(error).__name__}: {error}"
         return point
 
-    def _children(self) -> dict[str, float]:
+    def _look_for_children(self) -> dict[str, float]:
         """Look for children now and then only: that reads the state of every process of the machine, and each reading
         waits for the interpreter while the measured work holds it."""
-        if time.perf_counter() > self._family_due:
+        if time.perf_counter() > self._processes_due:
             me = psutil.Process()
-            self._family = [me, *me.children(recursive=True)]
-            self._family_due = time.perf_counter() + 5 * self.interval
+            self._processes = [me, *me.children(recursive=True)]
+            self._processes_due = time.perf_counter() + 5 * self.interval
         return {}
 
     def _cpu(self) -> dict[str, float]:
@@ -142,13 +145,13 @@ class Sampler:
         used = sum(max(0.0, seconds - busy_before.get(pid, 0.0)) for pid, seconds in busy.items())
         self._busy_before = now, busy
         self._busy_total += used
-        if now - before < SHORTEST:
+        if now - before < SHORTEST_INTERVAL:
             return {}
         return {"system/cpu_utilization_percentage": 100 * used / (now - before) / self._cores}
 
     def _memory(self) -> dict[str, float]:
         resident = 0
-        for process in self._family:
+        for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 resident += process.memory_info().rss
         return {
@@ -157,9 +160,9 @@ class Sampler:
         }
 
     def _busy_seconds(self) -> dict[int, float]:
-        """CPU time of each process of the family, with that of the children it has waited for."""
+        """CPU time of each process of these, with that of the children it has waited for."""
         busy = {}
-        for process in self._family:
+        for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):
                 times = process.cpu_times()
                 busy[process.pid] = times.user + times.system
@@ -182,7 +185,7 @@ class Sampler:
         if self._handle is None:
             return {}
         nvml, handle = self._nvml, self._handle
-        probes = {
+        probes: dict[str, Callable[[], float]] = {
             "system/gpu_0_utilization_percentage": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
             "system/gpu_0_memory_usage_megabytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / MIB,
             "system/gpu_0_power_usage_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
@@ -200,7 +203,7 @@ class Sampler:
         if self._handle is None:
             return None
         try:
-            return self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle) / 1000
+            return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
         except self._nvml.NVMLError:
             return None
 

@@ -86,7 +86,8 @@ def _table(board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str,
 
 def _share(board: Leaderboard, row: Row, rows: Sequence[Row]) -> float | None:
     """Length in percent of the bar behind a value of the ranking metric: from chance to the best of the table."""
-    value, best = (one[board.ranked_by.name] for one in (row, rows[0]))
+    value: float | None = row[board.ranked_by.name]
+    best: float = rows[0][board.ranked_by.name]
     if board.chance is None or value is None:
         return None
     reach = best - board.chance
