@@ -110,8 +110,12 @@ def _commands(budget: str, task: str, group: pd.DataFrame) -> Iterator[str]:
 
 
 def _given(model: str) -> str:
-    """A model of the suite by its name, one of the examples by its file."""
-    return model if model in registry.names("model") else f"examples/{model}.py"
+    """A model of the suite by its name, one of the examples by its file, and by its name where that differs."""
+    if model in registry.names("model"):
+        return model
+    stems = [path.stem for path in HERE.parent.glob("examples/*.py")]
+    (stem,) = [stem for stem in stems if model == stem or model.startswith(f"{stem}_")]
+    return f"examples/{stem}.py" + ("" if model == stem else f":{model}")
 
 
 def _days(group: pd.DataFrame) -> str:

@@ -90,10 +90,3 @@ def test_with_weavers_weights_particlenet_gives_weavers_scores(name):
     scores = np.asarray(ours({"points": points, "features": features, "mask": mask}, training=False))
     assert scores[:, 1].std() > 0.01
     np.testing.assert_allclose(scores, expected, atol=1e-5)
-
-
-def test_weavers_network_on_the_leaderboard(home):
-    weaver_there()
-    done = hepbench("bench", "ecal", "--budget", "smoke", "--model", "docs/weaver_particlenet_lite.py", home=home)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "done 1/1 weaver_particlenet_lite" in done.stdout
