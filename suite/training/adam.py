@@ -1,8 +1,8 @@
 """Adam as Keras has it, on TensorFlow, with one kernel for each weight in place of some forty operations.
 
 By hand, since a short training waits for its first step: with `keras.optimizers.Adam` the step of `mlp` has 1,009
-operations in place of 543, that of `particlenet_lite` 2,522 in place of 1,512, and tracing and compiling them takes a
-fifth more processor time (0.67 s in place of 0.53, 1.8 in place of 1.5). Later steps take as long with either.
+operations in place of 543, that of `particlenet_lite` 2,522 in place of 1,512, and the first step with its tracing and
+compiling takes 0.67 s of processor time in place of 0.53, 1.8 in place of 1.5. Later steps take as long with either.
 """
 
 from __future__ import annotations
