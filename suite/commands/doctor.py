@@ -44,6 +44,8 @@ def print_doctor(console: Console) -> None:
         entry = registry.find("task", name)
         lines[f"data of {name}"] = _files_line(entry)
     table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")  # paths are to be copied
     for name, text in lines.items():
         table.add_row(f"[bold]{name}[/]", text)
     console.print(table, highlight=False)
