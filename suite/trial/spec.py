@@ -16,8 +16,8 @@ from hepbench.suite import fingerprint, provenance
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-    """What a trial is. task and model: names or paths as given. parameters replace the family's defaults.
-    data: "official" or "simulated". device: "cpu" or "gpu"."""
+    """What a trial is, to be sent to other processes. task and model: names or paths as given. parameters:
+    hyper-parameters in place of the family's defaults. data: "official" or "simulated". device: "cpu" or "gpu"."""
 
     task: str
     model: str
