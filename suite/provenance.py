@@ -42,15 +42,24 @@ def versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def provenance_tags() -> dict[str, str]:
-    """Git commit, whether the tree was changed, and the versions of what computes."""
+    """Git commit, whether the tree was changed, and the versions of what computes. A repository that holds no more
+    than the environment in which this is installed tells nothing of it."""
     tags = {"python": platform.python_version()}
     tags |= {f"version.{name}": version for name, version in versions().items()}
-    here = Path(__file__).parent
-    commit = subprocess.run(["git", "-C", here, "rev-parse", "HEAD"], capture_output=True, text=True)
-    status = subprocess.run(["git", "-C", here, "status", "--porcelain"], capture_output=True, text=True)
-    tags["git_commit"] = commit.stdout.strip() or "not available"
-    tags["git_dirty"] = str(bool(status.stdout.strip())) if status.returncode == 0 else "not available"
+    ours = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
+    commit, changes = (_git("rev-parse", "HEAD"), _git("status", "--porcelain")) if ours else (None, None)
+    tags["git_commit"] = commit or "not available"
+    tags["git_dirty"] = "not available" if changes is None else str(bool(changes))
     return tags
+
+
+def _git(*arguments: str) -> str | None:
+    """What git answers in the folder of this file; None where it refuses or is not installed."""
+    try:
+        done = subprocess.run(["git", "-C", Path(__file__).parent, *arguments], capture_output=True, text=True)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def command() -> str:

@@ -63,6 +63,25 @@ def test_one_module_imports_mlflow():
     assert users == [ROOT / "tracking" / "runs.py"]
 
 
+def test_the_command_line_alone_prints():
+    """The rest of the suite computes, and calls back whoever wants to see how far it is."""
+    suite = ROOT / "suite"
+    for path in sorted(suite.rglob("*.py")):
+        if path in (suite / "cli.py", suite / "progress.py") or path.is_relative_to(suite / "commands"):
+            continue
+        assert not {name for name in imported(path) if name.split(".")[0] == "rich"}, path
+        called = [node.func for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Call)]
+        assert not [one for one in called if isinstance(one, ast.Name) and one.id == "print"], path
+
+
+def test_a_trial_looks_its_task_and_model_up_in_one_place():
+    files = [
+        path for room in ("trial", "training", "tuning", "workers") for path in (ROOT / "suite" / room).glob("*.py")
+    ]
+    looking = [path for path in files if "registry.find(" in path.read_text()]
+    assert looking == [ROOT / "suite" / "trial" / "spec.py"]
+
+
 @pytest.mark.parametrize("verb", [["list"], ["list", "models"], ["doctor"], ["--help"], ["bench", "--help"]])
 def test_quick_verbs_import_nothing_heavy(verb, home):
     program = f"""
