@@ -74,12 +74,10 @@ def test_the_command_line_alone_prints():
         assert not [one for one in called if isinstance(one, ast.Name) and one.id == "print"], path
 
 
-def test_a_trial_looks_its_task_and_model_up_in_one_place():
-    files = [
-        path for room in ("trial", "training", "tuning", "workers") for path in (ROOT / "suite" / room).glob("*.py")
-    ]
-    looking = [path for path in files if "registry.find(" in path.read_text()]
-    assert looking == [ROOT / "suite" / "trial" / "spec.py"]
+def test_names_are_looked_up_where_a_trial_or_a_study_begins_and_carried_from_there():
+    rooms = [ROOT / "suite" / room for room in ("data", "training", "trial", "tuning", "workers")]
+    looking = {path.name for room in rooms for path in room.glob("*.py") if "registry.find(" in path.read_text()}
+    assert looking == {"spec.py", "study_spec.py", "simulate.py"}  # the last in the processes that simulate
 
 
 @pytest.mark.parametrize("verb", [["list"], ["list", "models"], ["doctor"], ["--help"], ["bench", "--help"]])
