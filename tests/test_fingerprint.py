@@ -8,7 +8,7 @@ import pytest
 
 from hepbench.benchmarks import registry
 from hepbench.suite import fingerprint, provenance
-from hepbench.suite.trial.spec import Spec, identity_of, resolve
+from hepbench.suite.trial.spec import Spec, identity_of, look_up
 
 ROOT = registry.HOME.parent
 ON_THE_WAY = sorted(
@@ -31,7 +31,7 @@ def behind(monkeypatch):
 
 def identity() -> str:
     fingerprint._digest_of_reached.cache_clear()
-    return identity_of(resolve(SPEC), "digest", "split")[1]
+    return identity_of(look_up(SPEC), "digest", "split")[1]
 
 
 def test_what_a_trial_runs_through():

@@ -1,4 +1,9 @@
-"""Prepared arrays: read once, memory-mapped, with the views of each model family."""
+"""Prepared arrays: read once, memory-mapped, with the views of each model family.
+
+A folder of prepared data holds labels.npy, ids.npy, and arrays and views as .npy; its name holds the digests of the
+files and of the code that read them. It appears by a rename when it is whole, so that a command that was stopped leaves
+nothing that looks like data.
+"""
 
 from __future__ import annotations
 

@@ -1,11 +1,4 @@
-"""From a file to arrays: found or simulated, digested, prepared once, memory-mapped, split.
-
-Everything lies under `data/<task>/` of the working folder, or of HEPBENCH_HOME:
-    official/           the published files, downloaded or put there by hand
-    simulated/n30000_seed0_<version>/
-    prepared/<key>/     labels.npy, ids.npy, arrays and views as .npy; the key holds the files' digest and the reader's
-Each folder appears by a rename when it is whole, so a run that was stopped leaves nothing that looks like data.
-"""
+"""The raw files of a task: official or simulated, where they lie, and their digests."""
 
 from __future__ import annotations
 

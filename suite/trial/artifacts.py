@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Fitted, Sample, UserError
-from hepbench.suite.trial.spec import Spec, Trial, command_for, cut, resolve
+from hepbench.suite.trial.spec import Spec, Trial, command_for, cut, look_up
 
 
 def save_model(
@@ -36,7 +36,7 @@ def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray,
     changed so much since that it does not load."""
     from hepbench.suite.training.network import load_network
 
-    trial = resolve(Spec(**json.loads((folder / "trial.json").read_text())["spec"]))
+    trial = look_up(Spec(**json.loads((folder / "trial.json").read_text())["spec"]))
     with np.load(folder / "scaling.npz") as saved:
         names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
         scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}

@@ -80,7 +80,7 @@ class Trial:
         return refusal(self.task.record, self.model.record, self.hyperparameters.get("features"))
 
 
-def resolve(spec: Spec) -> Trial:
+def look_up(spec: Spec) -> Trial:
     """Look up the task and the model of a trial. UserError where this process does not find them."""
     return Trial(spec, registry.find("task", spec.task), registry.find("model", spec.model))
 

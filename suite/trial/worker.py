@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
-from hepbench.suite.trial.spec import Spec, resolve
+from hepbench.suite.trial.spec import Spec, look_up
 from hepbench.tracking.hardware.machine import describe_machine
 from hepbench.tracking.runs import StoreError
 
@@ -82,7 +82,7 @@ def run_in_worker(
             for thread in _importing:
                 thread.join()
             device.set_environment(spec.device, spec.backend)
-            trial = resolve(spec)
+            trial = look_up(spec)
             if trial.model.record.build:
                 _keras(spec.device, spec.backend)
             store = _store()
