@@ -28,7 +28,7 @@ from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
-from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_parameters
+from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
@@ -145,7 +145,7 @@ def settings_by_model(
 ) -> dict[str, dict[str, Any]]:
     """model -> hyper-parameters, each of the type of its default. A name must be known to one of the models at least
     and is set for those that know it; UserError otherwise. What equals the default is no setting."""
-    known = {model.name: known_parameters(task.record, model.record) for model in models}
+    known = {model.name: known_hyperparameters(task.record, model.record) for model in models}
     chosen: dict[str, dict[str, Any]] = {model.name: {} for model in models}
     for name, given in settings.items():
         check_known("hyper-parameter", name, dict.fromkeys(one for defaults in known.values() for one in defaults))

@@ -18,7 +18,8 @@ import numpy as np
 
 from hepbench.benchmarks import budgets
 from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
-from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.benchmarks.scaling import fit_scaling
+from hepbench.suite.data.dataset import Prepared, obtain, prepare, view_of
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import save_model, write_csv, write_scores
@@ -44,7 +45,6 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import metrics
-    from hepbench.benchmarks.scaling import fit_scaling
     from hepbench.tracking import plots
     from hepbench.tracking.hardware.sampler import Sampler
 
@@ -54,20 +54,8 @@ def run(
 
     listener({"stage": "opening data"})
     with _timed(seconds, "open_seconds"):
-        budget_events = budgets.find(spec.budget).events
-        files = obtain(task, spec.data, budget_events, spec.data_seed, lambda done: None)
-        prepared = prepare(task, files)
-        rows, found_hash = split_events(task.record, prepared, budget_events)
-        if (files.digest, found_hash) != (data_digest, split_hash):
-            raise UserError(
-                f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started "
-                "with: let HEPBENCH_HOME be one folder that all machines see"
-            )
-        inputs = view_of(task, prepared, model.record.view) if model.record.view else {}
-        inputs = cut(task.record, inputs, hyperparameters)
-        samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
-        scaling = fit_scaling(samples["train"])
-        train, valid, test = (dataclasses.replace(samples[part], scaling=scaling) for part in PARTS)
+        prepared, samples = _open(trial, data_digest, split_hash)
+    train, valid, test = (samples[part] for part in PARTS)
 
     history: list[dict[str, float]] = []
     most_epochs = hyperparameters.get("epochs") or hyperparameters.get("rounds")
@@ -122,9 +110,27 @@ def run(
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         (folder / "plots").mkdir()
         plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history, metrics.METRICS)
-        save_model(folder / "model", fitted, trial, scaling)
+        save_model(folder / "model", fitted, trial, train.scaling)
         store.upload(run_id, folder)
     return result
+
+
+def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
+    """The data, and each part as the model sees it."""
+    spec, task, view = trial.spec, trial.task, trial.model.record.view
+    events = budgets.find(spec.budget).events
+    files = obtain(task, spec.data, events, spec.data_seed)
+    prepared = prepare(task, files)
+    rows, found_hash = split_events(task.record, prepared, events)
+    if (files.digest, found_hash) != (data_digest, split_hash):
+        raise UserError(
+            f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started with: "
+            "let HEPBENCH_HOME be one folder that all machines see"
+        )
+    inputs = cut(task.record, view_of(task, prepared, view) if view else {}, trial.hyperparameters)
+    samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
+    scaling = fit_scaling(samples["train"])
+    return prepared, {part: dataclasses.replace(sample, scaling=scaling) for part, sample in samples.items()}
 
 
 def _training_of(model: Model) -> Callable[..., Fitted]:

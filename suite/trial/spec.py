@@ -30,7 +30,7 @@ class Spec:
     data_seed: int = 0
 
 
-def known_parameters(task: Task, model: Model) -> dict[str, Any]:
+def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
     """Every hyper-parameter that a trial of the model may set, with its default: the family's own, those of the
     training where it is a network, and which features of the task it is given."""
     from hepbench.suite.training.settings import DEFAULTS
@@ -39,10 +39,10 @@ def known_parameters(task: Task, model: Model) -> dict[str, Any]:
     return {**(DEFAULTS if model.build else {}), **model.defaults, **features}
 
 
-def parameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
+def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     """The defaults of the family, capped by what the budget allows, and what the trial sets in their place. UserError
     where that is not known, or more than is allowed."""
-    known = known_parameters(task, model)
+    known = known_hyperparameters(task, model)
     for name in spec.parameters:
         check_known(f"hyper-parameter of {spec.model}", name, known)
     parameters = {name: known[name] for name in (*model.defaults, *(["features"] if task.features else []))}
@@ -71,8 +71,8 @@ class Trial:
 
     @functools.cached_property
     def hyperparameters(self) -> dict[str, Any]:
-        """All that the trial runs with; UserError as `parameters_of`."""
-        return parameters_of(self.task.record, self.model.record, self.spec)
+        """All that the trial runs with; UserError as `hyperparameters_of`."""
+        return hyperparameters_of(self.task.record, self.model.record, self.spec)
 
     @property
     def refusal(self) -> str | None:

@@ -15,7 +15,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.data.files import choose
-from hepbench.suite.trial.spec import Spec, Trial, known_parameters
+from hepbench.suite.trial.spec import Spec, Trial, known_hyperparameters
 
 if TYPE_CHECKING:
     import optuna
@@ -116,7 +116,7 @@ class StudySpec:
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
         """Every hyper-parameter where nothing is searched."""
-        return known_parameters(self.task.record, self.model.record) | self.base.parameters
+        return known_hyperparameters(self.task.record, self.model.record) | self.base.parameters
 
     def trial(self, hyperparameters: Mapping[str, Any], seed: int) -> Trial:
         """The base with these hyper-parameters in place of its own. Those that equal the model's defaults are no
@@ -134,7 +134,7 @@ class StudySpec:
 
     def changed(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         """Those that differ from the model's defaults."""
-        known = known_parameters(self.task.record, self.model.record)
+        known = known_hyperparameters(self.task.record, self.model.record)
         return {name: value for name, value in hyperparameters.items() if value != known[name]}
 
     @functools.cached_property
