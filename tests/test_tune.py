@@ -440,7 +440,7 @@ def test_a_mistake_is_one_line_and_status_2(arguments, words, home):
     [
         ("{}", ["search space of fast is empty"]),
         ('{"power": trial.suggest_float("power", 2, 1)}', ["search space of fast is wrong", "low"]),
-        ('{"pwer": trial.suggest_float("pwer", 1, 2)}', ["unknown parameter", "pwer"]),
+        ('{"pwer": trial.suggest_float("pwer", 1, 2)}', ["unknown hyper-parameter", "pwer"]),
         ('{"epochs": trial.suggest_int("epochs", 5, 9)}', ["is more than the 2 of the budget smoke"]),
     ],
 )

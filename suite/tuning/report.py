@@ -26,7 +26,7 @@ OUTCOME = {
     "validation_refitted": "validation, its hyper-parameters on fresh seeds",
     "optimism": "optimism of the search",
 }
-"""What `suite.winner` keeps of a comparison -> what the page calls it."""
+"""What `tuning.retest` keeps of a comparison -> what the page calls it."""
 
 SIGNED = ("gain", "optimism")
 """Of these, those whose sign says something."""
