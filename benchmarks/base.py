@@ -180,7 +180,7 @@ class Task:
     needed: int | None = None
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     slices: Mapping[str, Callable[[Arrays], np.ndarray]] = field(default_factory=dict)
-    validate: Callable[[Arrays, np.ndarray], list[Check | Comparison]] | None = None
+    validate: Callable[[Arrays, np.ndarray], Sequence[Check | Comparison]] | None = None
     spaces: Mapping[str, Callable[[optuna.Trial], dict[str, Any]]] = field(default_factory=dict)
     size: int | None = None
     references: tuple[Reference, ...] = ()
@@ -227,9 +227,9 @@ class Sample:
 class Fitted(Protocol):
     """A trained model."""
 
-    trainable_parameters: int
-    """What the training sets: trainable weights of a network without its moving averages, leaves and splits of a tree
-    ensemble."""
+    @property
+    def trainable_parameters(self) -> int:
+        """What the training sets: weights of a network without its moving averages, leaves and splits of trees."""
 
     def predict(self, sample: Sample) -> np.ndarray:
         """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""

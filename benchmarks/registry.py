@@ -119,11 +119,18 @@ def find(kind: Kind, given: str) -> Entry[Any]:
         if name not in records:
             check_known(kind, name, names(kind), more=", or a path ending in .py")
     record = records[name]
-    place = Path(loaded.__file__)
+    place = _file_of(loaded)
     if not after:
         return Entry(name, place, record, whole, record)
-    check_known(f"variant of {name}", after, getattr(record, "variants", ()))
-    return Entry(f"{name}:{after}", place, record.variants[after], whole, record)
+    variants: Mapping[str, Task] = getattr(record, "variants", {})
+    check_known(f"variant of {name}", after, variants)
+    return Entry(f"{name}:{after}", place, variants[after], whole, record)
+
+
+def _file_of(loaded: ModuleType) -> Path:
+    if loaded.__file__ is None:
+        raise UserError(f"{loaded.__name__} is a folder without an __init__.py: name a module in the entry point")
+    return Path(loaded.__file__)
 
 
 @functools.cache
@@ -139,7 +146,7 @@ def _loaded(kind: Kind, stem: str) -> tuple[ModuleType, Path]:
     if not path.is_file():
         module = next(point.module for point in _plugged(folder) if point.name == stem)
     loaded = _imported(kind, module, path)
-    return loaded, Path(loaded.__file__)
+    return loaded, _file_of(loaded)
 
 
 def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
@@ -157,7 +164,7 @@ def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[s
     """What a module exposes, by name; UserError where it is no record or has a name of another file."""
     _, attribute, record_type = KINDS[kind]
     family = getattr(loaded, "MODELS", None) if kind == "model" else None
-    records = {stem: getattr(loaded, attribute, None)} if family is None else family
+    records: Any = {stem: getattr(loaded, attribute, None)} if family is None else family
     if not isinstance(records, Mapping) or not records:
         raise UserError(f"{kind} file {path}: MODELS must be a dict of names and Models with at least one entry")
     for name, record in records.items():
@@ -174,8 +181,10 @@ def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[s
     return records
 
 
-def _from_path(module: str, path: Path):
+def _from_path(module: str, path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location(module, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} is no Python file")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded  # dataclasses and pickles look a module up by its name
     spec.loader.exec_module(loaded)

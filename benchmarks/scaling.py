@@ -7,6 +7,9 @@ import numpy as np
 from hepbench.benchmarks.base import Sample
 from hepbench.benchmarks.sampling import evenly_spaced
 
+Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Number, mean and sum of squared deviations of each column."""
+
 
 def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """Shift and scale of each input, to be handed back as `Sample.scaling`; fit it on the training part.
@@ -21,7 +24,7 @@ def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> di
     size = max(1, sum(array[:1].nbytes for array in sample.inputs.values()))
     which = evenly_spaced(len(sample), min(events, max(1, memory // size)))
     chunk = max(1, 2**26 // size)
-    sums: dict[str, np.ndarray] = {}
+    sums: dict[str, Moments] = {}
     for start in range(0, len(which), chunk):
         rows = sample.rows[which[start : start + chunk]]
         for name in sample.inputs.keys() & {"table", "context", "features", "image"}:
@@ -42,8 +45,8 @@ def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> di
     return scaling
 
 
-def _merge(one: tuple, other: tuple) -> tuple:
-    """Number, mean and sum of squared deviations of two chunks together (Chan, Golub and LeVeque 1979)."""
+def _merge(one: Moments, other: Moments) -> Moments:
+    """Those of two chunks together (Chan, Golub and LeVeque 1979)."""
     number = one[0] + other[0]
     part = other[0] / np.maximum(number, 1)
     step = other[1] - one[1]

@@ -6,6 +6,8 @@ over hits costs a twentieth of a sum over pixels. Hits are the pixels whose ener
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from hepbench.benchmarks.features.ratio import ratio
@@ -225,7 +227,9 @@ def _hits(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return event, pixel, energy[index].astype(np.float64)
 
 
-def _covariance(x: np.ndarray, y: np.ndarray, weight: np.ndarray, total) -> tuple[np.ndarray, ...]:
+def _covariance(
+    x: np.ndarray, y: np.ndarray, weight: np.ndarray, total: Callable[[np.ndarray], np.ndarray]
+) -> tuple[np.ndarray, ...]:
     """Weighted means of x and y, their variances, and their covariance, by event."""
     whole = total(weight)
     x_mean, y_mean = ratio(total(weight * x), whole), ratio(total(weight * y), whole)

@@ -154,7 +154,9 @@ def jet_variables(arrays: Arrays) -> np.ndarray:
     return np.concatenate([(m0 / pt)[:, None], table, np.stack(columns, axis=1)], axis=1).astype(np.float32)
 
 
-def _layers(group, eta, phi, energy, r, groups: int) -> dict[str, np.ndarray]:
+def _layers(
+    group: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarray, r: np.ndarray, groups: int
+) -> dict[str, np.ndarray]:
     """Each variable for each group of hits, a layer of an event."""
 
     def total(values: np.ndarray) -> np.ndarray:
@@ -191,7 +193,9 @@ def _layers(group, eta, phi, energy, r, groups: int) -> dict[str, np.ndarray]:
     }
 
 
-def _correlations(owner, place, z, eta, phi, events: int) -> tuple[np.ndarray, np.ndarray]:
+def _correlations(
+    owner: np.ndarray, place: np.ndarray, z: np.ndarray, eta: np.ndarray, phi: np.ndarray, events: int
+) -> tuple[np.ndarray, np.ndarray]:
     """C1 with beta 0.2 and 1 of the PAIRED highest tracks of each event."""
     kept = place < PAIRED
     padded = np.zeros((3, events, PAIRED))

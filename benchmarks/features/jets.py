@@ -96,7 +96,8 @@ def four_momenta(jets: np.ndarray) -> np.ndarray:
         transverse_mass * np.sinh(rapidity),
         transverse_mass * np.cosh(rapidity),
     ]
-    return np.stack(momenta, axis=-1) * (pt > 0)[..., None]
+    result: np.ndarray = np.stack(momenta, axis=-1) * (pt > 0)[..., None]
+    return result
 
 
 def axes(momenta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -144,8 +145,11 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
         kinds = _kinds(jets[..., 3])
         columns += [kinds[name] for name in IDENTITY_FEATURES]
     features = np.stack(columns, axis=-1) * mask[..., None]
-    lines = ((0, 0), (0, points - mask.shape[1]))
-    pad = (lambda array: np.pad(array, lines + ((0, 0),) * (array.ndim - 2))) if mask.shape[1] < points else np.asarray
+
+    def pad(array: np.ndarray) -> np.ndarray:
+        missing = points - array.shape[1]
+        return np.pad(array, ((0, 0), (0, missing), *((0, 0),) * (array.ndim - 2))) if missing > 0 else array
+
     return {
         "points": pad(np.stack([delta_rapidity, delta_phi], axis=-1).astype(np.float32)),
         "features": pad(features.astype(np.float32)),
@@ -219,7 +223,7 @@ def variables(jets: np.ndarray, identity: bool = True) -> np.ndarray:
         "d2_1": ratio(triples, pairs**3),
         "core_fraction": (z * (distance < 0.25)).sum(axis=1),
     }
-    names = KINEMATIC_VARIABLES
+    names: tuple[str, ...] = KINEMATIC_VARIABLES
     if identity:
         columns |= _identity_variables(_kinds(jets[..., 3]), z, distance)
         names += IDENTITY_VARIABLES

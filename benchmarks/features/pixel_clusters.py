@@ -68,7 +68,8 @@ def of_seed(charge: np.ndarray) -> np.ndarray:
     touching[1] = True  # never from one matrix to the next
     number, _ = label(charge > 0, touching)
     own = number[np.arange(len(charge)), *seeds(charge)]
-    return (number == own[:, None, None]) & (number > 0)
+    result: np.ndarray = (number == own[:, None, None]) & (number > 0)
+    return result
 
 
 def six(charge: np.ndarray) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -43,7 +44,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
                 yield _checked(path, start, image, label, seen)
 
 
-def _dataset(file, path: Path, key: str, shape: tuple[int, ...]):
+def _dataset(file: Any, path: Path, key: str, shape: tuple[int, ...]) -> Any:
     import h5py
 
     if key not in file or not isinstance(file[key], h5py.Dataset):

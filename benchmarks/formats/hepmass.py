@@ -59,7 +59,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 def _parsed(path: Path) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """Features, mass and labels of each block, in file order. One thread decompresses and PARSERS parse."""
     with ThreadPoolExecutor(PARSERS) as pool:
-        waiting: deque[Future] = deque()
+        waiting: deque[Future[tuple[np.ndarray, np.ndarray, np.ndarray]]] = deque()
         try:
             for line, block in _blocks(path):
                 waiting.append(pool.submit(_parse, path, line, block))
@@ -112,12 +112,12 @@ def _texts(path: Path) -> Iterator[bytes]:
     from isal import igzip, isal_zlib
 
     try:
-        with igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        with igzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:  # type: ignore[no-untyped-call]
             while text := file.read(BLOCK):
                 yield text
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (OSError, EOFError, isal_zlib.error) as error:
+    except (OSError, EOFError, isal_zlib.error) as error:  # type: ignore[misc]
         raise UserError(f"{path}: not a whole gzip file ({error})") from None
 
 

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -28,8 +29,8 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
     class and file."""
     runs = [re.search(r"_run(\d+)_", path.name) for path in paths]
-    numbers = [int(run[1]) for run in runs] if all(runs) else list(range(len(paths)))
-    if len(set(numbers)) < len(numbers):
+    numbers = [int(run[1]) for run in runs if run]
+    if len(set(numbers)) < len(paths):
         numbers = list(range(len(paths)))
     for path, number in zip(paths, numbers, strict=True):
         yield from _read_file(path, number)
@@ -77,7 +78,7 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _check_columns(path: Path, schema) -> None:
+def _check_columns(path: Path, schema: Any) -> None:
     from pyarrow import types
 
     for name in COLUMNS:
@@ -93,7 +94,7 @@ def _check_columns(path: Path, schema) -> None:
             raise UserError(f"{path}: column {name} is {given}; expected {expected}")
 
 
-def _events(path: Path, start: int, number: int, batch, seen: list[int]) -> Events:
+def _events(path: Path, start: int, number: int, batch: Any, seen: list[int]) -> Events:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     pixels = _flattened(path, start, columns["X_jets"])  # (n, 3 * 125 * 125)
     pt, m0, y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:])
@@ -117,7 +118,7 @@ def _events(path: Path, start: int, number: int, batch, seen: list[int]) -> Even
     return Events({"image": _channels_last(pixels, row, index), "context": context}, labels, ids)
 
 
-def _flattened(path: Path, start: int, column) -> np.ndarray:
+def _flattened(path: Path, start: int, column: Any) -> np.ndarray:
     """(n, 3 * 125 * 125) view on Arrow's buffer of a column of three nested lists, each of a regular length."""
     rows = len(column)
     for length, axis in zip((3, SIZE, SIZE), ("channels", "rows", "pixels"), strict=True):
@@ -134,7 +135,7 @@ def _flattened(path: Path, start: int, column) -> np.ndarray:
     return np.asarray(column).reshape(rows, 3 * SIZE * SIZE)
 
 
-def _scalars(path: Path, start: int, name: str, column) -> np.ndarray:
+def _scalars(path: Path, start: int, name: str, column: Any) -> np.ndarray:
     if column.null_count:
         raise UserError(f"{path}: events from {start}: null in {name}")
     return np.asarray(column).astype(np.float64)

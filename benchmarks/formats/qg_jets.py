@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import IO
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[
             yield _checked(path, start, x, y, first)
 
 
-def _header(path: Path, key: str, member, size: int) -> tuple[tuple[int, ...], np.dtype]:
+def _header(path: Path, key: str, member: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
     """Shape and dtype of a npy member, of which nothing but the header is read. Python objects are refused."""
     try:
         version = np.lib.format.read_magic(member)
@@ -99,7 +100,7 @@ def _header(path: Path, key: str, member, size: int) -> tuple[tuple[int, ...], n
     return shape, dtype
 
 
-def _values(path: Path, member, dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
+def _values(path: Path, member: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
     size = dtype.itemsize * int(np.prod(shape))
     data = member.read(size)
     if len(data) != size:
@@ -126,7 +127,8 @@ def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray, first: int) -
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
     """Files of 100,000 jets, gluons and quarks in turn, so that the split by rows has as many of both."""
-    paths, total = [], sum(counts)
+    paths: list[Path] = []
+    total = sum(counts)
     waiting: list[list[np.ndarray]] = [[], []]
     rows: list[tuple[int, np.ndarray]] = []
 

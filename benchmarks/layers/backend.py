@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import keras
 
 
 def on_tensorflow() -> bool:
-    return keras.backend.backend() == "tensorflow"
+    return str(keras.backend.backend()) == "tensorflow"
 
 
-def traced_once(function):
-    """A function of tensors that is called for each part of a batch. On TensorFlow all calls share one graph of it, as
-    without that what is traced and compiled grows with the parts."""
+def traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A function of tensors that is called for each chunk of a batch. On TensorFlow all calls share one graph of it, as
+    without that what is traced and compiled grows with the chunks."""
     if not on_tensorflow():
         return function
     import tensorflow as tf
 
-    return tf.function(function, reduce_retracing=True, autograph=False)
+    traced: Callable[..., Any] = tf.function(function, reduce_retracing=True, autograph=False)
+    return traced

@@ -1,6 +1,12 @@
-"""TODO"""
+"""Keras layers that convolve over the edges from a point to its neighbours, on packed points of `point_cloud`.
+
+Edge convolution: Wang et al., 1801.07829; on particles ParticleNet, 1902.08570.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
 
 import keras
 from keras import ops
@@ -9,7 +15,7 @@ from hepbench.benchmarks.layers.backend import on_tensorflow
 from hepbench.benchmarks.layers.normalization import BatchNormalization
 
 
-def product(x, kernel, bias=None):
+def product(x: Any, kernel: Any, bias: Any = None) -> Any:
     """x (..., C) times kernel (C, D), as one product of matrices, plus bias (D,)."""
     out = ops.matmul(ops.reshape(x, (-1, x.shape[-1])), ops.cast(kernel, x.dtype))
     if bias is not None:
@@ -32,7 +38,7 @@ class EdgeBlock(keras.layers.Layer):
     and x_j, so that its products are taken for each point instead of for each of its k edges.
     """
 
-    def __init__(self, widths, **kwargs):
+    def __init__(self, widths: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.widths = tuple(widths)
         names = [f"edge_{number}" for number in range(len(self.widths))] + ["shortcut"]
@@ -40,9 +46,9 @@ class EdgeBlock(keras.layers.Layer):
             BatchNormalization(name=f"{name}_normalization", dtype=self.dtype_policy) for name in names
         ]
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         channels = shapes[0][-1]
-        style = {"initializer": "he_normal", "autocast": False}  # `_product` casts, after the statistics went in
+        style = {"initializer": "he_normal", "autocast": False}  # `product` casts, after the statistics went in
         befores = (2 * channels, *self.widths[:-1])
         self.kernels = [
             self.add_weight(shape=shape, name=f"edge_{number}", **style)
@@ -52,7 +58,7 @@ class EdgeBlock(keras.layers.Layer):
         for normalization, width in zip(self.normalizations, (*self.widths, self.widths[-1]), strict=True):
             normalization.build([(None, width), (None, 1)])
 
-    def call(self, inputs, training=False):
+    def call(self, inputs: Any, training: bool = False) -> Any:
         x, index, weight = inputs
         *normalizations, of_shortcut = self.normalizations
         own, other = self.kernels[0][: x.shape[-1]], self.kernels[0][x.shape[-1] :]
@@ -65,7 +71,7 @@ class EdgeBlock(keras.layers.Layer):
         shortcut = of_shortcut([product(x, self.shortcut), weight], training=True)
         return ops.relu(ops.mean(edges, axis=1) + shortcut)
 
-    def _trained(self, x, index, own, other):
+    def _trained(self, x: Any, index: Any, own: Any, other: Any) -> Any:
         """The same with the normalisations, which no longer change, multiplied into the weights."""
         (scale, shift), *others, (of_shortcut, last) = (some.scale_and_shift() for some in self.normalizations)
         edges = ops.take(product(x, other * scale), index, axis=0)
@@ -74,10 +80,10 @@ class EdgeBlock(keras.layers.Layer):
             edges = ops.relu(product(edges, kernel * scale, shift))
         return ops.relu(ops.mean(edges, axis=1) + product(x, self.shortcut * of_shortcut, last))
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return (None, self.widths[-1])
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "widths": self.widths}
 
 
@@ -90,7 +96,7 @@ class EdgeConv(keras.layers.Layer):
     itself where its cloud has no further one: that is no neighbour, and a point without neighbours gives b2.
     """
 
-    def __init__(self, width: int, **kwargs):
+    def __init__(self, width: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.width = width
         self.own = keras.layers.Dense(width, kernel_initializer="he_normal", name="own", dtype=self.dtype_policy)
@@ -99,21 +105,21 @@ class EdgeConv(keras.layers.Layer):
         )
         self.out = keras.layers.Dense(width, name="out", dtype=self.dtype_policy)
 
-    def build(self, shapes):
+    def build(self, shapes: Any) -> None:
         channels = shapes[0][-1]
         self.own.build((None, channels))
         self.other.build((None, channels))
         self.out.build((None, self.width))
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         x, index = inputs
         itself = ops.arange(ops.shape(x)[0], dtype="int32")[:, None]
         present = ops.cast(index != itself, x.dtype)[..., None]
         edges = ops.relu(self.own(x)[:, None, :] + ops.take(self.other(x), index, axis=0))  # (M, k, width)
         return self.out(ops.sum(edges * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1))
 
-    def compute_output_shape(self, shapes):
+    def compute_output_shape(self, shapes: Any) -> Any:
         return (None, self.width)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "width": self.width}

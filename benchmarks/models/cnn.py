@@ -117,7 +117,7 @@ def build_jet(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Mod
 
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    def activated(x):
+    def activated(x: Any) -> Any:
         x = BatchNormalization()(x) if parameters["normalise"] else x
         return layers.Activation("gelu")(x)
 
@@ -165,10 +165,10 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
 
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    def convolution(x, filters, size=3, strides=1):
+    def convolution(x: Any, filters: int, size: int = 3, strides: int = 1) -> Any:
         return layers.Conv2D(filters, size, strides, padding="same", use_bias=False, kernel_initializer="he_normal")(x)
 
-    def activated(x):
+    def activated(x: Any) -> Any:
         return layers.Activation("relu")(BatchNormalization()(x))
 
     inputs = _inputs(shapes)

@@ -38,7 +38,8 @@ class Logistic:
     def predict(self, sample: Sample) -> np.ndarray:
         logits = _table(sample) @ self.weights + self.constant
         scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        result: np.ndarray = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
+        return result
 
     def save(self, folder: Path) -> None:
         np.savez(folder / FILE, weights=self.weights, constant=self.constant)
@@ -77,7 +78,8 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
 def _table(sample: Sample) -> np.ndarray:
     inputs = sample.take(slice(None))
     table = np.concatenate([inputs[name] for name in ("table", "context") if name in inputs], axis=1)
-    return np.clip(table, -LARGEST_INPUT, LARGEST_INPUT)
+    result: np.ndarray = np.clip(table, -LARGEST_INPUT, LARGEST_INPUT)
+    return result
 
 
 MODEL = Model("logistic regression", "table", DEFAULTS, space, fit=fit, load=load)

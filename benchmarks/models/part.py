@@ -59,7 +59,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     def dense(x: Any, size: int, activation: str | None = None) -> Any:
         return layers.Dense(size, activation=activation)(layers.LayerNormalization()(x))
 
-    def block(attention: Any, x: Any, *others: Any, given: list) -> Any:
+    def block(attention: Any, x: Any, *others: Any, given: list[Any]) -> Any:
         """Attention and two layers, each added to what comes in, with the normalisations of 2110.09456."""
         normalise = layers.LayerNormalization()
         y = attention([*map(normalise, (x, *others)), *given])

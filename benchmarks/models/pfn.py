@@ -38,7 +38,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     import keras
     from keras import layers
 
-    from hepbench.benchmarks.layers.point_cloud import CloudMean, Pack, Packed
+    from hepbench.benchmarks.layers.point_cloud import CloudSum, Pack, Packed
 
     inputs = {name: keras.Input(shapes[name], name=name) for name in ("features", "context") if name in shapes}
     inputs["mask"] = mask = keras.Input(shapes["mask"], name="mask", dtype="bool")
@@ -46,7 +46,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     x = Packed()([inputs["features"], rows])
     for width in (parameters["width"], parameters["width"], parameters["latent"]):
         x = layers.Dense(width, activation="relu", kernel_initializer="he_uniform")(x)
-    x = CloudMean(total=True)([x, mask, rows]) / TYPICAL
+    x = CloudSum()([x, mask, rows]) / TYPICAL
     if "context" in inputs:
         x = layers.Concatenate()([x, inputs["context"]])
     for _ in range(3):

@@ -193,7 +193,9 @@ def propagate(particles: dict[str, np.ndarray], near: float, far: float) -> dict
     }
 
 
-def convert(particles: dict[str, np.ndarray], depth: np.ndarray, rng: np.random.Generator):
+def convert(
+    particles: dict[str, np.ndarray], depth: np.ndarray, rng: np.random.Generator
+) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Photons become pairs with probability 1 - exp(-7/9 depth); also gives the new depths.
 
     The energy of a leg is shared by 1 - 4/3 x (1 - x), which is 6/7 uniform and 1/7 (1 - 2 x)^2.
@@ -247,7 +249,9 @@ def join(*parts: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def shower(pieces: dict[str, np.ndarray], count: int, rng: np.random.Generator):
+def shower(
+    pieces: dict[str, np.ndarray], count: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Energy that each piece leaves in the crystals, and its time.
 
     Gives canvases (count, 55, 55) of energy in GeV and of the energy-weighted mean time in ns, whose towers begin at
@@ -287,13 +291,15 @@ def shower(pieces: dict[str, np.ndarray], count: int, rng: np.random.Generator):
     late = pieces["time"] - FACE * np.cosh(eta_face) / LIGHT - (INDEX - 1) * (mean_depth - DEPTH) / (100 * LIGHT)
     time = np.bincount(index, (spread * late[which].astype(np.float32)[:, None]).reshape(-1), size)
     hit = np.flatnonzero(total > LOWEST)
-    time[hit] /= total[hit]
+    time[hit] = time[hit] / total[hit]
     total[hit] = fluctuate(total[hit], rng)
     shape = (count, CANVAS, CANVAS)
     return total.reshape(shape).astype(np.float32), time.reshape(shape).astype(np.float32), origin_eta
 
 
-def frame(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarray, count: int):
+def frame(
+    event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
     """(count,) crystals in eta and phi where each event's canvas begins: at a tower's edge, with the most energetic
     piece in the middle tower."""
     order = np.lexsort((energy, event))
@@ -304,7 +310,7 @@ def frame(event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarra
         origin = np.zeros(count)
         origin[event[leading]] = TOWER * (np.floor(position[leading] / TOWER) - middle)
         origins.append(origin)
-    return origins
+    return origins[0], origins[1]
 
 
 def fluctuate(energy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -312,10 +318,11 @@ def fluctuate(energy: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     spot = SCALE / (93 * np.log(CHARGE) * SCALE**0.876)
     energy = spot * rng.standard_gamma(energy / spot)
     sigma = np.sqrt(PHOTOSTATISTICS**2 * energy + INTERCALIBRATION**2 * energy**2)
-    return np.maximum(energy + sigma * rng.standard_normal(len(energy)), 0)
+    result: np.ndarray = np.maximum(energy + sigma * rng.standard_normal(len(energy)), 0)
+    return result
 
 
-def longitudinal(energy: np.ndarray, photon: np.ndarray, rng: np.random.Generator):
+def longitudinal(energy: np.ndarray, photon: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Share of energy in each slice, and the slices' depths in cm, each (n, slices); the rest leaves at the rear.
 
     Gamma distribution with ln T and ln alpha from a correlated normal distribution. A photon first converts after an
@@ -348,7 +355,7 @@ def depth_table() -> np.ndarray:
     return gammainc(ALPHAS[:, None], (ALPHAS[:, None] - 1) * TAU)
 
 
-def profile(energy: float, tau: np.ndarray):
+def profile(energy: float, tau: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Radii of core and tail (cm) and the core's weight, at depths tau of a shower of this energy."""
     log_energy = np.log(energy)
     core = 0.0251 + 0.00319 * log_energy + (0.1162 - 0.000381 * CHARGE) * tau
@@ -373,7 +380,8 @@ def halo(edge: np.ndarray) -> np.ndarray:
     radius = np.hypot(middle[:, None, :, None], middle[None, :, None, :])
     density = np.exp(-radius / HALO_LENGTH) / (2 * np.pi * HALO_LENGTH**2) * (np.diff(edge).mean() / len(points)) ** 2
     shape = (len(edge), len(edge), WINDOW, len(points), WINDOW, len(points))
-    return density.reshape(shape).sum(axis=(3, 5))
+    result: np.ndarray = density.reshape(shape).sum(axis=(3, 5))
+    return result
 
 
 @lru_cache
@@ -516,9 +524,9 @@ def reduced(energy: np.ndarray) -> np.ndarray:
         highest &= value > padded[event, row + i, column + j]
     event, row, column = event[highest], row[highest], column[highest]
 
-    step = np.arange(5)
+    steps = np.arange(5)
     around = np.zeros((count, SIZE + 4, SIZE + 4), bool)
-    around[event[:, None, None], row[:, None, None] + step[:, None], column[:, None, None] + step] = True
+    around[event[:, None, None], row[:, None, None] + steps[:, None], column[:, None, None] + steps] = True
     result |= around[:, 2:-2, 2:-2]
     result[:, middle - 2 : middle + 3] |= kept[:, None, :]
     return result

@@ -98,13 +98,15 @@ def generate(label: int, count: int, number: int, seed: int) -> dict[str, np.nda
 def normalise(raw: np.ndarray) -> np.ndarray:
     """From GeV and radians to mean 0 and standard deviation 1 over both classes."""
     shift, scale = np.array(NORMALISATION).T
-    return (raw - shift) / scale
+    result: np.ndarray = (raw - shift) / scale
+    return result
 
 
 def denormalise(features: np.ndarray) -> np.ndarray:
     """Back to GeV and radians, in float64."""
     shift, scale = np.array(NORMALISATION).T
-    return features.astype(np.float64) * scale + shift
+    result: np.ndarray = features.astype(np.float64) * scale + shift
+    return result
 
 
 def _selected(mass: int | None, count: int, leptonic: int, rng: np.random.Generator) -> np.ndarray:
@@ -130,7 +132,7 @@ def _collider(mass: int | None, leptonic: int, seed: int) -> Any:
     return pythia.generator(f"Beams:eCM = {ENERGY}", "PartonLevel:MPI = off", *process, *decay, seed=seed)
 
 
-def reconstruct(particles, rng: np.random.Generator) -> np.ndarray:
+def reconstruct(particles: Any, rng: np.random.Generator) -> np.ndarray:
     """(n, 27) features in GeV and radians of those events of an awkward array of particles that pass the selection."""
     import awkward as ak
 
@@ -143,8 +145,8 @@ def reconstruct(particles, rng: np.random.Generator) -> np.ndarray:
 
     final = (status > 0) & ~np.isin(kind, (12, 14, 16))
     visible = _Objects.of(event[final], momentum[final], kind[final])
-    partons = np.isin(kind, (4, 5))
-    partons = _Objects.of(event[partons], momentum[partons], kind[partons])
+    heavy = np.isin(kind, (4, 5))
+    partons = _Objects.of(event[heavy], momentum[heavy], kind[heavy])
     partons = partons[(partons.pt > 1) & (np.abs(partons.eta) < 2.5)]
 
     leptons = _leptons(visible, rng)
@@ -183,7 +185,15 @@ def reconstruct(particles, rng: np.random.Generator) -> np.ndarray:
 class _Objects:
     """Particles, towers or jets of many events: event (N,), momentum (N, 4) as (px, py, pz, E), kind (N,)."""
 
-    def __init__(self, event: np.ndarray, momentum: np.ndarray, kind: np.ndarray, pt, eta, phi):
+    def __init__(
+        self,
+        event: np.ndarray,
+        momentum: np.ndarray,
+        kind: np.ndarray,
+        pt: np.ndarray,
+        eta: np.ndarray,
+        phi: np.ndarray,
+    ) -> None:
         self.event, self.momentum, self.kind, self.pt, self.eta, self.phi = event, momentum, kind, pt, eta, phi
 
     @classmethod
@@ -193,7 +203,9 @@ class _Objects:
         return cls(event, momentum, kind, pt, np.arcsinh(pz / np.maximum(pt, 1e-9)), np.arctan2(py, px))
 
     @classmethod
-    def massless(cls, event: np.ndarray, pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, kind: np.ndarray):
+    def massless(
+        cls, event: np.ndarray, pt: np.ndarray, eta: np.ndarray, phi: np.ndarray, kind: np.ndarray
+    ) -> _Objects:
         momentum = np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=1)
         return cls(event, momentum, kind, pt, eta, phi)
 
@@ -263,7 +275,8 @@ def _charge(code: np.ndarray) -> np.ndarray:
     kind = np.abs(code)
     same_sign = np.isin(kind, (211, 321, 2212, 3222))
     opposite = np.isin(kind, (11, 13, 3112, 3312, 3334))
-    return np.sign(code) * (same_sign.astype(int) - opposite.astype(int))
+    result: np.ndarray = np.sign(code) * (same_sign.astype(int) - opposite.astype(int))
+    return result
 
 
 def _towers(visible: _Objects, charge: np.ndarray, rng: np.random.Generator) -> _Objects:
@@ -284,7 +297,14 @@ def _towers(visible: _Objects, charge: np.ndarray, rng: np.random.Generator) -> 
     return _Objects.massless(event, pt, eta, phi, np.zeros(len(event)))
 
 
-def _calorimeter(event, eta, phi, energy, part: dict, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+def _calorimeter(
+    event: np.ndarray,
+    eta: np.ndarray,
+    phi: np.ndarray,
+    energy: np.ndarray,
+    part: dict[str, Any],
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, ...]:
     """Event, pT, eta and phi of towers whose smeared energy is above threshold and twice its resolution."""
     hit = energy > 0
     event, eta, phi, energy = event[hit], eta[hit], phi[hit], energy[hit]
@@ -337,7 +357,8 @@ _HADRONIC = {
 def _log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Delphes' smearing of towers: log-normal of this mean and standard deviation."""
     spread = np.sqrt(np.log1p((sigma / mean) ** 2))
-    return mean * np.exp(spread * rng.normal(size=len(mean)) - spread**2 / 2)
+    result: np.ndarray = mean * np.exp(spread * rng.normal(size=len(mean)) - spread**2 / 2)
+    return result
 
 
 def _jets(towers: _Objects, events: int) -> _Objects:
@@ -388,7 +409,8 @@ def neutrino(lepton: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 def invariant_mass(momentum: np.ndarray) -> np.ndarray:
     """Of (..., 4) momenta (px, py, pz, E)."""
-    return np.sqrt(np.maximum(0, momentum[..., 3] ** 2 - (momentum[..., :3] ** 2).sum(axis=-1)))
+    result: np.ndarray = np.sqrt(np.maximum(0, momentum[..., 3] ** 2 - (momentum[..., :3] ** 2).sum(axis=-1)))
+    return result
 
 
 # (a, b, hadronic b, leptonic b), a and b the jets of the W.

@@ -173,7 +173,8 @@ def charges(kind: str, events: int, rng: np.random.Generator) -> np.ndarray:
 def crossings(kind: str, events: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """Particles that cross a sensor, each (events,): beta_gamma, tan_u and tan_v (slopes against the sensor's normal),
     layer (0, 1), pitch_v (um)."""
-    found, made = [], 0
+    found: list[dict[str, np.ndarray]] = []
+    made = 0
     while not found or made < events:
         candidates = _two_photon(events, rng) if kind == "background" else _from_collision(kind, events, rng)
         crossing = _cross(kind, *candidates, rng)
@@ -276,7 +277,8 @@ def _highland(momentum: np.ndarray, mass: float, lengths: np.ndarray) -> np.ndar
     """Root mean square angle of multiple scattering in a plane (PDG review)."""
     momentum = np.maximum(momentum, 1e-6)
     beta = momentum / np.hypot(momentum, mass)
-    return 0.0136 / (beta * momentum) * np.sqrt(lengths) * (1 + 0.038 * np.log(lengths / beta**2))
+    result: np.ndarray = 0.0136 / (beta * momentum) * np.sqrt(lengths) * (1 + 0.038 * np.log(lengths / beta**2))
+    return result
 
 
 def density_effect(beta_gamma: np.ndarray) -> np.ndarray:
@@ -293,8 +295,10 @@ def highest_transfer(kind: str, beta_gamma: np.ndarray) -> np.ndarray:
     mass = MASS[kind]
     gamma = np.hypot(1, beta_gamma)
     if mass == ELECTRON:
-        return (gamma - 1) * mass * 1e6 / 2
-    return 2e6 * ELECTRON * beta_gamma**2 / (1 + 2 * gamma * ELECTRON / mass + (ELECTRON / mass) ** 2)
+        result: np.ndarray = (gamma - 1) * mass * 1e6 / 2
+        return result
+    result: np.ndarray = 2e6 * ELECTRON * beta_gamma**2 / (1 + 2 * gamma * ELECTRON / mass + (ELECTRON / mass) ** 2)
+    return result
 
 
 def xi(kind: str, beta_gamma: np.ndarray, path: np.ndarray | float) -> np.ndarray:
@@ -310,15 +314,18 @@ def restricted_bracket(kind: str, beta_gamma: np.ndarray, cut: np.ndarray) -> np
     twice = 2e6 * ELECTRON * beta_gamma**2  # 2 m c^2 beta^2 gamma^2, keV
     logarithm = np.log(twice * cut / EXCITATION**2) - density_effect(beta_gamma)
     if kind == "monopole":
-        return logarithm + AHLEN_K - 1 - 2 * AHLEN_B
+        result: np.ndarray = logarithm + AHLEN_K - 1 - 2 * AHLEN_B
+        return result
     beta2 = beta_gamma**2 / (1 + beta_gamma**2)
-    return logarithm - beta2 * (1 + cut / highest_transfer(kind, beta_gamma))
+    result: np.ndarray = logarithm - beta2 * (1 + cut / highest_transfer(kind, beta_gamma))
+    return result
 
 
 def mean_loss(kind: str, beta_gamma: np.ndarray) -> np.ndarray:
     """Mean loss in silicon, keV / um."""
     highest = highest_transfer(kind, beta_gamma)
-    return xi(kind, beta_gamma, 1.0) * np.maximum(restricted_bracket(kind, beta_gamma, highest), 1.0)
+    result: np.ndarray = xi(kind, beta_gamma, 1.0) * np.maximum(restricted_bracket(kind, beta_gamma, highest), 1.0)
+    return result
 
 
 def most_probable_loss(kind: str, beta_gamma: np.ndarray, path: np.ndarray | float) -> np.ndarray:
@@ -326,7 +333,9 @@ def most_probable_loss(kind: str, beta_gamma: np.ndarray, path: np.ndarray | flo
     beta2 = beta_gamma**2 / (1 + beta_gamma**2)
     width = xi(kind, beta_gamma, path)
     twice = 2e6 * ELECTRON * beta_gamma**2
-    return width * (np.log(twice / EXCITATION) + np.log(width / EXCITATION) + 0.2 - beta2 - density_effect(beta_gamma))
+    logarithms = np.log(twice / EXCITATION) + np.log(width / EXCITATION)
+    result: np.ndarray = width * (logarithms + 0.2 - beta2 - density_effect(beta_gamma))
+    return result
 
 
 def losses(
@@ -370,7 +379,8 @@ def _binding(width: np.ndarray, beta_gamma: np.ndarray) -> np.ndarray:
     total = np.zeros_like(width)
     for share, energy in SHELLS:
         total += np.where(width > energy, share * energy * np.log(np.maximum(twice / energy, 1)), 0)
-    return 8 / 3 * width * total
+    result: np.ndarray = 8 / 3 * width * total
+    return result
 
 
 def electron_range(energy: np.ndarray) -> np.ndarray:
@@ -459,7 +469,8 @@ def _collect(
     variance_v = (spread_v**2 + (step_v**2 / 12)[:, None])[:, :, None] + (at**2 / 3)[:, None, :]
     share_v = _between(edges_v[:, None, :], v, variance_v)
     weighted = share_u * electrons.astype(np.float32)[:, :, None]
-    return np.matmul(weighted.transpose(0, 2, 1), share_v)
+    result: np.ndarray = np.matmul(weighted.transpose(0, 2, 1), share_v)
+    return result
 
 
 def _between(edges: np.ndarray, position: np.ndarray, variance: np.ndarray) -> np.ndarray:
@@ -519,7 +530,8 @@ def _photon_spectrum() -> tuple[np.ndarray, np.ndarray]:
     energy = np.linspace(5, 60, 5501)
 
     def attenuation(table: np.ndarray) -> np.ndarray:
-        return np.exp(np.interp(np.log(energy), np.log(table[:, 0]), np.log(table[:, 1])))
+        result: np.ndarray = np.exp(np.interp(np.log(energy), np.log(table[:, 0]), np.log(table[:, 1])))
+        return result
 
     absorbed = -np.expm1(-attenuation(SILICON) * DENSITY * THICKNESS * 1e-4)
     density = np.exp(-energy / SYNCHROTRON) * np.exp(-attenuation(GOLD) * 19.3 * 1e-3) * absorbed

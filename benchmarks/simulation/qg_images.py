@@ -143,10 +143,10 @@ def _central() -> Any:
     )
 
     class Central(pythia.imported("pythia8mc").UserHooks):  # type: ignore[misc]  # of untyped bindings
-        def canVetoProcessLevel(self):
+        def canVetoProcessLevel(self) -> bool:
             return True
 
-        def doVetoProcessLevel(self, process):
+        def doVetoProcessLevel(self, process: Any) -> bool:
             return any(abs(process[5 + n].eta()) > highest[n] for n in (0, 1))
 
     return Central
@@ -185,7 +185,9 @@ def pile_up(seed: int) -> dict[str, np.ndarray]:
     return collide(_collider(rng, "SoftQCD:nonDiffractive = on"), POOL)
 
 
-def _overlay(hard: dict, pool: dict, events: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _overlay(
+    hard: dict[str, np.ndarray], pool: dict[str, np.ndarray], events: int, rng: np.random.Generator
+) -> dict[str, np.ndarray]:
     """Add to each event its pile-up, each collision turned by a random azimuth and along a random beam."""
     number = rng.poisson(PILE_UP, events)
     which = rng.integers(0, POOL, number.sum())
@@ -242,13 +244,15 @@ def wrap(phi: np.ndarray) -> np.ndarray:
 
 def eta_to_pixel(eta: np.ndarray) -> np.ndarray:
     """Fractional pixel in eta, 0 to 280; five pixels share a tower equally."""
-    return np.interp(eta, ETA_EDGES, np.arange(ETA_TOWERS + 1) * float(BLOCK))
+    result: np.ndarray = np.interp(eta, ETA_EDGES, np.arange(ETA_TOWERS + 1) * float(BLOCK))
+    return result
 
 
 def contained(x: np.ndarray, y: np.ndarray, radius: np.ndarray | float) -> np.ndarray:
     """Integral of R^2 / pi / (r^2 + R^2)^2 over the rectangle between (0, 0) and (x, y), positive or negative."""
     across, down = np.hypot(x, radius), np.hypot(y, radius)
-    return (x / across * np.arctan(y / across) + y / down * np.arctan(x / down)) / (2 * np.pi)
+    result: np.ndarray = (x / across * np.arctan(y / across) + y / down * np.arctan(x / down)) / (2 * np.pi)
+    return result
 
 
 def electromagnetic(eta_pixel: np.ndarray, phi_pixel: np.ndarray, width: np.ndarray) -> np.ndarray:
@@ -259,7 +263,7 @@ def electromagnetic(eta_pixel: np.ndarray, phi_pixel: np.ndarray, width: np.ndar
     edges = np.arange(-2.0, 4.0)
     x = (edges - (eta_pixel % 1)[:, None])[:, :, None]
     y = (edges - (phi_pixel % 1)[:, None])[:, None, :]
-    share = 0.0
+    share = np.zeros((len(x), 5, 5))
     for part, radius in ((CORE_SHARE, CORE), (1 - CORE_SHARE, TAIL)):
         corners = contained(x, y, (radius * MOLIERE / width)[:, None, None])
         share = share + part * np.diff(np.diff(corners, axis=1), axis=2)
@@ -286,7 +290,8 @@ def _smeared(energy: np.ndarray, stochastic: float, constant: float, rng: np.ran
     """A gamma distribution of the right mean and spread, which leaves no negative energy."""
     relative = np.hypot(stochastic / np.sqrt(np.maximum(energy, 1e-3)), constant)
     shape = 1 / relative**2
-    return rng.gamma(shape) / shape * energy
+    result: np.ndarray = rng.gamma(shape) / shape * energy
+    return result
 
 
 def tracked(pt: np.ndarray, eta: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
@@ -298,7 +303,7 @@ def tracked(pt: np.ndarray, eta: np.ndarray, rng: np.random.Generator) -> tuple[
     return found, pt * np.exp(resolution * rng.normal(size=len(pt)))
 
 
-def _jets(particles: dict, events: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
+def _jets(particles: dict[str, np.ndarray], events: int, rng: np.random.Generator) -> dict[str, np.ndarray]:
     """The first parton's jet of each event that passes the selection."""
     event, kind, momentum = particles["event"], np.abs(particles["id"]), particles["momentum"]
     px, py, pz, energy = momentum.T
@@ -345,7 +350,9 @@ def _jets(particles: dict, events: int, rng: np.random.Generator) -> dict[str, n
     }
 
 
-def _candidates(momentum, found, scale, ecal, hcal) -> np.ndarray:
+def _candidates(
+    momentum: np.ndarray, found: np.ndarray, scale: np.ndarray, ecal: np.ndarray, hcal: np.ndarray
+) -> np.ndarray:
     """(n, 4) momenta of the particles as particle flow takes them: tracks as pions, others without mass from what the
     calorimeters see above the seeds of its clusters, zero below."""
     p = np.linalg.norm(momentum, axis=1)
@@ -355,7 +362,9 @@ def _candidates(momentum, found, scale, ecal, hcal) -> np.ndarray:
     return np.concatenate([momentum * (measured / p)[:, None], energy[:, None]], axis=1)
 
 
-def _matched_jets(event: np.ndarray, momentum: np.ndarray, particles: dict, events: int) -> tuple[np.ndarray, ...]:
+def _matched_jets(
+    event: np.ndarray, momentum: np.ndarray, particles: dict[str, np.ndarray], events: int
+) -> tuple[np.ndarray, ...]:
     """pT, eta, phi and mass of the first parton's jet; NaN where the event is not selected."""
     import awkward as ak
 
@@ -399,7 +408,9 @@ def _spots(radius: np.ndarray | float, count: int, rng: np.random.Generator) -> 
     return r * np.cos(angle), r * np.sin(angle)
 
 
-def _towers(event, eta, phi, energy, events: int, rng: np.random.Generator) -> np.ndarray:
+def _towers(
+    event: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarray, events: int, rng: np.random.Generator
+) -> np.ndarray:
     """(events, 56, 72) energy of the HCAL towers above threshold."""
     radius = HADRON_RADIUS * HCAL_INTERACTION / (HCAL_RADIUS * BLOCK * CRYSTAL)
     along, across = _spots(radius, len(energy), rng)
@@ -435,7 +446,13 @@ def _seeds(towers: np.ndarray, eta: np.ndarray, phi: np.ndarray, chosen: np.ndar
     return rows[place, best // 7], columns[place, best % 7]
 
 
-def _window(event, eta_pixel, phi_pixel, weight, seeds) -> np.ndarray:
+def _window(
+    event: np.ndarray,
+    eta_pixel: np.ndarray,
+    phi_pixel: np.ndarray,
+    weight: np.ndarray,
+    seeds: tuple[np.ndarray, np.ndarray],
+) -> np.ndarray:
     """(n, 125 * 125) sums of weights in the pixels round each seed tower."""
     row = np.floor(eta_pixel).astype(np.int64) - (seeds[0][event] - AROUND) * BLOCK
     column = (np.floor(phi_pixel).astype(np.int64) - (seeds[1][event] - AROUND) * BLOCK) % PHI_PIXELS
@@ -445,7 +462,16 @@ def _window(event, eta_pixel, phi_pixel, weight, seeds) -> np.ndarray:
     return image.astype(np.float64, copy=False)  # numpy counts nothing in integers
 
 
-def _crystals(event, eta, phi, energy, shower, muon, seeds, rng: np.random.Generator) -> np.ndarray:
+def _crystals(
+    event: np.ndarray,
+    eta: np.ndarray,
+    phi: np.ndarray,
+    energy: np.ndarray,
+    shower: np.ndarray,
+    muon: np.ndarray,
+    seeds: tuple[np.ndarray, np.ndarray],
+    rng: np.random.Generator,
+) -> np.ndarray:
     """(n, 125 * 125) energy of the crystals above threshold."""
     row, column = eta_to_pixel(eta), _phi_pixel(phi)
     width = CRYSTAL * np.where(np.abs(eta) < BARREL_ETA, RADIUS, HALF_LENGTH / np.sinh(np.maximum(np.abs(eta), 1.0)))
@@ -475,7 +501,7 @@ def _crystals(event, eta, phi, energy, shower, muon, seeds, rng: np.random.Gener
     return image
 
 
-def _blocks(towers: np.ndarray, seeds) -> np.ndarray:
+def _blocks(towers: np.ndarray, seeds: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
     """(n, 125 * 125) with each tower's energy in the middle pixel of its block."""
     step = np.arange(-AROUND, AROUND + 1)
     rows, columns = seeds[0][:, None] + step, (seeds[1][:, None] + step) % PHI_TOWERS

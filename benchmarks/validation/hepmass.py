@@ -65,7 +65,8 @@ def _symmetries(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> I
 
 
 def _standard(values: np.ndarray) -> np.ndarray:
-    return (values - values.mean()) / values.std()
+    result: np.ndarray = (values - values.mean()) / values.std()
+    return result
 
 
 def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterator[Check]:

@@ -13,6 +13,7 @@ from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.simulation import pxd
 
 VALIDATED = 20_000  # clusters at most
+NONE = np.zeros((0, len(pixel_clusters.CLUSTER_VARIABLES)))
 BASF2 = "digitiser of belle2/basf2"
 SIMULATED = 8000  # particles of one kind at one momentum
 ABOUT = 0.1  # relative error of a figure that is known as "about"
@@ -46,12 +47,12 @@ def validate_pixels(arrays: Arrays, labels: np.ndarray) -> list[Check]:
 def of_clusters(six: Mapping[str, np.ndarray]) -> list[Check]:
     """Figures of the clusters' six variables by kind of particle; a kind without clusters is left out."""
     checks = []
-    if len(pions := six.get("pion", ())):
+    if len(pions := six.get("pion", NONE)):
         mode, error = most_probable(pions[:, 0])
         expected = 6000 / pxd.UNIT
         figure = "pion, most probable cluster charge (6000 e)"
         checks.append(Check(figure, mode, expected, float(np.hypot(error, ABOUT * expected)), BASF2))
-    if len(background := six.get("background", ())):
+    if len(background := six.get("background", NONE)):
         share = float((background[:, 3] == 1).mean())
         error = np.hypot(np.sqrt(share * (1 - share) / len(background)), ABOUT * 0.5)
         figure = "background, share of single pixels (over a half)"
@@ -123,7 +124,8 @@ def total_losses(kind: str, beta_gamma: float, events: int) -> np.ndarray:
     rng = np.random.default_rng(0)
     every = np.full(events, beta_gamma)
     kept, (event, _, energy) = pxd.losses(kind, every, np.full(events, pxd.THICKNESS), rng)
-    return kept.sum(axis=1) + np.bincount(event, energy, minlength=events)
+    result: np.ndarray = kept.sum(axis=1) + np.bincount(event, energy, minlength=events)
+    return result
 
 
 def _size_at(degrees: float) -> Check:

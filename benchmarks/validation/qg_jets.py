@@ -98,12 +98,14 @@ def _leading_ten(x: np.ndarray, kind: str) -> list[Comparison]:
         comparisons.append(
             Comparison(f"{name}, {kind}", edges, one / jets_here, other / jets_there, error, genuine.SOURCE)
         )
-    shares = [np.array(counts["kinds of the ten"]) / 10 / n for counts, n in ((here, jets_here), (there, jets_there))]
+    observed, expected = (
+        np.array(counts["kinds of the ten"]) / 10 / n for counts, n in ((here, jets_here), (there, jets_there))
+    )
     mean, square = (
         (np.array(here[name]) + np.array(there[name])) / (jets_here + jets_there)
         for name in ("kinds of the ten", "kinds, squared")
     )
     error = np.sqrt((square - mean**2) * (1 / jets_here + 1 / jets_there)) / 10
     edges = np.arange(len(genuine.KINDS) + 1.0)
-    comparisons.append(Comparison(f"kinds of the ten, {kind}", edges, *shares, error, genuine.SOURCE))
+    comparisons.append(Comparison(f"kinds of the ten, {kind}", edges, observed, expected, error, genuine.SOURCE))
     return comparisons
