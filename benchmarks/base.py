@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 Arrays = Mapping[str, Any]
-"""Named arrays whose first axis is the event: numpy's, or `benchmarks.sparse.Sparse`."""
+"""Named arrays whose first axis is the event: numpy's, or `benchmarks.formats.sparse_images.Sparse`."""
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Shape of one event in each named array: `{"image": (32, 32, 2)}`."""
@@ -127,7 +127,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Simulation:
-    """How events are made: in chunks, so that processes share the work and a stopped simulation goes on.
+    """How events are made: in chunks, so that processes share the work and a stopped simulation resumes.
 
     chunk: events of one class that one call makes.
     generate: (class index, chunk number, seed) -> named arrays of `chunk` events. The same three give the same bytes,
@@ -151,7 +151,7 @@ class Task:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)},
         with "log_pt": (N, P) where points are particles or hits, the logarithm of their pT or energy as it is;
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
-        takes in besides, such as the mass that a parametrised network is told; context names them.
+        takes in besides, such as the mass that a parametrised network is given; context names them.
     features: sets of inputs that published results differ by, the first being the default: name of the set -> input
         -> how many of its leading columns belong to it; an empty set stands for everything. The suite cuts them.
     simulation: None where the task has genuine data only.

@@ -116,7 +116,7 @@ def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the
 
 
 def test_official_rows_of_ecal():
-    """The reference notebook's rows: 160,000 train, 25,600 validation, 25,600 test of each class, the rest unused."""
+    """The study's rows: 160,000 train, 25,600 validation, 25,600 test of each class, the rest unused."""
     task = registry.find("task", "ecal").record
     labels = np.repeat([0, 1], 249_000)
     ids = np.concatenate([np.arange(249_000), 10**9 + np.arange(249_000)])

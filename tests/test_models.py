@@ -482,3 +482,18 @@ def test_the_same_files_train_on_jax():
         [sys.executable, "-c", ON_JAX], env=environment, cwd=root, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_layers_of_networks_saved_before_are_found():
+    """Keras finds a layer by the name it was registered under, and its weights by the name of its class."""
+    import keras
+
+    from hepbench.benchmarks.layers.normalization import BatchNormalization
+    from hepbench.benchmarks.layers.point_cloud import CloudMean, CloudSum
+
+    assert keras.saving.get_registered_name(BatchNormalization) == "hepbench>Normalization"
+    assert BatchNormalization.__name__ == "Normalization"
+    for total, kind in ((True, CloudSum), (False, CloudMean)):
+        saved = {"module": "benchmarks.layers", "class_name": "CloudMean", "registered_name": "hepbench>CloudMean"}
+        layer = keras.saving.deserialize_keras_object({**saved, "config": {"name": "cloud", "total": total}})
+        assert type(layer) is kind and layer.name == "cloud"

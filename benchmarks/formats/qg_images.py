@@ -1,4 +1,9 @@
-"""The Parquet files of quark and gluon images: reading and writing."""
+"""The Parquet files of quark and gluon images: reading and writing.
+
+A row a jet: `X_jets` list<list<list<double>>> (3, 125, 125), axes channel, eta and phi, in GeV: pT of tracks, energy in
+ECAL, energy in HCAL, of which each tower is 5x5 pixels with a 25th of its energy; `pt` and `m0` of the jet in GeV;
+`y`, quark 1, gluon 0.
+"""
 
 from __future__ import annotations
 

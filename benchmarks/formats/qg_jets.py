@@ -1,4 +1,8 @@
-"""The npz files of quark and gluon jets: reading and writing."""
+"""The npz files of quark and gluon jets: reading and writing.
+
+Keys: `X` (n, M, 4) float64 = (pT in GeV, rapidity, phi, PDG code) of a jet's particles, padded with zeros to the widest
+jet M of the file; `y` (n,) float64, quark 1, gluon 0. The file's number stands before `.npz`; the first has none.
+"""
 
 from __future__ import annotations
 

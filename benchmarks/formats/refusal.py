@@ -9,7 +9,7 @@ import numpy as np
 from hepbench.benchmarks.base import UserError
 
 
-def refuse_first(path: Path, unit: str, start: int, bad: np.ndarray, fault: str) -> None:
+def refuse_first(path: Path, unit: str, start: int, bad: np.ndarray | np.bool_, fault: str) -> None:
     """Raises UserError for the first that is bad.
 
     unit: "event" or "line", which are counted from `start`. bad: (n,) bool of those from there on.

@@ -1,8 +1,9 @@
 """Dense networks on a table of variables, or on the pixels of a small image.
 
-`mlp` is ours, with batch normalisation and dropout. `mlp_hepmass` and the two of the pixel detector are the source
-documents' networks; where these give no optimiser, Adam is taken, and "six wide" is read as two layers of six.
-`mlp_parametrised` is told the mass that is searched for beside the features (1601.07913, five layers of 500); the other
+`mlp` is ours, with batch normalisation and dropout. `mlp_hepmass`, `mlp_pxd` and `mlp_pxd6` have widths and activations
+of the HEPMASS and pixel studies and are other networks: batch normalisation stands before the activation and not on the
+inputs, there is no dropout, six wide is two layers, and the training is ours; no published row is their result.
+`mlp_parametrised` takes the mass that is searched for beside the features (1601.07913, five layers of 500); the other
 entries take it in too where there is one, this one serves no task without. `mlp_resnet` is a strong network for tables:
 residual blocks (2106.11959) on variables that are first embedded by trained frequencies (2203.05556); its sizes are
 ours.
@@ -37,7 +38,7 @@ RESIDUAL |= {"batch_size": 256, "learning_rate": 1e-3}
 
 
 def _fixed(widths: str, activation: str, normalise: bool, **training: Any) -> dict[str, Any]:
-    """Defaults of a network whose layers a document gives; Adam at a constant rate."""
+    """Defaults of a network of fixed widths; Adam at a constant rate."""
     layers = {"widths": widths, "activation": activation, "normalise": normalise, "dropout": 0.0}
     recipe = {"epochs": 30, "batch_size": 128, "learning_rate": 1e-3, "schedule": "constant", "patience": 10}
     return {**layers, **recipe, **training}
@@ -139,7 +140,7 @@ def _given(title: str, defaults: Parameters, view: str = "table", **more: Any) -
 MODELS = {
     "mlp": Model("dense network on a table of variables", "table", DEFAULTS, space, build),
     "mlp_hepmass": _given(
-        "dense network of the HEPMASS notebook", _fixed("500-400-300-200-100", "relu", True, batch_size=1000)
+        "dense network 500-400-300-200-100", _fixed("500-400-300-200-100", "relu", True, batch_size=1000)
     ),
     "mlp_parametrised": _given(
         "parametrised dense network",
@@ -148,12 +149,12 @@ MODELS = {
         needs_context=True,
     ),
     "mlp_pxd": _given(
-        "dense network of the pixel matrices",
+        "dense network 80-64-64-32-32 on pixels",
         _fixed("80-64-64-32-32", "swish", False),
         view="image",
         source="2202.07935",
     ),
-    "mlp_pxd6": _given("six-wide dense network of the pixel clusters", _fixed("6-6", "swish", False)),
+    "mlp_pxd6": _given("dense network of two layers of six", _fixed("6-6", "swish", False)),
     "mlp_resnet": Model(
         "residual network on embedded variables", "table", RESIDUAL, residual_space, build_residual, source="2203.05556"
     ),

@@ -39,7 +39,7 @@ Where the sources leave a choice (which pulse weights, which threshold, which of
 there is a halo), the number, energies and spread of genuine hits decided it, never a separation of the classes. The
 figures below are therefore no independent test of those choices.
 
-What does not match. Against 200 genuine images every figure of `benchmarks/tasks/ecal.py` is within 4 standard
+What does not match. Against 200 genuine images every figure of `benchmarks/validation/ecal.py` is within 4 standard
 deviations; those beyond 2: the 50 % and 75 % quantiles of hit energies are 4 % and 8 % high, and the mean width in eta
 of photons is 0.79 for 0.73 and their median width in phi 0.93 for 0.83 crystals, noise far from the shower being too
 frequent. Electrons are hardly wider in eta than photons (AUC 0.51 for 0.57 +- 0.04). There is no genuine figure for
@@ -493,7 +493,7 @@ def selected(energy: np.ndarray, cosh: np.ndarray) -> np.ndarray:
     towers = CANVAS // TOWER
     transverse = energy.reshape(-1, towers, TOWER, towers, TOWER).sum(axis=(2, 4)) / cosh[:, None, None]
     high = np.pad(transverse > TOWER_HIGH, ((0, 0), (1, 1), (1, 1)))
-    near = transverse > TOWER_MEDIUM
+    near: np.ndarray = transverse > TOWER_MEDIUM
     for i in range(3):
         for j in range(3):
             near |= high[:, i : i + towers, j : j + towers]

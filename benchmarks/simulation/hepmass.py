@@ -10,7 +10,7 @@ Events are those of Pythia 8; the detector is the formulae of Delphes' ATLAS car
 Nothing tells the classes apart but the process. X is a Z' of the sequential standard model, made by a quark and an
 antiquark, that decays to top quarks alone; its natural width is 3 % of its mass, and it is made within 15 widths of
 that. The background is made by gluons and by quarks and has the spectrum of the Standard Model. A background event
-belongs to no mass and gets one by lot.
+belongs to no mass and gets one at random.
 
 Sources of formulae and constants
 - Processes: Pythia 8, `NewGaugeBoson:ffbar2gmZZprime` with `Zprime:gmZmode = 3`, `Top:gg2ttbar`, `Top:qqbar2ttbar`, at
@@ -38,19 +38,19 @@ Choices where nothing of 1601.07913 is known here
 
 What is not there: pile-up; multi-parton interactions; other backgrounds; tau decays of the W; matrix elements beyond
 leading order; bending in eta; muons of jets. Isolation sums true particles, not measured ones. An electron's own jet is
-told by distance (0.4), not by shared towers. Missing momentum is of towers and isolated muons, where newer versions of
+known by distance (0.4), not by shared towers. Missing momentum is of towers and isolated muons, where newer versions of
 the card leave out the muons. Multi-parton interactions would take three quarters of the time. With them, 27.7 instead
 of 30.2 % of 4,000 background events are selected, with 4.65 instead of 4.58 jets; the medians of pT and of the masses,
 of 3,000 signal events, change by 4 % at most; boosted trees trained on 4,500 events reach an AUC of 0.898 instead of
 0.897, each to 0.004.
 
 What does not match. Nothing of the official file is known here but published scores, so the checks in
-`benchmarks/tasks/hepmass.py` are of physics: peaks at W, top and X, symmetries. The peak of m_WWbb lies 3 to 8 % below
-the mass of X, since four jets of R = 0.6 do not hold all of it. With 105,000 training events the dense network `mlp`
-reaches an AUC of 0.726, 0.879, 0.949, 0.971 and 0.986 at the five masses, where 0.775, 0.926, 0.974, 0.989 and 0.994
-are published, of networks trained on 7,000,000 official events. Twice as many events add 0.017 at 500 GeV, 0.006 at
-750, 0.003 at 1000 and 0.002 at 1500 GeV (docs/measurements.md), so their number explains much of what is missing at the
-lowest mass and at the highest; between them the official events are easier to tell apart.
+`benchmarks/validation/hepmass.py` are of physics: peaks at W, top and X, symmetries. The peak of m_WWbb lies 3 to 8 %
+below the mass of X, since four jets of R = 0.6 do not hold all of it. With 105,000 training events the dense network
+`mlp` reaches an AUC of 0.726, 0.879, 0.949, 0.971 and 0.986 at the five masses, where 0.775, 0.926, 0.974, 0.989 and
+0.994 are published, of networks trained on 7,000,000 official events. Twice as many events add 0.017 at 500 GeV, 0.006
+at 750, 0.003 at 1000 and 0.002 at 1500 GeV (docs/measurements.md), so their number explains much of what is missing at
+the lowest mass and at the highest; between them the official events are easier to tell apart.
 """
 
 from __future__ import annotations

@@ -294,11 +294,12 @@ def highest_transfer(kind: str, beta_gamma: np.ndarray) -> np.ndarray:
     """The largest energy, keV, that one electron can take; from an electron half of its own."""
     mass = MASS[kind]
     gamma = np.hypot(1, beta_gamma)
+    highest: np.ndarray
     if mass == ELECTRON:
-        result: np.ndarray = (gamma - 1) * mass * 1e6 / 2
-        return result
-    result: np.ndarray = 2e6 * ELECTRON * beta_gamma**2 / (1 + 2 * gamma * ELECTRON / mass + (ELECTRON / mass) ** 2)
-    return result
+        highest = (gamma - 1) * mass * 1e6 / 2
+    else:
+        highest = 2e6 * ELECTRON * beta_gamma**2 / (1 + 2 * gamma * ELECTRON / mass + (ELECTRON / mass) ** 2)
+    return highest
 
 
 def xi(kind: str, beta_gamma: np.ndarray, path: np.ndarray | float) -> np.ndarray:
@@ -312,13 +313,11 @@ def xi(kind: str, beta_gamma: np.ndarray, path: np.ndarray | float) -> np.ndarra
 def restricted_bracket(kind: str, beta_gamma: np.ndarray, cut: np.ndarray) -> np.ndarray:
     """Mean loss in collisions below `cut` keV, over xi (PDG review; for a monopole Ahlen)."""
     twice = 2e6 * ELECTRON * beta_gamma**2  # 2 m c^2 beta^2 gamma^2, keV
-    logarithm = np.log(twice * cut / EXCITATION**2) - density_effect(beta_gamma)
+    bracket: np.ndarray = np.log(twice * cut / EXCITATION**2) - density_effect(beta_gamma)
     if kind == "monopole":
-        result: np.ndarray = logarithm + AHLEN_K - 1 - 2 * AHLEN_B
-        return result
+        return bracket + AHLEN_K - 1 - 2 * AHLEN_B
     beta2 = beta_gamma**2 / (1 + beta_gamma**2)
-    result: np.ndarray = logarithm - beta2 * (1 + cut / highest_transfer(kind, beta_gamma))
-    return result
+    return bracket - beta2 * (1 + cut / highest_transfer(kind, beta_gamma))
 
 
 def mean_loss(kind: str, beta_gamma: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from hepbench.benchmarks.formats.ecal import CLASSES, ID_OF_CLASS, read, write
 from hepbench.benchmarks.validation.ecal import validate
 
 CHUNK = 1000  # events simulated from one seed, so that any number of events begins with the same ones
-# The reference notebook's rows of each class: train, validation, test; the rest is left unused.
+# The study's rows of each class: train, validation, test; the rest is left unused.
 OFFICIAL_ROWS = np.cumsum([160_000, 25_600, 25_600])
 
 
@@ -28,7 +28,8 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The reference notebook's rows where the file has them all; else 70/15/15 of each class, in file order."""
+    """The rows of the study that this task follows where the file has them all; else 70/15/15 of each class, in file
+    order."""
     row = ids % ID_OF_CLASS
     part = np.full(len(labels), -1, dtype=np.int8)
     for kind in (0, 1):
@@ -75,10 +76,10 @@ TASK = Task(
             verified=True,
         ),
         Reference(
-            "CNN, 868,993 parameters",
+            "the study's CNN, 868,993 parameters",
             {"auc": 0.8104, "accuracy": 0.7404},
             "320,000 images",
-            "reference notebook",
+            "electron-photon study that this task follows",
             verified=False,
         ),
         Reference("Xception", {"auc": 0.799}, "320,000 images", "ML4SCI submissions", verified=True),

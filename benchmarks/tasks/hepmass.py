@@ -4,7 +4,7 @@ The official files are the UCI dataset HEPMASS (1601.07913): text, gzipped, a li
 `# label` (1 signal, 0 background), `f0` to `f26`, `mass`. Signal is X -> t tbar -> W b W b of mass 500, 750, 1000, 1250
 or 1500 GeV with one W to a lepton, background Standard-Model t tbar; a background row's mass is drawn at random from
 the same set. Half of the rows are signal. Features are normalised; the constants are not published. The mass is an
-input of its own, not a column of the table: a parametrised network is told which mass to look for.
+input of its own, not a column of the table: a parametrised network is given the mass to look for.
 
 `all_train.csv.gz` alone is split 70/15/15; with `all_test.csv.gz` beside it that file is the test part, and the last
 tenth of the training file validates. `benchmarks/simulation/hepmass.py` writes a file of the same format, with
@@ -107,10 +107,10 @@ TASK = Task(
             verified=False,
         ),
         Reference(
-            "dense 500-400-300-200-100",
+            "the study's dense network, 500-400-300-200-100",
             {"auc": 0.954, "accuracy": 0.8775},
             "800,000 events, streamed",
-            "this project's source document",
+            "HEPMASS study that this task follows",
             verified=False,
         ),
     ),

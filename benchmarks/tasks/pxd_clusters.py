@@ -54,13 +54,13 @@ def split(labels: np.ndarray, ids: np.ndarray, equal: bool = False) -> np.ndarra
 
 
 def _reference(model: str, auc: float) -> Reference:
-    return Reference(model, {"auc": auc}, "the group's own files", "source document of the benchmark", verified=False)
+    return Reference(model, {"auc": auc}, "the group's own files", "pixel study that this task follows", verified=False)
 
 
 REFERENCES = {
-    ("tetraquark", "background"): (_reference("dense network", 0.992),),
-    ("pion", "background"): (_reference("dense network, at first", 0.5),),
-    ("anti-deuteron", "tetraquark"): (_reference("dense network, not separable", 0.5),),
+    ("tetraquark", "background"): (_reference("the study's dense network", 0.992),),
+    ("pion", "background"): (_reference("the study's dense network, at first", 0.5),),
+    ("anti-deuteron", "tetraquark"): (_reference("the study's dense network, not separable", 0.5),),
 }
 
 

@@ -63,10 +63,10 @@ TASK = Task(
             verified=True,
         ),
         Reference(
-            "dense 81-80-64-64-32-32-5, and a CNN of two convolutions: the same curves",
+            "the study's dense network and its CNN: the same curves",
             {"monopole_efficiency_at_99_percent_purity": 0.33},
             "the group's own files",
-            "source document of the benchmark",
+            "pixel study that this task follows",
             verified=False,
         ),
     ),

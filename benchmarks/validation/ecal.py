@@ -1,4 +1,8 @@
-"""Figures of genuine calorimeter images that events are held against."""
+"""Figures of genuine calorimeter images that events are held against.
+
+Source: 200 images (98 photons, 102 electrons) of the official files, from which GENUINE was taken; energies in units
+of 50 GeV, widths in crystals, AUCs with electrons as signal.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,6 @@ from hepbench.benchmarks.features import calorimeter
 from hepbench.benchmarks.formats.ecal import CHUNK, CLASSES
 from hepbench.benchmarks.sampling import evenly_spaced
 
-# Figures of 200 genuine images, by which any others are judged; AUCs take electrons as signal.
 GENUINE_EVENTS = (98, 102)
 GENUINE_SOURCE = "200 genuine images (98 photons, 102 electrons)"
 GENUINE = {

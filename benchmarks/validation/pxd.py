@@ -1,4 +1,8 @@
-"""What is known of clusters in the Belle II pixel detector, beside what the data at hand or the simulation show."""
+"""What is known of clusters in the Belle II pixel detector, beside what the data at hand or the simulation show.
+
+Sources: the digitiser of belle2/basf2 (charge of pions, threshold, pedestals, noise), the PDG review (Landau's most
+probable loss, Bethe's mean) and Ahlen for monopoles. Charges are in ADC units of about 217 electrons, sizes in pixels.
+"""
 
 from __future__ import annotations
 

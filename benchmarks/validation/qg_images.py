@@ -1,4 +1,8 @@
-"""Figures that quark and gluon images are held against."""
+"""Figures that quark and gluon images are held against.
+
+Sources: the analysis code of the official data for what its construction fixes (equal pixels of an HCAL tower, equal
+numbers of both classes, the least pT); CMS and OPAL for tracks. No pixel of the official files was at hand.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Figures that quark and gluon jets are held against."""
+"""Figures that quark and gluon jets are held against.
+
+Sources: means and AUCs of 3,000 jets that the official recipe gave with another version of Pythia (REGENERATED), and
+distributions of the ten hardest particles of 12,500 official jets (`qg_jets_reference`).
+"""
 
 from __future__ import annotations
 
