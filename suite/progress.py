@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -193,4 +194,4 @@ class BenchLines:
                 soft_wrap=True,
             )
         elif event.kind == "failed":
-            self.console.print(f"[red]failed[/] {title}: {result['error']}", highlight=False, soft_wrap=True)
+            self.console.print(f"[red]failed[/] {title}: {escape(result['error'])}", highlight=False, soft_wrap=True)

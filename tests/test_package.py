@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
+import io
 import os
 import re
 import shutil
@@ -17,6 +19,11 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from rich.console import Console
+
+from hepbench import UserError
+from hepbench.suite import device
+from hepbench.suite.commands.doctor import print_doctor
 
 FOLDERS = ("hepbench", "benchmarks", "suite", "tracking")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
@@ -102,6 +109,16 @@ def test_every_folder_is_listed():
     listed = PROJECT["tool"]["setuptools"]["packages"]
     assert listed == sorted(listed, key=lambda name: name.split("."))
     assert set(listed) == {package_of(path) for path in MODULES}
+
+
+def test_an_extra_that_is_missing_is_named(monkeypatch):
+    there = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "jax" else there(name))
+    with pytest.raises(UserError, match=r"^BACKEND=jax: jax is not installed: pip install 'hepbench\[jax\]'$"):
+        device.resolve("auto", "jax")
+    console = Console(file=io.StringIO(), width=200)
+    print_doctor(console)
+    assert "jax is not installed: pip install 'hepbench[jax]'" in console.file.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task
@@ -47,7 +48,7 @@ def print_doctor(console: Console) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # paths are to be copied
     for name, text in lines.items():
-        table.add_row(f"[bold]{name}[/]", text)
+        table.add_row(f"[bold]{name}[/]", Text(text))
     console.print(table, highlight=False)
 
 

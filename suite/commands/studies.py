@@ -54,9 +54,6 @@ def dashboard(port: int, console: Console) -> None:
     try:
         from optuna_dashboard import run_server
     except ImportError as error:
-        raise UserError(
-            "optuna-dashboard is not installed: `.venv/bin/python -m pip install optuna-dashboard`, or "
-            "`uv pip install --python .venv/bin/python optuna-dashboard`"
-        ) from error
+        raise UserError("optuna-dashboard is not installed: pip install 'hepbench[dashboard]'") from error
     console.print(f"Optuna's dashboard: http://127.0.0.1:{port}")
     run_server(connect(partial(print_database_gone, console=console)), host="127.0.0.1", port=port)

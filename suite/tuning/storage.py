@@ -70,7 +70,7 @@ def connect(listener: Listener = ignore) -> BaseStorage:
             storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
     except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
         if isinstance(error, ImportError):
-            advice = "install psycopg[binary]"
+            advice = "pip install 'hepbench[cluster]'"
         else:
             advice = f"start it, or unset {VARIABLE}" if not sqlite else "check its disk and permissions"
         raise StoreError(

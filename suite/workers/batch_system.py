@@ -63,10 +63,7 @@ def _cluster(batch: BatchSystem) -> JobQueueCluster:
         from dask_jobqueue.htcondor import HTCondorCluster
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
-        raise UserError(
-            "dask-jobqueue is not installed: `.venv/bin/python -m pip install dask-jobqueue`, or "
-            "`uv pip install --python .venv/bin/python dask-jobqueue`"
-        ) from error
+        raise UserError("dask-jobqueue is not installed: pip install 'hepbench[cluster]'") from error
     settings = {"HEPBENCH_HOME": str(home_folder())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings |= dict.fromkeys(THREADS, str(batch.cores)) | device.MEMORY_KEPT
