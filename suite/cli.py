@@ -204,7 +204,7 @@ def bench(
     help="A metric; or two objectives: a metric, and latency, parameters or train_seconds.",
 )
 @click.option("--max-latency", help="Of the prediction of one event, such as 1ms.")
-@click.option("--max-parameters", help="Such as 100k.")
+@click.option("--max-parameters", help="Of the trained model, such as 100k.")
 @settings("a hyper-parameter that is not searched")
 @click.option("--study", "name", help="Name of the study. Default: TASK-MODEL-BUDGET.")
 @click.option("--seeds", type=int, default=5, show_default=True, help="Fresh trainings of the best and the defaults.")

@@ -1,4 +1,4 @@
-"""`hepbench measure`: rates of data and of models on this machine, and how many parameters networks have."""
+"""`hepbench measure`: rates of data and of models on this machine, and the trainable parameters of networks."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def measure_models(
 def _table(title: str, against: str | None) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("model", no_wrap=True)
-    headings = ["parameters", "FLOPs of a\nprediction", "training\n/s", "prediction\n/s"]
+    headings = ["trainable\nparameters", "FLOPs of a\nprediction", "training\n/s", "prediction\n/s"]
     headings.append("training: share of\nmatrix rate")
     if against:
         headings = ["batch", "training\n/s", f"{against}:\ntraining /s", "ratio", "prediction\n/s", f"{against}:\n/s"]
