@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import subprocess
@@ -14,6 +15,9 @@ import pytest
 from conftest import ROOT, assert_user_mistake, hepbench, images_by_hand, write_images
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.trial.artifacts import load_model
+from hepbench.suite.trial.spec import Spec
 from hepbench.tracking import runs
 
 MODELS = ("cnn", "gbdt", "gnn", "mlp", "prior")
@@ -308,3 +312,20 @@ def test_validate_and_describe_print_and_write_a_page(benched):
     for word in ("0 photon, 1 electron", "image (32, 32, 2)", "1910.07029", "parallel ResNet-15", "86", "not verified"):
         assert word in done.stdout
     assert (home / "results" / "reports" / "ecal-description.html").read_text().count("<svg") > 10
+
+
+def test_a_saved_model_that_does_not_load_says_how_to_train_it_again(tmp_path):
+    spec = Spec("magic", "mlp", 3, "smoke", "official", "cpu", "tensorflow", {"width": 8})
+    (tmp_path / "trial.json").write_text(json.dumps({"spec": dataclasses.asdict(spec)}))
+    np.savez(tmp_path / "scaling.npz")
+    (tmp_path / "network.keras").write_text("of another version")
+    with pytest.raises(
+        UserError, match="train it again with `hepbench bench magic --model mlp --seed 3 .* width=8 --f"
+    ):
+        load_model(tmp_path)
+
+
+def test_a_task_with_a_study_alone_has_no_leaderboard(home):
+    store = runs.connect(None, home / "results")
+    store.finish(store.start("magic", "tune", tags={"stage": "tune"}, parameters={}), "FINISHED")
+    assert_user_mistake(hepbench("leaderboard", "all", home=home), "no finished runs", "make bench TASK=all")

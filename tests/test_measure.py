@@ -91,3 +91,14 @@ def test_a_step_takes_the_memory_that_the_last_one_freed():
     """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=300)
     assert int(done.stdout) < 1000, done.stderr  # 19 times 16,384 where it is given back
+
+
+def test_flops_are_not_measured_without_jax(monkeypatch):
+    from hepbench.suite.commands.measure import _cells
+    from hepbench.suite.profiling import models
+
+    monkeypatch.setattr(models.importlib.util, "find_spec", lambda name: None)
+    with models.flop_counter() as count_flops:
+        assert count_flops(None, None) is None
+    cells = _cells(models.ModelRates("mlp", 1000, training=1.0, prediction=2.0))
+    assert cells == ["mlp", "1,000", "not measured", "1", "2", "not measured"]
