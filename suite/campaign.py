@@ -268,6 +268,7 @@ class Campaign:
 
 
 def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str) -> Campaign:
+    """Of a task's files and their split, within a budget; with the versions and the commit that run them."""
     tags = {"task": task.name, "budget": budget, "data": files.kind}
     tags |= {"data_digest": files.digest, "split_hash": split_hash, **provenance_tags()}
     source = files.paths[0].parent.name

@@ -319,9 +319,7 @@ def test_a_saved_model_that_does_not_load_says_how_to_train_it_again(tmp_path):
     (tmp_path / "trial.json").write_text(json.dumps({"spec": dataclasses.asdict(spec)}))
     np.savez(tmp_path / "scaling.npz")
     (tmp_path / "network.keras").write_text("of another version")
-    with pytest.raises(
-        UserError, match="train it again with `hepbench bench magic --model mlp --seed 3 .* width=8 --f"
-    ):
+    with pytest.raises(UserError, match=r"again with `hepbench bench magic --model mlp --seed 3 .* width=8 --force`"):
         load_model(tmp_path)
 
 

@@ -41,6 +41,7 @@ WEAVER = {
 
 
 def require_weaver() -> None:
+    """UserError where weaver-core or PyTorch is not installed."""
     try:
         import torch  # noqa: F401
         import weaver.nn.model.ParticleNet  # noqa: F401

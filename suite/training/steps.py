@@ -156,5 +156,6 @@ def values_of(variables: Sequence[Any]) -> list[np.ndarray]:
 
 
 def assign(variables: Sequence[Any], values: Sequence[Any]) -> None:
+    """Set Keras variables to values, as `values_of` gives them."""
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)

@@ -69,6 +69,7 @@ def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
 
 
 def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> None:
+    """Parquet with a row for each event: ids (n,), labels (n,), and a column score_<class> of scores (n, classes)."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -87,6 +88,7 @@ def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def write_csv(path: Path, columns: dict[str, Any]) -> None:
+    """Numbers under headings, a column each, all of one length."""
     np.savetxt(
         path,
         np.column_stack([np.asarray(values, dtype=float) for values in columns.values()]),

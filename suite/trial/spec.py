@@ -136,4 +136,5 @@ def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:
 
 
 def hash_of(value: Any) -> str:
+    """16 hexadecimal digits of what JSON can hold, the same for the same content."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]

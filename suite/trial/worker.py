@@ -29,6 +29,7 @@ _importing: list[threading.Thread] = []
 
 
 async def stop(key: str) -> None:
+    """End the trial of this key at its next epoch."""
     _stopped.add(key)
 
 
