@@ -316,9 +316,9 @@ def restricted_bracket(kind: str, beta_gamma: np.ndarray, cut: np.ndarray) -> np
     bracket: np.ndarray = np.log(twice * cut / EXCITATION**2) - density_effect(beta_gamma)
     if kind == "monopole":
         return bracket + AHLEN_K - 1 - 2 * AHLEN_B
-    beta2: np.ndarray = beta_gamma**2 / (1 + beta_gamma**2)
-    share: np.ndarray = cut / highest_transfer(kind, beta_gamma)
-    return bracket - beta2 * (1 + share)
+    beta2 = beta_gamma**2 / (1 + beta_gamma**2)
+    restricted: np.ndarray = bracket - beta2 * (1 + cut / highest_transfer(kind, beta_gamma))
+    return restricted
 
 
 def mean_loss(kind: str, beta_gamma: np.ndarray) -> np.ndarray:
