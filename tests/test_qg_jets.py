@@ -493,6 +493,14 @@ def test_a_chunk_does_not_depend_on_what_was_made_before(simulated):
     assert other.shape != again[:5].shape or not np.array_equal(other, again[:5])
 
 
+def test_masses_and_charges_are_those_of_the_particle_data_group():
+    from particle import Particle
+
+    for code, (mass, charge) in jets.PARTICLES.items():
+        known = Particle.from_pdgid(code)
+        assert (known.mass or 0) / 1000 == pytest.approx(mass, rel=1e-6) and known.charge == charge
+
+
 def test_a_missing_generator_is_told(monkeypatch):
     import sys
 

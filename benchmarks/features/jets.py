@@ -12,7 +12,8 @@ import numpy as np
 from hepbench.benchmarks.features.ratio import ratio
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
-# Mass in GeV and charge of what a detector meets: PDG, Review of Particle Physics 2024.
+# Mass in GeV and charge of what a detector meets: PDG, Review of Particle Physics 2024. A table of its own rather than
+# the package particle's: that has more digits and other ones next year, which would move the features of prepared data.
 PARTICLES = {
     11: (0.000510999, -1),
     13: (0.1056584, -1),
@@ -102,10 +103,11 @@ def four_momenta(jets: np.ndarray) -> np.ndarray:
 
 def axes(momenta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(N,) pT, rapidity, phi and mass of the sum of (N, P, 4) momenta."""
-    px, py, pz, energy = momenta.sum(axis=1).T
-    mass = np.sqrt(np.maximum(energy**2 - px**2 - py**2 - pz**2, 0))
-    pt = np.hypot(px, py)
-    return pt, np.arcsinh(pz / np.hypot(pt, mass)), np.arctan2(py, px), mass
+    import vector
+
+    jet = vector.array({name: momenta[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))}).sum(axis=1)
+    mass = np.maximum(jet.mass, 0)  # vector gives a space-like sum a negative mass
+    return jet.pt, np.arcsinh(jet.pz / np.hypot(jet.pt, mass)), jet.phi, mass
 
 
 def relative(jets: np.ndarray, rapidity: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -271,12 +271,12 @@ def _leptons(visible: _Objects, rng: np.random.Generator) -> _Objects:
 
 
 def _charge(code: np.ndarray) -> np.ndarray:
-    """Of stable particles by their PDG code: 1, 0 or -1."""
-    kind = np.abs(code)
-    same_sign = np.isin(kind, (211, 321, 2212, 3222))
-    opposite = np.isin(kind, (11, 13, 3112, 3312, 3334))
-    result: np.ndarray = np.sign(code) * (same_sign.astype(int) - opposite.astype(int))
-    return result
+    """Of particles by their PDG code: 1, 0 or -1."""
+    from particle import PDGID
+
+    kinds, which = np.unique(code, return_inverse=True)
+    charges: np.ndarray = np.array([int(PDGID(kind).charge or 0) for kind in kinds], np.int64)[which]
+    return charges
 
 
 def _towers(visible: _Objects, charge: np.ndarray, rng: np.random.Generator) -> _Objects:
@@ -408,9 +408,11 @@ def neutrino(lepton: np.ndarray, missing: np.ndarray) -> np.ndarray:
 
 
 def invariant_mass(momentum: np.ndarray) -> np.ndarray:
-    """Of (..., 4) momenta (px, py, pz, E)."""
-    result: np.ndarray = np.sqrt(np.maximum(0, momentum[..., 3] ** 2 - (momentum[..., :3] ** 2).sum(axis=-1)))
-    return result
+    """Of (..., 4) momenta (px, py, pz, E); 0 of a space-like one."""
+    import vector
+
+    momenta = vector.array({name: momentum[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))})
+    return np.maximum(0, momenta.mass)
 
 
 # (a, b, hadronic b, leptonic b), a and b the jets of the W.

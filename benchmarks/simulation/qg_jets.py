@@ -162,4 +162,6 @@ def _inside_window(
 def _pt_rapidity_phi(
     px: np.ndarray, py: np.ndarray, pz: np.ndarray, energy: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """By hand: the transverse momentum of the package vector, a root of squares, differs from hypot's in the last bit
+    for one in six pairs of numbers, and files that were simulated before would not come out again."""
     return np.hypot(px, py), 0.5 * np.log((energy + pz) / (energy - pz)), np.arctan2(py, px)
