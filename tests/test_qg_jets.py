@@ -460,7 +460,7 @@ def test_image_against_a_loop():
 
 @pytest.fixture(scope="module")
 def simulated() -> dict[str, np.ndarray]:
-    simulation = pytest.importorskip("benchmarks.simulation.qg_jets")
+    simulation = pytest.importorskip("hepbench.benchmarks.simulation.qg_jets")
     pytest.importorskip("pythia8mc")
     return {kind: simulation.generate(kind, 20, 3, 5) for kind in qg_jets_format.CLASSES}
 

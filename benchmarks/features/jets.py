@@ -7,6 +7,8 @@ fraction z is pT over the sum of the particles' pT.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from hepbench.benchmarks.features.ratio import ratio
@@ -105,7 +107,7 @@ def axes(momenta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
     """(N,) pT, rapidity, phi and mass of the sum of (N, P, 4) momenta."""
     import vector
 
-    jet = vector.array({name: momenta[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))}).sum(axis=1)
+    jet: Any = vector.array({name: momenta[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))}).sum(axis=1)
     mass = np.maximum(jet.mass, 0)  # vector gives a space-like sum a negative mass
     return jet.pt, np.arcsinh(jet.pz / np.hypot(jet.pt, mass)), jet.phi, mass
 

@@ -2,9 +2,9 @@
 
 By hand rather than with scipy.sparse or pydata's sparse, which have no hits of 4 bytes (a position of 16 bits and a
 float16; scipy refuses to index the latter) and copy what is memory-mapped. Of 4,000 images of 125x125x3 pixels with
-1,000 hits each, on one core: this opens in 0.01 ms without a copy, scipy's CSR in 13 ms and pydata's GCXS in 1.5 s, both
-to 12 bytes a hit in memory. 128 images at random are decoded in 1.5 ms here, 0.6 ms by CSR, which pays with that memory,
-and 4.3 ms by GCXS.
+1,000 hits each, on one core: this opens in 0.01 ms without a copy, scipy's CSR in 13 ms and pydata's GCXS in 1.5 s,
+both to 12 bytes a hit in memory. 128 images at random are decoded in 1.5 ms here, 0.6 ms by CSR, which pays with that
+memory, and 4.3 ms by GCXS.
 """
 
 from __future__ import annotations

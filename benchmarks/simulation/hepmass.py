@@ -411,8 +411,9 @@ def invariant_mass(momentum: np.ndarray) -> np.ndarray:
     """Of (..., 4) momenta (px, py, pz, E); 0 of a space-like one."""
     import vector
 
-    momenta = vector.array({name: momentum[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))})
-    return np.maximum(0, momenta.mass)
+    momenta: Any = vector.array({name: momentum[..., axis] for axis, name in enumerate(("px", "py", "pz", "E"))})
+    masses: np.ndarray = np.maximum(0, momenta.mass)
+    return masses
 
 
 # (a, b, hadronic b, leptonic b), a and b the jets of the W.
