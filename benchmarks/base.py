@@ -243,7 +243,7 @@ class Model:
     """A model family. A model file exposes one as `MODEL`; its name is the file's name.
 
     view: the inputs it asks for, a key of `Task.views`; "" where it looks at labels only.
-    defaults: every hyper-parameter with its default. space: an Optuna trial -> parameters that replace defaults.
+    defaults: every hyper-parameter with its default. space: an Optuna trial -> hyper-parameters that replace defaults.
     build: (shapes, classes, parameters) -> an uncompiled Keras network on inputs named as in `shapes`, ending in
         probabilities: (N, 1) of class 1 for two classes, or (N, classes).
     fit, load: for what is not a Keras network.

@@ -1,4 +1,4 @@
-"""Other views of an image: a point cloud of its hits, shower-shape variables, and the scaling of any view.
+"""Views of calorimeter images: a point cloud of the hits, and shower-shape variables.
 
 Everything works on the list of hits rather than on the pixels: an image has some 50 hits among 1,024 pixels, so a sum
 over hits costs a twentieth of a sum over pixels. Hits are the pixels whose energy (channel 0) is above zero.

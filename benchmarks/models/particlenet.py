@@ -1,10 +1,10 @@
 """ParticleNet (1902.08570): dynamic edge convolutions over nearest neighbours, and its light and static forms.
 
-Weights, depth and widths are those of the paper and of the authors' code: k = 16, three blocks of (64, 64, 64),
-(128, 128, 128), (256, 256, 256) and a dense layer of 256; Lite has k = 7, (32, 32, 32), (64, 64, 64) and 128. With 4
-features and 2 outputs Lite has 26,898 parameters, moving averages included. Optimiser, rates and batch sizes are the
-paper's. Neighbours are found in (eta, phi) for the first block and among the features after it; the static entries
-keep the first graph.
+Weights, depth and widths are those of the paper and of the authors' code: k = 16, three blocks of (64, 64, 64), (128,
+128, 128), (256, 256, 256) and a dense layer of 256; Lite has k = 7, (32, 32, 32), (64, 64, 64) and 128. With 4 features
+and 2 outputs Lite has 26,122 trainable parameters, 26,898 numbers with the moving averages of normalisation. Optimiser,
+rates and batch sizes are the paper's. Neighbours are found in (eta, phi) for the first block and among the features
+after it; the static entries keep the first graph.
 
 What differs, and why: batch normalisation averages over true particles, where the authors' code counts padding, so
 that padding changes no score; where a jet has fewer than k other particles a particle takes the place of what is
