@@ -183,8 +183,8 @@ def _cumulative(positive: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, n
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("accuracy", "accuracy", "accuracy", accuracy, decimals=4, epochwise="val_accuracy"),
         Metric("auc", "area under the ROC curve", "AUC", auc, decimals=4),
+        Metric("accuracy", "accuracy", "accuracy", accuracy, decimals=4, epochwise="val_accuracy"),
         Metric("precision", "precision (signal purity)", "precision", precision, decimals=4),
         Metric("recall", "recall (signal efficiency)", "recall", recall, decimals=4),
         Metric("log_loss", "log-loss", "log-loss", log_loss, higher_is_better=False, decimals=4, epochwise="val_loss"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import tempfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -83,7 +84,7 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
     text = page.render(
         board,
         _curves(board.rows, store),
-        command="\n".join(dict.fromkeys(_command(task, row) for row in board.rows)),
+        command="\n".join(_commands(task, board.rows)),
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         about=[line for line in (record.citation, record.licence) if line],
@@ -93,8 +94,17 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
     return path
 
 
-def _command(task: Entry[Task], row: dict[str, Any]) -> str:
-    return f"make bench TASK={task.given} BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}"
+def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
+    """What makes these rows again: a command for all models that share budget, data, seeds and settings."""
+    models: dict[str, list[str]] = {}
+    for row in rows:
+        setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
+        options = f"BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}{setting}"
+        models.setdefault(options, []).append(row["model"])
+    return [
+        f"make bench TASK={task.given} MODEL={shlex.quote(' '.join(dict.fromkeys(some)))} {options}"
+        for options, some in models.items()
+    ]
 
 
 def _curves(rows: Sequence[dict[str, Any]], store: runs.Store) -> dict[str, dict[str, np.ndarray]]:

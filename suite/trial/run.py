@@ -75,6 +75,8 @@ def run(
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
+        if missing := [name for name in ("trainable_parameters", "predict", "save") if not hasattr(fitted, name)]:
+            raise UserError(f"what fit of {model.name} returns has no {', '.join(missing)}: see hepbench.Fitted")
         listener({"stage": "testing" if final else "validating"})
         latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
         valid_scores = fitted.predict(valid)
