@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,7 @@ from hepbench.tracking import pages
 
 if TYPE_CHECKING:
     from optuna.study import Study
+    from optuna.trial import FrozenTrial
 
 
 OUTCOME = {
@@ -30,6 +32,9 @@ OUTCOME = {
 
 SIGNED = ("gain", "optimism")
 """Of these, those whose sign says something."""
+
+LOW = "PedAnovaImportanceEvaluator computes the importances of params to achieve low"
+"""What Optuna warns of wherever it is told what to look at, as `_to_be_low` does."""
 
 IMPORTANT = 8
 """Hyper-parameters that the parallel-coordinate plot shows at most, the most important ones."""
@@ -86,14 +91,23 @@ def _importance(study: Study) -> dict[str, float]:
     """Share of the first objective's variance by hyper-parameter; none with too few trials, or without variance."""
     import optuna
 
-    target = (lambda one: one.values[0]) if len(study.directions) > 1 else None
     complete = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
     if len({tuple(one.values) for one in complete}) < 3:
         return {}
     try:
-        return optuna.importance.get_param_importances(study, target=target)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=LOW)
+            return optuna.importance.get_param_importances(study, target=_to_be_low(study))
     except (ValueError, RuntimeError):  # no hyper-parameter that all the trials have
         return {}
+
+
+def _to_be_low(study: Study) -> Callable[[FrozenTrial], float] | None:
+    """Of a study with two objectives, the first as optuna wants it for importances: good where it is low."""
+    if len(study.directions) == 1:
+        return None
+    sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
+    return lambda trial: sign * trial.values[0]
 
 
 def _drawings(study: Study, objectives: list[str], important: list[str]) -> list[tuple[str, Any]]:
@@ -107,7 +121,9 @@ def _drawings(study: Study, objectives: list[str], important: list[str]) -> list
         drawings.append(("Pareto front", draw.plot_pareto_front(study, target_names=objectives)))
     drawings.append(("History", draw.plot_optimization_history(study, target=target, target_name=first)))
     if important:
-        importance = draw.plot_param_importances(study, target=target, target_name=first)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=LOW)
+            importance = draw.plot_param_importances(study, target=_to_be_low(study), target_name=first)
         drawings.append(("Importance of the hyper-parameters", importance))
         parallel = draw.plot_parallel_coordinate(study, important, target=target, target_name=first)
         drawings.append(("Parallel coordinates", parallel))
