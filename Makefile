@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test lint tables docs lock clean
+.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -72,8 +72,13 @@ doctor: $(READY)  ## versions, devices, store, disk, data files
 ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
 	@$(HEPBENCH) ui $(if $(PORT),--port $(PORT))
 
-test: $(READY)  ## the test suite, files of it side by side
-	@$(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope --no-loadscope-reorder
+PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope
+
+test: $(READY)  ## the tests, in minutes: every entry, reader, verb and page
+	@$(PYTEST) -m "not long"
+
+test-all: $(READY)  ## those and the long ones: every model on every task, kills, clusters; ONLY=long: these alone
+	@$(PYTEST) $(if $(ONLY),-m "$(ONLY)")
 
 lint: $(READY)  ## ruff: rules and format; mypy: types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

@@ -1,12 +1,21 @@
-"""Fixtures: every test works in a folder of its own, with no store or data of the user's."""
+"""Fixtures, and hepbench as the tests call it. Every test works in a folder of its own, with no store or data of the
+user's."""
 
 from __future__ import annotations
 
+import contextlib
+import functools
+import io
+import json
 import os
 import subprocess
 import sys
+import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
+import filelock
 import hypothesis
 import numpy as np
 import pytest
@@ -16,28 +25,54 @@ hypothesis.settings.load_profile("ci")  # the same examples everywhere, and no d
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # as in a trial
 
 ROOT = Path(__file__).parent.parent
+COMMAND = [sys.executable, "-c", "from hepbench.suite.cli import main; main()"]
+"""The console script, as a process of its own is started with it."""
 
 
-LONG_FILES = ("test_tune.py", "test_bench.py", "test_cluster.py", "test_weaver.py", "test_measure.py", "test_data.py")
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist which tests one process runs: those of a file, as its fixtures are made once; but tests marked
+    `apart` one by one, and those of an `xdist_group` of their own together. (--dist loadgroup of pytest-xdist 3.8 does
+    not reach pytest 9.2.)"""
+    if not hasattr(config, "workerinput"):
+        return
+    groups = {}
+    for item in items:
+        own = item.get_closest_marker("xdist_group")
+        name = own.args[0] if own else item.nodeid if item.get_closest_marker("apart") else ""
+        groups[item.nodeid] = f"{item.path.name} {name}"
+    path = Path(config.workerinput["groups"])
+    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
+        json.dump(groups, file)
+    os.replace(file.name, path)  # other processes write the same
 
 
-def pytest_collection_modifyitems(items):
-    """Begin with what takes minutes, so that the processes of pytest-xdist end together."""
-    order = {name: number for number, name in enumerate((*LONG_FILES, "test_models.py"))}
-    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node) -> None:
+    node.workerinput["groups"] = str(groups_file())
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """One process runs a file, as its fixtures are made once; of test_models.py, the tests of one model."""
     from xdist.scheduler import LoadScopeScheduling
 
-    class ByFileOrModel(LoadScopeScheduling):
-        def _split_scope(self, nodeid):
-            file, _, test = nodeid.partition("::")
-            return f"{file} {test.partition('[')[2].split('-')[-1]}" if file.endswith("test_models.py") else file
+    class ByGroup(LoadScopeScheduling):
+        @functools.cached_property
+        def groups(self) -> dict[str, str]:
+            """Once every process has collected its tests."""
+            try:
+                return json.loads(groups_file().read_text())
+            finally:
+                groups_file().unlink()
 
-    return ByFileOrModel(config, log)
+        def _split_scope(self, nodeid: str) -> str:
+            return self.groups[nodeid]
+
+    return ByGroup(config, log)
+
+
+def groups_file() -> Path:
+    """Of the process that distributes the tests."""
+    return Path(tempfile.gettempdir()) / f"hepbench-tests-{os.getpid()}.json"
 
 
 @pytest.fixture(autouse=True)
@@ -48,16 +83,125 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
-def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess:
-    """The console script in a process of its own, as a user runs it."""
+EVENTS = 200
+
+
+@pytest.fixture(scope="session")
+def files_of(tmp_path_factory):
+    """Name of a task -> (entry, its files): of EVENTS simulated events, or genuine ones where nothing is simulated."""
+    from hepbench.benchmarks import registry
+    from hepbench.suite.data.dataset import obtain
+    from hepbench.suite.data.files import Files
+    from hepbench.suite.data.simulate import simulate_files
+
+    @functools.cache
+    def get(name: str) -> tuple[registry.Entry, Files]:
+        entry = registry.find("task", name)
+        if not entry.record.simulation:
+            return entry, obtain(entry, "official", EVENTS, 0)
+
+        def simulate(folder: Path) -> None:
+            simulate_files(entry, EVENTS, 0, folder / "simulated", 1, lambda done: None)
+
+        folder = made_once(tmp_path_factory, name, simulate) / "simulated"
+        return entry, Files("simulated", sorted(folder.iterdir(), reverse=True), name.encode().hex())
+
+    return get
+
+
+def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The console script as in `console_script`, but in this process, which has imported what takes seconds. The
+    trials of a bench or a study run in a thread of it."""
+    from hepbench.suite import cli, fingerprint
+    from hepbench.suite.trial import worker
+    from hepbench.tracking import runs
+
+    connect, environment = runs.connect, dict(os.environ)
+
+    def connect_to_copy(uri: str | None, home: Path) -> runs.Store:
+        """Where a file with MLflow's tables would come into being, it does so without the second that takes."""
+        if not uri and "MLFLOW_TRACKING_URI" not in os.environ and not (home / "mlflow.db").exists():
+            with contextlib.suppress(OSError):
+                home.mkdir(parents=True, exist_ok=True)
+                (home / "mlflow.db").write_bytes(empty_store())
+        return connect(uri, home)
+
+    printed, complained = io.StringIO(), io.StringIO()
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        contextlib.chdir(ROOT),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(complained),
+    ):
+        os.environ.update({"HEPBENCH_HOME": str(home), "COLUMNS": "200", **variables})
+        patch.setattr(sys, "argv", ["hepbench", *map(str, arguments)])
+        patch.setattr(runs, "connect", connect_to_copy)
+        patch.setattr("distributed.Nanny", in_a_thread)
+        worker._store.cache_clear()  # what a process keeps to its end
+        fingerprint._digest_of_reached.cache_clear()
+        try:
+            cli.main()
+            status = 0
+        except SystemExit as end:
+            status = end.code or 0
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
+    return subprocess.CompletedProcess(arguments, status, printed.getvalue(), complained.getvalue())
+
+
+def in_a_thread(scheduler: str, *, env: object, preload: object, **options: object):
+    """A Dask worker in place of the process that a Nanny starts: without the settings of a process."""
+    import distributed
+
+    return distributed.Worker(scheduler, **options)
+
+
+@functools.cache
+def empty_store() -> bytes:
+    """MLflow's tables in SQLite."""
+    from hepbench.tracking import runs
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = runs.connect(f"sqlite:///{folder}/mlflow.db", Path(folder))
+        store._client._tracking_client.store._dispose_engine()
+        return (Path(folder) / "mlflow.db").read_bytes()
+
+
+def console_script(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    """The console script in a process of its own, as a user runs it: where the process is what is tested."""
     return subprocess.run(
-        [sys.executable, "-c", "from hepbench.suite.cli import main; main()", *map(str, arguments)],
+        [*COMMAND, *map(str, arguments)],
         env={**os.environ, "HEPBENCH_HOME": str(home), "COLUMNS": "200", **variables},
         cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=300,
     )
+
+
+def with_patience(condition: Callable[[], bool], seconds: float = 20) -> None:
+    """Wait until the condition holds, at most so long."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not come true"
+        time.sleep(0.02)
+
+
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that the first process of the test session fills, for all of them to read."""
+    shared = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+    folder = shared / "once" / name
+    folder.parent.mkdir(exist_ok=True)
+    with filelock.FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = folder.with_suffix(".unfinished")
+            unfinished.mkdir()
+            make(unfinished)
+            unfinished.rename(folder)
+    return folder
 
 
 def measure(home: Path, *arguments: object) -> dict[str, list[str]]:

@@ -16,8 +16,8 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, assert_user_mistake, hepbench
-from test_tune import FAST, changed, closed, with_patience  # noqa: F401  a fixture
+from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbench, with_patience
+from test_tune import FAST, changed, closed  # noqa: F401  a fixture
 
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
@@ -99,10 +99,9 @@ def with_text(path: Path, text: str) -> Path:
 @contextlib.contextmanager
 def printed_until(text: str, arguments: list[str], home: Path, **variables: str):
     """hepbench running, and what it has printed up to the line with this text."""
-    command = [sys.executable, "-c", "from hepbench.suite.cli import main; main()", *arguments]
     environment = {**os.environ, "HEPBENCH_HOME": str(home), **variables}
     with subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        [*COMMAND, *arguments], cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     ) as parent:
         printed = ""
         while text not in printed:
@@ -174,6 +173,7 @@ def scheduler(tmp_path, home):
         yield address, start_worker
 
 
+@pytest.mark.long
 def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
     """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
     address, start_worker = scheduler
@@ -213,7 +213,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     assert "its process died" in lost["tags"]["failure"]
     assert not (home / "results" / "studies.db").exists() and not (home / "results" / "mlflow.db").exists()
 
-    again = hepbench(*arguments, home=home, **places)
+    again = console_script(*arguments, home=home, **places)
     assert again.returncode == 0 and "14 complete" in again.stdout
     listed = hepbench("studies", home=home, **places)
     assert "magic-fast-smoke" in listed.stdout
@@ -226,6 +226,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     assert "gbdt" in done.stdout and "logistic" in done.stdout
 
 
+@pytest.mark.long
 def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch):
     from hepbench.benchmarks.base import UserError
 
@@ -239,6 +240,7 @@ def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch)
         pass
 
 
+@pytest.mark.long
 def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monkeypatch):
     fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
     uri = postgres.database("restarted")
@@ -252,6 +254,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
     assert "retrying in" in printed and "8 complete" in printed, printed
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "command, third, printed_again, counted",
     [
@@ -279,7 +282,7 @@ def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted,
     assert parent.returncode == 2 and "Traceback" not in printed, printed
     assert "check that the server runs" in printed and "the same command resumes" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:
-        again = hepbench(*arguments, home=home, **places)
+        again = console_script(*arguments, home=home, **places)
         assert again.returncode == 0 and printed_again in again.stdout, again.stdout + again.stderr
         monkeypatch.setenv("HEPBENCH_HOME", str(home))
         everything = runs.connect(address, home / "results").runs("magic")

@@ -8,7 +8,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import images_by_hand, write_images
+from conftest import hepbench, images_by_hand, write_images
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
@@ -97,6 +97,20 @@ def test_resumes_where_the_transfer_broke(server, tmp_path, content, home):
     assert recorded == f"{digest_of_file(path)}  jets.hdf5\n"
     fetch(server, tmp_path, size=len(content))
     assert len(server.asked) == 3  # in place: not fetched again
+
+
+def test_the_command_fetches_and_says_what_is_in_place(server, tmp_path, content, home):
+    server.content = content
+    task = tmp_path / "jets.py"
+    url = f"http://127.0.0.1:{server.server_port}/download"
+    task.write_text(TASK.format(url=url, sha256=None, size=len(content)))
+    done = hepbench("data", task, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "jets.hdf5: fetched and checked" in done.stdout
+    assert f"1 files in {home}/data/jets/official" in done.stdout
+    assert "jets.hdf5: in place" in hepbench("data", task, home=home).stdout
+    assert len(server.asked) == 1
+    assert "no download needed" in hepbench("data", "magic", home=home).stdout
 
 
 def test_a_later_command_resumes(server, tmp_path, content):

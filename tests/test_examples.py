@@ -12,7 +12,7 @@ import nbclient
 import nbformat
 import numpy as np
 import pytest
-from conftest import ROOT, hepbench
+from conftest import ROOT, console_script, hepbench
 
 import hepbench as public
 from hepbench.benchmarks import registry
@@ -107,6 +107,7 @@ def trained(sample, name, tmp_path):
     return network, model.load(tmp_path)
 
 
+@pytest.mark.long
 def test_the_pytorch_network_learns_and_padding_changes_no_score(jets, tmp_path):
     torch_there("torch")
     sample, padded = jets
@@ -120,6 +121,7 @@ def test_the_pytorch_network_learns_and_padding_changes_no_score(jets, tmp_path)
     np.testing.assert_array_equal(again.predict(sample), scores)
 
 
+@pytest.mark.long
 def test_with_weavers_weights_the_pytorch_network_gives_weavers_scores(jets, tmp_path):
     """For clouds that have as many other particles as neighbours are looked for."""
     torch_there("torch", "weaver")
@@ -142,10 +144,11 @@ def test_with_weavers_weights_the_pytorch_network_gives_weavers_scores(jets, tmp
     np.testing.assert_allclose(ours.predict(sample), wanted, atol=1e-5)
 
 
+@pytest.mark.long
 def test_the_pytorch_networks_on_the_leaderboard(home):
     torch_there("torch", "weaver")
     path = EXAMPLES / "particlenet_torch.py"
     options = ("--model", path, "--model", f"{path}:particlenet_torch_weaver", "--budget", "smoke")
-    done = hepbench("bench", "ecal", *options, home=home)
+    done = console_script("bench", "ecal", *options, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "done 1/2 particlenet_torch" in done.stdout and "done 2/2 particlenet_torch_weaver" in done.stdout

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import html
 import io
@@ -22,6 +23,7 @@ from pathlib import Path
 import jinja2
 import numpy as np
 import pytest
+from conftest import COMMAND, ROOT, with_patience
 from rich.console import Console
 
 from hepbench.benchmarks.metrics import METRICS
@@ -30,8 +32,6 @@ from hepbench.tracking.hardware import machine
 from hepbench.tracking.hardware.sampler import Sampler
 from hepbench.tracking.leaderboard import page, ranking, text
 from hepbench.tracking.leaderboard.table import REPORTED, Leaderboard
-
-ROOT = Path(__file__).parent.parent
 
 
 @pytest.fixture(scope="module")
@@ -183,10 +183,14 @@ def test_server_serves_what_was_stored_and_takes_more(store, tmp_path):
     run = started(store, "over http", tags={"by": "file"})
     store.finish(run, "FINISHED")
     port = free_port()
+    home = {"HEPBENCH_HOME": str(store.artifacts.parent.parent)}
     with (
         (tmp_path / "server.log").open("w") as log,
-        subprocess.Popen(store.ui_command(port=port), stdout=log, stderr=log, start_new_session=True) as server,
-    ):
+        subprocess.Popen(
+            [*COMMAND, "ui", "--port", str(port)], cwd=ROOT, env=os.environ | home, stdout=log, stderr=log,
+            start_new_session=True,
+        ) as server,
+    ):  # fmt: skip
         try:
             address = f"http://127.0.0.1:{port}"
             wait_for(f"{address}/health", server, tmp_path / "server.log")
@@ -216,14 +220,13 @@ def free_port() -> int:
 
 
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
-    for _ in range(600):
+    def answers() -> bool:
         assert server.poll() is None, log.read_text()
-        try:
-            with urllib.request.urlopen(address, timeout=1):
-                return
-        except OSError:
-            time.sleep(0.1)
-    raise AssertionError(log.read_text())
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):
+            return True
+        return False
+
+    with_patience(answers, 60)
 
 
 # --- hardware --------------------------------------------------------------------------------------------------------
@@ -254,17 +257,22 @@ def test_short_block_has_two_samples_and_its_use():
 
 def test_children_are_counted():
     burn = "import time\nend = time.process_time() + 0.6\nwhile time.process_time() < end: pass"
-    with subprocess.Popen([sys.executable, "-c", burn]), Sampler(interval=0.1) as sampler:
-        time.sleep(0.5)
+    steps = []
+    sampler = Sampler(interval=0.1, sink=lambda values, step: steps.append(step))
+    with subprocess.Popen([sys.executable, "-c", burn]), sampler:
+        with_patience(lambda: len(steps) > 4)
     assert sampler.summary()["hardware_cpu_mean_percent"] > 100 * 0.1 / machine.cores_usable()
 
 
 def test_failing_sink_ends_nothing_and_is_told():
+    steps = []
+
     def broken(values, step):
+        steps.append(step)
         raise OSError("server gone")
 
     with Sampler(interval=0.05, sink=broken) as sampler:
-        time.sleep(0.2)
+        with_patience(lambda: len(steps) > 3)
     assert "server gone" in sampler.unavailable["log"]
     assert sampler.summary()["hardware_memory_peak_mib"] > 0
 
@@ -337,8 +345,9 @@ def test_gpu_in_use_is_sampled_and_no_other(index, monkeypatch):
     (gpu,) = machine.gpus()
     assert gpu == {"index": index, "name": f"H{index}", "memory_gib": 80.0, "driver": "580.1", "uuid": f"GPU-{index}"}
     assert len(machine.gpus(hidden=True)) == 2
-    with Sampler(interval=0.1, gpu=0) as sampler:
-        time.sleep(0.25)
+    steps = []
+    with Sampler(interval=0.1, gpu=0, sink=lambda values, step: steps.append(step)) as sampler:
+        with_patience(lambda: len(steps) > 3)
     summary = sampler.summary()
     assert summary["hardware_gpu_memory_peak_mib"] == 1024
     assert summary["hardware_gpu_power_mean_watt"] == 100

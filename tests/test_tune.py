@@ -8,7 +8,6 @@ import random
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from collections import Counter
@@ -18,17 +17,20 @@ import dask
 import numpy as np
 import psutil
 import pytest
-from conftest import ROOT, assert_user_mistake, hepbench
+from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbench, with_patience
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.study_spec import count_of, seconds_of
+from hepbench.suite.workers import place
 from hepbench.suite.workers.batch_system import BatchSystem
 from hepbench.suite.workers.place import check_jobs
 from hepbench.tracking import runs, statistics
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.runs import StoreError
+
+pytestmark = pytest.mark.apart
 
 FAST = """
 import time
@@ -136,7 +138,7 @@ def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, mon
     page = (home / "results" / "reports" / f"study-{name}.html").read_text()
     assert "History" in page and "Parallel coordinates" in page and page.count("plotly") > 3
 
-    again = hepbench(*command, home=home, PYTHONPROFILEIMPORTTIME="1")
+    again = console_script(*command, home=home, PYTHONPROFILEIMPORTTIME="1")
     assert again.returncode == 0, again.stderr
     assert "12 complete" in again.stdout and "trial 12" not in again.stdout and "done" not in again.stdout
     assert again.stdout.partition("12 complete")[2] == done.stdout.partition("12 complete")[2]
@@ -158,8 +160,8 @@ def test_more_trials_of_a_finished_study_and_a_limit_of_time(home, fast, monkeyp
     study = study_of(home, "magic-fast-smoke", monkeypatch)
     assert len(study.trials) == 5
     assert len({trial.params["power"] for trial in study.trials}) == 5  # no draw of the first call again
-    changed(fast, ('"pause": 0.0', '"pause": 1.0'))
-    done = hepbench(*command, "--trials", 50, "--timeout", "5s", "--study", "short", home=home)
+    changed(fast, ('"pause": 0.0', '"pause": 0.3'))
+    done = hepbench(*command, "--trials", 50, "--timeout", "2s", "--study", "short", home=home)
     assert "time is up" in done.stdout
     assert 1 <= len(study_of(home, "short", monkeypatch).trials) < 6
 
@@ -245,7 +247,7 @@ def test_a_bench_on_two_workers(home, fast):
     broken.write_text(FAST)
     changed(broken, ("    for epoch in", "    import os; os._exit(3)\n    for epoch in"))
     options = ("--model", fast, "--model", broken, "--model", "logistic", "--budget", "smoke", "--jobs", 2)
-    done = hepbench("bench", "magic", *options, home=home)
+    done = console_script("bench", "magic", *options, home=home)
     assert done.returncode == 1, done.stdout + done.stderr
     assert "the trial's process died 2 times" in done.stdout
     finals = [run for run in runs.connect(None, home / "results").runs("magic") if run["tags"]["stage"] == "final"]
@@ -265,10 +267,8 @@ def test_the_dashboard_answers(home, fast):
     with socket.socket() as one:
         one.bind(("127.0.0.1", 0))
         port = one.getsockname()[1]
-    command = [sys.executable, "-c", "from hepbench.suite.cli import main; main()"]
-    command += ["optuna-ui", "--port", str(port)]
     with subprocess.Popen(
-        command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+        [*COMMAND, "optuna-ui", "--port", str(port)], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
     ) as server:  # fmt: skip
         try:
@@ -287,26 +287,19 @@ def test_the_dashboard_answers(home, fast):
 # --- kill ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jobs", [2])
 def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
     """kill -9 of the parent, or of a worker, ten times; then the study is finished and counted."""
     changed(fast, ('"pause": 0.0', '"pause": 0.15'))
     wanted = 40
-    command = [
-        sys.executable,
-        "-c",
-        "from hepbench.suite.cli import main; main()",
-        "tune",
-        "magic",
-        "--model",
-        str(fast),
-    ]
-    command += ["--budget", "smoke", "--trials", str(wanted), "--jobs", str(jobs), "--seeds", "2"]
+    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", str(wanted)]
+    arguments += ["--jobs", str(jobs), "--seeds", "2"]
     chance = random.Random(7)
     kills = Counter()
     for number in range(10):
         with subprocess.Popen(
-            command, cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+            [*COMMAND, *arguments], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         ) as parent:  # fmt: skip
             printed = ""
@@ -325,7 +318,7 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
         for one in processes:
             with_patience(lambda one=one: not one.is_running() or one.status() == psutil.STATUS_ZOMBIE)
     assert kills["worker"] >= 4
-    done = hepbench(*command[3:], home=home)
+    done = console_script(*arguments, home=home)
     assert done.returncode in (0, 1), done.stdout + done.stderr  # 1: a trial that was hit twice has failed
     study = study_of(home, "magic-fast-smoke", monkeypatch)
     counts = storage.counted(study.trials)
@@ -343,34 +336,20 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
     assert set(per_trial.values()) == {1}
 
 
-def with_patience(condition, seconds: float = 20) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not come true"
-        time.sleep(0.1)
-
-
+@pytest.mark.long
 def test_what_was_stopped_goes_on(home, fast, tmp_path):
     """Ctrl-Z, and later `fg`: no trial has been given up for lost. Dask's patience of 5 minutes is 1 s here."""
     pause, begun = '        time.sleep(parameters["pause"])', tmp_path / "begun"
     changed(fast, ('"pause": 0.0', '"pause": 2.5'), (pause, f"        open({str(begun)!r}, 'w').close()\n{pause}"))
-    command = [
-        sys.executable,
-        "-c",
-        "from hepbench.suite.cli import main; main()",
-        "bench",
-        "magic",
-        "--model",
-        str(fast),
-    ]
+    arguments = ["bench", "magic", "--model", str(fast), "--budget", "smoke", "--seeds", "1"]
     impatient = {"DASK_DISTRIBUTED__SCHEDULER__WORKER_TTL": "1s", "HEPBENCH_HOME": str(home)}
     with subprocess.Popen(
-        [*command, "--budget", "smoke", "--seeds", "1"], cwd=ROOT, env={**os.environ, **impatient},
+        [*COMMAND, *arguments], cwd=ROOT, env={**os.environ, **impatient},
         stdout=subprocess.PIPE, text=True, start_new_session=True,
     ) as parent:  # fmt: skip
         with_patience(begun.exists, 60)
         os.killpg(parent.pid, signal.SIGSTOP)
-        time.sleep(7)
+        time.sleep(7)  # Dask gives a silent worker at least 5 s
         os.killpg(parent.pid, signal.SIGCONT)
         printed = parent.communicate(timeout=60)[0]
     assert parent.returncode == 0, printed
@@ -378,24 +357,18 @@ def test_what_was_stopped_goes_on(home, fast, tmp_path):
 
 
 def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
-    changed(fast, ('"pause": 0.0', '"pause": 0.5'))
-    command = [
-        sys.executable,
-        "-c",
-        "from hepbench.suite.cli import main; main()",
-        "tune",
-        "magic",
-        "--model",
-        str(fast),
-    ]
+    begun = fast.with_name("begun")
+    pause = '        time.sleep(parameters["pause"])'
+    changed(fast, ('"pause": 0.0', '"pause": 0.5'), (pause, f"        open({str(begun)!r}, 'a').write('x')\n{pause}"))
+    arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "20"]
     with subprocess.Popen(
-        [*command, "--budget", "smoke", "--trials", "20"], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
+        [*COMMAND, *arguments], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a gate in the background ignores it
     ) as parent:  # fmt: skip
         while "1/20" not in (line := parent.stdout.readline()):
             assert line, parent.stderr.read()
-        time.sleep(0.5)  # into the next trial, which takes a second
+        with_patience(lambda: begun.stat().st_size > 2)  # the next trial, which takes a second
         os.killpg(parent.pid, signal.SIGINT)  # what Ctrl-C does
         _, complaints = parent.communicate(timeout=60)
     assert parent.returncode == 130, complaints
@@ -430,7 +403,8 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
         (["--scheduler", "tcp://127.0.0.1:9"], ["the Dask scheduler tcp://127.0.0.1:9 does not answer"]),
     ],
 )
-def test_a_mistake_is_one_line_and_status_2(arguments, words, home):
+def test_a_mistake_is_one_line_and_status_2(arguments, words, home, monkeypatch):
+    monkeypatch.setattr(place, "SCHEDULER_TIMEOUT", "1s")
     done = hepbench("tune", "magic", "--model", "mlp", "--budget", "smoke", *arguments, home=home)
     assert_user_mistake(done, *words)
 

@@ -11,6 +11,8 @@ from conftest import assert_user_mistake, hepbench, measure
 
 from hepbench.benchmarks import registry
 
+pytestmark = pytest.mark.long
+
 INSTALLED = all(importlib.util.find_spec(name) for name in ("torch", "weaver"))
 TORCH_EPSILON = 1e-5  # of its batch normalisation
 

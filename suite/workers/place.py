@@ -20,6 +20,9 @@ from hepbench.tracking.hardware import machine
 if TYPE_CHECKING:
     from hepbench.suite.workers.batch_system import BatchSystem
 
+SCHEDULER_TIMEOUT = "10s"
+"""How long a Dask scheduler that others have started is waited for."""
+
 
 @dataclass(frozen=True)
 class Place:
@@ -114,7 +117,7 @@ def of_scheduler(address: str) -> Workers:
     from distributed import Client
 
     try:
-        client = Client(address, timeout="10s", set_as_default=False)
+        client = Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"the Dask scheduler {address} does not answer: {error}. Start it with `dask scheduler`, and workers with "
