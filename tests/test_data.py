@@ -8,36 +8,19 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from conftest import images_by_hand, write_images
+from conftest import EVENTS, images_by_hand, write_images
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats.sparse_images import Sparse
-from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.suite.data.dataset import prepare, view_of
 from hepbench.suite.data.files import Files, digest_of_file, simulated_folder
-from hepbench.suite.data.simulate import cores, simulate_files
+from hepbench.suite.data.simulate import simulate_files
 from hepbench.suite.data.split import PARTS, split_events
 
 SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulation]
-EVENTS = 400
+SLOW_TO_START = ("hepmass", "qg_images", "qg_jets")  # Pythia, in each process
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10)}  # of the parts; 70/15/15 else
-
-
-@pytest.fixture(scope="module")
-def files_of(tmp_path_factory):
-    """Name of a task -> (entry, its files), simulated once."""
-    made = {}
-
-    def get(name: str) -> tuple[registry.Entry, Files]:
-        entry = registry.find("task", name)
-        if not entry.record.simulation:
-            return entry, obtain(entry, "official", EVENTS, 0)
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name) / "simulated"
-            simulate_files(entry, EVENTS, 0, made[name], cores(), lambda done: None)
-        return entry, Files("simulated", sorted(made[name].iterdir(), reverse=True), name.encode().hex())
-
-    return get
 
 
 @pytest.mark.parametrize("name", registry.names("task"))
@@ -92,7 +75,9 @@ def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
         assert set(prepared.labels[fewer[part]]) == set(range(len(entry.record.classes)))
 
 
-@pytest.mark.parametrize("name", SIMULATED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in SLOW_TO_START)) for name in SIMULATED]
+)
 def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the_same(name, tmp_path):
     entry = registry.find("task", name)
     chunk, classes = entry.base.simulation.chunk, len(entry.base.classes)

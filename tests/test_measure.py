@@ -18,14 +18,26 @@ ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't a
 
 
 @ON_KERAS
-def test_every_network_has_the_parameters_that_are_listed():
+@pytest.mark.parametrize(
+    "task", [name if name == "ecal" else pytest.param(name, marks=pytest.mark.long) for name in registry.names("task")]
+)
+def test_every_network_has_the_parameters_that_are_listed(task, home, monkeypatch):
     """`hepbench measure parameters > benchmarks/parameters.csv` after a change that is meant."""
-    from hepbench.suite.profiling.models import parameters_by_task
-
+    names = registry.names
+    monkeypatch.setattr(registry, "names", lambda kind: [task] if kind == "task" else names(kind))
+    done = hepbench("measure", "parameters", home=home)
+    assert done.returncode == 0, done.stderr
     with (ROOT / "benchmarks" / "parameters.csv").open() as file:
-        (_, *tasks), *rows = csv.reader(file)
-    listed = {name: {task: int(n) for task, n in zip(tasks, counts, strict=True) if n} for name, *counts in rows}
-    assert parameters_by_task(lambda done: None) == listed
+        listed = {row["model"]: row[task] for row in csv.DictReader(file) if row[task]}
+    assert {row["model"]: row[task] for row in csv.DictReader(done.stdout.splitlines())} == listed
+
+
+def test_data_are_measured(home):
+    done = hepbench("measure", "data", "--task", "ecal", "--simulated", 20, "--read", 100, home=home)
+    assert done.returncode == 0, done.stderr
+    (cells,) = (line.split("│")[1:-1] for line in done.stdout.splitlines() if "│ ecal" in line)
+    assert len(cells) == 8 and cells[2].strip() == "100"
+    assert all(float(cell.replace(",", "")) >= 0 for cell in (*cells[1:7],))
 
 
 def test_list_models_shows_parameters(home):

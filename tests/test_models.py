@@ -27,6 +27,7 @@ SMALL = {
 }
 """Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
+SLOW_TO_COMPILE = ("part", "part_lite")
 NOTHING_RANDOM = ("logistic", "prior")
 
 
@@ -77,6 +78,22 @@ def network(name):
 CLOUDS = [name for name in NAMES if network(name).view == "cloud"]
 
 
+def each(names, *, long=()):
+    """The names as parameters of a test, so that one process runs all tests of an entry; the long ones for some."""
+    marks = {name: [pytest.mark.xdist_group(name), *([pytest.mark.long] if name in long else [])] for name in names}
+    return pytest.mark.parametrize("name", [pytest.param(name, marks=marks[name]) for name in names])
+
+
+@pytest.fixture
+def uncompiled(name):
+    """Steps run as they are written, where a test takes so few that compiling them takes longer."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(name in SLOW_TO_COMPILE)
+    yield
+    tf.config.run_functions_eagerly(False)
+
+
 @pytest.fixture(scope="module")
 def trained():
     """Each family trained once: (model, parts, fitted, reported)."""
@@ -93,7 +110,7 @@ def trained():
     return get
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES)
 def test_scores_are_normalised(name, trained):
     _, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])
@@ -103,7 +120,7 @@ def test_scores_are_normalised(name, trained):
     assert isinstance(fitted.trainable_parameters, int) and fitted.trainable_parameters > 0
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES)
 def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     model, parts, fitted, _ = trained(name)
     fitted.save(tmp_path)
@@ -112,7 +129,7 @@ def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     assert loaded.trainable_parameters == fitted.trainable_parameters
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "prior"])
+@each([name for name in NAMES if name != "prior"], long=SLOW_TO_COMPILE)
 def test_a_family_takes_in_the_context(name):
     """The context alone tells these classes apart; what else is there does not."""
     model = network(name)
@@ -126,7 +143,7 @@ def test_a_family_takes_in_the_context(name):
     assert metrics.auc(test.labels, fitted.predict(test), 1)[0] > 0.9
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES, long=SLOW_TO_COMPILE)
 def test_the_seed_alone_decides_the_scores(name, trained):
     model, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])
@@ -135,7 +152,7 @@ def test_the_seed_alone_decides_the_scores(name, trained):
         assert np.any(fit(model, parts, seed=1).predict(parts[2]) != scores)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES)
 def test_epochs_are_reported_from_1(name, trained):
     model, _, _, reported = trained(name)
     assert [epoch for epoch, _ in reported] == sorted({epoch for epoch, _ in reported})
@@ -148,7 +165,7 @@ def test_epochs_are_reported_from_1(name, trained):
         assert all(np.isfinite(value) for value in values.values())
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES)
 def test_scores_do_not_depend_on_the_events_beside(name, trained):
     _, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])
@@ -158,7 +175,7 @@ def test_scores_do_not_depend_on_the_events_beside(name, trained):
     assert fitted.predict(none).shape == (0, 2)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@each(NAMES)
 def test_a_search_space_replaces_defaults_only(name):
     import optuna
 
@@ -168,8 +185,8 @@ def test_a_search_space_replaces_defaults_only(name):
         assert set(model.space(study.ask())) <= set(model.defaults)
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_several_classes(name):
+@each(NAMES)
+def test_several_classes(name, uncompiled):
     model = network(name)
     parts = [replace(part, labels=np.arange(len(part)) % 3) for part in samples(model.view)]
     scores = fit(model, parts, classes=3, epochs=1, rounds=3).predict(parts[2])
@@ -177,7 +194,7 @@ def test_several_classes(name):
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", sorted(set(NAMES) - {"prior"}))
+@each(sorted(set(NAMES) - {"prior"}))
 def test_what_can_be_learned_is_learned(name, trained):
     _, parts, fitted, _ = trained(name)
     assert metrics.auc(parts[2].labels, fitted.predict(parts[2]), 1)[0] > 0.7
@@ -188,8 +205,8 @@ def test_prior_scores_are_the_frequencies_of_the_training_part(trained):
     assert fitted.predict(parts[2])[0, 1] == pytest.approx(parts[0].labels.mean())
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_labels_that_mean_nothing_are_not_learned(name):
+@each(NAMES)
+def test_labels_that_mean_nothing_are_not_learned(name, uncompiled):
     """What tells 1,500 events of scrambled labels apart has seen these labels."""
     model = network(name)
     image, labels = images(1800)
@@ -237,7 +254,7 @@ def scores_of(name, batch):
     return np.asarray(built({name: values for name, values in batch.items() if name in names}, training=False))
 
 
-@pytest.mark.parametrize("name", CLOUDS)
+@each(CLOUDS)
 def test_padding_does_not_change_the_scores_of_a_cloud(name):
     hits = [0, 1, 2, 5, 7, 8, 9, 20]
     scores = scores_of(name, cloud(hits, 20))
@@ -245,14 +262,14 @@ def test_padding_does_not_change_the_scores_of_a_cloud(name):
     np.testing.assert_allclose(scores_of(name, cloud(hits, 40)), scores, atol=2e-6)
 
 
-@pytest.mark.parametrize("name", CLOUDS)
+@each(CLOUDS)
 def test_fewer_points_than_neighbours(name):
     hits = [0, 1, 2, 4]
     np.testing.assert_allclose(scores_of(name, cloud(hits, 4)), scores_of(name, cloud(hits, 20)), atol=2e-6)
 
 
 @pytest.mark.parametrize("grid", [False, True], ids=["anywhere", "on a grid"])
-@pytest.mark.parametrize("name", CLOUDS)
+@each(CLOUDS)
 def test_the_order_of_points_does_not_change_the_scores_of_a_cloud(name, grid):
     """On a grid of crystals many neighbours are at the same distance."""
     batch = cloud([20] * 6 if grid else [0, 1, 3, 7, 12, 20], 20)
@@ -443,7 +460,7 @@ def test_a_network_may_take_its_inputs_in_any_structure():
 ONE_OF_EACH_KIND = ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn")
 
 
-@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+@each(ONE_OF_EACH_KIND, long=set(ONE_OF_EACH_KIND) - {"mlp_resnet", "gnn"})
 def test_networks_train_in_16_bits(name, tmp_path):
     model = network(name)
     parts = samples(model.view)
@@ -462,9 +479,9 @@ from pathlib import Path
 sys.path.insert(0, "tests")
 import keras, numpy as np
 from hepbench.suite.training.network import load_network
-from test_models import ONE_OF_EACH_KIND, fit, network, samples
+from test_models import fit, network, samples
 assert keras.backend.backend() == "jax"
-for name in ONE_OF_EACH_KIND:
+for name in sys.argv[1:]:
     model = network(name)
     parts = samples(model.view)
     fitted = fit(model, parts, epochs=1)
@@ -475,11 +492,15 @@ for name in ONE_OF_EACH_KIND:
 """
 
 
-def test_the_same_files_train_on_jax():
+@pytest.mark.apart
+@pytest.mark.parametrize(
+    "names", [("gnn", "pfn"), pytest.param(sorted(set(ONE_OF_EACH_KIND) - {"gnn", "pfn"}), marks=pytest.mark.long)]
+)
+def test_the_same_files_train_on_jax(names):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", ON_JAX], env=environment, cwd=root, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ON_JAX, *names], env=environment, cwd=root, capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 0, done.stderr[-3000:]
 
