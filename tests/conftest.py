@@ -112,8 +112,7 @@ def files_of(tmp_path_factory):
 def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     """The console script as in `console_script`, but in this process, which has imported what takes seconds. The
     trials of a bench or a study run in a thread of it."""
-    from hepbench.suite import cli, fingerprint
-    from hepbench.suite.trial import worker
+    from hepbench.suite import cli
     from hepbench.tracking import runs
 
     connect, environment = runs.connect, dict(os.environ)
@@ -136,9 +135,7 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
         os.environ.update({"HEPBENCH_HOME": str(home), "COLUMNS": "200", **variables})
         patch.setattr(sys, "argv", ["hepbench", *map(str, arguments)])
         patch.setattr(runs, "connect", connect_to_copy)
-        patch.setattr("distributed.Nanny", in_a_thread)
-        worker._store.cache_clear()  # what a process keeps to its end
-        fingerprint._digest_of_reached.cache_clear()
+        run_in_a_thread(patch)
         try:
             cli.main()
             status = 0
@@ -150,11 +147,27 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
     return subprocess.CompletedProcess(arguments, status, printed.getvalue(), complained.getvalue())
 
 
+def run_in_a_thread(patch: pytest.MonkeyPatch) -> None:
+    """Let trials run in a thread of this process, in place of processes of their own."""
+    from hepbench.suite import fingerprint
+    from hepbench.suite.trial import worker
+
+    patch.setattr("distributed.Nanny", in_a_thread)
+    worker._store.cache_clear()  # what a process keeps to its end
+    fingerprint._digest_of_reached.cache_clear()
+
+
 def in_a_thread(scheduler: str, *, env: object, preload: object, **options: object):
     """A Dask worker in place of the process that a Nanny starts: without the settings of a process."""
     import distributed
 
     return distributed.Worker(scheduler, **options)
+
+
+@pytest.fixture
+def trials_in_a_thread(monkeypatch):
+    """For what starts a bench or a study by other ways than `hepbench`."""
+    run_in_a_thread(monkeypatch)
 
 
 @functools.cache

@@ -19,7 +19,7 @@ print("AUC", round(table.loc[0, "auc"], 3), table.loc[0, "note"] == "")
 """
 
 
-def test_a_bench_gives_a_row_a_model_and_a_leaderboard_reads_the_store(tmp_path):
+def test_a_bench_gives_a_row_a_model_and_a_leaderboard_reads_the_store(tmp_path, trials_in_a_thread):
     broken = tmp_path / "broken.py"
     broken.write_text(
         "from hepbench import Model\n"
@@ -75,7 +75,7 @@ def test_the_lists():
     assert {"gbdt", "particlenet"} <= set(hepbench.models())
 
 
-@pytest.mark.parametrize("way", ["standard input", "a script without a guard"])
+@pytest.mark.parametrize("way", [pytest.param("standard input", marks=pytest.mark.long), "a script without a guard"])
 def test_a_program_needs_no_guard(way, tmp_path, home):
     path = tmp_path / "first.py"
     path.write_text(SCRIPT)

@@ -140,12 +140,13 @@ def test_predict_on_the_raw_files_gives_the_stored_scores(benched, tmp_path, mod
 
 
 @pytest.mark.parametrize(
-    "models", [("gbdt", "mlp"), pytest.param(("cnn", "gnn"), marks=pytest.mark.long)], ids=" ".join
+    "models, start",
+    [(("gbdt", "mlp"), hepbench), pytest.param(("cnn", "gnn"), console_script, marks=pytest.mark.long)],
 )
-def test_the_same_seed_gives_the_same_scores_and_another_does_not(benched, tmp_path, models):
+def test_the_same_seed_gives_the_same_scores_and_another_does_not(benched, tmp_path, models, start):
     home, _ = benched
     options = ("--budget", "smoke", *(f"--model={model}" for model in models), "--force")
-    done = console_script("bench", "ecal", *options, "--seed", 0, "--seed", 1, home=home)
+    done = start("bench", "ecal", *options, "--seed", 0, "--seed", 1, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     for model in models:
         by_seed = {0: [], 1: []}

@@ -53,6 +53,7 @@ def test_the_tagger_on_the_task(home):
     assert rows[0]["auc"] > 0.55  # after two epochs
 
 
+@pytest.mark.long
 def test_the_notebook(tmp_path, home):
     book = notebook()
     assert not any(cell.get("outputs") for cell in book.cells), "the notebook is kept without outputs"

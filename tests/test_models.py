@@ -28,6 +28,9 @@ SMALL = {
 """Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
 SLOW_TO_COMPILE = ("part", "part_lite")
+OF_ITS_FILE = {registry.find("model", name).path: name for name in reversed(NAMES)}
+VARIANTS = {name for name in NAMES if name in SLOW_TO_COMPILE or name not in OF_ITS_FILE.values()}
+"""Those beside the first of a file, which is built of the same layers, and what is slow to compile."""
 NOTHING_RANDOM = ("logistic", "prior")
 
 
@@ -129,7 +132,7 @@ def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     assert loaded.trainable_parameters == fitted.trainable_parameters
 
 
-@each([name for name in NAMES if name != "prior"], long=SLOW_TO_COMPILE)
+@each([name for name in NAMES if name != "prior"], long=VARIANTS)
 def test_a_family_takes_in_the_context(name):
     """The context alone tells these classes apart; what else is there does not."""
     model = network(name)
@@ -143,7 +146,7 @@ def test_a_family_takes_in_the_context(name):
     assert metrics.auc(test.labels, fitted.predict(test), 1)[0] > 0.9
 
 
-@each(NAMES, long=SLOW_TO_COMPILE)
+@each(NAMES, long=VARIANTS)
 def test_the_seed_alone_decides_the_scores(name, trained):
     model, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])

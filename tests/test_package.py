@@ -158,6 +158,7 @@ def test_the_wheel_holds_hepbench_alone_and_every_file_of_it(distribution):
     assert {"METADATA", "entry_points.txt", "licenses/LICENSE"} <= about
 
 
+@pytest.mark.long
 def test_the_wheel_works_from_another_folder(distribution, tmp_path, home):
     site = tmp_path / "site"
     with zipfile.ZipFile(distribution) as wheel:
