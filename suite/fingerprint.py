@@ -28,13 +28,13 @@ TRIAL = SUITE / "trial" / "worker.py"
 
 def code_of_trial(task: Entry[Task], model: Entry[Model]) -> str:
     """Of everything that a trial of this model on this task runs through."""
-    return _digest_of_reached((TRIAL, task.path, model.path))
+    return _digest_of_reached(_dated(TRIAL, task.path, model.path))
 
 
 def code_of_reader(task: Entry[Task]) -> str:
     """Of what makes arrays of a task's files. The records of `benchmarks.base` are left out: hours of preparing are
     not to be done again for a field of theirs."""
-    return _digest_of_reached((task.path,), (registry.HOME / "base.py",))
+    return _digest_of_reached(_dated(task.path), (registry.HOME / "base.py",))
 
 
 def code_of_generators(task: Entry[Task]) -> str:
@@ -65,9 +65,14 @@ def digest_of_code(paths: Collection[Path]) -> str:
     return hashlib.sha256(repr(trees).encode()).hexdigest()
 
 
+def _dated(*paths: Path) -> tuple[tuple[Path, int], ...]:
+    """Files with the time of their change: a user's own may change while a notebook runs."""
+    return tuple((path, path.stat().st_mtime_ns) for path in paths)
+
+
 @functools.cache
-def _digest_of_reached(start: tuple[Path, ...], without: tuple[Path, ...] = ()) -> str:
-    return digest_of_code(reached(start, (SIMULATION, VALIDATION, *without)))
+def _digest_of_reached(start: tuple[tuple[Path, int], ...], without: tuple[Path, ...] = ()) -> str:
+    return digest_of_code(reached([path for path, _ in start], (SIMULATION, VALIDATION, *without)))
 
 
 def _imported(path: Path) -> list[Path]:

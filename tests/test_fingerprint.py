@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -105,3 +106,20 @@ def test_simulated_files_belong_to_their_generators(behind):
     assert fingerprint.code_of_generators(task) == before
     behind[registry.HOME / "simulation" / "pythia.py"] = "\nCHANGED = 1\n"
     assert fingerprint.code_of_generators(task) != before
+
+
+def test_a_users_file_that_changes_while_a_process_runs_changes_the_identity(tmp_path):
+    path = tmp_path / "my_model.py"
+    task = registry.find("task", "magic")
+
+    def code(width: int) -> str:
+        path.write_text(
+            "from hepbench import Model\n"
+            f"DEFAULTS = {{'width': {width}}}\n"
+            "MODEL = Model(title='x', view='table', defaults=DEFAULTS, space=lambda trial: {}, build=len)\n"
+        )
+        os.utime(path, ns=(0, width))
+        return fingerprint.code_of_trial(task, registry.find("model", str(path)))
+
+    assert code(1) != code(2)
+    assert code(1) == code(1)
