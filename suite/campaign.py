@@ -163,7 +163,7 @@ def _typed(name: str, given: Any, default: Any) -> Any:
         return str(given).lower() == "true"
     try:
         value = type(default)(given)
-        if not isinstance(given, str) and value != given:
+        if not isinstance(given, str) and not isinstance(default, str) and value != given:
             raise ValueError
     except (TypeError, ValueError):
         kind = {int: "a whole number", float: "a number"}.get(type(default), "a text")

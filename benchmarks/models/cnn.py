@@ -2,16 +2,17 @@
 
 `cnn` is ours: convolutions 16, 16, pooling, convolutions 32, 32, dense 256 and 128 with dropout. On 32x32x2 it has
 868,993 trainable parameters, as many as the network of the electron-photon study, and is another network: layers,
-dropout, batch size and learning-rate schedule differ, so that no published row of `ecal` is its result. It adapts to
+dropout, batch size and learning-rate schedule differ, so that no published row of `ecal` is its result; that study's
+network is `cnn_ecal_study`. It adapts to
 other images: below 14 pixels a side it does not pool, below 9 it pads, and feature maps of more than 16 a side are
 pooled again before the dense layers, which would grow with them.
 
 `cnn_jet` is ours, for jet images: a convolution of 32, two depthwise-separable blocks with GELU, joined with a dense
 branch on pt and m0, 24,641 trainable parameters on 125x125x3. Of the quark-gluon image study it has the optimiser, SGD
-of rate 0.01 and momentum 0.6, and the batches of 32; that study's network has other layers and some 707,553 parameters.
+of rate 0.01 and momentum 0.6, and the batches of 32; that study's network is `cnn_jet_study`.
 
 `cnn_9x9` is ours, for the pixel detector's matrices: two 3x3 convolutions of 16 and 32, then dense 64 and 32, with
-swish. The pixel study's network has other filters, pooling, dropout and dense layers.
+swish. The pixel study's network is `cnn_pxd_study`.
 
 `cnn_resnet` is a residual network with pre-activation (1603.05027); its sizes and training are ours.
 
@@ -90,7 +91,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     """image (N, H, W, C), and context (N, K) where there is one -> probabilities (N, 1) or (N, classes)."""
     from keras import layers
 
-    inputs = _inputs(shapes)
+    inputs = inputs_of_image(shapes)
     smallest = min(shapes["image"][:2])
     style = {"kernel_initializer": "truncated_normal", "activation": "relu"}
     padding = "valid" if smallest >= SMALLEST_UNPADDED else "same"
@@ -103,11 +104,11 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
             x = layers.MaxPooling2D()(x)
     while min(x.shape[1:3]) > LARGEST_MAP:
         x = layers.MaxPooling2D()(x)
-    x = _with_context(layers.Flatten()(x), inputs)
+    x = context_joined(layers.Flatten()(x), inputs)
     for width in (parameters["dense"], parameters["dense"] // 2):
         x = layers.Dense(width, **style)(x)
         x = layers.Dropout(parameters["dropout"])(x)
-    return _ending(inputs, x, classes, kernel_initializer="truncated_normal")
+    return probabilities(inputs, x, classes, kernel_initializer="truncated_normal")
 
 
 def build_jet(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
@@ -121,7 +122,7 @@ def build_jet(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Mod
         x = BatchNormalization()(x) if parameters["normalise"] else x
         return layers.Activation("gelu")(x)
 
-    inputs = _inputs(shapes)
+    inputs = inputs_of_image(shapes)
     filters = parameters["filters"]
     strides = 1 if min(shapes["image"][:2]) <= LARGEST_STAGE else 2
     x = layers.Conv2D(filters, 5, strides=strides, padding="same")(inputs["image"])
@@ -135,14 +136,14 @@ def build_jet(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Mod
     x = layers.Dropout(parameters["dropout"])(x)
     x = layers.Dense(parameters["dense"], activation="gelu")(x)
     x = layers.Dropout(parameters["dropout"])(x)
-    return _ending(inputs, x, classes)
+    return probabilities(inputs, x, classes)
 
 
 def build_small(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     """As `build`. Images of more than 9 pixels a side are pooled between the convolutions and after them."""
     from keras import layers
 
-    inputs = _inputs(shapes)
+    inputs = inputs_of_image(shapes)
     x = inputs["image"]
     for filters in (parameters["filters"], 2 * parameters["filters"]):
         x = layers.Conv2D(filters, 3, padding="same", activation="swish")(x)
@@ -150,12 +151,12 @@ def build_small(shapes: Shapes, classes: int, parameters: Parameters) -> keras.M
             x = layers.MaxPooling2D(padding="same")(x)
     while max(x.shape[1:3]) > LARGEST_SMALL:
         x = layers.MaxPooling2D(padding="same")(x)
-    x = _with_context(layers.Flatten()(x), inputs)
+    x = context_joined(layers.Flatten()(x), inputs)
     for width in (parameters["dense"], parameters["dense"] // 2):
         x = layers.Dense(width, activation="swish")(x)
         if parameters["dropout"]:
             x = layers.Dropout(parameters["dropout"])(x)
-    return _ending(inputs, x, classes)
+    return probabilities(inputs, x, classes)
 
 
 def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
@@ -171,7 +172,7 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     def activated(x: Any) -> Any:
         return layers.Activation("relu")(BatchNormalization()(x))
 
-    inputs = _inputs(shapes)
+    inputs = inputs_of_image(shapes)
     x = inputs["image"]
     if parameters["compress"]:
         x = ops.sign(x) * ops.log1p(ops.abs(x))
@@ -189,24 +190,27 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
             x = x + convolution(y, filters)
         filters *= 2
     x = layers.GlobalAveragePooling2D()(activated(x))
-    x = layers.Dropout(parameters["dropout"])(_with_context(x, inputs))
+    x = layers.Dropout(parameters["dropout"])(context_joined(x, inputs))
     x = layers.Dense(filters // 2, activation="relu")(x)
-    return _ending(inputs, x, classes)
+    return probabilities(inputs, x, classes)
 
 
-def _inputs(shapes: Shapes) -> dict[str, Any]:
+def inputs_of_image(shapes: Shapes) -> dict[str, Any]:
+    """The image, and the context where there is one."""
     import keras
 
     return {name: keras.Input(shapes[name], name=name) for name in ("image", "context") if name in shapes}
 
 
-def _with_context(x: Any, inputs: dict[str, Any]) -> Any:
+def context_joined(x: Any, inputs: dict[str, Any]) -> Any:
+    """x with the context beside it, where there is one."""
     from keras import layers
 
     return layers.Concatenate()([x, inputs["context"]]) if "context" in inputs else x
 
 
-def _ending(inputs: dict[str, Any], x: Any, classes: int, **style: Any) -> keras.Model:
+def probabilities(inputs: dict[str, Any], x: Any, classes: int, **style: Any) -> keras.Model:
+    """The network with its last layer: one sigmoid for two classes, a softmax for several."""
     import keras
     from keras import layers
 
@@ -259,8 +263,8 @@ def residual_space(trial: optuna.Trial) -> dict[str, Any]:
 
 MODELS = {
     "cnn": Model("convolutional network", "image", PLAIN, space, build),
-    "cnn_jet": Model("depthwise-separable network for jet images", "image", JET, jet_space, build_jet),
-    "cnn_9x9": Model("convolutional network for the pixel matrices", "image", SMALL, small_space, build_small),
+    "cnn_jet": Model("depthwise-separable network for jet images, ours", "image", JET, jet_space, build_jet),
+    "cnn_9x9": Model("convolutional network for the pixel matrices, ours", "image", SMALL, small_space, build_small),
     "cnn_resnet": Model(
         "residual convolutional network", "image", RESIDUAL, residual_space, build_residual, source="1603.05027"
     ),

@@ -2,7 +2,9 @@
 
 `mlp` is ours, with batch normalisation and dropout. `mlp_hepmass`, `mlp_pxd` and `mlp_pxd6` have widths and activations
 of the HEPMASS and pixel studies and are other networks: batch normalisation stands before the activation and not on the
-inputs, there is no dropout, six wide is two layers, and the training is ours; no published row is their result.
+inputs, there is no dropout, six wide is two layers, and the training is ours; no published row is their result. The
+networks of these studies are `mlp_hepmass_study` and `mlp_pxd_study`.
+
 `mlp_parametrised` takes the mass that is searched for beside the features (1601.07913, five layers of 500); the other
 entries take it in too where there is one, this one serves no task without. `mlp_resnet` is a strong network for tables:
 residual blocks (2106.11959) on variables that are first embedded by trained frequencies (2203.05556); its sizes are
@@ -63,7 +65,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
         x = layers.Activation(parameters["activation"])(x)
         if parameters["dropout"]:
             x = layers.Dropout(parameters["dropout"])(x)
-    return _ending(inputs, x, classes)
+    return probabilities(inputs, x, classes)
 
 
 def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
@@ -81,10 +83,18 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
         y = layers.Dense(2 * parameters["width"], activation="relu")(BatchNormalization()(x))
         y = layers.Dense(parameters["width"])(layers.Dropout(parameters["dropout"])(y))
         x = x + y
-    return _ending(inputs, layers.Activation("relu")(BatchNormalization()(x)), classes)
+    return probabilities(inputs, layers.Activation("relu")(BatchNormalization()(x)), classes)
 
 
 def _inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:
+    from keras import ops
+
+    inputs, x = flat_inputs(shapes)
+    return inputs, ops.clip(x, -LARGEST_INPUT, LARGEST_INPUT)
+
+
+def flat_inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:
+    """(inputs, all of them in one vector)."""
     import keras
     from keras import layers, ops
 
@@ -92,10 +102,11 @@ def _inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:
     inputs = {name: keras.Input(shapes[name], name=name) for name in names}
     flat = [layers.Flatten()(x) if len(x.shape) > 2 else x for x in inputs.values()]
     x = ops.concatenate(flat, axis=-1) if len(flat) > 1 else flat[0]
-    return inputs, ops.clip(x, -LARGEST_INPUT, LARGEST_INPUT)
+    return inputs, x
 
 
-def _ending(inputs: dict[str, Any], x: Any, classes: int) -> keras.Model:
+def probabilities(inputs: dict[str, Any], x: Any, classes: int) -> keras.Model:
+    """The network with its last layer: one sigmoid for two classes, a softmax for several."""
     import keras
     from keras import layers
 
@@ -140,7 +151,7 @@ def _given(title: str, defaults: Parameters, view: str = "table", **more: Any) -
 MODELS = {
     "mlp": Model("dense network on a table of variables", "table", DEFAULTS, space, build),
     "mlp_hepmass": _given(
-        "dense network 500-400-300-200-100", _fixed("500-400-300-200-100", "relu", True, batch_size=1000)
+        "dense network 500-400-300-200-100, ours", _fixed("500-400-300-200-100", "relu", True, batch_size=1000)
     ),
     "mlp_parametrised": _given(
         "parametrised dense network",
@@ -149,12 +160,12 @@ MODELS = {
         needs_context=True,
     ),
     "mlp_pxd": _given(
-        "dense network 80-64-64-32-32 on pixels",
+        "dense network 80-64-64-32-32 on pixels, ours",
         _fixed("80-64-64-32-32", "swish", False),
         view="image",
         source="2202.07935",
     ),
-    "mlp_pxd6": _given("dense network of two layers of six", _fixed("6-6", "swish", False)),
+    "mlp_pxd6": _given("dense network of two layers of six, ours", _fixed("6-6", "swish", False)),
     "mlp_resnet": Model(
         "residual network on embedded variables", "table", RESIDUAL, residual_space, build_residual, source="2203.05556"
     ),

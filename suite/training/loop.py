@@ -21,8 +21,8 @@ from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, chec
 from hepbench.suite.training.batches import Feed, inputs_of
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
-from hepbench.suite.training.schedules import learning_rates
-from hepbench.suite.training.settings import DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
+from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
+from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
 from hepbench.suite.training.steps import assign, training_steps, values_of
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def fit_network(
     check_known("schedule", options["schedule"], SCHEDULES)
     check_known("optimiser", options["optimiser"], OPTIMISERS)
     check_known("precision", options["precision"], PRECISIONS)
+    check_known("best_by", options["best_by"], BEST_BY)
+    step_epochs(options["step_epoch"])  # before an hour of training, not after
 
     start_session(seed, device)
     shuffle = np.random.default_rng(seed)
@@ -73,8 +75,9 @@ def fit_network(
     assign(variables, state)
     seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}
 
-    best, best_epoch, best_state, lowered = math.inf, 0, [], 0
-    rate = float(options["learning_rate"])
+    lowest_loss, lowest_epoch = math.inf, 0
+    best, best_state = -math.inf, []
+    plateau = Plateau(options)
     epochs = int(options["epochs"])
     for epoch in range(1, epochs + 1):
         started = time.perf_counter()
@@ -84,7 +87,7 @@ def fit_network(
             share = (epoch - 1 + (done + np.arange(feed.batches_per_chunk)) / feed.steps) / epochs
             rates = learning_rates(share, options)
             if options["schedule"] == "plateau":
-                rates[:] = rate
+                rates[:] = plateau.rate
             losses, correct = run_steps(inputs, targets, rates.astype(np.float32))
             if not np.isfinite(losses).all():
                 raise FloatingPointError(f"the loss is not finite in epoch {epoch}: try a lower learning_rate")
@@ -106,17 +109,24 @@ def fit_network(
         network.history.append({"epoch": epoch, **line})
         report(epoch, line)
 
-        if line["val_loss"] < best:
-            best, best_epoch, best_state = line["val_loss"], epoch, values_of(keras_model.variables)
-        elif epoch - best_epoch >= options["patience"]:
+        if (worth := _worth(epoch, line, options["best_by"])) > best:
+            best, best_state = worth, values_of(keras_model.variables)
+        if line["val_loss"] < lowest_loss:
+            lowest_loss, lowest_epoch = line["val_loss"], epoch
+        elif 0 < options["patience"] <= epoch - lowest_epoch:
             break
-        if options["schedule"] == "plateau" and epoch - max(best_epoch, lowered) >= options["plateau_patience"]:
-            rate = max(rate * options["plateau_factor"], options["minimum_learning_rate"])
-            lowered = epoch
+        plateau.after_epoch(line["val_loss"])
 
     assign(keras_model.variables, best_state)
     network.timings = seconds
     return network
+
+
+def _worth(epoch: int, line: Parameters, best_by: str) -> float:
+    """What the best epoch has most of."""
+    if best_by == "last":
+        return epoch
+    return -float(line[best_by]) if best_by == "val_loss" else float(line[best_by])
 
 
 def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:

@@ -11,12 +11,14 @@ if TYPE_CHECKING:
 
 
 def optimiser_of(options: Parameters) -> keras.Optimizer:
-    """Adam or SGD, as the hyper-parameters say."""
+    """Adam, SGD or RMSprop, as the hyper-parameters say."""
     import keras
 
     rate, decay = float(options["learning_rate"]), float(options["weight_decay"]) or None
     if options["optimiser"] == "sgd":
         return keras.optimizers.SGD(rate, momentum=float(options["momentum"]), weight_decay=decay)
+    if options["optimiser"] == "rmsprop":
+        return keras.optimizers.RMSprop(rate, weight_decay=decay)
     if keras.backend.backend() == "tensorflow":
         from hepbench.suite.training.adam import Adam
 

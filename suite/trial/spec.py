@@ -40,8 +40,8 @@ def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
 
 
 def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
-    """The defaults of the family, capped by what the budget allows, and what the trial sets in their place. UserError
-    where that is not known, or more than is allowed."""
+    """The defaults of the family, capped by what the budget allows, and what the trial sets in their place; of epochs
+    that may be more than the budget's. UserError where that is not known, or more rounds than are allowed."""
     known = known_hyperparameters(task, model)
     for name in spec.parameters:
         check_known(f"hyper-parameter of {spec.model}", name, known)
@@ -49,16 +49,26 @@ def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     parameters |= spec.parameters
     if task.features:
         check_known("set of features", str(parameters["features"]), task.features)
-    budget = budgets.find(spec.budget)
-    for name, most in (("epochs", budget.epochs), ("rounds", budget.rounds)):
-        if spec.parameters.get(name, 0) > most:
-            raise UserError(
-                f"{name}={spec.parameters[name]} is more than the {most} of the budget {spec.budget}: leave it out, or "
-                "choose a larger budget"
-            )
-        if name in parameters:
+    check_budget({name: value for name, value in spec.parameters.items() if name != "epochs"}, spec.budget)
+    for name, most in _most(spec.budget).items():
+        if name in parameters and not (name == "epochs" and name in spec.parameters):
             parameters[name] = min(parameters[name], most)
     return parameters
+
+
+def check_budget(parameters: Parameters, budget: str) -> None:
+    """UserError where these hyper-parameters ask for more epochs or rounds than the budget has."""
+    for name, most in _most(budget).items():
+        if parameters.get(name, 0) > most:
+            raise UserError(
+                f"{name}={parameters[name]} is more than the {most} of the budget {budget}: leave it out, or choose a "
+                "larger budget"
+            )
+
+
+def _most(budget: str) -> dict[str, int]:
+    allowed = budgets.find(budget)
+    return {"epochs": allowed.epochs, "rounds": allowed.rounds}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.data.files import choose
-from hepbench.suite.trial.spec import Spec, Trial, known_hyperparameters
+from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
 
 if TYPE_CHECKING:
     import optuna
@@ -234,8 +234,9 @@ def _distributions_of(study_spec: StudySpec) -> dict[str, str]:
             raise UserError(f"{where} is wrong: {error}") from error
         for name in given:
             check_known(f"hyper-parameter in {where}", name, study_spec.defaults)
-        # Refuses more than the budget's.
-        _ = study_spec.trial({**study_spec.base.parameters, **given}, FIRST_SEED).hyperparameters
+        first = study_spec.trial({**study_spec.base.parameters, **given}, FIRST_SEED)
+        check_budget(first.spec.parameters, first.spec.budget)
+        _ = first.hyperparameters  # refuses what is not known
         for name, distribution in proposal.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
             if found.setdefault(name, text) != text:

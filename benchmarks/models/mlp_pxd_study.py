@@ -1,0 +1,94 @@
+"""The dense networks of a study of the Belle II pixel detector, with their training.
+
+`mlp_pxd_study` takes the 81 pixels: dense 80, 64, 64, 32, 32 with swish and dropout 0.5, 0.5, 0.5, 0.25, 0.25, and a
+softmax of the classes. Adam of rate 1e-3 in batches of 256, 50 epochs; figures of the study have 10, 100, 200 and 2,000
+(epochs=2000).
+
+`mlp_pxd_study_six` takes six variables: five dense layers of 6 with sigmoid, dropout 0.25 after each, and one sigmoid,
+with Adam, as in section 5. That section's text counts four hidden layers, its listing has five: the listing is taken.
+It names neither batches nor epochs: those of the appendix are taken, 32 and 100. `mlp_pxd_study_six_appendix` is the
+network of the appendix: 6, 6, 6, 6, 4, 4, and RMSprop of rate 1e-3.
+
+Nothing stops any of these trainings, and the last epoch is what is evaluated. The study takes a sigmoid at the end for
+two classes, a softmax for several. It scales pixels by their smallest and largest and the six variables by their
+maxima; here pixels are divided by their root mean square and the variables standardised. An image is flattened, and
+variables of the whole event are joined where the task has them.
+
+    make bench TASK=pxd_pixels MODEL="mlp_pxd_study cnn_pxd_study" SET="epochs=200"
+    make bench TASK=pxd_clusters MODEL="mlp_pxd_study_six mlp_pxd_study_six_appendix"
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from hepbench.benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.models.mlp import flat_inputs, probabilities
+
+if TYPE_CHECKING:
+    import keras
+    import optuna
+
+
+PIXELS = ((80, 0.5), (64, 0.5), (64, 0.5), (32, 0.25), (32, 0.25))
+SIX = tuple((width, 0.25) for width in (6, 6, 6, 6, 6))
+APPENDIX = tuple((width, 0.25) for width in (6, 6, 6, 6, 4, 4))
+
+DEFAULTS = {
+    "epochs": 50,
+    "batch_size": 256,
+    "optimiser": "adam",
+    "learning_rate": 1e-3,
+    "schedule": "constant",
+    "patience": 0,
+    "best_by": "last",
+}
+SIX_DEFAULTS = {**DEFAULTS, "epochs": 100, "batch_size": 32}
+APPENDIX_DEFAULTS = {**SIX_DEFAULTS, "optimiser": "rmsprop"}
+
+
+def dense_layers(x: Any, widths: Sequence[tuple[int, float]], activation: str) -> Any:
+    """Dense layers of these widths, each with a dropout of the rate beside it."""
+    from keras import layers
+
+    for width, dropout in widths:
+        x = layers.Dense(width, activation=activation)(x)
+        x = layers.Dropout(dropout)(x)
+    return x
+
+
+def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """image (N, H, W, C), and context (N, K) where there is one -> probabilities (N, 1) or (N, classes)."""
+    inputs, x = flat_inputs(shapes)
+    return probabilities(inputs, dense_layers(x, PIXELS, "swish"), classes)
+
+
+def build_six(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """table (N, V), and context (N, K) where there is one -> probabilities (N, 1) or (N, classes)."""
+    inputs, x = flat_inputs(shapes)
+    return probabilities(inputs, dense_layers(x, SIX, "sigmoid"), classes)
+
+
+def build_appendix(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
+    """As `build_six`, the six layers of the appendix."""
+    inputs, x = flat_inputs(shapes)
+    return probabilities(inputs, dense_layers(x, APPENDIX, "sigmoid"), classes)
+
+
+def space(trial: optuna.Trial) -> dict[str, Any]:
+    return {
+        "batch_size": trial.suggest_categorical("batch_size", [32, 128, 256, 512]),
+        "learning_rate": trial.suggest_float("learning_rate", 3e-4, 1e-2, log=True),
+    }
+
+
+MODELS = {
+    "mlp_pxd_study": Model("dense network of the pixel detector study", "image", DEFAULTS, space, build),
+    "mlp_pxd_study_six": Model(
+        "dense network of the pixel detector study on six variables", "table", SIX_DEFAULTS, space, build_six
+    ),
+    "mlp_pxd_study_six_appendix": Model(
+        "dense network of that study's appendix", "table", APPENDIX_DEFAULTS, space, build_appendix
+    ),
+}
