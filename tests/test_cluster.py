@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
+import tempfile
 import urllib.request
 from collections import Counter
 from pathlib import Path
@@ -51,7 +51,7 @@ class Postgres:
             user = "postgres"
             self.wrap = ["runuser", "-u", user, "--"]
             shutil.chown(folder, user)
-            for above in folder.parents:  # pytest's folders are its user's alone
+            for above in folder.parents:  # a temporary folder is its user's alone
                 if above.owner() == "root" and above.is_relative_to("/tmp") and above != Path("/tmp"):
                     above.chmod(above.stat().st_mode | 0o011)
         self.run("initdb", "-D", folder / "data", "-U", "hepbench", "-A", "trust", "--no-sync")
@@ -75,7 +75,7 @@ class Postgres:
 
 
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory):
+def postgres():
     lack = None
     if binaries() is None:
         lack = "PostgreSQL is not installed (on Debian: apt-get install postgresql)"
@@ -85,10 +85,11 @@ def postgres(tmp_path_factory):
         if os.environ.get("CI"):
             pytest.fail(lack)
         pytest.skip(lack)
-    server = Postgres(tmp_path_factory.mktemp("cluster") / "postgres")
-    yield server
-    with contextlib.suppress(AssertionError):
-        server.stop()
+    with tempfile.TemporaryDirectory() as folder:  # pytest's are closed to others again whenever a session starts
+        server = Postgres(Path(folder) / "postgres")
+        yield server
+        with contextlib.suppress(AssertionError):
+            server.stop()
 
 
 def with_text(path: Path, text: str) -> Path:
@@ -247,7 +248,10 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
     arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "8", "--seeds", "2"]
     with printed_until("2/8", [*arguments, "--pruner", "none"], home, OPTUNA_STORAGE=uri) as (parent, printed):
         postgres.stop()
-        time.sleep(3)
+        while "retrying in" not in printed:
+            line = parent.stdout.readline()
+            assert line, printed
+            printed += line
         postgres.start()
         printed += parent.communicate(timeout=240)[0]
     assert parent.returncode == 0, printed

@@ -29,6 +29,7 @@ TRIALS = [
     for task in registry.names("task")
     for model in registry.names("model")
 ]
+EVENTS_OF_PART = dict(zip(PARTS, (48, 16, 16), strict=True))
 SHORT = {"epochs": 1, "rounds": 3, "batch_size": 16}
 EAGER = ("part", "part_lite")
 """Whose steps take minutes to compile at this size, and a second as they are written."""
@@ -55,8 +56,8 @@ def test_a_model_on_a_task(trial, files_of, tmp_path, as_written):
     view, model = trial.model.record.view, trial.model.record
     inputs = cut(entry.record, view_of(entry, prepared, view) if view else {}, trial.hyperparameters)
     # Drawn, since the classes of a file may take turns
-    halves = [np.random.default_rng(0).permutation(rows[part])[: len(rows[part]) // 2] for part in PARTS]
-    parts = [Sample(inputs, half, prepared.labels[half]) for half in halves]
+    few = [np.random.default_rng(0).permutation(rows[part])[:most] for part, most in EVENTS_OF_PART.items()]
+    parts = [Sample(inputs, some, prepared.labels[some]) for some in few]
     scaling = fit_scaling(parts[0])
     train, valid, test = (replace(part, scaling=scaling) for part in parts)
 
