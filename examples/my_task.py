@@ -36,12 +36,5 @@ def write(folder, counts, chunks):
     return [folder / "dileptons.csv"]
 
 
-TASK = Task(
-    title="Z or continuum",
-    classes=("continuum", "Z"),
-    read=read,
-    views={"table": lambda arrays: arrays},
-    variables=VARIABLES,
-    simulation=Simulation(CHUNK, generate, write),
-    size=100_000,
-)
+TASK = Task(title="Z or continuum", classes=("continuum", "Z"), read=read, views={"table": lambda arrays: arrays},
+            variables=VARIABLES, simulation=Simulation(CHUNK, generate, write), size=100_000)  # fmt: skip

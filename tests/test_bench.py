@@ -176,7 +176,7 @@ def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
     """The tagger as the README shows it, and the task of the examples."""
     shown = (ROOT / "README.md").read_text().split("# my_tagger.py\n", 1)[1].split("```", 1)[0]
     for name, text in (("my_tagger.py", shown), ("my_task.py", (ROOT / "examples" / "my_task.py").read_text())):
-        assert len([line for line in text.splitlines() if line]) <= 40
+        assert len(text.splitlines()) <= 40
         (tmp_path / name).write_text(text)
     options = ("--model", tmp_path / "my_tagger.py", "--model", "prior", "--budget", "smoke")
     done = hepbench("bench", tmp_path / "my_task.py", *options, home=home)

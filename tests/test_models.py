@@ -70,7 +70,8 @@ def samples(view, size=16):
 
 def fit(model, parts, seed=0, report=lambda epoch, values: None, classes=2, **changes):
     """Train with the family's defaults and these changes, of which it takes those that it knows."""
-    changed = {**SMALL, **({"patience": 20} if model.build else {}), **changes}
+    hasty = model.build and model.defaults.get("patience", 5) < 5  # would stop before a small sample is learned
+    changed = {**SMALL, **({"patience": 20} if hasty else {}), **changes}
     parameters = {name: changed.get(name, default) for name, default in model.defaults.items()}
     if model.defaults.get("optimiser") == "sgd" and "learning_rate" not in changes:
         parameters["learning_rate"] = 0.1  # what the few steps of a small sample need without Adam
