@@ -49,6 +49,7 @@ def bench(
     data: str = "auto",
     jobs: int | None = None,
     force: bool = False,
+    events: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Train and test models on a task; returns a row for each model, ranked among each other.
@@ -64,6 +65,7 @@ def bench(
     - data: "official", "simulated" or "auto".
     - jobs: trials at once; None: one, or one a GPU.
     - force: run again what has been run.
+    - events: how many of the dataset, all where it has fewer; None: the budget's number.
     - progress: called with a line of text as things happen, such as `print`.
 
     Raises UserError for what is not known or cannot be had.
@@ -81,6 +83,7 @@ def bench(
         backend=backend,
         data=data,
         force=force,
+        events=events,
     )
 
     def listen(event: DataEvent | Planned | TrialEvent) -> None:
@@ -117,6 +120,7 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     - auc, accuracy, precision, recall, log_loss, rejection_30, rejection_50, rejection_70: means over the seeds, each
       with `_error`, one standard deviation, and `_spread` over the seeds; by slice where a task has some;
     - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained;
+    - asked_events: of the dataset, where another number than the budget's was asked for;
     - events: of the test set; device, hardware, backend;
     - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
     - configuration, hyperparameters (a dict), ended (seconds since 1970).

@@ -43,7 +43,7 @@ class Bench:
     """What is asked for: each model with each seed on one task.
 
     data: "official" or "simulated". device: "cpu" or "gpu", and why. settings: model -> hyper-parameters in place of
-    its defaults. force: run again what has been run.
+    its defaults. force: run again what has been run. events: how many of the dataset, None: the budget's number.
     """
 
     task: Entry[Task]
@@ -56,6 +56,12 @@ class Bench:
     backend: str
     settings: Mapping[str, Mapping[str, Any]]
     force: bool = False
+    events: int | None = None
+
+    @property
+    def most_events(self) -> int | None:
+        """Events of the dataset that are used at most; None: all."""
+        return budgets.find(self.budget).events if self.events is None else self.events
 
     @property
     def trials(self) -> list[Trial]:
@@ -71,6 +77,7 @@ class Bench:
                     self.device,
                     self.backend,
                     dict(self.settings[model.name]),
+                    events=self.events,
                 ),
                 self.task,
                 model,
@@ -87,9 +94,8 @@ class Bench:
     @property
     def events_to_simulate(self) -> int:
         """Events that are to be simulated before anything runs; 0 where the data are there."""
-        events = budgets.find(self.budget).events
-        missing = self.data == "simulated" and not is_simulated(self.task, events)
-        return events_wanted(self.task, events) if missing else 0
+        missing = self.data == "simulated" and not is_simulated(self.task, self.most_events)
+        return events_wanted(self.task, self.most_events) if missing else 0
 
 
 def request(
@@ -103,14 +109,18 @@ def request(
     backend: str = "tensorflow",
     data: str = "auto",
     force: bool = False,
+    events: int | None = None,
 ) -> Bench:
     """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
     none stands for `LINE_UP`.
 
     settings: hyper-parameters by name, each set for the models that know it; a text is read as its default's type.
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
-    data: "official", "simulated" or "auto". Raises UserError for what is not known or cannot be had.
+    data: "official", "simulated" or "auto". events: how many of the dataset, all where it has fewer; None: the
+    budget's number. Raises UserError for what is not known or cannot be had.
     """
+    if events is not None and events < 2:
+        raise UserError(f"events must be at least 2, got {events}")
     entry = registry.find("task", task)
     names = registry.names("model") if list(models) == ["all"] else models or LINE_UP
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
@@ -126,6 +136,7 @@ def request(
         backend,
         settings_by_model(settings or {}, entry, entries),
         force,
+        events,
     )
 
 
@@ -267,10 +278,13 @@ class Campaign:
         return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context)
 
 
-def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str) -> Campaign:
-    """Of a task's files and their split, within a budget; with the versions and the commit that run them."""
+def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str, events: int | None = None) -> Campaign:
+    """Of a task's files and their split, within a budget, with so many events in place of its own; with the versions
+    and the commit that run them."""
     tags = {"task": task.name, "budget": budget, "data": files.kind}
     tags |= {"data_digest": files.digest, "split_hash": split_hash, **provenance_tags()}
+    if events is not None:
+        tags["events"] = str(events)
     source = files.paths[0].parent.name
     return Campaign(task, tags, {"name": task.name, "digest": files.digest[:16], "source": source, "context": "all"})
 
@@ -284,10 +298,9 @@ def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) 
 
 def _plan(asked: Bench, store: Store, listener: Listener) -> tuple[list[PlannedTrial], Campaign]:
     """Data are simulated or prepared where they have to be."""
-    events = budgets.find(asked.budget).events
-    files, prepared = open_data(asked.task, asked.data, events, listener)
-    _, split_hash = split_events(asked.task.record, prepared, events)
-    campaign = campaign_of(asked.task, asked.budget, files, split_hash)
+    files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
+    _, split_hash = split_events(asked.task.record, prepared, asked.most_events)
+    campaign = campaign_of(asked.task, asked.budget, files, split_hash, asked.events)
     store.reconcile(asked.task.name)
     done = set()
     if not asked.force:

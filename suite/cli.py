@@ -143,6 +143,9 @@ def workers(command: Verb) -> Verb:
 @settings("a hyper-parameter of the models")
 @click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
 @click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
+@click.option(
+    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+)
 @BUDGET
 @DEVICE
 @BACKEND
@@ -157,6 +160,7 @@ def bench(
     settings: dict[str, str],
     seeds: int | None,
     exact: tuple[int, ...],
+    events: int | None,
     budget: str,
     device: str,
     backend: str,
@@ -183,6 +187,7 @@ def bench(
             backend=backend,
             data=data,
             force=force,
+            events=events,
         )
         failed += bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console())
     return min(failed, 1)

@@ -99,7 +99,8 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     models: dict[str, list[str]] = {}
     for row in rows:
         setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
-        options = f"BUDGET={row['budget']} DATA={row['data']} SEEDS={row['seeds']}{setting}"
+        events = f" EVENTS={row['asked_events']}" if row["asked_events"] else ""
+        options = f"BUDGET={row['budget']}{events} DATA={row['data']} SEEDS={row['seeds']}{setting}"
         models.setdefault(options, []).append(row["model"])
     return [
         f"make bench TASK={task.given} MODEL={shlex.quote(' '.join(dict.fromkeys(some)))} {options}"

@@ -62,6 +62,8 @@ def test_a_bench_gives_a_row_a_model_and_a_leaderboard_reads_the_store(tmp_path,
 def test_a_mistake_is_told_without_a_run(options, fault, home):
     with pytest.raises(UserError, match=fault):
         hepbench.bench(*options, budget="smoke")
+    with pytest.raises(UserError, match="events must be at least 2, got 1"):
+        hepbench.bench("magic", budget="smoke", events=1)
     assert not home.exists()
 
 

@@ -172,6 +172,27 @@ def test_dry_run_runs_nothing(home):
     assert not (home / "data" / "ecal" / "simulated").exists()
 
 
+def test_another_number_of_events_is_another_result_in_a_table_of_its_own(home):
+    magic = ("bench", "magic", "--model", "prior", "--budget", "smoke")
+    for events in ((), ("--events", 600), ("--events", 10**9)):
+        done = hepbench(*magic, *events, home=home)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert "magic · official data · budget smoke, events=600 · 90 test events" in done.stdout
+    runs = {run["tags"].get("events"): run for run in finals(home, "magic")}
+    assert {events: run["metrics"]["test_events"] for events, run in runs.items()} == {
+        None: 300,
+        "600": 90,
+        "1000000000": 2853,  # all that there are
+    }
+    assert len({run["tags"]["identity"] for run in runs.values()}) == 3
+    assert "--events 600" in runs["600"]["tags"]["command"]
+    again = hepbench(*magic, "--events", 600, home=home)
+    assert "1 of 1 results are there already" in again.stdout
+    assert "EVENTS=600" in (home / "results" / "reports" / "magic.html").read_text()
+    done = hepbench("bench", "ecal", "--model", "prior", "--budget", "full", "--events", 400, "--dry-run", home=home)
+    assert "data: 400 events would be simulated first" in done.stdout
+
+
 def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
     """The tagger as the README shows it, and the task of the examples."""
     shown = (ROOT / "README.md").read_text().split("# my_tagger.py\n", 1)[1].split("```", 1)[0]
@@ -219,6 +240,7 @@ def test_a_failing_model_is_recorded_and_the_others_go_on(home, tmp_path):
         (["bench", "magic", "--data", "simulated"], ["genuine data only"]),
         (["bench", "ecal", "--seeds", "0"], ["seeds must be at least 1, got 0"]),
         (["bench", "ecal", "--seeds", "many"], ["many", "integer"]),
+        (["bench", "ecal", "--events", "1"], ["--events", "1", "x>=2"]),
         (["bench"], ["TASK"]),
         (["bench", "./absent.py"], ["no task file ./absent.py"]),
         (["leaderboard", "ecal"], ["no finished runs of ecal", "make bench TASK=ecal"]),

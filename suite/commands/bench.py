@@ -25,9 +25,10 @@ def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Consol
             taken = f"hyper-parameters of study {study}" if study else "not tuned, its defaults are taken"
             console.print(f"{model}: {taken}")
     seeds = len(asked.seeds)
+    events = f", {asked.events:,} events" if asked.events else ""
     console.print(f"[bold]{asked.task.name}[/]: {asked.task.record.title}")
     console.print(
-        f"budget {asked.budget} · {seeds} seed{'s' * (seeds > 1)} · {asked.backend} on {asked.device} "
+        f"budget {asked.budget}{events} · {seeds} seed{'s' * (seeds > 1)} · {asked.backend} on {asked.device} "
         f"({asked.device_reason})"
     )
     with BenchLines(console) as listener:

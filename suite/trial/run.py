@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepbench.benchmarks import budgets
 from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.benchmarks.scaling import fit_scaling
 from hepbench.suite.data.dataset import Prepared, obtain, prepare, view_of
@@ -120,10 +119,9 @@ def run(
 def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
     """The data, and each part as the model sees it."""
     spec, task, view = trial.spec, trial.task, trial.model.record.view
-    events = budgets.find(spec.budget).events
-    files = obtain(task, spec.data, events, spec.data_seed)
+    files = obtain(task, spec.data, spec.most_events, spec.data_seed)
     prepared = prepare(task, files)
-    rows, found_hash = split_events(task.record, prepared, events)
+    rows, found_hash = split_events(task.record, prepared, spec.most_events)
     if (files.digest, found_hash) != (data_digest, split_hash):
         raise UserError(
             f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started with: "

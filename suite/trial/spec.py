@@ -17,7 +17,8 @@ from hepbench.suite import fingerprint, provenance
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """What a trial is, to be sent to other processes. task and model: names or paths as given. parameters:
-    hyper-parameters in place of the family's defaults. data: "official" or "simulated". device: "cpu" or "gpu"."""
+    hyper-parameters in place of the family's defaults. data: "official" or "simulated". device: "cpu" or "gpu".
+    events: how many of the dataset, in place of the budget's number; None: the budget's."""
 
     task: str
     model: str
@@ -28,6 +29,12 @@ class Spec:
     backend: str
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     data_seed: int = 0
+    events: int | None = None
+
+    @property
+    def most_events(self) -> int | None:
+        """Events of the dataset that are used at most; None: all."""
+        return budgets.find(self.budget).events if self.events is None else self.events
 
 
 def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
@@ -110,6 +117,7 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
         "parameters": trial.hyperparameters,
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
+        "events": spec.events,
         "run on": [spec.device, spec.backend],
     }
     configuration = hash_of(decides)
@@ -121,6 +129,7 @@ def command_for(spec: Spec) -> str:
     return (
         f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
         f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
+        + (f"--events {spec.events} " if spec.events else "")
         + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
         + "--force"
     )

@@ -41,11 +41,12 @@ def rows(
     hyper-parameters, device and backend. metrics: records by name; every row has all of them, None where they were not
     measured. ranked_by: the name of one. titles: model name -> what it is.
 
-    Each row holds rank, tied, model, title, the group's tags, events (of the test set), seeds, every metric with
-    `_error` and `_spread` (see `statistics.combine`), parameters (the number of trainable ones), seconds of training
-    and prediction and the latency of one event as means over the seeds, set (hyper-parameters that differ from the
-    defaults), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
-    ended (seconds since 1970). What was not measured is None.
+    Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
+    the budget's was asked for), events (of the test set), seeds, every metric with `_error` and `_spread` (see
+    `statistics.combine`), parameters (the number of trainable ones), seconds of training and prediction and the latency
+    of one event as means over the seeds, set (hyper-parameters that differ from the defaults), tuned (the study that
+    chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What
+    was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -78,6 +79,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     first = runs[0]["tags"]
     row: Row = {"rank": None, "tied": False, "model": first["model"], "title": titles.get(first["model"], "")}
     row |= {name: first.get(name) for name in GROUP}
+    row["asked_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
     row["seeds"] = len(runs)

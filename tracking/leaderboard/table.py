@@ -89,6 +89,8 @@ def facts_of(table: Sequence[Row]) -> list[str]:
     """What all rows of a table have in common beside their task: the kind of data first."""
     first = table[0]
     facts = [f"{first['data']} data", f"budget {first['budget']}"]
+    if first["asked_events"]:
+        facts[-1] += f", events={first['asked_events']:,}"
     if first["events"]:
         facts.append(f"{first['events']:,} test events")
     return [*facts, f"data {str(first['data_digest'])[:12]}", f"split {str(first['split_hash'])[:12]}"]
