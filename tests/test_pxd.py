@@ -192,6 +192,21 @@ def test_a_pair_of_files_is_drawn_equally(tmp_path):
     np.testing.assert_array_equal(part, backwards)
 
 
+def test_without_background_is_the_rest_of_the_same_events(tmp_path):
+    """Their ids and their parts are those that they have beside background, whose file is not opened."""
+    files = [text_file(tmp_path / f"{kind}.txt", [" ".join(MATRIX)] * 40) for kind in PIXELS.classes[1:]]
+    unused = text_file(tmp_path / "background.txt", ["this one is not opened"])
+    four = PIXELS.variants["without_background"]
+    assert four.classes == ("monopole", "pion", "proton", "deuteron") == tuple(x.name[:-4] for x in four.sources)
+    assert four.classes[four.signal] == PIXELS.classes[PIXELS.signal] == "monopole"
+    found, labels, ids = read_all(four, [unused, *files])
+    whole = read_all(PIXELS, files)
+    np.testing.assert_array_equal(found["image"], whole[0]["image"])
+    np.testing.assert_array_equal(labels + 1, whole[1])
+    np.testing.assert_array_equal(ids, whole[2])
+    np.testing.assert_array_equal(four.split(labels, ids), PIXELS.split(*whole[1:]))
+
+
 @pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
 def test_split_is_70_20_10_of_each_class(task):
     labels = np.repeat(np.arange(len(task.classes)), 1000)
@@ -455,7 +470,9 @@ def test_a_chunk_is_its_seed_class_and_number(name):
     assert first != text(2, 0, 0) and first != text(2, 1, 1) and first != text(3, 1, 0)
 
 
-@pytest.mark.parametrize("name", ["pxd_pixels", "pxd_clusters", "pxd_clusters:tetraquark_vs_pion"])
+@pytest.mark.parametrize(
+    "name", ["pxd_pixels", "pxd_pixels:without_background", "pxd_clusters", "pxd_clusters:tetraquark_vs_pion"]
+)
 def test_validation_agrees(name):
     entry = registry.find("task", name)
     generate, key = entry.base.simulation.generate, "image" if "pixels" in name else "table"

@@ -17,22 +17,27 @@ from hepbench.benchmarks.formats import text_table
 
 CLASSES = ("background", "monopole", "pion", "proton", "deuteron")
 SIZE = 9  # pixels in u and in v
-ID_OF_CLASS = 10**9  # ids of class k begin at k times this
+ID_OF_CLASS = 10**9  # ids of CLASSES[k] begin at k times this, in a variant, too
 
 
-def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with image (n, 9, 9) uint8, ADC units; the class is the file's stem, the id its row."""
-    seen = [0] * len(CLASSES)
+def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
+    """Yields chunks with image (n, 9, 9) uint8, ADC units; the class is the file's stem, the id its row in the class.
+
+    classes: those that are wanted, in the order of the labels; files of the others are passed over.
+    """
+    seen = dict.fromkeys(CLASSES, 0)
     for path in paths:
-        if path.stem not in CLASSES:
+        kind = path.stem
+        if kind not in CLASSES:
             raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(CLASSES)}")
-        label = CLASSES.index(path.stem)
+        if kind not in classes:
+            continue
         for lines, rows in text_table.read(path, SIZE * SIZE):
             _check(path, lines, rows)
-            ids = label * ID_OF_CLASS + seen[label] + np.arange(len(rows), dtype=np.int64)
-            seen[label] += len(rows)
+            ids = CLASSES.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
+            seen[kind] += len(rows)
             image = rows.astype(np.uint8).reshape(-1, SIZE, SIZE)
-            yield Events({"image": image}, np.full(len(rows), label, np.int64), ids)
+            yield Events({"image": image}, np.full(len(rows), classes.index(kind), np.int64), ids)
 
 
 def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:

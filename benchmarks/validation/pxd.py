@@ -32,19 +32,18 @@ def validate_clusters(arrays: Arrays, labels: np.ndarray, classes: Sequence[str]
     return of_clusters(of) + of_simulation()
 
 
-def validate_pixels(arrays: Arrays, labels: np.ndarray) -> list[Check]:
+def validate_pixels(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] = pxd_pixels.CLASSES) -> list[Check]:
     """What the digitiser and the literature say of any such matrices, and the simulation at fixed momenta.
 
     Means have their statistical error; a figure that is known as "about" has a tenth of itself.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     charge, labels = np.asarray(arrays["image"][rows]), labels[rows]
-    of = {kind: charge[labels == label] for label, kind in enumerate(pxd_pixels.CLASSES)}
+    of = {kind: charge[labels == label] for label, kind in enumerate(classes)}
     checks = of_clusters({kind: pixel_clusters.six(charges) for kind, charges in of.items()})
-    if len(of["monopole"]):
-        checks += of_saturation(of["monopole"])
-    if len(of["pion"]):
-        checks += of_noise(of["pion"])
+    for kind, more in (("monopole", of_saturation), ("pion", of_noise)):
+        if len(of.get(kind, NONE)):
+            checks += more(of[kind])
     return checks + of_simulation()
 
 
