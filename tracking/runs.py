@@ -17,9 +17,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-from filelock import FileLock
-
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
@@ -83,6 +80,8 @@ def connect(uri: str | None, home: Path) -> Store:
         (home / "artifacts").mkdir(parents=True, exist_ok=True)
         if not os.access(home, os.W_OK):
             raise PermissionError("not writable")
+        from filelock import FileLock
+
         with FileLock(home / "mlflow.lock"):  # two processes that create tables at once break each other's
             return Store(uri, home / "artifacts", _client_of_database(uri))
     except OSError as error:
@@ -373,6 +372,8 @@ def _fields(run: Any) -> dict[str, Any]:
 
 
 def _process_tags() -> dict[str, str]:
+    import psutil
+
     process = psutil.Process()
     started = f"{process.create_time():.2f}"
     return {"process.host": platform.node(), "process.id": str(process.pid), "process.started": started}
@@ -380,6 +381,8 @@ def _process_tags() -> dict[str, str]:
 
 def _is_running(pid: str, started: str) -> bool:
     """Whether that very process runs: an id is given again, but not with a start time within 10 s of the first."""
+    import psutil
+
     try:
         process = psutil.Process(int(pid))
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
