@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.features import jet_images
 from hepbench.benchmarks.formats import qg_images as qg_images_format
@@ -19,6 +20,9 @@ from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.simulation import qg_images as simulation
 from hepbench.benchmarks.tasks import qg_images as task
 from hepbench.benchmarks.validation import qg_images as qg_images_validation
+from hepbench.suite.data.dataset import prepare, view_of
+from hepbench.suite.data.files import Files
+from hepbench.suite.data.split import split_events
 
 NAME = "QCDToGGQQ_IMGjet_RH1all_jet0_run{}_n{}.test.snappy.parquet"
 
@@ -313,6 +317,34 @@ def test_the_image_view_hands_the_readers_arrays_through():
     view = task.TASK.views["image"](arrays)
     assert view["image"] is arrays["image"]
     assert view["context"] is arrays["context"]
+
+
+def test_the_scrambled_image_is_that_of_the_reshape():
+    """As the study has it: (N, 3, 125, 125) flattened, then (-1, 125, 125, 3), with no axis moved."""
+    dense = np.random.default_rng(0).uniform(1, 9, (3, 3, 125, 125)).astype(np.float16).astype(np.float32)
+    arrays = arrays_of(dense)
+    view = task.TASK.variants["scrambled"].views["image"](arrays)
+    expected = dense.reshape(3, -1).reshape(-1, 125, 125, 3)
+    np.testing.assert_array_equal(view["image"][np.arange(3)], expected)
+    np.testing.assert_array_equal(view["image"][1:][np.array([1, 0])], expected[[2, 1]])
+    assert view["context"] is arrays["context"]
+
+
+def test_the_scrambled_variant_has_the_same_events_and_copies_no_hit(tmp_path):
+    """Files, arrays, ids and split are those of the task; the view is the task's arrays, differently placed."""
+    path = write_rows(tmp_path / NAME.format(1, 40), {k: v * 8 for k, v in columns_by_hand(5).items()}, rows=40)
+    files = Files("official", [path], "0" * 64)
+    plain, scrambled = (registry.find("task", f"qg_images{variant}") for variant in ("", ":scrambled"))
+    one, other = (prepare(entry, files) for entry in (plain, scrambled))
+    assert one.folder == other.folder
+    assert list(scrambled.record.views) == ["image"]
+    assert split_events(plain.record, one, None)[1] == split_events(scrambled.record, other, None)[1]
+    view = view_of(scrambled, other, "image")
+    assert not list(one.folder.glob("view-*"))
+    rows = np.array([7, 3])
+    true = view_of(plain, one, "image")["image"][rows]
+    np.testing.assert_array_equal(view["image"][rows], true.transpose(0, 3, 1, 2).reshape(-1, 125, 125, 3))
+    np.testing.assert_array_equal(view["context"][rows], one.arrays["context"][rows])
 
 
 def test_the_cloud_is_that_of_a_loop(monkeypatch):

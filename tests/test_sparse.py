@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -50,6 +52,16 @@ def test_a_slice_of_a_slice(dense, data):
     part = Sparse.of(dense)[first][second]
     assert isinstance(part, Sparse)
     np.testing.assert_array_equal(all_of(part), dense[first][second])
+
+
+@given(IMAGES, st.integers(0, 9))
+def test_pixels_in_other_places(dense, seed):
+    places = np.random.default_rng(seed).permutation(dense[0].size)
+    moved = np.empty_like(dense).reshape(len(dense), -1)
+    moved[:, places] = dense.reshape(len(dense), -1)
+    sparse = replace(Sparse.of(dense), places=places)
+    np.testing.assert_array_equal(all_of(sparse), moved.reshape(dense.shape))
+    np.testing.assert_array_equal(all_of(sparse[1:]), moved.reshape(dense.shape)[1:])
 
 
 @given(IMAGES)

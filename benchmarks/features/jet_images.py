@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays
@@ -51,6 +53,14 @@ VARIABLES = (
 )
 JET = 0.5  # radius within which jet variables are taken, that of the official jets
 PAIRED = 24  # tracks of which pairs are taken
+SCRAMBLED = np.arange(3 * SIZE * SIZE).reshape(3, -1).T.ravel()  # of a pixel, channels last: its place, channels first
+
+
+def scrambled(arrays: Arrays) -> Arrays:
+    """image (N, 125, 125, 3) as the reshape of (N, 3, 125, 125) makes it, without a transposition: values as they
+    follow each other in memory, channels first. A row of it holds 125 x 3 neighbouring pixels of one channel and a
+    "channel" every third of them. context as it is."""
+    return {"image": replace(arrays["image"], places=SCRAMBLED), "context": arrays["context"]}
 
 
 def hits_of(image: Sparse) -> tuple[np.ndarray, ...]:

@@ -20,7 +20,8 @@ class Sparse:
     """(N, *event) float32 of which only the non-zero values are kept; arrays may be memory-mapped.
 
     offsets: (N + 1,) int64, event i has hits offsets[i] to offsets[i + 1]. index: (hits,) flat position within an
-    event. values: (hits,) float16 or float32. event: shape of one event.
+    event. values: (hits,) float16 or float32. event: shape of one event. places: (pixels of an event,) the position
+    where a hit of each `index` stands, so that pixels are rearranged without a copy; None: where `index` says.
 
     A slice of events is a Sparse again, without a copy; an array of rows gives dense float32 (n, *event).
     """
@@ -29,6 +30,7 @@ class Sparse:
     index: np.ndarray
     values: np.ndarray
     event: tuple[int, ...]
+    places: np.ndarray | None = None
 
     @classmethod
     def of(cls, dense: np.ndarray, dtype: type = np.float32) -> Sparse:
@@ -67,7 +69,7 @@ class Sparse:
                 return self[np.arange(start, stop, step)]
             offsets = np.asarray(self.offsets[start : max(start, stop) + 1])
             hits = slice(offsets[0], offsets[-1])
-            return Sparse(offsets - offsets[0], self.index[hits], self.values[hits], self.event)
+            return Sparse(offsets - offsets[0], self.index[hits], self.values[hits], self.event, self.places)
         rows = self._positions(rows)
         row, index, values = self.hits(rows)
         dense = np.zeros((len(rows), math.prod(self.event)), np.float32)
@@ -81,7 +83,12 @@ class Sparse:
         count = last - first
         row = np.repeat(np.arange(len(rows)), count)
         hit = np.arange(count.sum()) + np.repeat(first - np.concatenate([[0], np.cumsum(count)[:-1]]), count)
-        return row, self.index[hit].astype(np.int64), self.values[hit].astype(np.float32)
+        return row, self.placed(self.index[hit]), self.values[hit].astype(np.float32)
+
+    def placed(self, index: np.ndarray) -> np.ndarray:
+        """int64 flat positions where hits of these `index` stand."""
+        index = index.astype(np.int64)
+        return index if self.places is None else self.places[index]
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
         """Rows from 0 of whatever numpy takes: a mask, or numbers of which negative ones count from the end."""

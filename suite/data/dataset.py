@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -60,8 +60,9 @@ def obtain(
 
 
 def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: None) -> Prepared:
-    """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first."""
-    variant = entry.name.partition(":")[2]
+    """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first.
+    A variant that reads files as its task does shares the task's arrays."""
+    variant = "" if entry.record.read is entry.base.read else entry.name.partition(":")[2]
     key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
     folder = prepared_folder(entry.dataset) / key
     with locked(folder):
@@ -74,20 +75,21 @@ def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: 
 def view_of(entry: Entry[Task], prepared: Prepared, name: str) -> Arrays:
     """The inputs of one view over all events, memory-mapped; computed by chunks and kept on first use.
 
-    A view that hands arrays through unchanged gives those arrays' own maps, not copies.
+    A view that hands arrays through, unchanged or with pixels rearranged, gives those arrays' own maps, not copies.
     """
     compute = entry.record.views[name]
     few = {key: array[:2] for key, array in prepared.arrays.items()}
     computed = compute(few)
     passed = {
-        key: source
+        key: _rearranged(prepared.arrays[source], value)
         for key, value in computed.items()
         for source, array in few.items()
         if value is array or _same_memory(value, array)
     }
     if len(passed) == len(computed):
-        return {key: prepared.arrays[source] for key, source in passed.items()}
-    folder = prepared.folder / f"view-{name}"
+        return passed
+    variant = "" if compute is entry.base.views.get(name) else entry.name.partition(":")[2]
+    folder = prepared.folder / f"view-{name}{'-' * bool(variant)}{variant}"
     with locked(folder):
         if not folder.is_dir():
             size = sum(array[:1].nbytes for array in prepared.arrays.values())
@@ -102,8 +104,17 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str) -> Arrays:
 
 
 def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
+    if isinstance(one, Sparse) and isinstance(other, Sparse):
+        return one.index is other.index and one.values is other.values and one.event == other.event
     dense = isinstance(one, np.ndarray) and isinstance(other, np.ndarray)
     return dense and one.shape == other.shape and np.shares_memory(one, other)
+
+
+def _rearranged(whole: np.ndarray | Sparse, few: np.ndarray | Sparse) -> np.ndarray | Sparse:
+    """The whole array with its pixels where the few have theirs."""
+    if isinstance(whole, Sparse) and isinstance(few, Sparse) and few.places is not whole.places:
+        return replace(whole, places=few.places)
+    return whole
 
 
 def _write(folder: Path, chunks: Iterator[Events], progress: Progress) -> None:
@@ -148,7 +159,7 @@ def _plain(arrays: Arrays) -> Iterator[tuple[str, np.ndarray]]:
         if isinstance(array, Sparse):
             shape = "x".join(map(str, array.event))
             yield f"{name}.{shape}.count", np.diff(array.offsets).astype(np.uint32)
-            yield f"{name}.{shape}.index", array.index
+            yield f"{name}.{shape}.index", array.placed(array.index).astype(array.index.dtype)
             yield f"{name}.{shape}.values", array.values
         else:
             yield name, array
