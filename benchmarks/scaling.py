@@ -1,48 +1,167 @@
-"""Scaling of a model's inputs, fitted on the training part alone."""
+"""Scaling of a model's inputs, (x - shift) * scale by column of the last axis, fitted on the training part alone.
+
+none      as they are
+standard  mean 0 and standard deviation 1; images divided by the root mean square of their hits
+minmax    smallest value 0, largest 1
+max       divided by the largest absolute value
+robust    median 0 and interquartile range 1; images divided by the interquartile range of their hits. Where that range
+          is 0 although the values differ, as of a flag that is rarely set, the standard deviation takes its place (of
+          an image the root mean square)
+
+A text names one of them for all inputs, or after commas another for some: "none,context:standard". What is scaled is
+the "table", the "context", the "features" of points, of true points alone, and the "image" by channel. Hits are pixels
+other than 0: standard, max and robust keep the zeros of an image; minmax looks at all pixels, and zeros stay zeros
+where no pixel is negative. "points" and "mask" are never scaled. Padding of features is not zero after scaling: a
+network multiplies it with the mask.
+
+Smallest and largest are those of the whole training part, read in chunks. Means, spreads and quartiles are taken of
+evenly spaced events, at most 50,000 and at most 1 GiB. A column that cannot be brought to its size, as it is constant
+(of max: all zero; of an image: without a hit), keeps scale 1; `constant_columns` finds such columns.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
-from hepbench.benchmarks.base import Sample
+from hepbench.benchmarks.base import Parameters, Sample, check_known
 from hepbench.benchmarks.sampling import evenly_spaced
+
+METHODS = ("none", "standard", "minmax", "max", "robust")
+DEFAULT = "standard"
+SCALED = ("table", "context", "features", "image")
+"""Inputs that are scaled, where a model has them."""
+
+BY_SPREAD = ("standard", "robust")
+"""Methods after which a large value is one far from the others."""
+
+CHUNK_BYTES = 2**26
 
 Moments = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Number, mean and sum of squared deviations of each column."""
 
+Fit = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Shift, scale and whether it is constant, of each column."""
 
-def fit_scaling(sample: Sample, events: int = 50_000, memory: int = 2**30) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Shift and scale of each input, to be handed back as `Sample.scaling`; fit it on the training part.
 
-    "table", "context" and "features" get mean 0 and standard deviation 1, features over true particles only, a
-    constant variable scale 1. "image" keeps its zeros: shift 0 and the root mean square of its non-zero pixels by
-    channel. "points" and "mask" stay as they are. Padding is not zero after scaling: a network multiplies features
-    with the mask.
+def methods_of(scaling: str) -> dict[str, str]:
+    """Input -> one of METHODS, of a text such as "standard" or "none,context:standard". UserError for what is not
+    known."""
+    first, *others = str(scaling).split(",")
+    check_known("scaling", first, METHODS)
+    methods = dict.fromkeys(SCALED, first)
+    for name, _, method in (other.partition(":") for other in others):
+        check_known(f"input in scaling={scaling}", name, SCALED)
+        check_known(f"scaling of {name}", method, METHODS)
+        methods[name] = method
+    return methods
 
-    Measured on evenly spaced events: at most `events`, and at most `memory` bytes are read, in chunks.
+
+def method_of(parameters: Parameters, name: str) -> str:
+    """How an input is scaled, by a model's hyper-parameters."""
+    return methods_of(parameters.get("scaling", DEFAULT))[name]
+
+
+def fit_scaling(
+    sample: Sample, scaling: str = DEFAULT, events: int = 50_000, memory: int = 2**30
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Shift and scale of each input that is scaled, to be handed back as `Sample.scaling`; fit it on the training part.
+
+    scaling: as `methods_of` reads it. events, memory: of which moments and quartiles are taken at most, in bytes.
     """
+    return {name: (shift, scale) for name, (shift, scale, _) in _fits(sample, scaling, events, memory)}
+
+
+def constant_columns(sample: Sample, scaling: str) -> list[tuple[str, int]]:
+    """(input, column) that this scaling cannot bring to its size, for all but "standard"."""
+    methods = methods_of(scaling)
+    found = [(name, constant) for name, (_, _, constant) in _fits(sample, scaling) if methods[name] != "standard"]
+    return [(name, int(column)) for name, constant in found for column in np.flatnonzero(constant)]
+
+
+def _fits(sample: Sample, scaling: str, events: int = 50_000, memory: int = 2**30) -> Iterator[tuple[str, Fit]]:
+    fits = {"minmax": _minmax, "max": _max, "standard": _standard, "robust": _robust}
+    whole = {"minmax", "max"}
     size = max(1, sum(array[:1].nbytes for array in sample.inputs.values()))
-    which = evenly_spaced(len(sample), min(events, max(1, memory // size)))
-    chunk = max(1, 2**26 // size)
-    sums: dict[str, Moments] = {}
-    for start in range(0, len(which), chunk):
-        rows = sample.rows[which[start : start + chunk]]
-        for name in sample.inputs.keys() & {"table", "context", "features", "image"}:
-            values = sample.inputs[name][rows]
-            width = values.shape[-1]
-            if name == "features" and "mask" in sample.inputs:
-                values = values[sample.inputs["mask"][rows]]
-            values = values.reshape(-1, width)
-            hit = (values != 0).sum(axis=0) if name == "image" else np.full(width, len(values))
-            mean = np.zeros(width) if name == "image" or not len(values) else values.mean(axis=0, dtype=np.float64)
-            square = np.square(values - mean).sum(axis=0, dtype=np.float64)
-            sums[name] = _merge(sums[name], (hit, mean, square)) if name in sums else (hit, mean, square)
-    scaling = {}
-    for name, (number, mean, square) in sums.items():
-        spread = np.sqrt(square / np.maximum(number, 1))
-        constant = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
-        scaling[name] = (mean.astype(np.float32), (1 / np.where(constant, 1, spread)).astype(np.float32))
-    return scaling
+    some = sample.rows[evenly_spaced(len(sample), min(events, max(1, memory // size)))]
+    for name, method in methods_of(scaling).items():
+        if name in sample.inputs and method != "none":
+            yield name, fits[method](sample, name, sample.rows if method in whole else some)
+
+
+def _standard(sample: Sample, name: str, rows: np.ndarray) -> Fit:
+    moments: Moments | None = None
+    for values in _chunks(sample, name, rows):
+        width = values.shape[-1]
+        hit = (values != 0).sum(axis=0) if name == "image" else np.full(width, len(values))
+        mean = np.zeros(width) if name == "image" or not len(values) else values.mean(axis=0, dtype=np.float64)
+        square = np.square(values - mean).sum(axis=0, dtype=np.float64)
+        moments = _merge(moments, (hit, mean, square)) if moments else (hit, mean, square)
+    assert moments is not None
+    number, mean, square = moments
+    spread = np.sqrt(square / np.maximum(number, 1))
+    return _fit(mean, spread, _is_constant(mean, spread))
+
+
+def _minmax(sample: Sample, name: str, rows: np.ndarray) -> Fit:
+    least, most = _extremes(sample, name, rows)
+    return _fit(np.where(np.isfinite(least), least, 0), most - least, ~(most > least))
+
+
+def _max(sample: Sample, name: str, rows: np.ndarray) -> Fit:
+    largest = np.abs(_extremes(sample, name, rows)).max(axis=0)
+    return _fit(np.zeros(len(largest)), largest, ~(np.isfinite(largest) & (largest > 0)))
+
+
+def _extremes(sample: Sample, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Smallest and largest of each column; inf and -inf where there are no values."""
+    width = sample.inputs[name].shape[-1]
+    least, most = np.full(width, np.inf), np.full(width, -np.inf)
+    for values in _chunks(sample, name, rows):
+        if len(values):
+            least, most = np.minimum(least, values.min(axis=0)), np.maximum(most, values.max(axis=0))
+    return least, most
+
+
+def _robust(sample: Sample, name: str, rows: np.ndarray) -> Fit:
+    width = sample.inputs[name].shape[-1]
+    parts: list[list[np.ndarray]] = [[] for _ in range(width)]
+    for values in _chunks(sample, name, rows):
+        for column, part in enumerate(parts):
+            of_column = values[:, column]
+            part.append(of_column[of_column != 0] if name == "image" else of_column)
+    shift, spread, constant = np.zeros(width), np.zeros(width), np.ones(width, bool)
+    for column, part in enumerate(parts):
+        values = np.concatenate(part).astype(np.float64)
+        if not len(values):
+            continue
+        low, middle, high = np.percentile(values, (25, 50, 75))
+        shift[column] = 0 if name == "image" else middle
+        deviation = np.sqrt(np.square(values).mean()) if name == "image" else values.std()
+        spread[column] = high - low or deviation
+        constant[column] = _is_constant(shift[column], spread[column])
+    return _fit(shift, spread, constant)
+
+
+def _chunks(sample: Sample, name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
+    """(n, columns) values of these events; of features those of true points alone."""
+    array = sample.inputs[name]
+    chunk = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
+    for start in range(0, max(1, len(rows)), chunk):
+        values = array[rows[start : start + chunk]]
+        if name == "features" and "mask" in sample.inputs:
+            values = values[sample.inputs["mask"][rows[start : start + chunk]]]
+        yield values.reshape(-1, values.shape[-1])
+
+
+def _fit(shift: np.ndarray, size: np.ndarray, constant: np.ndarray) -> Fit:
+    return shift.astype(np.float32), (1 / np.where(constant, 1, size)).astype(np.float32), constant
+
+
+def _is_constant(middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """But for rounding."""
+    return np.asarray(spread <= 1e-6 * np.maximum(np.abs(middle), 1e-30))
 
 
 def _merge(one: Moments, other: Moments) -> Moments:

@@ -28,6 +28,7 @@ from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
+from hepbench.suite.trial.inputs import check_scaling
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
@@ -125,7 +126,7 @@ def request(
     names = registry.names("model") if list(models) == ["all"] else models or LINE_UP
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
     chosen, reason = device_module.resolve(device, backend)
-    return Bench(
+    asked = Bench(
         entry,
         entries,
         seeds_of(seeds, budget),
@@ -138,6 +139,8 @@ def request(
         force,
         events,
     )
+    _ = [trial.hyperparameters for trial in asked.trials]  # a value that is not known ends here, before any work
+    return asked
 
 
 def seeds_of(seeds: int | Sequence[int] | None, budget: str) -> tuple[int, ...]:
@@ -299,13 +302,16 @@ def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) 
 def _plan(asked: Bench, store: Store, listener: Listener) -> tuple[list[PlannedTrial], Campaign]:
     """Data are simulated or prepared where they have to be."""
     files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
-    _, split_hash = split_events(asked.task.record, prepared, asked.most_events)
+    rows, split_hash = split_events(asked.task.record, prepared, asked.most_events)
     campaign = campaign_of(asked.task, asked.budget, files, split_hash, asked.events)
     store.reconcile(asked.task.name)
     done = set()
     if not asked.force:
         done = {run["tags"].get("identity") for run in store.runs(asked.task.name, status="FINISHED")}
-    return [campaign.plan(trial, done) for trial in asked.trials], campaign
+    planned = [campaign.plan(trial, done) for trial in asked.trials]
+    for one in {one.trial.model.name: one for one in planned if one.state == "run"}.values():
+        check_scaling(one.trial, prepared, rows)
+    return planned, campaign
 
 
 @dataclasses.dataclass(frozen=True)

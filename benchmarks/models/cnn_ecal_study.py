@@ -7,8 +7,8 @@ truncated at two standard deviations, Keras' TruncatedNormal of standard deviati
 Adam of rate 1e-3 in batches of 512, at most 50 epochs; the rate is halved after 2 epochs in which the validation loss
 has not fallen by 1e-4, then rests 1; the training stops after 4 without a lower one, and keeps the best.
 
-The study gives energies and times to the network as they are, here they are divided by their root mean square. On
-images of fewer than 8 pixels a side the pooling pads.
+Energies and times go in as they are, without a scaling; features=energy leaves the times out, which the study calls a
+channel that may not help. On images of fewer than 8 pixels a side the pooling pads.
 
     make bench TASK=ecal MODEL="cnn_ecal_study cnn"
 """
@@ -30,6 +30,7 @@ STYLE = {"activation": "relu", "kernel_initializer": "truncated_normal"}
 DENSE = ((256, 0.4), (128, 0.4), (128, 0.25), (64, 0.3))
 
 DEFAULTS = {
+    "scaling": "none",
     "epochs": 50,
     "batch_size": 512,
     "optimiser": "adam",

@@ -8,9 +8,9 @@ two variables, of which 706,977 are trained. Normalisation is Keras' own: moving
 SGD of rate 0.01 and momentum 0.6 in batches of 32 for 20 epochs; nothing stops it, and the last epoch is what is
 evaluated.
 
-The study's text says "default parameters" of SGD beside a rate and a momentum that are given: those count. It scales pt
-and m0 to mean 0 and standard deviation 1, over all jets, and leaves the images as they are; here both are scaled with
-the training part. It splits off 20 % for the test and 20 % of the rest for validation; here the task's split counts.
+The study's text says "default parameters" of SGD beside a rate and a momentum that are given: those count. Images go in
+as they are, pt and m0 with mean 0 and standard deviation 1, as in the study, which takes them over all jets; here they
+are those of the training part. It splits off 20 % for the test and 20 % of the rest for validation; here the task's split counts.
 On images of fewer than 22 pixels a side convolutions and pooling pad.
 
     make bench TASK=qg_images MODEL="cnn_jet_study cnn_jet"
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 SMALLEST_UNPADDED = 22  # pixels a side that three convolutions and poolings leave one of
 
 DEFAULTS = {
+    "scaling": "none,context:standard",
     "epochs": 20,
     "batch_size": 32,
     "optimiser": "sgd",

@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.scaling import method_of
 
 if TYPE_CHECKING:
     import keras
@@ -53,7 +54,9 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
 
     rows, _ = Pack()(mask)
     angles, x = (Packed(dtype="float32")([values, rows]) for values in (points, features))
-    coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
+    coordinates = angles
+    if method_of(parameters, "features") != "none":  # else features have no common size that is small
+        coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
     index = Neighbours(parameters["neighbours"])([coordinates, mask, rows])
     x = layers.Dense(width, activation="relu")(x)
     for _ in range(parameters["blocks"]):

@@ -15,16 +15,19 @@ ours.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.scaling import BY_SPREAD, method_of
 
 if TYPE_CHECKING:
     import keras
     import optuna
 
 
-LARGEST_INPUT = 8.0  # standard deviations; an outlier of a long tail does not throw the first layer off
+LARGEST_INPUT = 8.0  # spreads; an outlier of a long tail does not throw the first layer off
+FLAT = ("table", "image", "context")  # inputs that a dense network takes in
 
 TRAINING = {
     "epochs": 30,
@@ -47,13 +50,13 @@ def _fixed(widths: str, activation: str, normalise: bool, **training: Any) -> di
 
 
 def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
-    """table (N, V) or image (N, H, W, C), and context (N, K) where there is one, standardised -> probabilities (N, 1)
-    or (N, classes). The layers are `widths`, such as "80-64", or `depth` times `width`."""
+    """table (N, V) or image (N, H, W, C), and context (N, K) where there is one -> probabilities (N, 1) or
+    (N, classes). Inputs that are scaled by their spread are cut at 8 of it. The layers are `widths`, such as "80-64", or `depth` times `width`."""
     from keras import layers
 
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    inputs, x = _inputs(shapes)
+    inputs, x = _inputs(shapes, parameters)
     if "widths" in parameters:
         widths = [int(width) for width in parameters["widths"].split("-")]
     else:
@@ -75,7 +78,7 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     from hepbench.benchmarks.layers.embedding import PeriodicEmbedding
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    inputs, x = _inputs(shapes)
+    inputs, x = _inputs(shapes, parameters)
     if parameters["frequencies"]:
         x = PeriodicEmbedding(parameters["frequencies"], parameters["embedding"])(x)
     x = layers.Dense(parameters["width"])(x)
@@ -86,21 +89,21 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     return probabilities(inputs, layers.Activation("relu")(BatchNormalization()(x)), classes)
 
 
-def _inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:
-    from keras import ops
-
-    inputs, x = flat_inputs(shapes)
-    return inputs, ops.clip(x, -LARGEST_INPUT, LARGEST_INPUT)
+def _inputs(shapes: Shapes, parameters: Parameters) -> tuple[dict[str, Any], Any]:
+    scaled = [name for name in FLAT if method_of(parameters, name) in BY_SPREAD]
+    return flat_inputs(shapes, cut=scaled)
 
 
-def flat_inputs(shapes: Shapes) -> tuple[dict[str, Any], Any]:
-    """(inputs, all of them in one vector)."""
+def flat_inputs(shapes: Shapes, cut: Collection[str] = ()) -> tuple[dict[str, Any], Any]:
+    """(inputs, all of them in one vector). cut: those that are cut at LARGEST_INPUT."""
     import keras
     from keras import layers, ops
 
-    names = [name for name in ("table", "image", "context") if name in shapes]
-    inputs = {name: keras.Input(shapes[name], name=name) for name in names}
-    flat = [layers.Flatten()(x) if len(x.shape) > 2 else x for x in inputs.values()]
+    inputs = {name: keras.Input(shapes[name], name=name) for name in FLAT if name in shapes}
+    flat = []
+    for name, x in inputs.items():
+        x = layers.Flatten()(x) if len(x.shape) > 2 else x
+        flat.append(ops.clip(x, -LARGEST_INPUT, LARGEST_INPUT) if name in cut else x)
     x = ops.concatenate(flat, axis=-1) if len(flat) > 1 else flat[0]
     return inputs, x
 

@@ -10,9 +10,9 @@ It names neither batches nor epochs: those of the appendix are taken, 32 and 100
 network of the appendix: 6, 6, 6, 6, 4, 4, and RMSprop of rate 1e-3.
 
 Nothing stops any of these trainings, and the last epoch is what is evaluated. The study takes a sigmoid at the end for
-two classes, a softmax for several. It scales pixels by their smallest and largest and the six variables by their
-maxima; here pixels are divided by their root mean square and the variables standardised. An image is flattened, and
-variables of the whole event are joined where the task has them.
+two classes, a softmax for several. Pixels are scaled from 0 to 1 by the smallest and largest of all, the six variables
+by their maxima, as in the study, which takes them of all parts of its data; here they are those of the training part.
+An image is flattened, and variables of the whole event are joined where the task has them.
 
     make bench TASK=pxd_pixels MODEL="mlp_pxd_study cnn_pxd_study" SET="epochs=200"
     make bench TASK=pxd_clusters MODEL="mlp_pxd_study_six mlp_pxd_study_six_appendix"
@@ -36,6 +36,7 @@ SIX = tuple((width, 0.25) for width in (6, 6, 6, 6, 6))
 APPENDIX = tuple((width, 0.25) for width in (6, 6, 6, 6, 4, 4))
 
 DEFAULTS = {
+    "scaling": "minmax",
     "epochs": 50,
     "batch_size": 256,
     "optimiser": "adam",
@@ -44,7 +45,7 @@ DEFAULTS = {
     "patience": 0,
     "best_by": "last",
 }
-SIX_DEFAULTS = {**DEFAULTS, "epochs": 100, "batch_size": 32}
+SIX_DEFAULTS = {**DEFAULTS, "scaling": "max", "epochs": 100, "batch_size": 32}
 APPENDIX_DEFAULTS = {**SIX_DEFAULTS, "optimiser": "rmsprop"}
 
 

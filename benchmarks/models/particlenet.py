@@ -25,6 +25,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.scaling import method_of
 
 if TYPE_CHECKING:
     import keras
@@ -53,6 +54,7 @@ LITE = {**FULL, "neighbours": 7, "width": 32, "blocks": 2, "dense": 128, "batch_
 
 STUDY = {
     **LITE,
+    "scaling": "none",
     "epochs": 100,
     "learning_rate": 1e-3,
     "weight_decay": 0.0,
@@ -81,7 +83,9 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
 
     rows, weight = Pack()(mask)
     angles, x = (Packed(dtype="float32")([inputs[name], rows]) for name in ("points", "features"))
-    coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
+    coordinates = angles
+    if method_of(parameters, "features") != "none":  # else features have no common size that is small
+        coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
     x = BatchNormalization()([x, weight])
     for block in range(parameters["blocks"]):
         if block == 0 or parameters["dynamic"]:

@@ -94,17 +94,18 @@ def measure_models(
             kind = choose(task, "simulated" if task.record.simulation else "auto")
             _, prepared = open_data(task, kind, events, console)
             table = _table(f"{task.name}: {where}", against)
-            samples = {}  # of each view, read once
+            samples = {}  # of each view and scaling, read once
             for trial in profiling.measurable(task, entries, chosen, backend, against):
                 view = trial.model.record.view
-                if view not in samples:
-                    samples[view] = profiling.sample_of(task, prepared, view, trial.hyperparameters, seconds)
+                key = view, trial.hyperparameters.get("scaling")
+                if key not in samples:
+                    samples[key] = profiling.sample_of(task, prepared, view, trial.hyperparameters, seconds)
                 with console.status(f"{task.name}: {trial.model.name}"):
                     if against:
-                        compared = profiling.rates_against(against, trial, samples[view], seconds)
+                        compared = profiling.rates_against(against, trial, samples[key], seconds)
                         table.add_row(*_compared_cells(compared))
                     else:
-                        rates = profiling.rates_alone(trial, samples[view], seconds, matrix_rate, count_flops)
+                        rates = profiling.rates_alone(trial, samples[key], seconds, matrix_rate, count_flops)
                         table.add_row(*_cells(rates))
             console.print(table)
     console.print("Training and prediction in events a second; nothing else should run beside this.")

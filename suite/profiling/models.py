@@ -24,6 +24,7 @@ import numpy as np
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Model, Sample, Task, check_known
 from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import fit_scaling
 from hepbench.suite import device
 from hepbench.suite.data.dataset import Prepared, view_of
@@ -118,7 +119,8 @@ def sample_of(
     size = 4 * sum(math.prod(shape) for shape in sample.shapes.values())
     longest = min(round(REPEATED_EVENTS * min(1, seconds)), SAMPLE_BYTES // max(1, size))
     rows = np.resize(rows, max(len(rows), longest))
-    return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=fit_scaling(sample))
+    scaling = fit_scaling(sample, hyperparameters.get("scaling", SCALING))
+    return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=scaling)
 
 
 def rates_alone(

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
-from hepbench.benchmarks.scaling import fit_scaling
-from hepbench.suite.data.dataset import Prepared, obtain, prepare, view_of
+from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import save_model, write_csv, write_scores
-from hepbench.suite.trial.spec import Trial, cut
+from hepbench.suite.trial.inputs import samples_of
+from hepbench.suite.trial.spec import Trial
 
 if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
@@ -118,7 +118,7 @@ def run(
 
 def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
     """The data, and each part as the model sees it."""
-    spec, task, view = trial.spec, trial.task, trial.model.record.view
+    spec, task = trial.spec, trial.task
     files = obtain(task, spec.data, spec.most_events, spec.data_seed)
     prepared = prepare(task, files)
     rows, found_hash = split_events(task.record, prepared, spec.most_events)
@@ -127,10 +127,7 @@ def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, di
             f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started with: "
             "let HEPBENCH_HOME be one folder that all machines see"
         )
-    inputs = cut(task.record, view_of(task, prepared, view) if view else {}, trial.hyperparameters)
-    samples = {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
-    scaling = fit_scaling(samples["train"])
-    return prepared, {part: dataclasses.replace(sample, scaling=scaling) for part, sample in samples.items()}
+    return prepared, samples_of(trial, prepared, rows)
 
 
 def _training_of(model: Model) -> Callable[..., Fitted]:

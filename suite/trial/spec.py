@@ -11,6 +11,8 @@ from typing import Any
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Arrays, Model, Parameters, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scaling import DEFAULT as SCALING
+from hepbench.benchmarks.scaling import methods_of
 from hepbench.suite import fingerprint, provenance
 
 
@@ -38,12 +40,13 @@ class Spec:
 
 
 def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
-    """Every hyper-parameter that a trial of the model may set, with its default: the family's own, those of the
-    training where it is a network, and which features of the task it is given."""
+    """Every hyper-parameter that a trial of the model may set, with its default: the family's own, how its inputs are
+    scaled, those of the training where it is a network, and which features of the task it is given."""
     from hepbench.suite.training.settings import DEFAULTS
 
     features = {"features": next(iter(task.features))} if task.features else {}
-    return {**(DEFAULTS if model.build else {}), **model.defaults, **features}
+    scaling = {"scaling": SCALING} if model.view else {}
+    return {**scaling, **(DEFAULTS if model.build else {}), **model.defaults, **features}
 
 
 def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
@@ -56,6 +59,8 @@ def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     parameters |= spec.parameters
     if task.features:
         check_known("set of features", str(parameters["features"]), task.features)
+    if model.view:
+        methods_of(parameters.get("scaling", SCALING))
     check_budget({name: value for name, value in spec.parameters.items() if name != "epochs"}, spec.budget)
     for name, most in _most(spec.budget).items():
         if name in parameters and not (name == "epochs" and name in spec.parameters):
