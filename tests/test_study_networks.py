@@ -138,6 +138,7 @@ COUNTS = {
 RECIPES = {
     "cnn_ecal_study": {
         **ADAM,
+        "scaling": "none",
         **{"batch_size": 512, "epochs": 50, "schedule": "plateau", "plateau_factor": 0.5, "plateau_patience": 2},
         **{"plateau_min_delta": 1e-4, "plateau_cooldown": 1, "minimum_learning_rate": 1e-10},
         **{"patience": 4, "best_by": "val_loss"},
@@ -145,14 +146,19 @@ RECIPES = {
     "cnn_jet_study": {
         **CONSTANT,
         **{"optimiser": "sgd", "learning_rate": 0.01, "momentum": 0.6, "batch_size": 32, "epochs": 20},
+        "scaling": "none,context:standard",  # images as they are, pt and m0 by StandardScaler
     },
-    "mlp_hepmass_study": {**CONSTANT, "batch_size": 1000, "epochs": 1000, "patience": 3},
-    "mlp_pxd_study": {**CONSTANT, "batch_size": 256, "epochs": 50},
-    "cnn_pxd_study": {**CONSTANT, "batch_size": 256, "epochs": 50},
-    "mlp_pxd_study_six": {**CONSTANT, "batch_size": 32, "epochs": 100},
-    "mlp_pxd_study_six_appendix": {**CONSTANT, "optimiser": "rmsprop", "batch_size": 32, "epochs": 100},
+    "mlp_hepmass_study": {**CONSTANT, "scaling": "none", "batch_size": 1000, "epochs": 1000, "patience": 3},
+    "mlp_pxd_study": {**CONSTANT, "scaling": "minmax", "batch_size": 256, "epochs": 50},
+    "cnn_pxd_study": {**CONSTANT, "scaling": "minmax", "batch_size": 256, "epochs": 50},
+    "mlp_pxd_study_six": {**CONSTANT, "scaling": "max", "batch_size": 32, "epochs": 100},
+    "mlp_pxd_study_six_appendix": {
+        **CONSTANT,
+        **{"scaling": "max", "optimiser": "rmsprop", "batch_size": 32, "epochs": 100},
+    },
     "particlenet_lite_study": {
         **ADAM,
+        "scaling": "none",
         **{"batch_size": 1024, "epochs": 100, "schedule": "step", "step_epoch": "11", "step_factor": 0.1},
         **{"patience": 0, "best_by": "val_accuracy"},
     },

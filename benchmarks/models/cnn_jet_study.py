@@ -10,8 +10,8 @@ evaluated.
 
 The study's text says "default parameters" of SGD beside a rate and a momentum that are given: those count. Images go in
 as they are, pt and m0 with mean 0 and standard deviation 1, as in the study, which takes them over all jets; here they
-are those of the training part. It splits off 20 % for the test and 20 % of the rest for validation; here the task's split counts.
-On images of fewer than 22 pixels a side convolutions and pooling pad.
+are those of the training part. It splits off 20 % for the test and 20 % of the rest for validation; here the task's
+split counts. On images of fewer than 22 pixels a side convolutions and pooling pad.
 
     make bench TASK=qg_images MODEL="cnn_jet_study cnn_jet"
 """

@@ -51,7 +51,8 @@ def _fixed(widths: str, activation: str, normalise: bool, **training: Any) -> di
 
 def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     """table (N, V) or image (N, H, W, C), and context (N, K) where there is one -> probabilities (N, 1) or
-    (N, classes). Inputs that are scaled by their spread are cut at 8 of it. The layers are `widths`, such as "80-64", or `depth` times `width`."""
+    (N, classes). The layers are `widths`, such as "80-64", or `depth` times `width`; inputs that are scaled by their
+    spread are cut at 8 times it."""
     from keras import layers
 
     from hepbench.benchmarks.layers.normalization import BatchNormalization

@@ -8,9 +8,9 @@ Where the study contradicts itself: its text names batches of 32, its listing re
 steps of an epoch have 800,000 events), which is taken here. Its table calls the normalisations and the inputs ReLU; its
 listing has none there, and the listing is taken. Whether the best epoch's weights were put back is cut off in its
 listing: Keras' default, the last epoch's, is taken. An epoch of the study is 800 batches of the stream, here it is the
-whole training part. Features go in as they are, as the study has it: the batch normalisation of the inputs is its
-scaling. That normalisation scales better than one of the whole data is the study's open question:
-scaling=standard, minmax, max or robust put another before it.
+whole training part. Features go in as they are, as the study has it: batch normalisation of the inputs is its
+scaling. Whether it stands in for one by the whole data is a question that the study leaves open: scaling=standard,
+minmax, max and robust put one before it.
 
 The search space is what the study says it tuned: widths, activation, optimiser, batch size.
 
