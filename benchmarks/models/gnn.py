@@ -54,9 +54,10 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
 
     rows, _ = Pack()(mask)
     angles, x = (Packed(dtype="float32")([values, rows]) for values in (points, features))
-    coordinates = angles
-    if method_of(parameters, "features") != "none":  # else features have no common size that is small
-        coordinates = ops.concatenate([angles, TIE_BREAK * ops.sum(x, axis=-1, keepdims=True)], axis=-1)
+    likeness = ops.sum(x, axis=-1, keepdims=True)
+    if method_of(parameters, "features") == "none":
+        likeness = ops.softsign(likeness)  # as they are, features may be of any size
+    coordinates = ops.concatenate([angles, TIE_BREAK * likeness], axis=-1)
     index = Neighbours(parameters["neighbours"])([coordinates, mask, rows])
     x = layers.Dense(width, activation="relu")(x)
     for _ in range(parameters["blocks"]):
