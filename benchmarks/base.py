@@ -134,11 +134,15 @@ class Simulation:
         and no chunk knows of another.
     write: (folder, events of each class, chunks) -> files in the official format. chunks yields (class index, arrays)
         with chunk 0 of every class, then chunk 1, and so on; the last of a class is cut to the number wanted.
+    classes, name: of a variant that has a simulation of its own: what that makes, in the order of the class index, and
+        what its files go by beside those of the task. Empty: the classes of the task.
     """
 
     chunk: int
     generate: Callable[[int, int, int], Arrays]
     write: Callable[[Path, Sequence[int], Iterator[tuple[int, Arrays]]], list[Path]]
+    classes: tuple[str, ...] = ()
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +164,8 @@ class Task:
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
     slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`.
     validate: all events' arrays and labels -> checks and comparisons with calibration figures.
-    variants: name -> a task on the same files, such as one pair of the classes; TASK=<task>:<variant>.
+    variants: name -> a task on the same files, such as one pair of the classes, or on further ones of the same folder;
+        TASK=<task>:<variant>.
     spaces: model -> a search space in place of the family's, for a task that knows better where to look.
     size: events of the official dataset, which a simulation without a given number reproduces.
     """

@@ -17,7 +17,8 @@ from hepbench.benchmarks.features import pixel_clusters
 from hepbench.benchmarks.formats import text_table
 from hepbench.benchmarks.simulation import pxd
 from hepbench.benchmarks.validation import pxd as pxd_validation
-from hepbench.suite.data.files import official
+from hepbench.suite.data.dataset import obtain, prepare
+from hepbench.suite.data.files import official, simulated_classes, simulated_folder
 
 PIXELS = registry.find("task", "pxd_pixels").record
 CLUSTERS = registry.find("task", "pxd_clusters").record
@@ -161,15 +162,17 @@ def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):
 # --- variants and splits ---------------------------------------------------------------------------------------------
 
 
-def test_a_pair_takes_its_two_kinds_and_labels_them():
-    assert set(CLUSTERS.variants) == {
+@pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
+def test_a_pair_takes_its_two_kinds_and_labels_them(task):
+    pairs = {name: pair for name, pair in task.variants.items() if "_vs_" in name}
+    assert set(pairs) == {
         "anti-deuteron_vs_background",
         "tetraquark_vs_background",
         "pion_vs_background",
         "anti-deuteron_vs_tetraquark",
         "tetraquark_vs_pion",
     }
-    for name, pair in CLUSTERS.variants.items():
+    for name, pair in pairs.items():
         signal, background = name.split("_vs_")
         assert pair.classes == (background, signal) and pair.signal == 1
         assert {source.name for source in pair.sources} == {f"{signal}.txt", f"{background}.txt"}
@@ -205,6 +208,46 @@ def test_without_background_is_the_rest_of_the_same_events(tmp_path):
     np.testing.assert_array_equal(labels + 1, whole[1])
     np.testing.assert_array_equal(ids, whole[2])
     np.testing.assert_array_equal(four.split(labels, ids), PIXELS.split(*whole[1:]))
+
+
+@pytest.mark.parametrize("kind", CLUSTERS.classes)
+def test_pairs_of_pixels_are_the_clusters_of_the_six_variables(kind):
+    """Of the same seed, event by event: equal where the cluster is within its window, else no more."""
+    label = CLUSTERS.classes.index(kind)
+    pair = next(one for one in PIXELS.variants.values() if kind in one.classes and one.simulation.classes)
+    assert pair.simulation.classes == CLUSTERS.classes and pair.size == CLUSTERS.size
+    table = CLUSTERS.simulation.generate(label, 0, 5)["table"]
+    six = pixel_clusters.six(pair.simulation.generate(label, 0, 5)["image"])
+    within = (table[:, 4] <= 5) & (table[:, 5] <= 5)
+    assert within.mean() > 0.9
+    np.testing.assert_array_equal(six[within], table[within])
+    np.testing.assert_array_equal(six[:, 1], table[:, 1])
+    assert (six[:, [0, 3, 4, 5]] <= table[:, [0, 3, 4, 5]]).all()
+
+
+def test_pairs_of_pixels_are_simulated_beside_the_five_kinds(home):
+    """Whose files are those that they were without the pairs."""
+    entries = {name: registry.find("task", name) for name in ("pxd_pixels", "pxd_pixels:without_background")}
+    pairs = [registry.find("task", f"pxd_pixels:{name}") for name in PIXELS.variants if "_vs_" in name]
+    whole, four = (simulated_folder(entry, 50, 0) for entry in entries.values())
+    assert whole == four and whole.name.startswith("n50_seed0_")
+    (folder,) = {simulated_folder(entry, 50, 0) for entry in pairs}
+    assert folder.name == f"pairs_{whole.name}"
+    files = obtain(pairs[-1], "simulated", 20, 0)
+    assert {path.name for path in files.paths} == {f"{kind}.txt" for kind in CLUSTERS.classes}
+    prepared = prepare(pairs[-1], files)
+    assert np.bincount(prepared.labels).tolist() == [10, 10]
+    assert sorted(set(prepared.ids // 10**9)) == [2, 6]  # pion, tetraquark
+
+
+def test_files_of_other_kinds_alone_are_refused(tmp_path):
+    path = text_file(tmp_path / "tetraquark.txt", ["this one is not opened"])
+    for task in (PIXELS, CLUSTERS.variants["pion_vs_background"]):
+        with pytest.raises(
+            UserError, match=r"tetraquark.txt: not one of the kinds that are asked for, background, "
+        ) as caught:
+            list(task.read([path]))
+        assert str(path) in str(caught.value)
 
 
 @pytest.mark.parametrize("task", [PIXELS, CLUSTERS], ids=["pixels", "clusters"])
@@ -471,12 +514,19 @@ def test_a_chunk_is_its_seed_class_and_number(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["pxd_pixels", "pxd_pixels:without_background", "pxd_clusters", "pxd_clusters:tetraquark_vs_pion"]
+    "name",
+    [
+        "pxd_pixels",
+        "pxd_pixels:without_background",
+        "pxd_pixels:tetraquark_vs_pion",
+        "pxd_clusters",
+        "pxd_clusters:tetraquark_vs_pion",
+    ],
 )
 def test_validation_agrees(name):
     entry = registry.find("task", name)
-    generate, key = entry.base.simulation.generate, "image" if "pixels" in name else "table"
-    base = entry.base.classes
+    generate, key = entry.record.simulation.generate, "image" if "pixels" in name else "table"
+    base = simulated_classes(entry)
     made = [generate(base.index(kind), 0, 0)[key] for kind in entry.record.classes]
     labels = np.repeat(np.arange(len(made)), [len(one) for one in made])
     checks = entry.record.validate({key: np.concatenate(made)}, labels)

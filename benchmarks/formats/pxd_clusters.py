@@ -37,6 +37,8 @@ def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Ev
             seen[kind] += len(rows)
             labels = np.full(len(rows), classes.index(kind), np.int64)
             yield Events({"table": rows.astype(np.float32)}, labels, ids)
+    if not any(seen.values()):
+        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
 
 
 def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:

@@ -16,28 +16,31 @@ from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.formats import text_table
 
 CLASSES = ("background", "monopole", "pion", "proton", "deuteron")
+KINDS = (*CLASSES, "anti-deuteron", "tetraquark")
 SIZE = 9  # pixels in u and in v
-ID_OF_CLASS = 10**9  # ids of CLASSES[k] begin at k times this, in a variant, too
+ID_OF_CLASS = 10**9  # ids of KINDS[k] begin at k times this
 
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
     """Yields chunks with image (n, 9, 9) uint8, ADC units; the class is the file's stem, the id its row in the class.
 
-    classes: those that are wanted, in the order of the labels; files of the others are passed over.
+    classes: those that are wanted, in the order of the labels; files of the other KINDS are passed over.
     """
-    seen = dict.fromkeys(CLASSES, 0)
+    seen = dict.fromkeys(KINDS, 0)
     for path in paths:
         kind = path.stem
-        if kind not in CLASSES:
-            raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(CLASSES)}")
+        if kind not in KINDS:
+            raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(KINDS)}")
         if kind not in classes:
             continue
         for lines, rows in text_table.read(path, SIZE * SIZE):
             _check(path, lines, rows)
-            ids = CLASSES.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
+            ids = KINDS.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
             seen[kind] += len(rows)
             image = rows.astype(np.uint8).reshape(-1, SIZE, SIZE)
             yield Events({"image": image}, np.full(len(rows), classes.index(kind), np.int64), ids)
+    if not any(seen.values()):
+        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
 
 
 def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
@@ -54,7 +57,9 @@ def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
         raise UserError(f"{path}, line {lines[np.argmax(empty)]}: no pixel fired in it")
 
 
-def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
+def write(
+    folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]], classes: Sequence[str] = CLASSES
+) -> list[Path]:
     """One text file a class."""
     flat = ((label, arrays["image"].reshape(-1, SIZE * SIZE)) for label, arrays in chunks)
-    return text_table.write_by_class(folder, CLASSES, flat)
+    return text_table.write_by_class(folder, classes, flat)

@@ -14,8 +14,13 @@ In that sample background looks like nothing else, so that the literature asks f
 `without_background`, for which a file of background is not needed. Its events are in the parts that they are in with
 background.
 
+The literature has anti-deuterons and tetraquarks by six variables alone, and hopes that pixels tell apart what those do
+not: variants take the pairs of `pxd_clusters` as pixels. Simulated ones are the clusters of that task, event by event,
+in files of their own; official ones are `anti-deuteron.txt` and `tetraquark.txt` beside the others.
+
     make bench TASK=pxd_pixels
     make bench TASK=pxd_pixels:without_background
+    make bench TASK=pxd_pixels:anti-deuteron_vs_tetraquark
 """
 
 from __future__ import annotations
@@ -28,7 +33,9 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Reference, Simulation, Source, Task
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES, SHAPE_VARIABLES, cloud, image, table
+from hepbench.benchmarks.formats.pxd_clusters import CLASSES as CLASSES_OF_PAIRS
 from hepbench.benchmarks.formats.pxd_pixels import CLASSES, read, write
+from hepbench.benchmarks.tasks import pxd_clusters
 from hepbench.benchmarks.validation.pxd import validate_pixels
 
 CHUNK = 2000  # clusters simulated from one seed
@@ -39,6 +46,14 @@ def generate(label: int, number: int, seed: int) -> Arrays:
     from hepbench.benchmarks.simulation import pxd
 
     return {"image": pxd.generate(CLASSES[label], CHUNK, np.random.default_rng([seed, label, number]))[0]}
+
+
+def generate_of_pair(label: int, number: int, seed: int) -> Arrays:
+    """The pixels of the clusters that `pxd_clusters` has of this class, number and seed."""
+    from hepbench.benchmarks.simulation import pxd
+
+    kind = CLASSES_OF_PAIRS[label]
+    return {"image": pxd.generate(kind, pxd_clusters.CHUNK, np.random.default_rng([seed, label, number]))[0]}
 
 
 def split(labels: np.ndarray, ids: np.ndarray, classes: Sequence[str] = CLASSES) -> np.ndarray:
@@ -103,4 +118,35 @@ def _without_background() -> Task:
     )
 
 
-TASK = replace(BASE, variants={"without_background": _without_background()})
+SIMULATED_PAIRS = Simulation(
+    pxd_clusters.CHUNK,
+    generate_of_pair,
+    partial(write, classes=CLASSES_OF_PAIRS),
+    classes=CLASSES_OF_PAIRS,
+    name="pairs",
+)
+
+
+def _pair(signal: str, background: str) -> Task:
+    classes = (background, signal)
+    return replace(
+        BASE,
+        title=f"{signal} or {background}: Belle II pixel detector, 9x9 pixels",
+        classes=classes,
+        read=partial(read, classes=classes),
+        sources=tuple(Source(f"{kind}.txt", "") for kind in classes),
+        simulation=SIMULATED_PAIRS,
+        split=partial(pxd_clusters.split, equal=True),
+        validate=partial(validate_pixels, classes=classes),
+        size=pxd_clusters.BASE.size,
+        references=(),
+    )
+
+
+TASK = replace(
+    BASE,
+    variants={
+        "without_background": _without_background(),
+        **{f"{signal}_vs_{background}": _pair(signal, background) for signal, background in pxd_clusters.PAIRS},
+    },
+)

@@ -40,7 +40,8 @@ def official(entry: Entry[Task]) -> list[Path] | None:
 def simulated_folder(entry: Entry[Task], events: int, seed: int) -> Path:
     """Where a simulation's files lie. The name holds the generators' code, so that data of an older one stay behind."""
     version = fingerprint.code_of_generators(entry)[:8]
-    return simulations_folder(entry.dataset) / f"n{events}_seed{seed}_{version}"
+    name = entry.record.simulation.name if entry.record.simulation else ""
+    return simulations_folder(entry.dataset) / f"{name}{'_' * bool(name)}n{events}_seed{seed}_{version}"
 
 
 def choose(entry: Entry[Task], kind: str) -> str:
@@ -58,9 +59,15 @@ def choose(entry: Entry[Task], kind: str) -> str:
 
 def events_wanted(entry: Entry[Task], budget_events: int | None) -> int:
     """How many events a simulation makes under a budget: the official dataset's number at most. A variant with fewer
-    classes than its dataset has as many events of each as if they were all."""
+    classes than are simulated has as many events of each as if they were all."""
     events = min(n for n in (budget_events, entry.record.size) if n is not None)
-    return math.ceil(events * len(entry.base.classes) / len(entry.record.classes))
+    return math.ceil(events * len(simulated_classes(entry)) / len(entry.record.classes))
+
+
+def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:
+    """What the simulation of a task makes, in the order of its class index: for a variant, too, all classes of the
+    task, unless it has a simulation of its own."""
+    return (entry.record.simulation and entry.record.simulation.classes) or entry.base.classes
 
 
 def digest_of_files(paths: list[Path]) -> str:

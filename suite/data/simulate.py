@@ -18,7 +18,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import full_disk_as_user_error, whole_folder
-from hepbench.suite.data.files import simulated_folder
+from hepbench.suite.data.files import simulated_classes, simulated_folder
 from hepbench.suite.processes import without_main_file
 from hepbench.tracking.hardware import machine
 
@@ -33,9 +33,9 @@ def cores() -> int:
 
 def simulation_of(entry: Entry[Task]) -> Simulation:
     """How a task's events are made; UserError where it has genuine data only."""
-    if entry.base.simulation is None:
+    if entry.record.simulation is None:
         raise UserError(f"task {entry.name} has genuine data only, nothing simulates it")
-    return entry.base.simulation
+    return entry.record.simulation
 
 
 def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, jobs: int, progress: Progress) -> int:
@@ -45,7 +45,7 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
     stopped resumes where it was. Their content depends on the seed and their number alone. Returns the events that
     this call made. UserError where nothing simulates the task.
     """
-    simulation, kinds = simulation_of(entry), len(entry.base.classes)
+    simulation, kinds = simulation_of(entry), len(simulated_classes(entry))
     counts = [events // kinds + (label < events % kinds) for label in range(kinds)]
     numbers = math.ceil(max(counts) / simulation.chunk)
     wanted = [

@@ -20,7 +20,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Arrays, Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import prepare
-from hepbench.suite.data.files import Files
+from hepbench.suite.data.files import Files, simulated_classes
 from hepbench.suite.data.simulate import simulate_files
 from hepbench.suite.processes import call_in_process
 
@@ -45,7 +45,7 @@ class DataRates:
 def data_rates(task: Entry[Task], simulated: int, read: int, jobs: int, progress: Callable[[int], None]) -> DataRates:
     """Simulate so many events by so many processes, telling progress, and read a file of so many. UserError where the
     task has genuine data only."""
-    simulation, kinds = task.base.simulation, len(task.base.classes)
+    simulation, kinds = task.record.simulation, len(simulated_classes(task))
     if simulation is None:
         raise UserError(f"{task.name}: genuine data only, nothing is simulated or measured")
     with tempfile.TemporaryDirectory() as temporary:

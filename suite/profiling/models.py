@@ -28,6 +28,7 @@ from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import fit_scaling
 from hepbench.suite import device
 from hepbench.suite.data.dataset import Prepared, view_of
+from hepbench.suite.data.files import simulated_classes
 from hepbench.suite.processes import call_in_process, without_main_file
 from hepbench.suite.profiling.timing import Rates, for_seconds, rates_of
 from hepbench.suite.profiling.weaver import WEAVER, WEAVER_BATCH, require_weaver, weaver_rates
@@ -302,9 +303,9 @@ def _shapes(task_given: str, wanted: Sequence[str]) -> dict[str, dict[str, tuple
     """view -> shapes of one event's inputs."""
     task = registry.find("task", task_given)
     with tempfile.TemporaryDirectory() as scratch:
-        simulation = task.base.simulation
+        simulation = task.record.simulation
         if simulation:
-            chunks = [(label, simulation.generate(label, 0, 0)) for label in range(len(task.base.classes))]
+            chunks = [(label, simulation.generate(label, 0, 0)) for label in range(len(simulated_classes(task)))]
             few = [(label, {name: array[:8] for name, array in arrays.items()}) for label, arrays in chunks]
             paths: Sequence[Path] = simulation.write(Path(scratch), [8] * len(few), iter(few))
         else:
