@@ -76,6 +76,19 @@ class Reference:
 
 
 @dataclass(frozen=True)
+class ReportedTraining:
+    """What a publication says that a training cost. device: "cpu" or "gpu", and its name. seconds: of all epochs.
+    utilisation: of the device, in per cent."""
+
+    device: str
+    hardware: str
+    epochs: int
+    batch_size: int
+    seconds: float
+    utilisation: float
+
+
+@dataclass(frozen=True)
 class Check:
     """One line of a validation: a figure of these events beside the figure they should have.
 
@@ -255,6 +268,7 @@ class Model:
         fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
         device "cpu" or "gpu"; load(folder) -> Fitted.
     needs_context: it serves only tasks with a context.
+    reported: task -> published costs of training this very network on that task, for `hepbench sweep`.
     """
 
     title: str
@@ -266,6 +280,7 @@ class Model:
     load: Callable[[Path], Fitted] | None = None
     source: str = ""
     needs_context: bool = False
+    reported: Mapping[str, Sequence[ReportedTraining]] = field(default_factory=dict)
 
     def refuses(self, task: Task) -> str | None:
         """Why this family cannot serve the task, or None if it can."""

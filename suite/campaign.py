@@ -307,7 +307,8 @@ def _plan(asked: Bench, store: Store, listener: Listener) -> tuple[list[PlannedT
     store.reconcile(asked.task.name)
     done = set()
     if not asked.force:
-        done = {run["tags"].get("identity") for run in store.runs(asked.task.name, status="FINISHED")}
+        finals = store.runs(asked.task.name, status="FINISHED", tags={"stage": "final"})
+        done = {run["tags"].get("identity") for run in finals}
     planned = [campaign.plan(trial, done) for trial in asked.trials]
     for one in {one.trial.model.name: one for one in planned if one.state == "run"}.values():
         check_scaling(one.trial, prepared, rows)

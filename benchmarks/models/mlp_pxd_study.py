@@ -23,7 +23,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from hepbench.benchmarks.base import Model, Parameters, Shapes
+from hepbench.benchmarks.base import Model, Parameters, ReportedTraining, Shapes
 from hepbench.benchmarks.models.mlp import flat_inputs, probabilities
 
 if TYPE_CHECKING:
@@ -47,6 +47,35 @@ DEFAULTS = {
 }
 SIX_DEFAULTS = {**DEFAULTS, "scaling": "max", "epochs": 100, "batch_size": 32}
 APPENDIX_DEFAULTS = {**SIX_DEFAULTS, "optimiser": "rmsprop"}
+
+CPU, GPU = "i7-6800K", "GTX 1080"
+REPORTED = tuple(
+    ReportedTraining(device, hardware, epochs, batch_size, seconds, utilisation)
+    for device, hardware, epochs, batch_size, seconds, utilisation in (
+        ("cpu", CPU, 200, 40960, 138.30, 96),
+        ("cpu", CPU, 200, 12288, 159.45, 91),
+        ("cpu", CPU, 200, 8192, 166.02, 90),
+        ("cpu", CPU, 200, 4096, 185.76, 85),
+        ("cpu", CPU, 50, 2048, 49.65, 74),
+        ("cpu", CPU, 50, 1024, 49.49, 66),
+        ("cpu", CPU, 50, 512, 66.44, 56),
+        ("cpu", CPU, 50, 256, 95.91, 45),
+        ("cpu", CPU, 50, 128, 168.91, 38),
+        ("cpu", CPU, 50, 32, 451.51, 40),
+        ("gpu", GPU, 200, 40960, 25.72, 41),
+        ("gpu", GPU, 200, 20480, 28.44, 31),
+        ("gpu", GPU, 200, 12288, 32.00, 21),
+        ("gpu", GPU, 200, 8192, 39.80, 20),
+        ("gpu", GPU, 200, 4096, 52.48, 12),
+        ("gpu", GPU, 200, 2048, 81.02, 8),
+        ("gpu", GPU, 50, 1024, 39.95, 7),
+        ("gpu", GPU, 50, 512, 71.51, 6),
+        ("gpu", GPU, 50, 256, 135.06, 5),
+        ("gpu", GPU, 50, 128, 276.46, 6),
+        ("gpu", GPU, 50, 32, 1211.57, 5),
+    )
+)
+"""Section 8 of the study: trainings of the network of `build` with batches of these sizes."""
 
 
 def dense_layers(x: Any, widths: Sequence[tuple[int, float]], activation: str) -> Any:
@@ -85,7 +114,14 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
 
 
 MODELS = {
-    "mlp_pxd_study": Model("dense network of the pixel detector study", "image", DEFAULTS, space, build),
+    "mlp_pxd_study": Model(
+        "dense network of the pixel detector study",
+        "image",
+        DEFAULTS,
+        space,
+        build,
+        reported={"pxd_pixels": REPORTED},
+    ),
     "mlp_pxd_study_six": Model(
         "dense network of the pixel detector study on six variables", "table", SIX_DEFAULTS, space, build_six
     ),

@@ -24,6 +24,7 @@ from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
 from hepbench.suite.training.steps import assign, training_steps, values_of
+from hepbench.tracking.hardware.machine import cores_usable
 
 if TYPE_CHECKING:
     import keras
@@ -42,7 +43,8 @@ def fit_network(
 ) -> Network:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
-    After each epoch, from 1, report is given loss, accuracy, val_loss, val_accuracy, val_auc and learning_rate. The
+    After each epoch, from 1, report is given loss, accuracy, val_loss, val_accuracy, val_auc, learning_rate and what
+    the steps of the epoch cost, as `_cost` gives it. The
     same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is
     not finite, UserError if a part has too few events, a hyper-parameter has an unknown value or the network's output
     does not fit the classes.
@@ -80,7 +82,7 @@ def fit_network(
     plateau = Plateau(options)
     epochs = int(options["epochs"])
     for epoch in range(1, epochs + 1):
-        started = time.perf_counter()
+        started, busy = time.perf_counter(), time.process_time()
         total = {"loss": 0.0, "accuracy": 0.0}
         done = 0
         for inputs, targets in feed.epoch(shuffle):
@@ -93,7 +95,7 @@ def fit_network(
                 raise FloatingPointError(f"the loss is not finite in epoch {epoch}: try a lower learning_rate")
             total = {"loss": total["loss"] + losses.sum(), "accuracy": total["accuracy"] + correct.sum()}
             done += feed.batches_per_chunk
-        trained = time.perf_counter()
+        trained, busy = time.perf_counter(), time.process_time() - busy
         scores = network.predict(valid)
         if not np.isfinite(scores).all():
             raise FloatingPointError(f"validation scores are not finite in epoch {epoch}: try a lower learning_rate")
@@ -103,6 +105,7 @@ def fit_network(
             "val_accuracy": float(metrics.accuracy(valid.labels, scores, 1)[0]),
             "val_auc": metrics.auc(valid.labels, scores, 1)[0],
             "learning_rate": float(rates[-1]),
+            **_cost(feed, trained - started, busy),
         }
         seconds["train_seconds"] += trained - started
         seconds["validate_seconds"] += time.perf_counter() - trained
@@ -120,6 +123,16 @@ def fit_network(
     assign(keras_model.variables, best_state)
     network.timings = seconds
     return network
+
+
+def _cost(feed: Feed, seconds: float, busy: float) -> dict[str, float]:
+    """Of an epoch's steps: epoch_seconds; epoch_events_per_second, of the events that were trained on; and
+    epoch_cpu_percent, the CPU time of this process as a share of the cores it may use. busy: seconds of CPU time."""
+    return {
+        "epoch_seconds": seconds,
+        "epoch_events_per_second": feed.steps * feed.batch_size / seconds,
+        "epoch_cpu_percent": 100 * busy / seconds / cores_usable(),
+    }
 
 
 def _worth(epoch: int, line: Parameters, best_by: str) -> float:

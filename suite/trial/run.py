@@ -60,6 +60,7 @@ def run(
     most_epochs = hyperparameters.get("epochs") or hyperparameters.get("rounds")
 
     def report(epoch: int, values: dict[str, float]) -> None:
+        sampler.settle()
         history.append({"epoch": epoch, **values})
         store.log(run_id, values, epoch)
         listener({"epoch": epoch, "epochs": most_epochs, "metrics": values})

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.trial.spec import Spec, look_up
-from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def run_in_worker(
                 _keras(spec.device, spec.backend)
             store = _store()
             machine = describe_machine()
-            tags = {"hardware": _hardware_name(machine, spec.device), "machine": json.dumps(machine)}
+            tags = {"hardware": hardware_name(machine, spec.device), "machine": json.dumps(machine)}
             run_id = store.start(**{**run, "tags": {**run["tags"], **tags}})
             listener({"run": run_id})
             return {
@@ -103,9 +103,3 @@ def run_in_worker(
             return {"run": run_id, "error": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
         finally:
             _stopped.discard(key)
-
-
-def _hardware_name(machine: dict[str, Any], chosen: str) -> str:
-    if chosen == "gpu":
-        return str(machine["gpus"][0]["name"])
-    return f"{machine['cpu']} x{machine['cores_usable']}"

@@ -37,6 +37,18 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def hardware_name(machine: dict[str, Any], device: str) -> str:
+    """What results on this device, "cpu" or "gpu", of a machine as `describe_machine` gives it stand under."""
+    if device == "gpu":
+        return str(machine["gpus"][0]["name"])
+    return f"{machine['cpu']} x{machine['cores_usable']}"
+
+
+def busy_percent(seconds: float) -> float:
+    """How much of all cores of this machine is in use, by whom ever, over so many seconds from now."""
+    return psutil.cpu_percent(interval=seconds)
+
+
 def cores_usable() -> float:
     """Cores that affinity and the cgroup's CPU quota leave to this process: an int unless the quota is a fraction."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else psutil.cpu_count() or 1

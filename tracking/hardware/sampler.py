@@ -45,6 +45,7 @@ class Sampler:
         self._processes: list[psutil.Process] = []
         self._processes_due = 0.0
         self._points: list[dict[str, float]] = []
+        self._settled = 0
         self._energy_end: float | None = None
         self._ended = threading.Event()
 
@@ -57,6 +58,7 @@ class Sampler:
         self._start = time.perf_counter()
         self._busy_before: tuple[float, dict[int, float]] = (self._start, self._busy_seconds())
         self._busy_total = 0.0
+        self._machine_busy = self._machine_busy_start = _machine_busy_seconds()
         self._thread = threading.Thread(target=self._loop, name="hardware sampler", daemon=True)
         self._thread.start()
         return self
@@ -74,18 +76,24 @@ class Sampler:
         self._energy_end = self._gpu_energy()
         self._stack.close()
 
+    def settle(self) -> None:
+        """Starting and compiling are over, at the first call: what a GPU does before is not its use by a training."""
+        self._settled = self._settled or len(self._points)
+
     def summary(self) -> dict[str, float]:
         """Means and maxima over the samples; what was not measured is absent, and told in `unavailable`.
 
         hardware_cpu_mean_percent: of the usable cores, by CPU time between start and end.
+        hardware_other_cpu_mean_percent: CPU time that others took meanwhile, the host of a virtual machine included, as
+            a share of all cores of the machine.
         hardware_memory_peak_mib: resident memory of the processes together, at the samples.
-        hardware_gpu_mean_percent, hardware_gpu_memory_peak_mib: of the GPU in use, as its driver tells.
+        hardware_gpu_mean_percent: use of the GPU as its driver tells, after `settle` where there are such samples.
+        hardware_gpu_memory_peak_mib: in use on the GPU, as its driver tells.
         hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time.
         """
         reductions: dict[str, tuple[str, Callable[[list[float]], float]]] = {
             "hardware_cpu_peak_percent": ("system/cpu_utilization_percentage", max),
             "hardware_memory_peak_mib": ("system/process_memory_megabytes", max),
-            "hardware_gpu_mean_percent": ("system/gpu_0_utilization_percentage", _mean),
             "hardware_gpu_memory_peak_mib": ("system/gpu_0_memory_usage_megabytes", max),
             "hardware_gpu_power_mean_watt": ("system/gpu_0_power_usage_watts", _mean),
         }
@@ -94,9 +102,15 @@ class Sampler:
             values = [point[metric] for point in self._points if metric in point]
             if values:
                 result[name] = reduce(values)
+        use = [point.get("system/gpu_0_utilization_percentage") for point in self._points]
+        measured = [value for value in use[self._settled :] if value is not None] or [v for v in use if v is not None]
+        if measured:
+            result["hardware_gpu_mean_percent"] = _mean(measured)
         seconds = self._busy_before[0] - self._start
         if seconds > SHORTEST_INTERVAL:
             result["hardware_cpu_mean_percent"] = 100 * self._busy_total / seconds / self._cores
+            others = max(0.0, self._machine_busy - self._machine_busy_start - self._busy_total)
+            result["hardware_other_cpu_mean_percent"] = 100 * others / seconds / (psutil.cpu_count() or 1)
         if self._energy_start is not None and self._energy_end is not None:
             result["hardware_gpu_energy_joule"] = self._energy_end - self._energy_start
         elif "hardware_gpu_power_mean_watt" in result:
@@ -144,6 +158,7 @@ class Sampler:
         before, busy_before = self._busy_before
         used = sum(max(0.0, seconds - busy_before.get(pid, 0.0)) for pid, seconds in busy.items())
         self._busy_before = now, busy
+        self._machine_busy = _machine_busy_seconds()
         self._busy_total += used
         if now - before < SHORTEST_INTERVAL:
             return {}
@@ -206,6 +221,12 @@ class Sampler:
             return float(self._nvml.nvmlDeviceGetTotalEnergyConsumption(self._handle)) / 1000
         except self._nvml.NVMLError:
             return None
+
+
+def _machine_busy_seconds() -> float:
+    """CPU time of everyone on this machine, and what the host of a virtual one took from it."""
+    times = psutil.cpu_times()
+    return sum(getattr(times, name, 0.0) for name in ("user", "nice", "system", "irq", "softirq", "steal"))
 
 
 def _mean(values: list[float]) -> float:
