@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench tune studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
+.PHONY: help env bench tune sweep studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -31,12 +31,19 @@ help:  ## this text
 	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
+	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
 
 tune: $(READY)  ## search the hyper-parameters of MODEL on TASK, test the best; resumes where it was stopped
 	@$(HEPBENCH) tune $(TASK) $(OPTIONS) $(STUDIED)
+
+SWEPT = $(if $(BATCHES),--batch-sizes "$(BATCHES)") $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(TARGET),--target $(TARGET)) \
+	$(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+
+sweep: $(READY)  ## time MODEL on TASK with batches of 32 to 40,960 events on each device, find the size that learns soonest
+	@$(HEPBENCH) sweep $(TASK) $(OPTIONS) $(SWEPT)
 
 studies: $(READY)  ## every study, with its trials and its best
 	@$(HEPBENCH) studies

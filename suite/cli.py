@@ -227,6 +227,31 @@ def tune(place: Place, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("task")
+@click.option("--model", required=True, help="A network, or a file ./my_model.py.")
+@click.option("--batch-sizes", default="", help="Such as 32,256,2048. Default: 11 from 32 to 40960.")
+@click.option("--epochs", default="", help="One number, or one for each batch size. Default: the model's and budget's.")
+@click.option("--target", type=float, help="Validation AUC to reach. Default: 99 % of the way from 0.5 to the best.")
+@settings("a hyper-parameter")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Trainings of each batch size.")
+@click.option(
+    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+)
+@BUDGET
+@click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto: both where there is one.")
+@BACKEND
+@DATA
+@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@click.option("--force", is_flag=True, help="Run again what has been run.")
+def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
+    """What each batch size costs on each device, and which learns soonest: MODEL on TASK, one training at a time."""
+    from hepbench.suite.commands.sweep import sweep
+    from hepbench.suite.sweep import request
+
+    return min(sweep(request(task, model, **options), dry=dry_run, console=Console()), 1)
+
+
+@commands.command()
 def studies() -> None:
     """Every study, with its trials and its best."""
     from hepbench.suite.commands.studies import print_studies

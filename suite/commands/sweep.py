@@ -1,0 +1,121 @@
+"""`hepbench sweep`: what each batch size costs, and which learns soonest."""
+
+from __future__ import annotations
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.text import Text
+
+from hepbench.suite import sweep as sweep_module
+from hepbench.suite.progress import DataLines, TrialProgress
+from hepbench.suite.sweep import Asked, MachineBusy, Plan, SweepEvent, TrainingEvent
+from hepbench.tracking.sweep import page, record, table
+
+WIDE = 125
+"""Characters that the whole table takes."""
+
+
+def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
+    """Measure what has not been measured and print what was found. Returns the number of trainings that failed.
+
+    dry: print what would run, and run nothing.
+    """
+    console.print(f"[bold]{asked.model.name}[/] on [bold]{asked.task.name}[/]: {asked.model.record.title}")
+    devices = ", ".join(f"{record.DEVICES[device]} ({why})" for device, why in asked.devices.items())
+    console.print(f"budget {asked.budget} · {len(asked.epochs)} batch sizes · {asked.backend} on {devices}")
+    for device, reason in asked.not_measured.items():
+        console.print(f"[yellow]not measured[/] {record.DEVICES[device]}: {reason}", soft_wrap=True)
+    with SweepLines(console) as listener:
+        if dry:
+            if asked.events_to_simulate:
+                console.print(f"data: {asked.events_to_simulate:,} events would be simulated first")
+            _print_plan(sweep_module.plan(asked, listener), console)
+            return 0
+        outcome = sweep_module.run(asked, listener=listener)
+    measured = outcome.sweep
+    narrow = console.width < WIDE
+    _print_table(measured, narrow, console)
+    for line in table.legend(measured, narrow):
+        console.print(Text(line, style="dim"))
+    for line in page.notes(measured):
+        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
+    for line in record.verdicts(measured):
+        console.print(Text(line, style="bold"))
+    console.print(f"table: {outcome.csv}", soft_wrap=True, markup=False)
+    console.print(f"page: {outcome.page}", soft_wrap=True, markup=False)
+    return len(outcome.failures)
+
+
+class SweepLines:
+    """Shows a sweep, from its data to its last training; is its listener, within a `with` block."""
+
+    def __init__(self, console: Console):
+        self.console = console
+        self._data = DataLines(console)
+        self._trainings = TrialProgress(console)
+
+    def __enter__(self) -> SweepLines:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._data.__exit__()
+        self._trainings.__exit__()
+
+    def __call__(self, event: SweepEvent) -> None:
+        match event:
+            case Plan():
+                self._planned(event)
+            case MachineBusy():
+                self.console.print(
+                    f"[yellow]the machine is busy[/]: others use {event.percent:.0f} % of its cores, and times will be "
+                    "too long",
+                    soft_wrap=True,
+                )
+            case TrainingEvent():
+                self._training(event)
+            case _:
+                self._data(event)
+
+    def _planned(self, plan: Plan) -> None:
+        done = sum(one.state == "done" for one in plan.trainings)
+        if done:
+            self.console.print(f"{done} of {len(plan.trainings)} trainings are there already; --force runs them again")
+        if plan.left_out:
+            sizes = record.listed(plan.left_out)
+            self.console.print(f"[yellow]left out[/] {sizes}: the training part has {plan.train_events:,} events")
+
+    def _training(self, told: TrainingEvent) -> None:
+        event, result = told.event, told.event.message
+        title = f"{told.number}/{told.total} {told.planned.name}"
+        self._trainings.show(title, title, event)
+        if event.kind == "done":
+            self.console.print(
+                f"[green]done[/] {title}: trained in {result['train_seconds']:.1f} s, validation AUC at the end "
+                f"{result['valid_auc']:.4f}",
+                soft_wrap=True,
+            )
+        elif event.kind == "failed":
+            self.console.print(f"[red]failed[/] {title}: {escape(result['error'])}", highlight=False, soft_wrap=True)
+
+
+def _print_plan(plan: Plan, console: Console) -> None:
+    printed = Table("device", "batch size", "epochs", "seed", "")
+    words = {"run": "to run", "done": "[green]already done[/]", "unknown": "to run, unless the data are too few"}
+    for one in plan.trainings:
+        epochs = str(one.trial.hyperparameters.get("epochs", ""))
+        size = f"{one.batch_size:,}"
+        printed.add_row(record.DEVICES[one.device], size, epochs, str(one.trial.spec.seed), words[one.state])
+    for large in plan.left_out:
+        printed.add_row("all", f"{large:,}", "", "", f"[yellow]left out[/]: {plan.train_events:,} training events")
+    console.print(printed)
+
+
+def _print_table(measured: record.Sweep, narrow: bool, console: Console) -> None:
+    printed = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+    for number, heading in enumerate(table.headings(measured, narrow)):
+        printed.add_column("\n".join(heading.rsplit(" ", 1)), justify="right" if number else "left", no_wrap=True)
+    for row in table.rows(measured, narrow):
+        printed.add_row(*row)
+    console.print(printed)

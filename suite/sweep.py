@@ -1,0 +1,473 @@
+"""A batch-size study: one network trained with one batch size after another, on each device that is there.
+
+Each training has a process of its own and the machine to itself. It sees the training and validation parts alone, and
+is a run of MLflow below one for the whole study; what has been run on this hardware is not run again. Nothing here
+prints: a listener is told.
+
+    asked = sweep.request("pxd_pixels", "mlp_pxd_study", budget="smoke", batch_sizes="64 256")
+    outcome = sweep.run(asked)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks.base import Model, Task, UserError
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite import campaign, results
+from hepbench.suite import device as device_module
+from hepbench.suite.atomic import write_whole
+from hepbench.suite.campaign import Campaign, closing_runs, ignore, parent_run
+from hepbench.suite.data.files import choose, events_wanted, is_simulated
+from hepbench.suite.data.opening import DataEvent, open_data
+from hepbench.suite.data.split import split_events
+from hepbench.suite.paths import reports_folder, results_folder
+from hepbench.suite.provenance import command
+from hepbench.suite.trial.inputs import check_scaling
+from hepbench.suite.trial.spec import Spec, Trial, hash_of, identity_of
+from hepbench.suite.workers.jobs import Event
+from hepbench.suite.workers.place import Place
+from hepbench.tracking.hardware import machine
+from hepbench.tracking.runs import Store
+from hepbench.tracking.sweep import page, record, table
+from hepbench.tracking.sweep.record import Point, Sweep, Training
+
+BATCH_SIZES = (32, 128, 256, 512, 1024, 2048, 4096, 8192, 12288, 20480, 40960)
+"""Those of the pixel detector study."""
+
+SET_BY_SWEEP = {"batch_size": "--batch-sizes", "epochs": "--epochs"}
+"""Hyper-parameter -> the option that gives it."""
+
+LOOK = 0.5
+"""Seconds for which the machine is looked at before anything is timed on it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """What is to be measured.
+
+    epochs: batch size -> how many, None: the entry's, at most the budget's. target: the validation AUC to reach, None:
+    `record.default_target`. device: "cpu", "gpu" or "auto", which gives devices: device -> why, and not_measured:
+    device -> why not. settings: hyper-parameters in place of the defaults. events: of the dataset, None: the budget's.
+    force: run again what has been run.
+    """
+
+    task: Entry[Task]
+    model: Entry[Model]
+    epochs: Mapping[int, int | None]
+    target: float | None
+    seeds: tuple[int, ...]
+    budget: str
+    data: str
+    device: str
+    devices: Mapping[str, str]
+    not_measured: Mapping[str, str]
+    backend: str
+    settings: Mapping[str, Any]
+    events: int | None = None
+    force: bool = False
+
+    @property
+    def most_events(self) -> int | None:
+        """Events of the dataset that are used at most; None: all."""
+        return budgets.find(self.budget).events if self.events is None else self.events
+
+    @property
+    def events_to_simulate(self) -> int:
+        """Events that are to be simulated before anything runs; 0 where the data are there."""
+        missing = self.data == "simulated" and not is_simulated(self.task, self.most_events)
+        return events_wanted(self.task, self.most_events) if missing else 0
+
+    def trial(self, device: str, batch_size: int, seed: int) -> Trial:
+        """A training. With the hyper-parameters of the bench trial that it is one of."""
+        epochs = self.epochs[batch_size]
+        parameters = {**self.settings, "batch_size": batch_size, **({"epochs": epochs} if epochs else {})}
+        spec = Spec(
+            self.task.given, self.model.given, seed, self.budget, self.data, device, self.backend, parameters,
+            events=self.events,
+        )  # fmt: skip
+        return Trial(spec, self.task, self.model)
+
+
+def request(
+    task: str,
+    model: str,
+    *,
+    batch_sizes: str = "",
+    epochs: str = "",
+    target: float | None = None,
+    settings: Mapping[str, Any] | None = None,
+    seeds: int | Sequence[int] = 1,
+    budget: str = "quick",
+    device: str = "auto",
+    backend: str = "tensorflow",
+    data: str = "auto",
+    events: int | None = None,
+    force: bool = False,
+) -> Asked:
+    """Look up what the names stand for; the rest is as of `campaign.request`.
+
+    batch_sizes: whole numbers with commas or blanks between; "": `BATCH_SIZES`. epochs: one number, or one for each of
+    the batch sizes; "": the entry's, at most the budget's. device: "auto" is the CPU, and the GPU where there is one.
+    Raises UserError for what is not known or cannot be had.
+    """
+    task_entry, model_entry = registry.find("task", task), registry.find("model", model)
+    if model_entry.record.build is None:
+        raise UserError(f"{model_entry.name} is no Keras network and has no batches: give a network, such as mlp")
+    for name in SET_BY_SWEEP.keys() & (settings or {}).keys():
+        raise UserError(f"--set {name}: a sweep sets it itself, give it as {SET_BY_SWEEP[name]}")
+    chosen = campaign.settings_by_model(settings or {}, task_entry, [model_entry])[model_entry.name]
+    if target is not None and not record.CHANCE < target <= 1:
+        raise UserError(f"--target must be above {record.CHANCE}, the AUC of chance, and at most 1, got {target:g}")
+    devices, not_measured = _devices(device, backend)
+    asked = Asked(
+        task_entry,
+        model_entry,
+        _epochs_by_size(batch_sizes, epochs),
+        target,
+        campaign.seeds_of(seeds, budget),
+        budget,
+        choose(task_entry, data),
+        device,
+        devices,
+        not_measured,
+        backend,
+        chosen,
+        events,
+        force,
+    )
+    if reason := asked.trial("cpu", next(iter(asked.epochs)), 0).refusal:
+        raise UserError(f"{model_entry.name} cannot serve {task_entry.name}: {reason}")
+    return asked
+
+
+def _devices(wanted: str, backend: str) -> tuple[dict[str, str], dict[str, str]]:
+    """(device -> why, device -> why not)."""
+    found, reason = device_module.resolve(wanted, backend)
+    if wanted != "auto":
+        other = "gpu" if found == "cpu" else "cpu"
+        return {found: reason}, {other: f"DEVICE={wanted} was asked for"}
+    if found == "gpu":
+        return {"cpu": "every machine has one", "gpu": reason}, {}
+    return {"cpu": "every machine has one"}, {"gpu": reason}
+
+
+def _epochs_by_size(batch_sizes: str, epochs: str) -> dict[int, int | None]:
+    """Batch size -> epochs, by size."""
+    sizes = _whole_numbers("--batch-sizes", batch_sizes) or list(BATCH_SIZES)
+    numbers = _whole_numbers("--epochs", epochs)
+    if len(numbers) not in (0, 1, len(sizes)):
+        raise UserError(f"--epochs {epochs}: give one number, or {len(sizes)}, one for each batch size")
+    each: list[int | None] = [*numbers] if len(numbers) > 1 else [numbers[0] if numbers else None] * len(sizes)
+    by_size: dict[int, int | None] = {}
+    for size, number in sorted(zip(sizes, each, strict=True), key=lambda one: one[0]):
+        if by_size.setdefault(size, number) != number:
+            raise UserError(f"--batch-sizes {batch_sizes}: {size} is given twice, with other epochs")
+    return by_size
+
+
+def _whole_numbers(option: str, text: str) -> list[int]:
+    """None for an empty text."""
+    parts = re.split(r"[,\s]+", text.strip()) if text else []
+    if not all(re.fullmatch("[0-9]+", part) and int(part) > 0 for part in parts):
+        raise UserError(f"{option} must be whole numbers from 1, such as 32,256,2048, got {text!r}")
+    return list(map(int, parts))
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedTraining:
+    """A training, and what is to become of it. state: "run" or "done"; "unknown" before the data are there."""
+
+    trial: Trial
+    device: str
+    batch_size: int
+    state: str
+    identity: str = ""
+    run: str = ""
+
+    @property
+    def name(self) -> str:
+        return f"batch size {self.batch_size:,} on {record.DEVICES[self.device]}, seed {self.trial.spec.seed}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """left_out: batch sizes that are larger than the training part, which has so many events; None before the data are
+    there."""
+
+    trainings: tuple[PlannedTraining, ...]
+    left_out: tuple[int, ...] = ()
+    train_events: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class MachineBusy:
+    """Others use so many per cent of the machine's cores."""
+
+    percent: float
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingEvent:
+    """What became known of a training, the `number`th of `total`."""
+
+    planned: PlannedTraining
+    number: int
+    total: int
+    event: Event
+
+
+SweepEvent = DataEvent | Plan | MachineBusy | TrainingEvent
+Listener = Callable[[SweepEvent], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What was measured, its page, its CSV, and the message of each training that failed, by its name."""
+
+    sweep: Sweep
+    page: Path
+    csv: Path
+    failures: Mapping[str, str]
+
+
+def plan(asked: Asked, listener: Listener = ignore) -> Plan:
+    """What a sweep would run, in its order. Nothing is simulated for it, and without data nothing is known to be done
+    or left out."""
+    if asked.events_to_simulate:
+        return Plan(tuple(PlannedTraining(trial, *key, "unknown") for key, trial in _trials(asked, list(asked.epochs))))
+    return _plan(asked, results.open_store(), listener)[0]
+
+
+def _trials(asked: Asked, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int], Trial]]:
+    """((device, batch size), training): of the first seed all, then of the next, so that an early end leaves whole
+    curves."""
+    for seed in asked.seeds:
+        for device in asked.devices:
+            for size in sizes:
+                yield (device, size), asked.trial(device, size, seed)
+
+
+def _plan(asked: Asked, store: Store, listener: Listener) -> tuple[Plan, Campaign, dict[str, str]]:
+    """The plan, what its runs have in common, and device -> name. Data are simulated or prepared where they have to
+    be. UserError where every batch size is too large."""
+    files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
+    rows, split_hash = split_events(asked.task.record, prepared, asked.most_events)
+    common = campaign.campaign_of(asked.task, asked.budget, files, split_hash, asked.events)
+    events = len(rows["train"])
+    sizes = [size for size in asked.epochs if size <= events]
+    if not sizes:
+        raise UserError(f"the training part has {events:,} events, fewer than any batch size: give smaller ones")
+    check_scaling(asked.trial("cpu", sizes[0], 0), prepared, rows)
+    described = machine.describe_machine()
+    hardware = {device: machine.hardware_name(described, device) for device in asked.devices}
+    store.reconcile(asked.task.name)
+    done = {} if asked.force else _done(store, asked.task.name)
+    planned = []
+    for (device, size), trial in _trials(asked, sizes):
+        _, identity = identity_of(trial, files.digest, split_hash)
+        run = done.get((identity, hardware[device]), {}).get("id", "")
+        planned.append(PlannedTraining(trial, device, size, "done" if run else "run", identity, run))
+    return Plan(tuple(planned), tuple(size for size in asked.epochs if size > events), events), common, hardware
+
+
+def _done(store: Store, experiment: str) -> dict[tuple[str, str], dict[str, Any]]:
+    """(identity, hardware) -> the latest run of it that has finished."""
+    found = store.runs(experiment, status="FINISHED", tags={"stage": "sweep"})
+    return {(run["tags"]["identity"], run["tags"]["hardware"]): run for run in found if "identity" in run["tags"]}
+
+
+def run(asked: Asked, store: Store | None = None, listener: Listener = ignore) -> Outcome:
+    """Measure what has not been measured, one training after another, and write the page. store: None: that of
+    `results.open_store`. Raises StoreError, UserError."""
+    store = store or results.open_store()  # before any work: an unwritable store ends here
+    with _alone():
+        planned, common, hardware = _plan(asked, store, listener)
+        listener(planned)
+        to_run = [one for one in planned.trainings if one.state == "run"]
+        failures: dict[str, str] = {}
+        parent = ""
+        if to_run:
+            if (percent := machine.busy_percent(LOOK)) > record.MOST_OTHERS:
+                listener(MachineBusy(percent))
+            study, known = _study(asked, common, hardware, store)
+            name = f"sweep {asked.task.name} {asked.model.name} {asked.budget}"
+            with parent_run(store, name, common, {**study, "command": command()}, known) as (parent, note):
+                failures = _run_all(to_run, common, parent, study, store, listener)
+                note(f"{len(failures)} of {len(to_run)} trainings failed" if failures else "")
+        sweep = _collect(asked, planned, hardware, failures, store)
+        written = _write(asked, sweep, common)
+        if parent:
+            _, path, csv, *drawings = written
+            for file in (path, csv, *drawings):
+                store.upload_file(parent, file)
+    return Outcome(sweep, written[1], written[2], failures)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Two sweeps at once would time each other. UserError where another is running."""
+    import filelock
+
+    lock = filelock.FileLock(results_folder() / "sweep.lock")
+    try:
+        lock.acquire(blocking=False)
+    except filelock.Timeout as error:
+        raise UserError("another sweep is being run here, and each would slow the other down: wait for it") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _study(
+    asked: Asked, common: Campaign, hardware: Mapping[str, str], store: Store
+) -> tuple[dict[str, str], str | None]:
+    """(tags of the study's runs, id of its run where there is one): the same network, data, code and machine, with
+    whatever batch sizes."""
+    spec = dataclasses.replace(asked.trial("cpu", next(iter(asked.epochs)), 0).spec, parameters=dict(asked.settings))
+    trial = Trial(spec, asked.task, asked.model)
+    configuration, _ = identity_of(trial, common.tags["data_digest"], common.tags["split_hash"])
+    name = hash_of([configuration, sorted(hardware.items())])
+    tags = {"stage": "sweep", "sweep": name, "model": asked.model.name}
+    known = store.runs(asked.task.name, tags={"sweep": name})
+    found = [run for run in known if "mlflow.parentRunId" not in run["tags"]]
+    return tags, found[-1]["id"] if found else None
+
+
+def _run_all(
+    planned: Sequence[PlannedTraining],
+    common: Campaign,
+    parent: str,
+    study: Mapping[str, str],
+    store: Store,
+    listener: Listener,
+) -> dict[str, str]:
+    """Each in a process of its own, so that none has another's memory or threads. Every run that is started is ended.
+    Returns the messages of those that failed, by their names."""
+    place = Place(jobs=1)
+    failures: dict[str, str] = {}
+    with closing_runs(store) as runs:
+        for number, one in enumerate(planned, 1):
+            tags = {**study, "identity": one.identity}
+            jobs = iter([common.job(one.trial, one.name, tags, parent, False, one)])
+            with place.reserve(one.device, one.trial.spec.backend, True) as workers:
+                for event in workers().run(functools.partial(next, jobs, None)):
+                    runs.follow(event)
+                    if event.kind == "done":
+                        runs.end(event.run, "FINISHED")
+                    elif event.kind == "failed":
+                        failures[one.name] = event.message["error"]
+                        details = f"{event.message['error']}\n\n{event.message['details']}".strip()
+                        runs.end(event.run, "FAILED", details)
+                    listener(TrainingEvent(one, number, len(planned), event))
+    return failures
+
+
+def _collect(
+    asked: Asked, planned: Plan, hardware: Mapping[str, str], failures: Mapping[str, str], store: Store
+) -> Sweep:
+    """What the store has of the trainings of this plan."""
+    done = _done(store, asked.task.name)
+    points = []
+    for device in asked.devices:
+        for size in dict.fromkeys(one.batch_size for one in planned.trainings):
+            wanted = [one for one in planned.trainings if (one.device, one.batch_size) == (device, size)]
+            found = [done[key] for one in wanted if (key := (one.identity, hardware[device])) in done]
+            failed = [failures[one.name] for one in wanted if one.name in failures]
+            points.append(Point(device, size, tuple(_training(run, store) for run in found), "; ".join(failed)))
+    target, rule = asked.target, "as asked for"
+    if target is None:
+        target = record.default_target(points)
+        rule = f"{100 * record.SHARE:.0f} % of the way from chance to the best that any batch size has"
+    ours = not asked.settings  # a setting may make another network of it
+    reported = asked.model.record.reported.get(asked.task.name, ()) if ours else ()
+    return Sweep(
+        tuple(points),
+        hardware,
+        asked.not_measured,
+        planned.left_out,
+        planned.train_events or 0,
+        target,
+        rule,
+        tuple(reported),
+    )
+
+
+HISTORIES = {
+    "auc": "val_auc",
+    "accuracy": "val_accuracy",
+    "seconds": "epoch_seconds",
+    "rates": "epoch_events_per_second",
+    "cpu_percent": "epoch_cpu_percent",
+}
+"""Field of `record.Training` -> the metric that is logged after each epoch."""
+
+
+def _training(run: Mapping[str, Any], store: Store) -> Training:
+    """A finished run, with its metrics by epoch."""
+    points = {field: store.history(run["id"], metric) for field, metric in HISTORIES.items()}
+    epochs = max((step for history in points.values() for step, _ in history), default=0)
+    arrays = {}
+    for field, history in points.items():
+        arrays[field] = np.full(epochs, np.nan)
+        for step, value in history:
+            arrays[field][step - 1] = value
+    return Training(int(run["tags"]["seed"]), measured=run["metrics"], **arrays)
+
+
+def _write(asked: Asked, sweep: Sweep, common: Campaign) -> list[Path]:
+    """Write the page, the CSV beside it and the figures in a folder; returns that folder, and the files."""
+    name = re.sub("[^A-Za-z0-9_.-]", "_", f"sweep-{asked.task.name}-{asked.model.name}-{asked.budget}")
+    folder = reports_folder() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    drawings = page.write_figures(sweep, folder)
+    path, csv = (reports_folder() / f"{name}.{suffix}" for suffix in ("html", "csv"))
+    write_whole(csv, table.to_csv(sweep))
+    write_whole(
+        path,
+        page.render(
+            sweep,
+            title=f"Batch sizes: {asked.model.name} on {asked.task.name}",
+            about=_about(asked, sweep, common),
+            command=_command(asked),
+        ),
+    )
+    return [folder, path, csv, *drawings]
+
+
+def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:
+    seeds = f"{len(asked.seeds)} seed{'s' * (len(asked.seeds) > 1)}"
+    settings = " ".join(f"{name}={value}" for name, value in sorted(asked.settings.items()))
+    devices = "; ".join(f"{record.DEVICES[device]}: {name}" for device, name in sweep.hardware.items())
+    return [
+        f"{asked.model.record.title}; {asked.task.record.title}",
+        f"{common.tags['data']} data, budget {asked.budget}, {sweep.train_events:,} training events, {seeds}, "
+        f"{asked.backend}{', ' * bool(settings)}{settings}. One training at a time, each in a process of its own.",
+        devices,
+    ]
+
+
+def _command(asked: Asked) -> str:
+    """What makes the page again."""
+    epochs = list(asked.epochs.values())
+    parts = [f"hepbench sweep {asked.task.given} --model {asked.model.given} --budget {asked.budget}"]
+    parts.append(f"--batch-sizes {','.join(map(str, asked.epochs))}")
+    if any(epochs):
+        parts.append(f"--epochs {','.join(map(str, epochs if len(set(epochs)) > 1 else epochs[:1]))}")
+    if asked.target is not None:
+        parts.append(f"--target {asked.target:g}")
+    if asked.events is not None:
+        parts.append(f"--events {asked.events}")
+    parts += [f"--set {name}={value}" for name, value in sorted(asked.settings.items())]
+    parts.append(f"--seeds {len(asked.seeds)} --data {asked.data} --device {asked.device} --backend {asked.backend}")
+    return " ".join(parts)

@@ -1,0 +1,78 @@
+"""The page of a batch-size study, and its figures as files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepbench.tracking import pages, plots
+from hepbench.tracking.sweep import figures, table
+from hepbench.tracking.sweep.record import DEVICES, MOST_OTHERS, Sweep, listed, verdicts
+
+FIGURES = {
+    "cost": (
+        figures.draw_cost,
+        "What a pass over the training part costs, and how much of the device it uses, by batch size. "
+        "What is reported is of another machine and other data.",
+    ),
+    "score-by-epoch": (
+        figures.draw_by_epoch,
+        "Validation AUC after each epoch. Dotted: the target; a dot: where a training first has it.",
+    ),
+    "score-by-time": (figures.draw_by_time, "The same over the seconds of training."),
+}
+"""Name of a file -> what draws it, and its caption."""
+
+
+def render(sweep: Sweep, *, title: str, about: Sequence[str], command: str) -> str:
+    """The page as HTML. about: lines on what was trained on what. command: what makes it again."""
+    with pages.style():
+        drawings = [(pages.inline_svg(draw(sweep)), caption) for draw, caption in FIGURES.values()]
+    return pages.render(
+        "sweep.html",
+        title=title,
+        about=about,
+        verdicts=verdicts(sweep),
+        headings=table.headings(sweep),
+        rows=table.rows(sweep),
+        drawings=drawings,
+        legend=table.legend(sweep),
+        notes=notes(sweep),
+        reported_headings=table.REPORTED_HEADINGS,
+        reported=table.reported_rows(sweep),
+        command=command,
+    )
+
+
+def write_figures(sweep: Sweep, folder: Path) -> list[Path]:
+    """Each figure as PNG and PDF in an existing folder; returns their paths."""
+    written = []
+    with plots.style():
+        for name, (draw, _) in FIGURES.items():
+            drawing = draw(sweep)
+            for suffix in ("png", "pdf"):
+                written.append(folder / f"{name}.{suffix}")
+                drawing.savefig(written[-1])
+    return written
+
+
+def notes(sweep: Sweep) -> list[str]:
+    """What was left out or failed, and what a reader should know of the rest."""
+    lines = []
+    if sweep.left_out:
+        lines.append(
+            f"Left out: {listed(sweep.left_out)}, more than the {sweep.train_events:,} events of the training part."
+        )
+    lines += [
+        f"Failed: batch size {point.batch_size:,} on the {DEVICES[point.device]}: {point.failure}"
+        for point in sweep.points
+        if point.failure
+    ]
+    others = [point.middle("hardware_other_cpu_mean_percent") for point in sweep.points]
+    if (most := max(filter(math.isfinite, others), default=0.0)) > MOST_OTHERS:
+        lines.append(
+            f"The machine was busy with something else: up to {most:.0f} % of its cores. These times are too long; "
+            "measure again on a quiet machine with --force."
+        )
+    return lines
