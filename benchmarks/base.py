@@ -158,6 +158,27 @@ class Simulation:
     name: str = ""
 
 
+View = Callable[[Arrays], Arrays]
+"""From `Events.arrays` to a model's inputs."""
+
+
+@dataclass(frozen=True)
+class FeatureSet:
+    """A part of a task's inputs, where published results differ by what their models are given.
+
+    columns: input -> how many of its leading columns belong to the set. views: view -> the function that gives it in
+    place of the task's. A set of neither is everything; any other has no further inputs.
+    """
+
+    columns: Mapping[str, int] = field(default_factory=dict)
+    views: Mapping[str, View] = field(default_factory=dict)
+
+    def serves(self, view: str) -> bool:
+        """Whether a model that asks for this view has inputs of the set."""
+        main = {"cloud": "features"}.get(view, view)
+        return not (self.columns or self.views) or not view or main in self.columns or view in self.views
+
+
 @dataclass(frozen=True)
 class Task:
     """A dataset and what it means. A task file exposes one as `TASK`; its name is the file's name.
@@ -169,8 +190,7 @@ class Task:
         with "log_pt": (N, P) where points are particles or hits, the logarithm of their pT or energy as it is;
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
         takes in besides, such as the mass that a parametrised network is given; context names them.
-    features: sets of inputs that published results differ by, the first being the default: name of the set -> input
-        -> how many of its leading columns belong to it; an empty set stands for everything. The suite cuts them.
+    features: sets of inputs that published results differ by, by name; the first is the default.
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
     needed: how many of the sources make a dataset, counted from the first; None: all.
@@ -186,12 +206,12 @@ class Task:
     title: str
     classes: tuple[str, ...]
     read: Callable[[Sequence[Path]], Iterator[Events]]
-    views: Mapping[str, Callable[[Arrays], Arrays]]
+    views: Mapping[str, View]
     signal: int = 1
     variables: tuple[str, ...] = ()
     sources: tuple[Source, ...] = ()
     context: tuple[str, ...] = ()
-    features: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    features: Mapping[str, FeatureSet] = field(default_factory=dict)
     plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
@@ -205,6 +225,11 @@ class Task:
     variants: Mapping[str, Task] = field(default_factory=dict)
     licence: str = ""
     citation: str = ""
+
+    def view(self, name: str, features: str = "") -> View:
+        """The function that gives a view under a set of features."""
+        chosen = self.features.get(features, FeatureSet())
+        return chosen.views.get(name, self.views[name])
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """The networks of the studies, layer by layer, and their training, setting by setting."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -187,16 +188,56 @@ def test_the_maps_of_the_studies():
         assert layer.output.shape == (None, size)
 
 
-def test_particlenet_lite_has_the_studys_network():
-    """Kernels of the widths in its summary, and dropout before the last layer."""
-    shapes = {"points": (139, 2), "features": (139, 4), "mask": (139,)}
-    network = built("particlenet_lite_study", shapes)
+PARTICLENET = [  # the study's summary: layer, width of its output, parameters
+    ("fts_bn", 4, 16),
+    *(("EdgeConv0_conv0", 32, 256), ("EdgeConv0_bn0", 32, 128)),
+    *(("EdgeConv0_conv1", 32, 1024), ("EdgeConv0_bn1", 32, 128)),
+    *(("EdgeConv0_conv2", 32, 1024), ("EdgeConv0_bn2", 32, 128)),
+    *(("EdgeConv0_sc_conv", 32, 128), ("EdgeConv0_sc_bn", 32, 128)),
+    *(("EdgeConv1_conv0", 64, 4096), ("EdgeConv1_bn0", 64, 256)),
+    *(("EdgeConv1_conv1", 64, 4096), ("EdgeConv1_bn1", 64, 256)),
+    *(("EdgeConv1_conv2", 64, 4096), ("EdgeConv1_bn2", 64, 256)),
+    *(("EdgeConv1_sc_conv", 64, 2048), ("EdgeConv1_sc_bn", 64, 256)),
+    *(("dense", 128, 8320), ("dense_1", 2, 258)),
+]
+
+
+def of_kind(network, kind):
+    return [layer for layer in network.layers if type(layer).__name__ == kind]
+
+
+def summary_of(network):
+    """The same of a network of edge blocks, whose kernels have no constant beside them."""
+    (first,) = of_kind(network, "Normalization")
+    found = [("fts_bn", first.gamma.shape[0], first.count_params())]
+    for number, block in enumerate(of_kind(network, "EdgeBlock")):
+        kernels = [*block.kernels, block.shortcut]
+        names = [*(("conv", "bn", place) for place in range(len(block.kernels))), ("sc_conv", "sc_bn", "")]
+        for (conv, bn, place), kernel, normalisation in zip(names, kernels, block.normalizations, strict=True):
+            found.append((f"EdgeConv{number}_{conv}{place}", kernel.shape[-1], math.prod(kernel.shape)))
+            found.append((f"EdgeConv{number}_{bn}{place}", normalisation.gamma.shape[0], normalisation.count_params()))
+        assert len(block.weights) == 5 * len(kernels)  # a kernel, and four vectors of a normalisation
+    names = ["dense", "dense_1"]
+    layers = of_kind(network, "Dense")
+    return found + [(name, layer.units, layer.count_params()) for name, layer in zip(names, layers, strict=True)]
+
+
+@pytest.mark.parametrize("places", [139, 150])
+def test_particlenet_lite_has_the_studys_layers(places):
+    """With its four features; padding, of 139 places there and more here, has no weights."""
+    network = built("particlenet_lite_study", {"points": (places, 2), "features": (places, 4), "mask": (places,)})
+    assert summary_of(network) == PARTICLENET
     assert (network.count_params(), trainable_parameters(network)) == (26_898, 26_122)
-    assert layers_of(network)[-3:] == [dense(128, "relu"), dropout(0.1), dense(2, "softmax")]
-    given = model("particlenet_lite_study").defaults
-    assert {name: given[name] for name in ("neighbours", "width", "blocks", "layers", "dynamic")} == {
-        **{"neighbours": 7, "width": 32, "blocks": 2, "layers": 3, "dynamic": True}
+    blocks = [block.get_config() for block in of_kind(network, "EdgeBlock")]
+    assert [block["widths"] for block in blocks] == [(32, 32, 32), (64, 64, 64)]
+    assert {(block["momentum"], block["initializer"]) for block in blocks} == {(0.99, "glorot_normal")}
+    (first,) = of_kind(network, "Normalization")
+    assert {(one.momentum, one.epsilon) for one in (first, *of_kind(network, "EdgeBlock")[0].normalizations)} == {
+        (0.99, 1e-3)
     }
+    assert [layer.k for layer in of_kind(network, "Neighbours")] == [7, 7]  # found again in the second block
+    assert [kind for kind, _ in layers_of(network)[-5:-3]] == ["CloudSum", "TrueDivide"]  # by the 139 places
+    assert layers_of(network)[-3:] == [dense(128, "relu"), dropout(0.1), dense(2, "softmax")]
 
 
 @pytest.mark.parametrize("name", RECIPES)

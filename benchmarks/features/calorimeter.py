@@ -56,6 +56,7 @@ SHOWER_SHAPES = (
     "time_mean",
     "time_spread",
 )
+TIMES = SHOWER_SHAPES[-3:]
 
 
 def image_to_cloud(image: np.ndarray, points: int = 64, pitch: float = 0.0174) -> dict[str, np.ndarray]:

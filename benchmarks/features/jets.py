@@ -162,6 +162,22 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
     }
 
 
+def raw_cloud(jets: np.ndarray) -> dict[str, np.ndarray]:
+    """All particles of (N, P, 4) jets with what the files have of them.
+
+    Gives points (N, P, 2), rapidity and phi from the axis, whose differences are those of the particles; features
+    (N, P, 4), the jets as they are: pT in GeV, rapidity, phi, PDG code; log_pt (N, P); mask (N, P).
+    """
+    _, rapidity, phi, _ = axes(four_momenta(jets))
+    mask = jets[..., 0] > 0
+    return {
+        "points": np.stack(relative(jets, rapidity, phi), axis=-1).astype(np.float32),
+        "features": jets.astype(np.float32, copy=False),
+        "log_pt": np.log(jets[..., 0], where=mask, out=np.zeros(mask.shape)).astype(np.float32),
+        "mask": mask,
+    }
+
+
 def _kinds(codes: np.ndarray) -> dict[str, np.ndarray]:
     """Charge and five classes by PDG code."""
     size, charge = np.abs(codes), masses_and_charges(codes)[1]

@@ -38,17 +38,21 @@ class EdgeBlock(keras.layers.Layer):
     and x_j, so that its products are taken for each point instead of for each of its k edges.
     """
 
-    def __init__(self, widths: Sequence[int], **kwargs: Any) -> None:
+    def __init__(
+        self, widths: Sequence[int], momentum: float = 0.9, initializer: str = "he_normal", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.widths = tuple(widths)
+        self.momentum = momentum
+        self.initializer = initializer
         names = [f"edge_{number}" for number in range(len(self.widths))] + ["shortcut"]
         self.normalizations = [
-            BatchNormalization(name=f"{name}_normalization", dtype=self.dtype_policy) for name in names
+            BatchNormalization(momentum, name=f"{name}_normalization", dtype=self.dtype_policy) for name in names
         ]
 
     def build(self, shapes: Any) -> None:
         channels = shapes[0][-1]
-        style = {"initializer": "he_normal", "autocast": False}  # `product` casts, after the statistics went in
+        style = {"initializer": self.initializer, "autocast": False}  # `product` casts, after the statistics went in
         befores = (2 * channels, *self.widths[:-1])
         self.kernels = [
             self.add_weight(shape=shape, name=f"edge_{number}", **style)
@@ -84,7 +88,8 @@ class EdgeBlock(keras.layers.Layer):
         return (None, self.widths[-1])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "widths": self.widths}
+        own = {"widths": self.widths, "momentum": self.momentum, "initializer": self.initializer}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable("hepbench")

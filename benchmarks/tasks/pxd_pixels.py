@@ -31,7 +31,7 @@ from functools import partial
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Reference, Simulation, Source, Task
+from hepbench.benchmarks.base import Arrays, FeatureSet, Reference, Simulation, Source, Task
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES, SHAPE_VARIABLES, cloud, image, table
 from hepbench.benchmarks.formats.pxd_clusters import CLASSES as CLASSES_OF_PAIRS
 from hepbench.benchmarks.formats.pxd_pixels import CLASSES, read, write
@@ -74,6 +74,7 @@ BASE = Task(
     read=read,
     views={"image": image, "cloud": cloud, "table": table},
     variables=(*CLUSTER_VARIABLES, *SHAPE_VARIABLES),
+    features={"all": FeatureSet(), "six": FeatureSet({"table": len(CLUSTER_VARIABLES)})},
     sources=tuple(Source(f"{kind}.txt", "") for kind in CLASSES),
     simulation=Simulation(CHUNK, generate, write),
     split=split,

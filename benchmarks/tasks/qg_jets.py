@@ -9,7 +9,8 @@ On 5,500 simulated gluon and 5,700 quark jets the means and AUCs of `validate` a
 stand out, the kinds of particle (p = 0.005: neutrons and protons are some 6 % too few) and the pT of the fifth (0.008).
 
 The set of features `kinematic` takes away what kind of particle each is, as the field's results "without PID" have
-it; `pid`, the default, has charge and five kinds that an experiment can tell apart.
+it; `pid`, the default, has charge and five kinds that an experiment can tell apart. `raw` gives a cloud the four
+columns of the file as they are, of every particle: the quark-gluon study's features.
 
     make bench TASK=qg_jets
 """
@@ -18,7 +19,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Reference, Simulation, Source, Task
+from hepbench.benchmarks.base import Arrays, FeatureSet, Reference, Simulation, Source, Task
 from hepbench.benchmarks.features import jets
 from hepbench.benchmarks.formats.qg_jets import CLASSES, FILE_EVENTS, read, write
 from hepbench.benchmarks.validation.qg_jets import validate
@@ -115,8 +116,9 @@ TASK = Task(
     },
     variables=jets.KINEMATIC_VARIABLES + jets.IDENTITY_VARIABLES,
     features={
-        "pid": {},
-        "kinematic": {"features": len(jets.KINEMATIC_FEATURES), "table": len(jets.KINEMATIC_VARIABLES)},
+        "pid": FeatureSet(),
+        "kinematic": FeatureSet({"features": len(jets.KINEMATIC_FEATURES), "table": len(jets.KINEMATIC_VARIABLES)}),
+        "raw": FeatureSet(views={"cloud": lambda arrays: jets.raw_cloud(arrays["jets"])}),
     },
     sources=tuple(
         Source(name, f"https://zenodo.org/record/3164691/files/{name}?download=1", sha256=sha256)

@@ -72,12 +72,13 @@ def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: 
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 
-def view_of(entry: Entry[Task], prepared: Prepared, name: str) -> Arrays:
-    """The inputs of one view over all events, memory-mapped; computed by chunks and kept on first use.
+def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "") -> Arrays:
+    """The inputs of one view, under a set of features, over all events, memory-mapped; computed by chunks and kept on
+    first use.
 
     A view that hands arrays through, unchanged or with pixels rearranged, gives those arrays' own maps, not copies.
     """
-    compute = entry.record.views[name]
+    compute = entry.record.view(name, features)
     few = {key: array[:2] for key, array in prepared.arrays.items()}
     computed = compute(few)
     passed = {
@@ -88,8 +89,10 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str) -> Arrays:
     }
     if len(passed) == len(computed):
         return passed
-    variant = "" if compute is entry.base.views.get(name) else entry.name.partition(":")[2]
-    folder = prepared.folder / f"view-{name}{'-' * bool(variant)}{variant}"
+    shared = name in entry.base.views and compute is entry.base.view(name, features)
+    variant = "" if shared else entry.name.partition(":")[2]
+    own = features if compute is not entry.record.views[name] else ""
+    folder = prepared.folder / "-".join(part for part in ("view", name, variant, own) if part)
     with locked(folder):
         if not folder.is_dir():
             size = sum(array[:1].nbytes for array in prepared.arrays.values())

@@ -114,7 +114,8 @@ def sample_of(
     task: Entry[Task], prepared: Prepared, view: str, hyperparameters: Mapping[str, Any], seconds: float
 ) -> Sample:
     """All events, scaled on themselves, repeated to a length that can be timed in so many seconds."""
-    inputs = cut(task.record, view_of(task, prepared, view) if view else {}, hyperparameters)
+    whole = view_of(task, prepared, view, hyperparameters.get("features", "")) if view else {}
+    inputs = cut(task.record, whole, hyperparameters)
     rows = np.arange(len(prepared))
     sample = Sample(inputs, rows, prepared.labels)
     size = 4 * sum(math.prod(shape) for shape in sample.shapes.values())

@@ -57,7 +57,9 @@ def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
     task, model = trial.task.record, trial.model.record
     ids, labels, scores = [], [], []
     for events in task.read(raw):
-        inputs = cut(task, task.views[model.view](events.arrays) if model.view else {}, trial.hyperparameters)
+        settings = trial.hyperparameters
+        view = task.view(model.view, settings.get("features", "")) if model.view else None
+        inputs = cut(task, view(events.arrays) if view else {}, settings)
         sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
         scores.append(fitted.predict(sample))
         ids.append(events.ids)

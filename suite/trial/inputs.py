@@ -39,8 +39,9 @@ def check_scaling(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarra
 
 
 def _unscaled(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarray]) -> dict[str, Sample]:
-    view = trial.model.record.view
-    inputs = cut(trial.task.record, view_of(trial.task, prepared, view) if view else {}, trial.hyperparameters)
+    view, settings = trial.model.record.view, trial.hyperparameters
+    whole = view_of(trial.task, prepared, view, settings.get("features", "")) if view else {}
+    inputs = cut(trial.task.record, whole, settings)
     return {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
 
 

@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import Arrays, Model, Parameters, Task, UserError, check_known
+from hepbench.benchmarks.base import Arrays, FeatureSet, Model, Parameters, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import methods_of
@@ -142,20 +142,15 @@ def command_for(spec: Spec) -> str:
 
 def refusal(task: Task, model: Model, features: str | None) -> str | None:
     """Why the model cannot serve the task with this set of features, or None if it can."""
-    columns = task.features.get(features or "", {})
-    main = {"cloud": "features"}.get(model.view, model.view)
     if reason := model.refuses(task):
         return reason
-    return (
-        f"there are no {features} features among the {main} inputs"
-        if columns and main and main not in columns
-        else None
-    )
+    chosen = task.features.get(features or "", FeatureSet())
+    return None if chosen.serves(model.view) else f"there are no {features} features among the {model.view} inputs"
 
 
 def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:
     """The inputs with the columns of the set of features alone; no copy is made of what is memory-mapped."""
-    columns = task.features.get(parameters.get("features", ""), {})
+    columns = task.features.get(parameters.get("features", ""), FeatureSet()).columns
     return {name: array[..., : columns[name]] if name in columns else array for name, array in inputs.items()}
 
 
