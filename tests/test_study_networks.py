@@ -236,8 +236,23 @@ def test_particlenet_lite_has_the_studys_layers(places):
         (0.99, 1e-3)
     }
     assert [layer.k for layer in of_kind(network, "Neighbours")] == [7, 7]  # found again in the second block
-    assert [kind for kind, _ in layers_of(network)[-5:-3]] == ["CloudSum", "TrueDivide"]  # by the 139 places
     assert layers_of(network)[-3:] == [dense(128, "relu"), dropout(0.1), dense(2, "softmax")]
+
+
+def test_particlenet_lites_mean_is_over_the_studys_places():
+    """As the study's mean over 139 places, of which those of padding are 0, it knows how many particles there are."""
+    import keras
+
+    network = built("particlenet_lite_study", {"points": (20, 2), "features": (20, 4), "mask": (20,)})
+    rng = np.random.default_rng(0)
+    batch = {"points": rng.normal(size=(3, 20, 2)), "features": rng.normal(size=(3, 20, 4))}
+    batch = {**batch, "mask": np.arange(20) < np.array([[5], [12], [20]])}
+    total, mean = (
+        keras.Model(network.input, output)(batch)
+        for output in (of_kind(network, "CloudSum")[0].output, of_kind(network, "Dense")[0].input)
+    )
+    assert np.asarray(total).any()
+    np.testing.assert_allclose(mean, np.asarray(total) / 139, rtol=1e-6)
 
 
 @pytest.mark.parametrize("name", RECIPES)
