@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from hepbench.benchmarks.scored import Scored
+
 if TYPE_CHECKING:
     import keras
     import optuna
@@ -321,8 +323,8 @@ class Metric:
     """One number from saved scores, and all that a table, a plot, a search or an export needs to know of it.
 
     name: its key, as it is logged. title: what it is, in words. heading: of a column or an axis.
-    compute: labels (n,), scores (n, classes), signal class -> (value, one standard deviation), each NaN where it
-        cannot be measured.
+    of: scored events, signal class -> (value, one standard deviation), each NaN where it cannot be measured.
+    of_class: the same of any class against the rest; with more than two classes each has it, as `<name>_<class>`.
     higher_is_better: decides a leaderboard's order and the direction of a search.
     decimals: of a printed value; None: as many as give its error two digits.
     needs: what it asks of a task beside scores: "binary" two classes, "classes" more than two, "weights" of events.
@@ -332,8 +334,13 @@ class Metric:
     name: str
     title: str
     heading: str
-    compute: Callable[[np.ndarray, np.ndarray, int], tuple[float, float]]
+    of: Callable[[Scored, int], tuple[float, float]]
+    of_class: Callable[[Scored, int], tuple[float, float]] | None = None
     higher_is_better: bool = True
     decimals: int | None = None
     needs: tuple[str, ...] = ()
     epochwise: str = "val_auc"
+
+    def compute(self, labels: np.ndarray, scores: np.ndarray, signal: int) -> tuple[float, float]:
+        """(value, one standard deviation) for labels (n,) and scores (n, classes)."""
+        return self.of(Scored(labels, scores), signal)

@@ -14,7 +14,7 @@ import numpy as np
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task, UserError
-from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.metrics import metrics_of
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
@@ -48,7 +48,7 @@ def leaderboard_of(
     """
     found = [run for run in store.runs(task.name) if only is None or run["tags"].get("identity") in only]
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
-    rows = ranking.rows(found, METRICS, SHOWN[0], titles)
+    rows = ranking.rows(found, metrics_of(task.record.classes), SHOWN[0], titles)
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
     skipped: dict[str, str] = {}
@@ -69,7 +69,7 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store) -> Leaderboard:
     found = [leaderboard_of(task, store) for task in tasks]
     return Leaderboard(
         rows=[row for rows, _ in found for row in rows],
-        metrics=METRICS,
+        metrics={name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()},
         shown=SHOWN,
         chance=CHANCE,
         title=tasks[0].record.title if len(tasks) == 1 else "every task",

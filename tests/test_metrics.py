@@ -5,6 +5,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from hepbench.benchmarks import metrics
+from hepbench.benchmarks.scored import Scored
 
 
 def toy(events=2000, classes=2, seed=0, digits=None):
@@ -69,7 +70,7 @@ def test_rejection_by_hand():
     # 10 signal events at 0.9, 0.8, ...; 100 background events, of which 20 lie at 0.55, above the sixth signal event
     labels = np.repeat([1, 0, 0], [10, 20, 80])
     scores = columns(np.concatenate([np.arange(10, 0, -1) / 10, np.full(20, 0.55), np.full(80, 0.01)]))
-    value, error = metrics.rejection(labels, scores, 1, efficiency=0.6)
+    value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.6)
     # The fifth event passes at 0.6 without background, the sixth at 0.5 with 20
     assert value == pytest.approx(100 / 20)
     assert error == pytest.approx(5 * np.sqrt(0.8 / 20))
@@ -79,20 +80,20 @@ def test_rejection_is_not_measurable_below_ten_events():
     for passing, measurable in ((9, False), (10, True)):
         labels = np.repeat([1, 0, 0], [100, passing, 1000 - passing])
         scores = columns(np.repeat([0.9, 0.95, 0.1], [100, passing, 1000 - passing]))
-        value, error = metrics.rejection(labels, scores, 1, efficiency=0.5)
+        value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.5)
         assert np.isfinite(value) == np.isfinite(error) == measurable
 
 
 def test_rejection_takes_equal_scores_in_proportion():
     labels = np.repeat([1, 0], [100, 1000])
     for efficiency in (0.3, 0.5, 0.7):
-        value, _ = metrics.rejection(labels, columns(np.full(1100, 0.5)), 1, efficiency)
+        value, _ = metrics.rejection(Scored(labels, columns(np.full(1100, 0.5))), 1, efficiency)
         assert value == pytest.approx(1 / efficiency)
 
 
 def test_rejection_without_a_class_is_nan():
     for label in (0, 1):
-        assert np.isnan(metrics.rejection(np.full(50, label), columns(np.linspace(0, 1, 50)), 1, 0.5)[0])
+        assert np.isnan(metrics.rejection(Scored(np.full(50, label), columns(np.linspace(0, 1, 50))), 1, 0.5)[0])
 
 
 def test_shares_are_those_of_scikit_learn():
@@ -105,9 +106,8 @@ def test_shares_are_those_of_scikit_learn():
 
 
 def test_error_of_a_share():
-    passed = np.repeat([True, False], [700, 300])
-    assert metrics._efficiency(passed) == (0.7, pytest.approx(np.sqrt(0.7 * 0.3 / 1000), rel=0.01))
-    assert metrics._efficiency(np.ones(1000, bool))[1] > 0
+    assert metrics._share(700, 1000) == (0.7, pytest.approx(np.sqrt(0.7 * 0.3 / 1000), rel=0.01))
+    assert metrics._share(1000, 1000)[1] > 0
 
 
 def test_one_certain_mistake_does_not_make_the_log_loss_infinite():
@@ -143,8 +143,10 @@ def test_roc_curve_without_signal_is_nan():
 
 def test_evaluate_gives_every_metric_with_its_error():
     values = metrics.evaluate(*toy(), 1)
-    assert set(values) == {f"{name}{suffix}" for name in metrics.METRICS for suffix in ("", "_error")}
-    assert all(np.isfinite(list(values.values())))
+    names = [name for name, metric in metrics.METRICS.items() if "classes" not in metric.needs]
+    assert set(values) == {f"{name}{suffix}" for name in names for suffix in ("", "_error")}
+    unmeasurable = {name for name, value in values.items() if not np.isfinite(value)}
+    assert unmeasurable <= {f"efficiency_at_purity_99{suffix}" for suffix in ("", "_error")}
 
 
 def test_a_metric_is_one_record_under_its_own_name():
@@ -152,7 +154,8 @@ def test_a_metric_is_one_record_under_its_own_name():
         assert metric.name == name and metric.title and metric.heading
         assert set(metric.needs) <= {"binary", "classes", "weights"}
     assert metrics.METRICS["auc"].heading == "AUC" and metrics.METRICS["rejection_50"].heading == "1/ε_B at 50 %"
-    assert [name for name, metric in metrics.METRICS.items() if not metric.higher_is_better] == ["log_loss"]
+    fewer_is_better = {name for name, metric in metrics.METRICS.items() if not metric.higher_is_better}
+    assert fewer_is_better == {"log_loss", "false_positives", "false_negatives"}
 
 
 def test_evaluate_refuses_what_cannot_be_scores():
@@ -168,3 +171,142 @@ def test_metrics_hold_for_events_of_one_class():
     values = metrics.evaluate(np.zeros(30, int), columns(np.linspace(0, 0.4, 30)), 1)
     assert values["accuracy"] == 1
     assert np.isnan(values["auc"]) and np.isnan(values["recall"]) and np.isnan(values["rejection_50"])
+
+
+# --- several classes -------------------------------------------------------------------------------------------------
+
+CLASSES = ("background", "mono pole", "pion", "proton")
+
+
+def one_hot(labels):
+    return np.eye(len(CLASSES))[labels]
+
+
+@pytest.mark.parametrize("digits", [None, 1])
+def test_areas_of_classes_micro_and_macro_are_those_of_scikit_learn(digits):
+    labels, scores = toy(classes=4, digits=digits)
+    values = metrics.evaluate(labels, scores, 1, CLASSES)
+    for number, key in enumerate(["background", "mono_pole", "pion", "proton"]):
+        expected = sklearn_metrics.roc_auc_score(labels == number, scores[:, number])
+        assert values[f"auc_{key}"] == pytest.approx(expected)
+    for average in ("micro", "macro"):
+        expected = sklearn_metrics.roc_auc_score(one_hot(labels), scores, average=average)
+        assert values[f"auc_{average}"] == pytest.approx(expected)
+    assert values["auc_macro"] == values["auc"]
+
+
+@pytest.mark.parametrize("name", ["auc_micro", "auc_pion"])
+def test_errors_of_the_areas_are_the_spread_of_repeated_samples(name):
+    samples = [toy(300, 4, seed) for seed in range(1, 301)]
+    found = [metrics.evaluate(labels, scores, 1, CLASSES) for labels, scores in samples]
+    areas, errors = ([values[key] for values in found] for key in (name, f"{name}_error"))
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.15)  # 300 samples give the spread to 4 %
+
+
+def test_each_class_has_the_metrics_that_it_has_as_the_signal():
+    labels, scores = toy(classes=4)
+    values = metrics.evaluate(labels, scores, 1, CLASSES)
+    for number, key in enumerate(metrics.class_keys(CLASSES)):
+        as_signal = metrics.evaluate(labels, scores, number)
+        for name in ("precision", "recall", "rejection_50", "rejection_90", "efficiency_at_purity_90"):
+            for suffix in ("", "_error"):
+                np.testing.assert_equal(values[f"{name}_{key}{suffix}"], as_signal[f"{name}{suffix}"])
+    of_scikit_learn = sklearn_metrics.precision_score(labels, scores.argmax(axis=1), average=None)
+    np.testing.assert_allclose([values[f"precision_{key}"] for key in metrics.class_keys(CLASSES)], of_scikit_learn)
+
+
+def test_the_records_of_a_task_are_those_that_are_evaluated():
+    for classes in (CLASSES, ("h", "g")):
+        labels, scores = toy(classes=len(classes))
+        values = metrics.evaluate(labels, scores, 1, classes)
+        records = metrics.metrics_of(classes)
+        assert set(values) == {f"{name}{suffix}" for name in records for suffix in ("", "_error")}
+        assert all(name == record.name for name, record in records.items())
+    assert "auc_micro" not in records
+
+
+def test_names_of_classes_become_keys_that_differ():
+    assert metrics.class_keys(("anti-deuteron", "pi$^0$", "π")) == ["anti-deuteron", "pi_0_", "π"]
+    assert metrics.class_keys(("e+", "e*")) == ["e__0", "e__1"]
+    with pytest.raises(ValueError, match="a column for each of a, b"):
+        metrics.evaluate(*toy(classes=3), 1, ("a", "b"))
+
+
+def test_confusion_and_counts_are_those_of_scikit_learn():
+    labels, scores = toy(classes=4)
+    expected = sklearn_metrics.confusion_matrix(labels, scores.argmax(axis=1))
+    np.testing.assert_array_equal(Scored(labels, scores).confusion, expected)
+    values = metrics.evaluate(labels, scores, 1)
+    against_the_rest = sklearn_metrics.multilabel_confusion_matrix(labels, scores.argmax(axis=1))[1]
+    names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
+    assert [values[name] for name in names] == against_the_rest.ravel().tolist()
+    misses, share = values["false_negatives"], values["false_negatives"] / np.count_nonzero(labels == 1)
+    assert values["false_negatives_error"] == pytest.approx(np.sqrt(misses * (1 - share)), rel=0.02)
+
+
+def test_curves_of_several_classes():
+    labels, scores = toy(20_000, classes=4)
+    curves = metrics.roc_curves(labels, scores, 1, CLASSES, most=400)
+    assert list(curves) == [*CLASSES, "micro", "macro"]
+    values = metrics.evaluate(labels, scores, 1, CLASSES)
+    for name, key in zip(curves, [*metrics.class_keys(CLASSES), "micro", "macro"], strict=True):
+        curve = curves[name]
+        assert (curve["signal_efficiency"][0], curve["background_efficiency"][0]) == (0, 0)
+        assert (curve["signal_efficiency"][-1], curve["background_efficiency"][-1]) == (1, 1)
+        area = np.trapezoid(curve["signal_efficiency"], curve["background_efficiency"])
+        assert area == pytest.approx(values[f"auc_{key}"], abs=2e-3)
+    assert list(metrics.roc_curves(*toy(), 1, ("h", "g"))) == ["g"]
+
+
+# --- efficiency at a purity ------------------------------------------------------------------------------------------
+
+
+def test_efficiency_at_a_purity_by_hand():
+    # From high to low: 20 signal, 2 background (20/22 = 91 %), 10 signal, 40 background, 70 signal
+    labels = np.repeat([1, 0, 1, 0, 1], [20, 2, 10, 40, 70])
+    scored = Scored(labels, columns(np.linspace(1, 0, len(labels))))
+    assert metrics.efficiency_at_purity(scored, 1, 0.9)[0] == pytest.approx(0.30)  # 30 of 32, and of the first 33
+    assert metrics.efficiency_at_purity(scored, 1, 0.95)[0] == pytest.approx(0.20)
+    # With a third of the background, 30/(30 + 4/3), and so of the first 38: the four of the forty
+    value, _ = metrics.efficiency_at_purity(scored, 1, 0.9, proportions=(42 / 3, 100))
+    assert value == pytest.approx(0.30)
+    assert metrics.efficiency_at_purity(scored, 1, 0.6)[0] == 1.0
+
+
+def test_a_purity_that_cannot_be_reached_is_not_measurable():
+    rng = np.random.default_rng(0)
+    labels, scores = rng.integers(0, 2, 5000), columns(rng.random(5000))
+    assert np.isnan(metrics.efficiency_at_purity(Scored(labels, scores), 1, 0.99)).all()
+    few = Scored(np.repeat([1, 0], [9, 100]), columns(np.linspace(1, 0, 109)))
+    assert np.isnan(metrics.efficiency_at_purity(few, 1, 0.9)).all()
+    equal = Scored(np.repeat([1, 0], [50, 50]), columns(np.full(100, 0.5)))
+    assert np.isnan(metrics.efficiency_at_purity(equal, 1, 0.9)).all()
+    for label in (0, 1):
+        alone = Scored(np.full(50, label), columns(np.linspace(0, 1, 50)))
+        assert np.isnan(metrics.efficiency_at_purity(alone, 1, 0.9)).all()
+
+
+@pytest.mark.parametrize(
+    ("distance", "share", "purity", "proportions"),
+    [(2, 0.5, 0.9, None), (2, 0.5, 0.99, None), (1, 0.5, 0.9, None), (3, 0.2, 0.95, None), (3, 0.5, 0.9, (0.9, 0.1))],
+)
+def test_error_of_an_efficiency_at_a_purity_covers(distance, share, purity, proportions):
+    """Normal distributions of one width: 68 of 100 toys lie within the error, give or take 3 for 400 of them."""
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    signals = proportions[1] if proportions else share
+
+    def excess(threshold):
+        passing = signals * norm.sf(threshold - distance)
+        return passing / (passing + (1 - signals) * norm.sf(threshold)) - purity
+
+    true = norm.sf(brentq(excess, -8, 12) - distance)
+    rng = np.random.default_rng(1)
+    labels = np.repeat([1, 0], [round(4000 * share), round(4000 * (1 - share))])
+    inside = []
+    for _ in range(400):
+        scored = Scored(labels, columns(rng.normal(distance * labels)))
+        value, error = metrics.efficiency_at_purity(scored, 1, purity, proportions)
+        inside.append(abs(value - true) < error)
+    assert 0.60 <= np.mean(inside) <= 0.75

@@ -40,14 +40,15 @@ def fit_network(
     seed: int,
     device: str,
     report: Report,
+    signal: int = 1,
 ) -> Network:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
-    After each epoch, from 1, report is given loss, accuracy, val_loss, val_accuracy, val_auc, learning_rate and what
-    the steps of the epoch cost, as `_cost` gives it. The
-    same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is
-    not finite, UserError if a part has too few events, a hyper-parameter has an unknown value or the network's output
-    does not fit the classes.
+    After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
+    `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
+    same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is not
+    finite, UserError if a part has too few events, a hyper-parameter has an unknown value or the network's output does
+    not fit the classes.
     """
     options = {**DEFAULTS, **parameters}
     if len(train) < 1 or len(valid) < 2:
@@ -101,9 +102,7 @@ def fit_network(
             raise FloatingPointError(f"validation scores are not finite in epoch {epoch}: try a lower learning_rate")
         line = {
             **{name: float(value) / feed.steps for name, value in total.items()},
-            "val_loss": metrics.log_loss(valid.labels, scores, 1)[0],
-            "val_accuracy": float(metrics.accuracy(valid.labels, scores, 1)[0]),
-            "val_auc": metrics.auc(valid.labels, scores, 1)[0],
+            **metrics.of_epoch(valid.labels, scores, signal),
             "learning_rate": float(rates[-1]),
             **_cost(feed, trained - started, busy),
         }

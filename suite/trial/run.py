@@ -69,7 +69,7 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = _training_of(model.record)
+    fit = _training_of(model.record, signal)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
@@ -90,7 +90,7 @@ def run(
     result = {f"valid_{name}": value for name, value in validated.items()}
     result |= {**seconds, "latency_ms": latency, "parameters": fitted.trainable_parameters}
     if final:
-        measured = metrics.evaluate(test.labels, scores, signal)
+        measured = metrics.evaluate(test.labels, scores, signal, classes)
         for name, value_of in task.record.slices.items():
             measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
         result |= {f"test_{name}": value for name, value in measured.items()}
@@ -131,14 +131,14 @@ def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, di
     return prepared, samples_of(trial, prepared, rows)
 
 
-def _training_of(model: Model) -> Callable[..., Fitted]:
+def _training_of(model: Model, signal: int) -> Callable[..., Fitted]:
     if model.fit:
         return model.fit
     if model.build is None:
         raise UserError(f"the model {model.title!r} has neither `build` nor `fit`: give it one")
     from hepbench.suite.training.loop import fit_network
 
-    return partial(fit_network, model.build)
+    return partial(fit_network, model.build, signal=signal)
 
 
 def _first(sample: Sample, count: int) -> Sample:

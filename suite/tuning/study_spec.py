@@ -188,7 +188,7 @@ def resolve(request: StudyRequest) -> StudySpec:
     check_known("sampler", request.sampler, SAMPLERS)
     check_known("pruner", request.pruner, PRUNERS)
     seconds = seconds_of(request.timeout) if request.timeout else math.inf
-    objectives = objectives_of(request.objectives)
+    objectives = objectives_of(request.objectives, len(task.record.classes))
     limits = {}
     if request.max_latency:
         limits["latency"] = 1e3 * seconds_of(request.max_latency)
@@ -261,14 +261,15 @@ def defaults_inside(study_spec: StudySpec) -> dict[str, Any]:
     return inside
 
 
-def objectives_of(given: Sequence[str]) -> tuple[Objective, ...]:
-    """One metric, or a metric and another or a cost; UserError otherwise."""
+def objectives_of(given: Sequence[str], classes: int) -> tuple[Objective, ...]:
+    """One metric, or a metric and another or a cost, that a task with so many classes has; UserError otherwise."""
+    known = metrics.metrics_for(classes)
     first, *others = dict.fromkeys(given)
     if len(others) > 1:
         raise UserError(f"one objective or two, got {1 + len(others)}: {' '.join([first, *others])}")
-    check_known("objective", first, metrics.METRICS, more=" first")
+    check_known("objective", first, known, more=" first")
     for other in others:
-        check_known("second objective", other, (*metrics.METRICS, *COSTS))
+        check_known("second objective", other, (*known, *COSTS))
     return (metric_objective(first), *(COSTS.get(other) or metric_objective(other) for other in others))
 
 
