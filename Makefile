@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench tune sweep studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -29,12 +29,19 @@ help:  ## this text
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
 	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
-bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
+bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
+
+reproduce: $(READY)  ## the experiments of STUDY (ecal_cnn, qg_particlenet, ...) again, its document's numbers beside ours
+	@$(HEPBENCH) reproduce $(STUDY) $(if $(STUDY),,--list) $(foreach one,$(ONLY),--only $(one)) $(if $(SEEDS),--seeds $(SEEDS)) \
+		$(if $(BUDGET),--budget $(BUDGET)) $(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) \
+		$(if $(DATA),--data $(DATA)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
+		$(if $(FORMAT),--format $(FORMAT)) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
 
 tune: $(READY)  ## search the hyper-parameters of MODEL on TASK, test the best; resumes where it was stopped
 	@$(HEPBENCH) tune $(TASK) $(OPTIONS) $(STUDIED)

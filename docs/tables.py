@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hepbench.benchmarks import budgets, registry
+from hepbench.benchmarks import budgets, registry, study
 from hepbench.benchmarks.base import Model, Task
 from hepbench.benchmarks.metrics import METRICS
 
@@ -144,15 +144,15 @@ def facts(name: str, task: Task) -> str:
     lines.append(["simulation", "yes" if task.simulation else "none: the data are genuine"])
     lines += [["licence", task.licence], ["citation", task.citation]]
     text = _table([f"`{name}`", task.title], [line for line in lines if line[1]])
-    variants = [(f"{name}:{variant}", one.references) for variant, one in task.variants.items()]
-    published = [(of, one) for of, references in [(name, task.references), *variants] for one in references]
+    tasks = {name: task, **{f"{name}:{variant}": one for variant, one in task.variants.items()}}
+    published = [(of, reference) for of, one in tasks.items() for reference in (*one.references, *study.references(of))]
     if published:
         text += "\nPublished results:\n\n" + _table(
             ["task", "model", "result", "trained on", "source", "read in the source"],
             [
                 [
                     f"`{of}`",
-                    one.model,
+                    f"`{one.model}`" if "_study" in one.model else one.model,
                     ", ".join(f"{_heading(metric)} {value:g}" for metric, value in one.metrics.items()),
                     one.trained_on,
                     one.source,

@@ -166,7 +166,7 @@ def settings_by_model(
         for model, defaults in known.items():
             if name in defaults:
                 value = _typed(name, given, defaults[name])
-                if value != defaults[name]:
+                if value != defaults[name] or name == "epochs":  # a default is capped by the budget, what is set is not
                     chosen[model][name] = value
     return chosen
 
@@ -206,17 +206,18 @@ def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:
 @dataclasses.dataclass(frozen=True)
 class PlannedTrial:
     """A trial, and what is to become of it. state: "run", "done" or "skip", for this reason. configuration, identity:
-    as `identity_of` gives them; empty before the data are known."""
+    as `identity_of` gives them; empty before the data are known. label: what it is called in place of its model."""
 
     trial: Trial
     state: str
     reason: str = ""
     configuration: str = ""
     identity: str = ""
+    label: str = ""
 
     @property
     def name(self) -> str:
-        return f"{self.trial.model.name} seed {self.trial.spec.seed}"
+        return f"{self.label or self.trial.model.name} seed {self.trial.spec.seed}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -252,12 +253,12 @@ class Campaign:
     tags: Mapping[str, Any]
     dataset: Mapping[str, str]
 
-    def plan(self, trial: Trial, done: Collection[str] = ()) -> PlannedTrial:
+    def plan(self, trial: Trial, done: Collection[str] = (), label: str = "") -> PlannedTrial:
         """done: identities of results that are there."""
         if trial.refusal:
-            return PlannedTrial(trial, "skip", trial.refusal)
+            return PlannedTrial(trial, "skip", trial.refusal, label=label)
         configuration, identity = identity_of(trial, self.tags["data_digest"], self.tags["split_hash"])
-        return PlannedTrial(trial, "done" if identity in done else "run", "", configuration, identity)
+        return PlannedTrial(trial, "done" if identity in done else "run", "", configuration, identity, label)
 
     def job(self, trial: Trial, name: str, tags: Mapping[str, Any], parent: str, final: bool, context: Any) -> Job:
         """A trial whose run is a child of the parent's."""
@@ -296,20 +297,24 @@ def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) 
     """What a bench would run, in its order. Nothing is simulated for it, and without data no trial is done."""
     if asked.events_to_simulate:
         return [PlannedTrial(one, "skip" if one.refusal else "run", one.refusal or "") for one in asked.trials]
-    return _plan(asked, store or results.open_store(), listener)[0]
+    return plan_trials([("", one) for one in asked.trials], store or results.open_store(), asked.force, listener)[0]
 
 
-def _plan(asked: Bench, store: Store, listener: Listener) -> tuple[list[PlannedTrial], Campaign]:
-    """Data are simulated or prepared where they have to be."""
-    files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
-    rows, split_hash = split_events(asked.task.record, prepared, asked.most_events)
-    campaign = campaign_of(asked.task, asked.budget, files, split_hash, asked.events)
-    store.reconcile(asked.task.name)
+def plan_trials(
+    labelled: Sequence[tuple[str, Trial]], store: Store, force: bool = False, listener: Listener = ignore
+) -> tuple[list[PlannedTrial], Campaign]:
+    """What is to become of trials of one task, budget, kind of data and number of events, each with its label. Data are
+    simulated or prepared where they have to be. force: what is done is run again."""
+    task, spec = labelled[0][1].task, labelled[0][1].spec
+    files, prepared = open_data(task, spec.data, spec.most_events, listener)
+    rows, split_hash = split_events(task.record, prepared, spec.most_events)
+    campaign = campaign_of(task, spec.budget, files, split_hash, spec.events)
+    store.reconcile(task.name)
     done = set()
-    if not asked.force:
-        finals = store.runs(asked.task.name, status="FINISHED", tags={"stage": "final"})
+    if not force:
+        finals = store.runs(task.name, status="FINISHED", tags={"stage": "final"})
         done = {run["tags"].get("identity") for run in finals}
-    planned = [campaign.plan(trial, done) for trial in asked.trials]
+    planned = [campaign.plan(trial, done, label) for label, trial in labelled]
     for one in {one.trial.model.name: one for one in planned if one.state == "run"}.values():
         check_scaling(one.trial, prepared, rows)
     return planned, campaign
@@ -331,17 +336,34 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
     with place.reserve(asked.device, asked.backend, asked.networks) as workers:
         if asked.events_to_simulate:
             workers()  # whose imports run beside the simulation
-        planned, campaign = _plan(asked, store, listener)
-        listener(Planned(tuple(planned)))
-        to_run = [one for one in planned if one.state == "run"]
-        failures: dict[str, str] = {}
-        if to_run:
-            skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
-            tags = {"stage": "bench", "skipped": json.dumps(skipped), "command": command()}
-            with parent_run(store, f"bench {asked.task.name} {asked.budget}", campaign, tags) as (parent, note):
-                failures = run_finals(to_run, campaign, parent, workers(), store, listener)
-                note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
+        planned, campaign = plan_trials([("", one) for one in asked.trials], store, asked.force, listener)
+        failures = run_planned(
+            planned, campaign, f"bench {asked.task.name} {asked.budget}", "bench", workers, store, listener
+        )
     return Outcome(tuple(planned), failures)
+
+
+def run_planned(
+    planned: Sequence[PlannedTrial],
+    campaign: Campaign,
+    name: str,
+    stage: str,
+    workers: Callable[[], Workers],
+    store: Store,
+    listener: Listener = ignore,
+) -> dict[str, str]:
+    """Run what is to run, under one run of this name and stage that the others belong to. Returns the messages of the
+    trials that failed, by the trial's name."""
+    listener(Planned(tuple(planned)))
+    to_run = [one for one in planned if one.state == "run"]
+    if not to_run:
+        return {}
+    skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
+    tags = {"stage": stage, "skipped": json.dumps(skipped), "command": command()}
+    with parent_run(store, name, campaign, tags) as (parent, note):
+        failures = run_finals(to_run, campaign, parent, workers(), store, listener)
+        note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
+    return failures
 
 
 @contextmanager

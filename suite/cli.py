@@ -170,14 +170,14 @@ def bench(
     dry_run: bool,
     force: bool,
 ) -> int:
-    """Train and test models on TASK (a name, a file ./my_task.py, all, or <task>:all for its variants); print the
-    leaderboard, or of variants one table."""
+    """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
     from hepbench.benchmarks import registry
     from hepbench.suite.campaign import request
-    from hepbench.suite.commands.bench import bench, bench_variants
+    from hepbench.suite.commands.bench import bench
 
-    every = [
-        request(
+    failed = 0
+    for one in registry.names("task") if task == "all" else [task]:
+        asked = request(
             one,
             models,
             settings=settings,
@@ -189,13 +189,54 @@ def bench(
             force=force,
             events=events,
         )
-        for one in registry.expand(task)
-    ]
-    if task.endswith(":all"):
-        failed = bench_variants(every, tuned=tuned, dry=dry_run, place=place, console=Console())
-    else:
-        failed = sum(bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console()) for asked in every)
+        failed += bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console())
     return min(failed, 1)
+
+
+@commands.command()
+@click.argument("study", required=False)
+@click.option("--list", "listed", is_flag=True, help="The studies, and end.")
+@click.option("--only", multiple=True, help="An experiment of the study; may be repeated. Default: all.")
+@click.option("--seeds", type=int, help="How many trainings of each experiment. Default: the budget's number.")
+@click.option(
+    "--budget", default="full", show_default=True, help="full: the document's events and epochs; or a smaller."
+)
+@DEVICE
+@BACKEND
+@DATA
+@workers
+@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@click.option("--force", is_flag=True, help="Run again what has been run.")
+def reproduce(
+    study: str | None,
+    listed: bool,
+    only: tuple[str, ...],
+    seeds: int | None,
+    budget: str,
+    device: str,
+    backend: str,
+    data: str,
+    place: Place,
+    form: str,
+    dry_run: bool,
+    force: bool,
+) -> int:
+    """Do the experiments of STUDY again: each number of its document beside ours, printed and as a page."""
+    from hepbench.suite.commands.reproduce import print_studies, reproduce
+
+    if listed:
+        print_studies(Console())
+        return 0
+    if study is None:
+        raise UserError("give a study: hepbench reproduce --list names them")
+    from hepbench.suite.reproduce import request
+
+    asked = request(
+        study, only=only, budget=budget, seeds=seeds, device=device, backend=backend, data=data, force=force
+    )
+    console = Console(stderr=form == "markdown")
+    return min(reproduce(asked, dry=dry_run, form=form, place=place, console=console), 1)
 
 
 @commands.command()
@@ -277,8 +318,7 @@ def optuna_ui(port: int) -> None:
 @click.argument("task")
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
 def leaderboard(task: str, form: str) -> None:
-    """Print the ranking of TASK (a name, a file, or all) from the store alone; of <task>:all its variants side by
-    side."""
+    """Print the ranking of TASK (a name, a file, or all) from the store alone."""
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
     print_leaderboard(task, form, Console())

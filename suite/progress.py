@@ -24,6 +24,7 @@ from rich.progress import (
 
 from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.data.opening import DataEvent, DataProgress, SimulationBegins
+from hepbench.suite.reproduce import ExperimentBegins, ExperimentFailed, ModesBegin, ReproduceEvent
 from hepbench.suite.workers.jobs import Event
 
 
@@ -195,3 +196,19 @@ class BenchLines:
             )
         elif event.kind == "failed":
             self.console.print(f"[red]failed[/] {title}: {escape(result['error'])}", highlight=False, soft_wrap=True)
+
+
+class ReproduceLines(BenchLines):
+    """Shows a study that is done again, experiment by experiment; is its listener, within a `with` block."""
+
+    def __call__(self, event: DataEvent | Planned | TrialEvent | ReproduceEvent) -> None:
+        if isinstance(event, ExperimentBegins):
+            experiment = event.setup.experiment
+            title = f"[bold]{event.number}/{event.total} {experiment.name}[/]: {escape(experiment.title)}"
+            self.console.print(title, highlight=False, soft_wrap=True)
+        elif isinstance(event, ExperimentFailed):
+            self.console.print(f"[red]failed[/]: {escape(event.reason)}", highlight=False, soft_wrap=True)
+        elif isinstance(event, ModesBegin):
+            self.console.print(f"evaluating the network of {event.trial} in each of its modes")
+        else:
+            super().__call__(event)

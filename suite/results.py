@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks import registry
+from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.metrics import metrics_of
 from hepbench.benchmarks.registry import Entry
@@ -65,15 +65,20 @@ def leaderboard_of(
 
 
 def board_of(tasks: Sequence[Entry[Task]], store: runs.Store) -> Leaderboard:
-    """The rankings of these tasks as they are shown, with the published results. UserError as of `leaderboard_of`."""
+    """The rankings of these tasks as they are shown, with the published results, those of a study where the study's own
+    network is ranked. UserError as of `leaderboard_of`."""
     found = [leaderboard_of(task, store) for task in tasks]
+    ranked = {row["model"] for rows, _ in found for row in rows}
+    published = [reference for task in tasks for reference in task.record.references]
+    for task in tasks:
+        published += [one for one in study.references(task.name) if one.model.split()[0] in ranked]
     return Leaderboard(
         rows=[row for rows, _ in found for row in rows],
         metrics={name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()},
         shown=SHOWN,
         chance=CHANCE,
         title=tasks[0].record.title if len(tasks) == 1 else "every task",
-        references=[dataclasses.asdict(reference) for task in tasks for reference in task.record.references],
+        references=[dataclasses.asdict(reference) for reference in published],
         notes=[line for _, lines in found for line in lines],
     )
 

@@ -336,7 +336,14 @@ def test_validate_and_describe_print_and_write_a_page(benched):
     assert "phi width, electron, mean" in page and "<svg" in page
     done = hepbench("describe", "ecal", home=home)
     assert done.returncode == 0, done.stderr
-    for word in ("0 photon, 1 electron", "image (32, 32, 2)", "1910.07029", "parallel ResNet-15", "86", "not verified"):
+    for word in (
+        "0 photon, 1 electron",
+        "image (32, 32, 2)",
+        "1910.07029",
+        "parallel ResNet-15",
+        "86",
+        "cnn_ecal_study: AUC 0.8104",
+    ):
         assert word in done.stdout
     assert (home / "results" / "reports" / "ecal-description.html").read_text().count("<svg") > 10
 

@@ -3,7 +3,9 @@
 A convolution of 32 and two depthwise convolutions, 3x3 without padding, each with GELU, then batch normalisation,
 pooling and dropout of 0.3, 0.5, 0.5; pt and m0 through a dense layer of 32; both joined, dense 128 with GELU and 64
 with ReLU, each with normalisation and dropout of 0.5 after it, and one sigmoid. 707,553 parameters on 125x125x3 with
-two variables, of which 706,977 are trained. Normalisation is Keras' own: moving averages of momentum 0.99.
+two variables, of which 706,977 are trained. Normalisation is Keras' own: moving averages of momentum 0.99. The momentum
+and the five rates of dropout, from the first layer to the last, are hyper-parameters, so that what they do can be
+measured.
 
 SGD of rate 0.01 and momentum 0.6 in batches of 32 for 20 epochs; nothing stops it, and the last epoch is what is
 evaluated.
@@ -40,6 +42,8 @@ DEFAULTS = {
     "schedule": "constant",
     "patience": 0,
     "best_by": "last",
+    "dropout": "0.3-0.5-0.5-0.5-0.5",
+    "normalisation_momentum": 0.99,
 }
 
 
@@ -48,24 +52,26 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     from keras import layers
 
     inputs = inputs_of_image(shapes)
+    rates = [float(rate) for rate in parameters["dropout"].split("-")]
+    momentum = parameters["normalisation_momentum"]
     padding = "valid" if min(shapes["image"][:2]) >= SMALLEST_UNPADDED else "same"
     x = inputs["image"]
-    for block, dropout in enumerate((0.3, 0.5, 0.5)):
+    for block, rate in enumerate(rates[:3]):
         if block == 0:
             x = layers.Conv2D(32, 3, padding=padding, activation="gelu")(x)
         else:
             x = layers.DepthwiseConv2D(3, padding=padding, activation="gelu")(x)
-        x = layers.BatchNormalization()(x)
+        x = layers.BatchNormalization(momentum=momentum)(x)
         x = layers.MaxPooling2D(2, padding=padding)(x)
-        x = layers.Dropout(dropout)(x)
+        x = layers.Dropout(rate)(x)
     x = layers.Flatten()(x)
     if "context" in inputs:
         beside = layers.Dense(32, activation="gelu")(inputs["context"])
         x = layers.Concatenate()([x, beside])
-    for width, activation in ((128, "gelu"), (64, "relu")):
+    for width, activation, rate in ((128, "gelu", rates[3]), (64, "relu", rates[4])):
         x = layers.Dense(width, activation=activation)(x)
-        x = layers.BatchNormalization()(x)
-        x = layers.Dropout(0.5)(x)
+        x = layers.BatchNormalization(momentum=momentum)(x)
+        x = layers.Dropout(rate)(x)
     return probabilities(inputs, x, classes)
 
 

@@ -87,13 +87,6 @@ TASK = Task(
             "thanh12273203/ML4SCI_GSoC_2025_Submissions",
             verified=True,
         ),
-        Reference(
-            "the study's CNN, 868,993 parameters",
-            {"auc": 0.8104, "accuracy": 0.7404},
-            "320,000 images",
-            "electron-photon study that this task follows",
-            verified=False,
-        ),
         Reference("Xception", {"auc": 0.799}, "320,000 images", "ML4SCI submissions", verified=True),
         Reference("quantum ViT", {"auc": 0.7793}, "320,000 images", "ML4SCI submissions", verified=True),
         Reference("ViT, 2,778 parameters", {"auc": 0.7650}, "320,000 images", "ML4SCI submissions", verified=True),

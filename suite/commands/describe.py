@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from hepbench.benchmarks import registry
+from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
@@ -37,7 +37,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
     for name, text in facts.items():
         table.add_row(Text(name, style="bold"), Text(text))
     console.print(table, highlight=False)
-    published = _published(entry.record)
+    published = _published(entry)
     if published:
         columns = Table("published", "trained on", "source", title="reported, not measured here", title_justify="left")
         for model, result, *rest in published:
@@ -91,7 +91,7 @@ def _source(source: Any) -> str:
     return f"{source.name}{size}{', ' * bool(source.url)}{source.url}"
 
 
-def _published(task: Task) -> list[tuple[str, str, str, str]]:
+def _published(entry: Entry[Task]) -> list[tuple[str, str, str, str]]:
     return [
         (
             reference.model,
@@ -99,7 +99,7 @@ def _published(task: Task) -> list[tuple[str, str, str, str]]:
             reference.trained_on,
             reference.source + ("" if reference.verified else " (not verified)"),
         )
-        for reference in task.references
+        for reference in (*entry.record.references, *study.references(entry.name))
     ]
 
 

@@ -44,6 +44,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import metrics
+    from hepbench.suite.training.network import Network
     from hepbench.tracking import plots
     from hepbench.tracking.hardware.sampler import Sampler
 
@@ -53,7 +54,7 @@ def run(
 
     listener({"stage": "opening data"})
     with _timed(seconds, "open_seconds"):
-        prepared, samples = _open(trial, data_digest, split_hash)
+        prepared, samples = open_samples(trial, data_digest, split_hash)
     train, valid, test = (samples[part] for part in PARTS)
 
     history: list[dict[str, float]] = []
@@ -89,6 +90,9 @@ def run(
     validated = metrics.evaluate(valid.labels, valid_scores, signal)
     result = {f"valid_{name}": value for name, value in validated.items()}
     result |= {**seconds, "latency_ms": latency, "parameters": fitted.trainable_parameters}
+    result |= {"train_events": len(train), "valid_events": len(valid)}
+    if isinstance(fitted, Network):
+        result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
         measured = metrics.evaluate(test.labels, scores, signal, classes)
         for name, value_of in task.record.slices.items():
@@ -117,7 +121,7 @@ def run(
     return result
 
 
-def _open(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
+def open_samples(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
     """The data, and each part as the model sees it."""
     spec, task = trial.spec, trial.task
     files = obtain(task, spec.data, spec.most_events, spec.data_seed)

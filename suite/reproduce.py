@@ -1,0 +1,487 @@
+"""A study again: its experiments as trials of this suite, its numbers beside ours.
+
+asked = reproduce.request("ecal_cnn", budget="quick")
+failures = reproduce.run(asked)
+page = reproduce.result(asked, results.open_store())
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import budgets, metrics, registry, study
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.study import COSTS, TIMES, Comparison, Experiment, Reported, Study
+from hepbench.suite import campaign, results
+from hepbench.suite import device as device_module
+from hepbench.suite.campaign import PlannedTrial
+from hepbench.suite.data.files import choose, is_simulated
+from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
+from hepbench.suite.workers.place import Place
+from hepbench.tracking import reproduction, statistics
+from hepbench.tracking.runs import Store
+
+PARTS = ("train", "validation")
+"""On which a network is evaluated in its modes."""
+
+MODE_EVENTS = 5_000
+"""Of a part at most, on which a network is evaluated in each of its modes."""
+
+Run = Mapping[str, Any]
+"""As `Store.runs` gives it."""
+
+
+@dataclass(frozen=True)
+class Setup:
+    """An experiment under a budget.
+
+    trials: one a seed; none where it is left out, for this reason. reduced: what the budget takes from it, in words.
+    """
+
+    experiment: Experiment
+    trials: tuple[Trial, ...]
+    left_out: str = ""
+    reduced: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What is asked for. setups: one an experiment. device: "cpu" or "gpu", and why. force: run again what is done."""
+
+    name: str
+    study: Study
+    setups: tuple[Setup, ...]
+    budget: str
+    seeds: tuple[int, ...]
+    device: str
+    device_reason: str
+    backend: str
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class ExperimentBegins:
+    """The `number`th of `total` experiments that run."""
+
+    setup: Setup
+    number: int
+    total: int
+
+
+@dataclass(frozen=True)
+class ExperimentFailed:
+    """An experiment could not begin, for this reason; the others go on."""
+
+    setup: Setup
+    reason: str
+
+
+@dataclass(frozen=True)
+class ModesBegin:
+    """The network of this trial is evaluated with dropout and normalisation as in training."""
+
+    trial: str
+
+
+ReproduceEvent = ExperimentBegins | ExperimentFailed | ModesBegin
+Listener = Callable[[Any], None]
+"""Is called with the events of a campaign, and with ReproduceEvent."""
+
+
+def request(
+    name: str,
+    *,
+    only: Sequence[str] = (),
+    budget: str = "full",
+    seeds: int | Sequence[int] | None = None,
+    device: str = "auto",
+    backend: str = "tensorflow",
+    data: str = "auto",
+    force: bool = False,
+) -> Reproduction:
+    """Look up a study and what its experiments are under a budget. only: names of experiments; none: all. The rest as
+    `campaign.request` takes it. Raises UserError for what is not known, or where no data can be had."""
+    found = study.find(name)
+    known = [experiment.name for experiment in found.experiments]
+    for one in only:
+        check_known(f"experiment of {name}", one, known)
+    numbers = campaign.seeds_of(seeds, budget)
+    chosen, reason = device_module.resolve(device, backend)
+    setups: list[Setup] = []
+    for experiment in found.experiments:
+        base = Spec("", "", 0, budget, data, chosen, backend)
+        setup = _setup(experiment, base, numbers, setups)
+        if only and experiment.name not in only:
+            setup = Setup(experiment, (), "not asked for")
+        setups.append(setup)
+    return Reproduction(name, found, tuple(setups), budget, numbers, chosen, reason, backend, force)
+
+
+def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Sequence[Setup]) -> Setup:
+    """base: budget, device and backend, and the kind of data that is wanted."""
+    task, model = registry.find("task", experiment.task), registry.find("model", experiment.model)
+    budget, known = budgets.find(base.budget), known_hyperparameters(task.record, model.record)
+    reduced = []
+
+    events = experiment.events
+    allowed = [n for n in (budget.events, experiment.most_events.get(base.budget)) if n is not None]
+    whole = experiment.events or task.record.size
+    if allowed and (whole is None or min(allowed) < whole):
+        events = min(allowed)
+        reduced.append(f"{events:,} events in place of {whole:,}" if whole else f"{events:,} events at most")
+
+    settings = dict(experiment.settings)
+    epochs = settings.pop("epochs", known["epochs"])
+    if budget.events is not None and epochs > budget.epochs:
+        reduced.append(f"{min(budget.epochs, known['epochs'])} epochs at most in place of {epochs:,}")
+    elif epochs != known["epochs"] or epochs > budget.epochs:
+        settings["epochs"] = epochs
+
+    spec = dataclasses.replace(
+        base,
+        task=task.given,
+        model=model.given,
+        data=choose(task, base.data),
+        parameters=settings,
+        events=None if events == budget.events else events,
+    )
+    trials = tuple(Trial(dataclasses.replace(spec, seed=seed), task, model) for seed in seeds)
+    same = [one.experiment.name for one in before if one.trials and one.trials[0].spec == trials[0].spec]
+    left_out = experiment.left_out.get(base.budget) or trials[0].refusal
+    if same:
+        left_out = f"under the budget {base.budget} it is the training of {same[0]}"
+    return Setup(experiment, (), left_out) if left_out else Setup(experiment, trials, "", tuple(reduced))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What was run. trials: experiment -> its trials. failures: experiment -> messages of what failed."""
+
+    trials: Mapping[str, Sequence[PlannedTrial]]
+    failures: Mapping[str, Sequence[str]]
+
+
+def run(
+    asked: Reproduction, place: Place | None = None, store: Store | None = None, listener: Listener = campaign.ignore
+) -> Outcome:
+    """Run what has not been run, an experiment after the other, each under a run of its own that its trials belong to.
+    What fails in one ends no other. place: where; None: on this machine. Raises StoreError."""
+    place, store = place or Place(), store or results.open_store()
+    to_run = [setup for setup in asked.setups if setup.trials]
+    trials: dict[str, list[PlannedTrial]] = {}
+    failures: dict[str, list[str]] = {}
+    with place.reserve(asked.device, asked.backend, True) as workers:
+        for number, setup in enumerate(to_run, 1):
+            name = setup.experiment.name
+            listener(ExperimentBegins(setup, number, len(to_run)))
+            try:
+                planned, running = campaign.plan_trials(
+                    [(name, trial) for trial in setup.trials], store, asked.force, listener
+                )
+            except UserError as error:
+                failures[name] = [str(error)]
+                listener(ExperimentFailed(setup, str(error)))
+                continue
+            trials[name] = planned
+            failed = campaign.run_planned(
+                planned, running, f"reproduce {asked.name} {name}", "reproduce", workers, store, listener
+            )
+            if failed:
+                failures[name] = [f"{trial}: {message}" for trial, message in failed.items()]
+            if setup.experiment.modes:
+                for trial, found in finished(planned, store):
+                    if f"modes/{PARTS[0]}/inference/accuracy" not in found["metrics"]:
+                        listener(ModesBegin(trial.name))
+                        store.log(found["id"], modes_of(trial.trial, found, store))
+    return Outcome(trials, failures)
+
+
+def plan(asked: Reproduction, store: Store | None = None) -> dict[str, list[PlannedTrial]]:
+    """Experiment -> its trials, and what is to become of them. Nothing is simulated for it: without data no trial is
+    done."""
+    trials = {}
+    for setup in asked.setups:
+        labelled = [(setup.experiment.name, trial) for trial in setup.trials]
+        if not labelled:
+            continue
+        first = setup.trials[0]
+        if first.spec.data == "simulated" and not is_simulated(first.task, first.spec.most_events):
+            planned = [PlannedTrial(trial, "run", label=label) for label, trial in labelled]
+        else:
+            store = store or results.open_store()
+            planned, _ = campaign.plan_trials(labelled, store, asked.force)
+        trials[setup.experiment.name] = planned
+    return trials
+
+
+def finished(planned: Sequence[PlannedTrial], store: Store) -> list[tuple[PlannedTrial, Run]]:
+    """Each trial that has a result, with the latest run of it."""
+    if not planned:
+        return []
+    found = store.runs(planned[0].trial.task.name, status="FINISHED", tags={"stage": "final"})
+    by_identity = {run["tags"].get("identity"): run for run in found}
+    return [(one, by_identity[one.identity]) for one in planned if one.identity in by_identity]
+
+
+def modes_of(trial: Trial, run: Run, store: Store) -> dict[str, float]:
+    """`modes/<part>/<mode>/<what>`: accuracy, AUC and the share of events called signal of the trained network on the
+    training and the validation part, in each of its modes."""
+    from hepbench.suite.training.modes import scores_by_mode
+    from hepbench.suite.training.network import load_network
+    from hepbench.suite.trial.run import open_samples
+
+    device_module.load_keras(trial.spec.device, trial.spec.backend)
+    tags = run["tags"]
+    _, samples = open_samples(trial, tags["data_digest"], tags["split_hash"])
+    signal, measured = trial.task.record.signal, {}
+    with tempfile.TemporaryDirectory() as scratch:
+        network = load_network(store.download(run["id"], "model", Path(scratch)))
+        for part in PARTS:
+            sample = samples[part]
+            drawn = np.random.default_rng(2026).permutation(len(sample))[:MODE_EVENTS]
+            sample = dataclasses.replace(sample, rows=sample.rows[drawn], labels=sample.labels[drawn])
+            for mode, scores in scores_by_mode(network, sample, trial.hyperparameters["batch_size"]).items():
+                for name in ("accuracy", "auc"):
+                    value, _ = metrics.METRICS[name].compute(sample.labels, scores, signal)
+                    measured[f"modes/{part}/{mode}/{name}"] = value
+                measured[f"modes/{part}/{mode}/called_signal"] = float((scores.argmax(axis=1) == signal).mean())
+    return measured
+
+
+def result(asked: Reproduction, outcome: Outcome, store: Store) -> reproduction.Page:
+    """The study's numbers beside those that are in the store."""
+    found = {name: [run for _, run in finished(trials, store)] for name, trials in outcome.trials.items()}
+    parts = [_part(asked, setup, found.get(setup.experiment.name, []), outcome, store) for setup in asked.setups]
+    kinds = sorted({trial.spec.data for setup in asked.setups for trial in setup.trials})
+    facts = [f"budget {asked.budget}", f"{_counted(len(asked.seeds), 'seed')}", f"{' and '.join(kinds)} data"]
+    facts.append(f"{asked.backend} on {asked.device}")
+    return reproduction.Page(
+        title=asked.study.title,
+        source=asked.study.source,
+        facts=facts,
+        parts=parts,
+        comparisons=[_compared(asked, comparison, found, store) for comparison in asked.study.comparisons],
+        remarks=asked.study.remarks,
+        elsewhere=asked.study.elsewhere,
+        roc=_roc(asked, found, store),
+        command=f"make reproduce STUDY={asked.name} BUDGET={asked.budget} SEEDS={len(asked.seeds)}",
+    )
+
+
+def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outcome, store: Store) -> reproduction.Part:
+    experiment = setup.experiment
+    failed = outcome.failures.get(experiment.name, ())
+    left_out = setup.left_out or "; ".join(failed) or ("" if runs else "it was not run yet")
+    numbers = [_number(number, runs, left_out, store) for number in experiment.reported]
+    return reproduction.Part(
+        name=experiment.name,
+        title=f"{experiment.name}: {experiment.title}",
+        facts=_facts(experiment, runs),
+        simulated=bool(runs) and runs[0]["tags"]["data"] == "simulated",
+        left_out="" if runs and not failed else left_out,
+        reduced=setup.reduced,
+        differs=experiment.differs,
+        numbers=numbers,
+        curves=_curves(experiment, runs, store),
+        modes=_modes(runs),
+        command=command_for(setup.trials[0].spec) if setup.trials else "",
+        runs=[run["id"] for run in runs],
+    )
+
+
+def _facts(experiment: Experiment, runs: Sequence[Run]) -> list[str]:
+    """Data, events, epochs and seeds of what was run, beside the document's."""
+    if not runs:
+        return []
+    first = runs[0]["metrics"]
+    facts = [f"{runs[0]['tags']['data']} data"]
+    for part, key, theirs in (("training", "train", experiment.trained), ("test", "test", experiment.tested)):
+        ours = round(first[f"{key}_events"])
+        share = f" (the document: {theirs:,})" if theirs and theirs != ours else ""
+        facts.append(f"{ours:,} {part} events{share}")
+    if "epochs" in first:
+        epochs = sorted({round(run["metrics"]["epochs"]) for run in runs})
+        facts.append(f"{' to '.join(str(n) for n in dict.fromkeys((epochs[0], epochs[-1])))} epochs")
+    return [*facts, _counted(len(runs), "seed")]
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
+Measured = tuple[float, float]
+"""A mean over the seeds, and one standard deviation, NaN where it is not known."""
+
+
+def measured(key: str, epoch: int | None, runs: Sequence[Run], store: Store) -> Measured:
+    """Of the trained networks, or after an epoch, -1 the last. UserError that says why it cannot be had."""
+    if epoch is None:
+        values = [_of_run(key, run) for run in runs]
+        errors = [run["metrics"].get(f"{key}_error", math.nan) for run in runs]
+    else:
+        values, errors = [], []
+        for run in runs:
+            history = dict(store.history(run["id"], key))
+            if not history:
+                raise UserError("not reported after each epoch")
+            at = max(history) if epoch == -1 else epoch
+            if at not in history:
+                raise UserError(f"trained for {max(history)} epochs, not {epoch}")
+            values.append(history[at])
+            events = run["metrics"]["valid_events" if key.startswith("val_") else "train_events"]
+            share = key.removeprefix("val_") == "accuracy"
+            errors.append(math.sqrt(values[-1] * (1 - values[-1]) / events) if share else math.nan)
+    known = [error for error in errors if math.isfinite(error)]
+    mean, error, spread = statistics.combine(values, known if len(known) == len(values) else [0.0] * len(values))
+    if not known:
+        error = spread / math.sqrt(len(values)) if len(values) > 1 else math.nan
+    return mean, error
+
+
+def _of_run(key: str, run: Run) -> float:
+    found = run["metrics"]
+    if key in found:
+        return float(found[key])
+    if key in TIMES and "epochs" in found:
+        steps = found["train_events"] // min(int(run["parameters"]["batch_size"]), found["train_events"])
+        return float(found["train_seconds"] / found["epochs"] / (steps if key == "seconds_per_step" else 1))
+    raise UserError("not measurable with these events" if key.startswith(("test_", "valid_")) else "not recorded")
+
+
+def _number(number: Reported, runs: Sequence[Run], left_out: str, store: Store) -> reproduction.Number:
+    document = f"{number.sign} {_text(number.metric, number.value)}".strip()
+    what = number.what, number.where, document
+    if not runs:
+        return reproduction.Number(*what, reproduction.NOT_MEASURED, left_out, number.note)
+    try:
+        value, error = measured(number.metric, number.epoch, runs, store)
+    except UserError as reason:
+        return reproduction.Number(*what, reproduction.NOT_MEASURED, str(reason), number.note)
+    here = _text(number.metric, value, error)
+    hardware = ", ".join(dict.fromkeys(run["tags"].get("hardware", "") for run in runs))
+    return reproduction.Number(*what, here, in_words(number, value, error, hardware), number.note)
+
+
+def _text(key: str, value: float, error: float = math.nan) -> str:
+    if key in TIMES:
+        return f"{value:.3g} s"
+    if key in COSTS:
+        return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
+    decimals = 1 if abs(value) >= 10 else 4
+    return f"{value:.{decimals}f}" + (f" ± {error:.{decimals}f}" if math.isfinite(error) else "")
+
+
+def in_words(number: Reported, value: float, error: float, hardware: str = "") -> str:
+    """How ours differs from the document's, from the numbers alone."""
+    difference = value - number.value
+    if number.metric in TIMES:
+        return f"{value / number.value:.2g} of its time, on other hardware: {hardware}"
+    if number.metric in COSTS:
+        return "the same" if not difference else f"{'more' if difference > 0 else 'fewer'} by {abs(difference):,.0f}"
+    size = f"{abs(difference):.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")
+    if number.sign in ("above", "at least"):
+        return f"ours is {number.sign} it, too" if difference > 0 else f"ours is lower by {size}"
+    if math.isfinite(error) and abs(difference) <= reproduction.WITHIN * error:
+        return f"the same within the error ({difference:+.4f} ± {error:.4f})"
+    return f"ours {'higher' if difference > 0 else 'lower'} by {size}"
+
+
+def _curves(experiment: Experiment, runs: Sequence[Run], store: Store) -> list[reproduction.Curve]:
+    curves = []
+    for name in dict.fromkeys(["loss", "val_loss", "accuracy", "val_accuracy", *experiment.by_epoch]):
+        document = [math.nan if value is None else value for value in experiment.by_epoch.get(name, ())]
+        here = [[value for _, value in store.history(run["id"], name)] for run in runs]
+        if document or any(here):
+            curves.append(reproduction.Curve(name, document, [one for one in here if one]))
+    return curves
+
+
+def _modes(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[float, float, float]]:
+    from hepbench.suite.training.modes import MODES
+
+    found = {}
+    for part in PARTS:
+        for mode, (of_the_batch, drops) in MODES.items():
+            keys = [f"modes/{part}/{mode}/{what}" for what in ("accuracy", "auc", "called_signal")]
+            if runs and all(key in run["metrics"] for run in runs for key in keys):
+                words = f"{'moments of the batch' if of_the_batch else 'moving averages'}, "
+                words += f"dropout {'on' if drops else 'off'}"
+                words += {"inference": " (inference)", "training": " (training)"}.get(mode, "")
+                values = [float(np.mean([run["metrics"][key] for run in runs])) for key in keys]
+                found[part, words] = values[0], values[1], values[2]
+    return found
+
+
+def _compared(
+    asked: Reproduction, comparison: Comparison, found: Mapping[str, Sequence[Run]], store: Store
+) -> reproduction.Compared:
+    """Each experiment's metrics, and how they differ from those of the first."""
+    columns: list[str] = []
+    first: dict[str, tuple[str, float, float]] = {}
+    for metric in comparison.metrics:
+        columns += [_heading(metric), f"difference from {comparison.experiments[0]}"]
+    setups = {setup.experiment.name: setup for setup in asked.setups}
+    rows = []
+    for name in comparison.experiments:
+        row, runs = [name], found.get(name, [])
+        for metric in comparison.metrics:
+            epoch, key = (-1, metric.removeprefix("last ")) if metric.startswith("last ") else (None, metric)
+            try:
+                if not runs:
+                    raise UserError(setups[name].left_out or "it was not run")
+                value, error = measured(key, epoch, runs, store)
+            except UserError as reason:
+                row += [reproduction.NOT_MEASURED, str(reason)]
+                continue
+            first.setdefault(metric, (name, value, error))
+            row += [_text(key, value, error), _against(first[metric], name, value, error)]
+        rows.append(row)
+    return reproduction.Compared(comparison.question, comparison.statement, columns, rows)
+
+
+def _against(first: tuple[str, float, float], name: str, value: float, error: float) -> str:
+    other, reference, its_error = first
+    if name == other:
+        return "–"
+    combined = math.hypot(error, its_error)
+    told = f"{value - reference:+.4f}" + (f" ± {combined:.4f}" if math.isfinite(combined) else "")
+    same = math.isfinite(combined) and abs(value - reference) <= reproduction.WITHIN * combined
+    return f"{told}, not told apart" if same else told
+
+
+def _heading(metric: str) -> str:
+    last = metric.startswith("last ")
+    part, _, name = metric.removeprefix("last ").partition("_")
+    if last:
+        whose = "validation" if part == "val" else "training"
+        return f"{whose} {name or part}, last epoch".replace("_", " ")
+    words = metrics.METRICS[name].heading if name in metrics.METRICS else name.replace("_", " ")
+    return f"{ {'valid': 'validation'}.get(part, part) } {words}"
+
+
+def _roc(
+    asked: Reproduction, found: Mapping[str, Sequence[Run]], store: Store
+) -> dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """ROC points of each experiment's first run, by what is told apart."""
+    curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]] = {}
+    with tempfile.TemporaryDirectory() as scratch:
+        for setup in asked.setups:
+            for run in found.get(setup.experiment.name, [])[:1]:
+                task = setup.trials[0].task.record
+                path = store.download(run["id"], "roc.csv", Path(scratch) / run["id"])
+                table = np.genfromtxt(path, delimiter=",", names=True)
+                against = task.classes[1 - task.signal] if len(task.classes) == 2 else "the rest"
+                label = f"{setup.experiment.name}, AUC {run['metrics'].get('test_auc', math.nan):.4f}"
+                curves.setdefault((task.classes[task.signal], against), {})[label] = (
+                    table["signal_efficiency"],
+                    table["background_efficiency"],
+                )
+    return curves
