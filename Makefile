@@ -34,7 +34,7 @@ help:  ## this text
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
-bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (or all), print the leaderboard
+bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
 	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
 
 reproduce: $(READY)  ## the experiments of STUDY (ecal_cnn, qg_particlenet, ...) again, its document's numbers beside ours

@@ -58,12 +58,14 @@ class Events:
 
 @dataclass(frozen=True)
 class Source:
-    """A published file. sha256 or size in bytes is None where the publisher gives none."""
+    """A published file. sha256 or size in bytes is None where the publisher gives none. optional: it adds to a dataset
+    that is whole without it."""
 
     name: str
     url: str
     sha256: str | None = None
     size: int | None = None
+    optional: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,7 +197,9 @@ class Task:
     features: sets of inputs that published results differ by, by name; the first is the default.
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
-    needed: how many of the sources make a dataset, counted from the first; None: all.
+    own_layout: folder of the official files -> those of a group's own that stand there in place of `sources`, with the
+        file that declares them, which is a part of the data; None where there is no such declaration.
+    needed: how many of the sources make a dataset, whichever they are; None: all that are not optional.
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
     slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`.
     validate: all events' arrays and labels -> checks and comparisons with calibration figures.
@@ -217,6 +221,7 @@ class Task:
     plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
+    own_layout: Callable[[Path], list[Path] | None] | None = None
     needed: int | None = None
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     slices: Mapping[str, Callable[[Arrays], np.ndarray]] = field(default_factory=dict)

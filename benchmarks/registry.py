@@ -63,6 +63,20 @@ def names(kind: Kind) -> list[str]:
     return sorted(name for stem in _stems(kind) for name in _records(kind, stem, *_loaded(kind, stem)))
 
 
+def expand(given: str) -> list[str]:
+    """The tasks that a word of a command stands for: "all" for every one, `<task>:all` for every variant of a task, any
+    other for itself. UserError where a task has no variants."""
+    if given == "all":
+        return names("task")
+    task, _, last = given.rpartition(":")
+    if last != "all" or not task:
+        return [given]
+    variants = find("task", task).record.variants
+    if not variants:
+        raise UserError(f"{task} has no variants, of which {given} would be all: give TASK={task}")
+    return [f"{task}:{variant}" for variant in variants]
+
+
 def _stems(kind: Kind) -> list[str]:
     """Names of the files and entry points that hold entries."""
     folder = KINDS[kind][0]

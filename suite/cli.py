@@ -170,14 +170,14 @@ def bench(
     dry_run: bool,
     force: bool,
 ) -> int:
-    """Train and test models on TASK (a name, a file ./my_task.py, or all); print the leaderboard."""
+    """Train and test models on TASK (a name, a file ./my_task.py, all, or <task>:all for its variants); print the
+    leaderboard, or of variants one table."""
     from hepbench.benchmarks import registry
     from hepbench.suite.campaign import request
-    from hepbench.suite.commands.bench import bench
+    from hepbench.suite.commands.bench import bench, bench_variants
 
-    failed = 0
-    for one in registry.names("task") if task == "all" else [task]:
-        asked = request(
+    every = [
+        request(
             one,
             models,
             settings=settings,
@@ -189,7 +189,12 @@ def bench(
             force=force,
             events=events,
         )
-        failed += bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console())
+        for one in registry.expand(task)
+    ]
+    if task.endswith(":all"):
+        failed = bench_variants(every, tuned=tuned, dry=dry_run, place=place, console=Console())
+    else:
+        failed = sum(bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console()) for asked in every)
     return min(failed, 1)
 
 
@@ -318,7 +323,8 @@ def optuna_ui(port: int) -> None:
 @click.argument("task")
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
 def leaderboard(task: str, form: str) -> None:
-    """Print the ranking of TASK (a name, a file, or all) from the store alone."""
+    """Print the ranking of TASK (a name, a file, or all) from the store alone; of <task>:all its variants side by
+    side."""
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
     print_leaderboard(task, form, Console())

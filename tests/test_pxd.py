@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import ROOT, assert_user_mistake, hepbench
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays as any_array
@@ -18,7 +20,7 @@ from hepbench.benchmarks.formats import text_table
 from hepbench.benchmarks.simulation import pxd
 from hepbench.benchmarks.validation import pxd as pxd_validation
 from hepbench.suite.data.dataset import obtain, prepare
-from hepbench.suite.data.files import official, simulated_classes, simulated_folder
+from hepbench.suite.data.files import choose, official, simulated_classes, simulated_folder
 
 PIXELS = registry.find("task", "pxd_pixels").record
 CLUSTERS = registry.find("task", "pxd_clusters").record
@@ -51,7 +53,7 @@ def test_pixels_by_hand(tmp_path, separator):
     monopoles = text_file(tmp_path / "monopole.txt", [line(MATRIX)])
     found, labels, ids = read_all(PIXELS, [pions, monopoles])
     image = found["image"]
-    assert image.dtype == np.uint8 and image.shape == (3, 9, 9)
+    assert image.dtype == np.uint16 and image.shape == (3, 9, 9)
     assert (image[0, 4, 4], image[0, 4, 5], image[0, 5, 4], image[1, 0, 0]) == (30, 12, 5, 255)
     assert int(image[0].sum()) == 47
     assert [PIXELS.classes[label] for label in labels] == ["pion", "pion", "monopole"]
@@ -72,9 +74,9 @@ BAD_LINES = {
     "two words in one": (" ".join([*MATRIX[1:], "1-2"]), "line 2: '1-2' is no number"),
     "nan": (" ".join([*MATRIX[1:], "nan"]), "line 2: NaN or infinity"),
     "infinity": (" ".join([*MATRIX[1:], "1e999"]), "line 2: NaN or infinity"),
-    "negative": (" ".join([*MATRIX[1:], "-3"]), r"line 2: a charge below 0 or above 255.*\(-3\)"),
-    "not of 8 bits": (" ".join([*MATRIX[1:], "256"]), r"line 2: a charge below 0 or above 255.*\(256\)"),
-    "fraction": (" ".join([*MATRIX[1:], "3.5"]), r"line 2: a charge that is not a whole number \(3.5\)"),
+    "negative": (" ".join([*MATRIX[1:], "-3"]), r"line 2, column 80 .*: a charge below 0 or above 65,535.*\(-3\)"),
+    "not of 16 bits": (" ".join(["65536", *MATRIX[1:]]), r"line 2, column 0 .*: a charge .* above 65,535.*\(65536\)"),
+    "fraction": (" ".join([*MATRIX[1:], "3.5"]), r"line 2, column 80 .*: a charge that is not a whole number \(3.5\)"),
     "no pixel": (" ".join(["0"] * 81), "line 2: no pixel fired"),
 }
 
@@ -119,7 +121,7 @@ def test_a_bad_line_of_clusters_is_refused(tmp_path, line):
         ("pion.txt", b"\x89HDF\x0d\x0a\x1a\x0a\x00\x00", "not a text file"),
         ("pion.txt", "Größe\n".encode(), "not a text file"),
         ("pion.txt", b"<html>gone</html>\n", "expected"),
-        ("kaon.txt", b"1\n", "the file's name must be its kind"),
+        ("kaon.txt", b"1\n", "the file's name must be its kind of particle, .* or stand in layout.toml beside it"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, task, name, content, fault):
@@ -157,6 +159,163 @@ def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):
     path = text_file(tmp_path / "pion.txt", ["", *[ROW] * 39, "47 30 x 3 2 2", *[ROW] * 9])
     with pytest.raises(UserError, match="line 41: 'x' is no number"):
         list(CLUSTERS.read([path]))
+
+
+# --- files in a layout of their own ---------------------------------------------------------------------------------
+
+STUDY_CLUSTERS = {"background": "BG", "anti-deuteron": "dd", "pion": "pi", "tetraquark": "T"}
+
+
+def own_files(home: Path, name: str, files: dict[str, list[str]], *declared: str) -> Path:
+    folder = home / "data" / name / "official"
+    folder.mkdir(parents=True)
+    for file, lines in files.items():
+        text_file(folder / file, lines)
+    if declared:
+        text_file(folder / "layout.toml", list(declared))
+    return folder
+
+
+def declared_in_docs(name: str) -> list[str]:
+    """Lines of the declaration that docs/tasks.md has for the study's files."""
+    blocks = (ROOT / "docs" / "tasks.md").read_text().split("```toml\n")[1:]
+    return blocks[name == "pxd_pixels"].split("```")[0].splitlines()
+
+
+def test_six_columns_of_the_study_and_what_is_behind_them(home):
+    rows = {kind: [f"{47 + n} 30 5 3 2 2 {n}.5 nan"] * 3 for n, kind in enumerate(STUDY_CLUSTERS)}
+    files = {f"Beam_{STUDY_CLUSTERS[kind]}_cluster_sim.txt": lines for kind, lines in rows.items()}
+    folder = own_files(home, "pxd_clusters", files, *declared_in_docs("pxd_clusters"))
+    paths = official(registry.find("task", "pxd_clusters"))
+    assert paths == [folder / "layout.toml", *(folder / name for name in files)]
+    found, labels, ids = read_all(CLUSTERS, paths)
+    np.testing.assert_array_equal(found["table"][:, 0], 47 + labels)
+    np.testing.assert_array_equal(ids, labels * 10**9 + np.tile(np.arange(3), 4))
+    pair = registry.find("task", "pxd_clusters:tetraquark_vs_pion")
+    assert [path.name for path in official(pair)[1:]] == ["Beam_pi_cluster_sim.txt", "Beam_T_cluster_sim.txt"]
+    np.testing.assert_array_equal(read_all(pair.record, official(pair))[0]["table"][:, 0], [49] * 3 + [50] * 3)
+
+
+def test_pixels_of_the_study_between_other_columns(home):
+    """monopol_bg_9x9.txt has a column in front, which is 0 in rows of background; the others two, and three behind."""
+    high = MATRIX.copy()
+    high[0] = "60000"
+    line = " ".join
+    files = {"monopol_bg_9x9.txt": [line(["0", *MATRIX]), line(["1", *high]), line(["0", *MATRIX])]}
+    for kind in ("pion", "proton", "deuteron"):
+        files[f"{kind}s.txt"] = [line(["7", "8.5", *MATRIX, "9", "9", "nan"])] * 2
+    own_files(home, "pxd_pixels", files, *declared_in_docs("pxd_pixels"))
+    found, labels, ids = read_all(PIXELS, official(registry.find("task", "pxd_pixels")))
+    assert labels.tolist() == [0, 0, 1, 2, 2, 3, 3, 4, 4]
+    assert ids.tolist() == [0, 1, 10**9, *(n * 10**9 + row for n in (2, 3, 4) for row in (0, 1))]
+    np.testing.assert_array_equal(found["image"][:, 0, 0], np.where(labels == 1, 60000, 0))
+    np.testing.assert_array_equal(found["image"].sum(axis=(1, 2)), np.where(labels == 1, 60047, 47))
+    four = registry.find("task", "pxd_pixels:without_background")
+    assert read_all(four.record, official(four))[1].tolist() == [0, 1, 1, 2, 2, 3, 3]
+
+
+def test_the_declaration_is_part_of_the_data(home):
+    files = {f"{kind}.txt": ["9 47 30 5 3 2 2 6 6"] * 30 for kind in ("pion", "tetraquark")}
+    declared = [f"{kind} = {{first_column = 1}}" for kind in ("pion", "tetraquark")]
+    folder = own_files(home, "pxd_clusters", files, *declared)
+    pair = registry.find("task", "pxd_clusters:tetraquark_vs_pion")
+    before = obtain(pair, "official", None, 0).digest
+    text_file(folder / "layout.toml", [declared[0], "tetraquark = {columns = [1, 2, 3, 4, 6, 5]}"])
+    assert obtain(pair, "official", None, 0).digest != before
+
+
+def test_files_of_the_study_without_a_declaration_are_told_what_to_write(home):
+    own_files(home, "pxd_clusters", {"Beam_T_cluster_sim.txt": [ROW], "Beam_BG_cluster_sim.txt": [ROW]})
+    with pytest.raises(UserError) as caught:
+        choose(registry.find("task", "pxd_clusters:tetraquark_vs_background"), "auto")
+    lines = declared_in_docs("pxd_clusters")
+    assert f"write layout.toml beside them with the lines `{lines[0]}` and `{lines[3]}`" in str(caught.value)
+    assert choose(registry.find("task", "pxd_clusters"), "simulated") == "simulated"
+    folder = home / "data" / "pxd_clusters" / "official"
+    for kind in ("tetraquark", "background"):  # whose files under the names of the task come first
+        text_file(folder / f"{kind}.txt", [ROW])
+    assert official(registry.find("task", "pxd_clusters:tetraquark_vs_background"))
+
+
+BAD_DECLARATIONS = {
+    "pion = {file = 'pions.txt'": "layout.toml: not TOML .*line 1",
+    "pion = {}\npion = {}": "layout.toml: not TOML .*line 2",
+    "\nkaon = {}": "layout.toml, line 2: unknown kind of particle 'kaon'",
+    "pion = 'pions.txt'": "line 1: pion must be a table such as",
+    "pion = {colums = [0]}": "line 1: unknown key of pion 'colums', did you mean 'columns'",
+    "pion = {file = 'a/b.txt'}": "line 1: file of pion must be the name of a file in the same folder",
+    "pion = {file = 3}": "file of pion must be the name",
+    "[pion]\ncolumns = 3": "line 1: columns of pion must be a list of 6 numbers",
+    "pion = {columns = [0, 1, 2, 3, 4]}": "columns of pion must be 6 different ones, got 5",
+    "pion = {columns = [0, 1, 2, 3, 4, 4]}": "columns of pion must be 6 different ones, got 5",
+    "pion = {columns = [0, 1, 2, 3, 4, 5.5]}": "columns of pion must be a whole number from 0.*5.5",
+    "pion = {first_column = -1}": "first_column of pion must be a whole number from 0.*-1",
+    "pion = {first_column = 1, columns = [0, 1, 2, 3, 4, 5]}": "columns and first_column: give one",
+    "pion = {only_where_zero = 0, skip_where_zero = 0}": "only_where_zero and skip_where_zero: give one",
+    "pion = {skip_where_zero = true}": "skip_where_zero of pion must be a whole number",
+    "pion = {file = 'background.txt'}": "background and pion are the same lines of background.txt",
+    "pion = {file = 'pions.txt'}": "pion is declared to be in pions.txt, which is not there",
+}
+
+
+@pytest.mark.parametrize("text", BAD_DECLARATIONS)
+def test_a_bad_declaration_is_refused(home, text):
+    own_files(home, "pxd_clusters", {f"{kind}.txt": [ROW] for kind in CLUSTERS.classes}, text)
+    with pytest.raises(UserError, match=BAD_DECLARATIONS[text]) as caught:
+        official(registry.find("task", "pxd_clusters"))
+    assert "\n" not in str(caught.value) and "layout.toml" in str(caught.value)
+
+
+UNFIT = {  # declaration, lines of the file
+    "pion = {first_column = 1}": ([ROW], r"line 1: 6 values; column 6 \(counted from 0\) is asked for"),
+    "pion = {first_column = 0}": ([f"{ROW} 1", ROW], "line 2: 6 values; the lines before have 7"),
+    "pion = {file = 'pion.txt'}": ([f"{ROW} 1"], "line 1: 7 values; expected 6"),
+    "pion = {only_where_zero = 6}": ([f"{ROW} 1"], r"no pion in it: column 6 \(counted from 0\) is nowhere 0"),
+    "pion = {skip_where_zero = 6}": ([f"{ROW} 0"], "no pion in it: column 6 .* is nowhere anything but 0"),
+    "pion = {columns = [0, 1, 2, 3, 4, 6]}": ([f"{ROW} x"], "line 1: 'x' is no number"),
+    "pion = {columns = [6, 1, 2, 3, 4, 5]}": ([f"{ROW} nan"], "line 1: NaN or infinity"),
+}
+
+
+@pytest.mark.parametrize("text", UNFIT)
+def test_a_declaration_that_does_not_fit_its_file_is_refused(tmp_path, text):
+    lines, fault = UNFIT[text]
+    text_file(tmp_path / "layout.toml", [text])
+    path = text_file(tmp_path / "pion.txt", lines)
+    with pytest.raises(UserError, match=fault) as caught:
+        list(CLUSTERS.read([path]))
+    assert str(caught.value).startswith(f"{path}")
+
+
+def test_a_fault_has_its_column_in_the_file(tmp_path):
+    text_file(tmp_path / "layout.toml", ["pion = {first_column = 2}"])
+    path = text_file(tmp_path / "pion.txt", [" ".join(["7", "8.5", *MATRIX[1:], "2.5", "1"])])
+    with pytest.raises(UserError, match=r"line 1, column 82 \(counted from 0\): a charge that is not a whole number"):
+        list(PIXELS.read([path]))
+
+
+@pytest.mark.parametrize(
+    "verb", [("bench", "pxd_clusters", "--dry-run"), ("doctor",), ("list", "tasks"), ("data", "pxd_clusters")]
+)
+def test_a_bad_declaration_ends_a_command_in_one_line(home, verb):
+    """Doctor and list, which are to be asked what is wrong, say so among the rest."""
+    own_files(home, "pxd_clusters", {f"{kind}.txt": [ROW] for kind in CLUSTERS.classes}, "kaon = {}")
+    done = hepbench(*verb, home=home)
+    if verb[0] in ("bench", "data"):
+        assert_user_mistake(done, "layout.toml, line 1: unknown kind of particle 'kaon'")
+    else:
+        assert done.returncode == 0 and "layout" in done.stdout
+
+
+def test_data_in_a_layout_of_their_own_are_not_fetched(home):
+    folder = own_files(
+        home,
+        "pxd_clusters",
+        {f"{kind}s.txt": [ROW] for kind in CLUSTERS.classes},
+        *(f'{kind} = {{file = "{kind}s.txt"}}' for kind in CLUSTERS.classes),
+    )
+    done = hepbench("data", "pxd_clusters", home=home)
+    assert done.returncode == 0 and str(folder / "layout.toml") in done.stdout and "tetraquarks.txt" in done.stdout
 
 
 # --- variants and splits ---------------------------------------------------------------------------------------------
@@ -281,6 +440,81 @@ def test_simulated_files_are_whole_numbers_and_read_back(task, tmp_path):
     for label, arrays in enumerate(made):
         for name, array in arrays.items():
             np.testing.assert_array_equal(found[name][labels == label], array[:7])
+
+
+# --- all pairs at once -----------------------------------------------------------------------------------------------
+
+ALL_PAIRS = ("bench", "pxd_clusters:all", "--model", "gbdt", "--model", "prior", "--events", 300, "--set", "rounds=3")
+
+
+@pytest.fixture(scope="module")
+def all_pairs(tmp_path_factory):
+    """The home of a bench of all pairs, and what it printed."""
+    home = tmp_path_factory.mktemp("all") / "home"
+    done = hepbench(*ALL_PAIRS, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home, done.stdout
+
+
+@pytest.mark.long
+def test_all_pairs_with_one_command_and_one_table(all_pairs):
+    home, printed = all_pairs
+    assert printed.count("AUC · simulated data · budget quick, events=300") == 1
+    table = printed.partition("AUC · simulated data")[2]
+    gbdt, prior, reported = (
+        next(x for x in table.splitlines() if x.startswith(n)) for n in ("gbdt", "prior", "report")
+    )
+    assert gbdt.count("*") == 5 and gbdt.count("±") == 5
+    assert prior.count("0.5") == 5 and "*" not in prior
+    assert reported.split() == ["reported", "–", "0.992", "0.5", "0.5", "–"]
+    assert "reported of pxd_clusters:tetraquark_vs_background: the study's" in table
+    for pair in CLUSTERS.variants:
+        assert (home / "results" / "reports" / f"pxd_clusters:{pair}.html").is_file()
+        assert f"pxd_clusters:{pair}.html" in table
+
+
+@pytest.mark.long
+def test_all_pairs_resume(all_pairs):
+    home, _ = all_pairs
+    again = hepbench(*ALL_PAIRS, home=home)
+    assert again.returncode == 0 and again.stdout.count("2 of 2 results are there already") == 5
+    dry = hepbench(*ALL_PAIRS, "--dry-run", home=home)
+    assert dry.returncode == 0 and dry.stdout.count("already done") == 10 and "AUC" not in dry.stdout
+
+
+@pytest.mark.long
+def test_the_leaderboard_of_all_pairs_in_every_format(all_pairs):
+    home, _ = all_pairs
+    board = hepbench("leaderboard", "pxd_clusters:all", home=home)
+    assert board.returncode == 0 and "*" in board.stdout and "reported " in board.stdout
+    markdown = hepbench("leaderboard", "pxd_clusters:all", "--format", "markdown", home=home).stdout
+    lines = [line for line in markdown.splitlines() if line.startswith("|")]
+    assert [line.split("|")[1].strip() for line in lines] == ["model", ":---", "gbdt rounds=3", "prior", "reported"]
+    assert lines[0].split(" | ")[1] == "pxd_clusters:anti-deuteron_vs_background" and lines[2].count("**") == 10
+    rows = json.loads(hepbench("leaderboard", "pxd_clusters:all", "--format", "json", home=home).stdout)
+    assert {row["task"] for row in rows} == {f"pxd_clusters:{pair}" for pair in CLUSTERS.variants} and len(rows) == 10
+    csv = hepbench("leaderboard", "pxd_clusters:all", "--format", "csv", home=home).stdout
+    assert len(csv.splitlines()) == 11
+
+
+def test_what_all_pairs_would_run(home):
+    done = hepbench(*ALL_PAIRS, "--dry-run", home=home)
+    assert done.returncode == 0 and done.stdout.count("to run") == 10
+    assert all(f"pxd_clusters:{pair}:" in done.stdout for pair in CLUSTERS.variants)
+
+
+@pytest.mark.parametrize(
+    "verb, words",
+    [
+        (("bench", "ecal:all"), "ecal has no variants, of which ecal:all would be all: give TASK=ecal"),
+        (("leaderboard", "ecal:all"), "ecal has no variants"),
+        (("leaderboard", "pxd_clusters:all"), "no finished runs"),
+        (("bench", "pxd_cluster:all"), "unknown task 'pxd_cluster', did you mean 'pxd_clusters'"),
+        (("tune", "pxd_clusters:all", "--model", "mlp"), "unknown variant of pxd_clusters 'all'"),
+    ],
+)
+def test_all_of_nothing_is_refused(home, verb, words):
+    assert_user_mistake(hepbench(*verb, home=home), words)
 
 
 # --- variables of a cluster ------------------------------------------------------------------------------------------

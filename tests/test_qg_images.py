@@ -20,8 +20,8 @@ from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.simulation import qg_images as simulation
 from hepbench.benchmarks.tasks import qg_images as task
 from hepbench.benchmarks.validation import qg_images as qg_images_validation
-from hepbench.suite.data.dataset import prepare, view_of
-from hepbench.suite.data.files import Files
+from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.suite.data.files import Files, choose, official
 from hepbench.suite.data.split import split_events
 
 NAME = "QCDToGGQQ_IMGjet_RH1all_jet0_run{}_n{}.test.snappy.parquet"
@@ -282,6 +282,26 @@ def test_any_pixel_comes_back_in_its_place(data, tmp_path):
     image = read_all(write_rows(tmp_path / "x.parquet", columns))[0]
     expected = np.where(dense >= 1e-3, dense, 0).transpose(0, 2, 3, 1)
     np.testing.assert_allclose(image, expected, rtol=2**-11, atol=0)
+
+
+@pytest.mark.parametrize("run", [0, 1, 2])
+def test_any_one_of_the_official_files_makes_a_dataset(run, home, good):
+    """Whichever it is, with ids and a digest of its own, and its events are the same beside another file."""
+    entry = registry.find("task", "qg_images")
+    folder = home / "data" / "qg_images" / "official"
+    folder.mkdir(parents=True)
+    alone = folder / entry.record.sources[run].name
+    alone.write_bytes(good.read_bytes())
+    assert official(entry) == [alone] and choose(entry, "auto") == "official"
+    files = obtain(entry, "official", None, 0)
+    prepared = prepare(entry, files)
+    assert set(prepared.ids % 10**12 // 10**9) == {run}
+    other = folder / entry.record.sources[(run + 1) % 3].name
+    write_rows(other, columns_by_hand(4))
+    both = obtain(entry, "official", None, 0)
+    assert set(both.paths) == {alone, other} and both.digest != files.digest
+    together = prepare(entry, both)
+    assert set(prepared.ids) < set(together.ids) and len(set(together.ids)) == 9
 
 
 # --- views -----------------------------------------------------------------------------------------------------------

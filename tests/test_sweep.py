@@ -10,6 +10,7 @@ import pytest
 from conftest import assert_user_mistake, console_script, hepbench
 
 from hepbench.benchmarks import registry
+from hepbench.suite import sweep
 from hepbench.tracking import runs
 from hepbench.tracking.sweep import page, record, table
 from hepbench.tracking.sweep.record import Point, Sweep, Training
@@ -88,10 +89,10 @@ def test_a_sweet_spot_at_an_end_of_the_range_says_so():
     "target, words", [(0.95, "no batch size reached a validation AUC of 0.9500"), (None, "learned more than chance")]
 )
 def test_without_a_sweet_spot_the_sentence_says_why(target, words):
-    sweep = study([Point("cpu", 32, (training([0.6, 0.9]),))], target=target)
-    (sentence,) = record.verdicts(sweep)
+    measured = study([Point("cpu", 32, (training([0.6, 0.9]),))], target=target)
+    (sentence,) = record.verdicts(measured)
     assert words in sentence
-    (row,) = table.rows(sweep)
+    (row,) = table.rows(measured)
     assert ("not reached" in row) == (target is not None)
 
 
@@ -99,8 +100,8 @@ def test_without_a_sweet_spot_the_sentence_says_why(target, words):
 
 
 def test_an_epoch_is_a_pass_over_all_events_at_the_measured_rate():
-    sweep = study([Point("cpu", 600, (training([0.9, 0.9], 2.0, events=600, train_seconds=4.0),))])
-    (row,) = csv.DictReader(table.to_csv(sweep).splitlines())
+    measured = study([Point("cpu", 600, (training([0.9, 0.9], 2.0, events=600, train_seconds=4.0),))])
+    (row,) = csv.DictReader(table.to_csv(measured).splitlines())
     assert (row["events_per_second"], row["events_left_out_percent"], row["trained_seconds"]) == ("300", "40", "4")
     assert float(row["seconds_per_epoch"]) == pytest.approx(1000 / 300, rel=1e-5)
     assert row["gpu_percent"] == "" and row["source"] == "measured"
@@ -110,13 +111,13 @@ def test_the_figures_hold_what_was_reported_and_what_was_not_measured(tmp_path):
     reported = registry.find("model", "mlp_pxd_study").record.reported["pxd_pixels"]
     points = [Point("cpu", size, (training([0.6, 0.9]),)) for size in (32, 256)]
     points.append(Point("cpu", 8192, (), "out of memory"))
-    sweep = study(points, reported=reported, left_out=(40960,), gpu="no NVIDIA GPU is found")
-    files = page.write_figures(sweep, tmp_path)
+    measured = study(points, reported=reported, left_out=(40960,), gpu="no NVIDIA GPU is found")
+    files = page.write_figures(measured, tmp_path)
     assert {path.name for path in files} == {
         f"{name}.{suffix}" for name in ("cost", "score-by-epoch", "score-by-time") for suffix in ("png", "pdf")
     }
     assert all(path.stat().st_size > 5000 for path in files)
-    html = page.render(sweep, title="a & b", about=["c"], command="hepbench sweep")
+    html = page.render(measured, title="a & b", about=["c"], command="hepbench sweep")
     for words in ("a &amp; b", "reported: GTX 1080", "GPU: not measured", "no NVIDIA GPU", "out of memory", "1211.57"):
         assert words in html, words
     assert html.count("<svg") == 3
@@ -223,6 +224,17 @@ def test_a_dry_run_on_no_data_runs_and_simulates_nothing(home):
     assert "events would be simulated first" in done.stdout
     assert done.stdout.count("to run") == 11
     assert not (home / "data").exists()
+
+
+def test_where_there_is_a_gpu_both_devices_are_measured(monkeypatch):
+    monkeypatch.setattr(sweep.device_module, "resolve", lambda wanted, backend: ("gpu", "NVIDIA X"))
+    asked = sweep.request("magic", "mlp", batch_sizes="64 32", seeds=2)
+    assert asked.not_measured == {} and asked.devices["gpu"] == "NVIDIA X"
+    order = [(trial.spec.seed, *key) for key, trial in sweep._trials(asked, list(asked.epochs))]
+    both = [(device, size) for device in ("cpu", "gpu") for size in (32, 64)]
+    assert order == [(seed, *one) for seed in (0, 1) for one in both]
+    alone = sweep.request("magic", "mlp", device="gpu")
+    assert set(alone.devices) == {"gpu"} and set(alone.not_measured) == {"cpu"}
 
 
 @pytest.mark.parametrize(

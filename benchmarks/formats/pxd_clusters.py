@@ -1,7 +1,8 @@
 """Text files of pixel clusters by kind of particle: reading and writing.
 
 One file a kind, `<kind>.txt`; a line a cluster, six numbers separated by blanks, commas or semicolons: total charge,
-seed charge and minimum charge (ADC units of about 217 electrons), size, size in u and size in v (pixels).
+seed charge and minimum charge (ADC units of about 217 electrons), size, size in u and size in v (pixels). Files of
+other names and with further columns are declared as `pxd_layout` has it.
 """
 
 from __future__ import annotations
@@ -13,32 +14,31 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES
-from hepbench.benchmarks.formats import text_table
+from hepbench.benchmarks.formats import pxd_layout, text_table
 
 CLASSES = ("background", "anti-deuteron", "pion", "tetraquark")
-ID_OF_CLASS = 10**9  # ids of CLASSES[k] begin at k times this, in a pair, too
+OF_STUDY = {
+    kind: f'{kind} = {{file = "Beam_{short}_cluster_sim.txt", columns = [0, 1, 2, 3, 4, 5]}}'
+    for kind, short in zip(CLASSES, ("BG", "dd", "pi", "T"), strict=True)
+}
+"""The files of the pixel study as they are to be declared: the first six columns are wanted of each."""
 
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
-    """Yields chunks with table (n, 6) float32; the class is the file's stem, the id its row within the class.
+    """Yields chunks with table (n, 6) float32; the class is the file's name or what is declared of it, the id its row
+    in the class.
 
     classes: those that are wanted, in the order of the labels; files of the others are passed over.
     """
-    seen = dict.fromkeys(CLASSES, 0)
-    for path in paths:
-        kind = path.stem
-        if kind not in CLASSES:
-            raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(CLASSES)}")
-        if kind not in classes:
-            continue
-        for lines, rows in text_table.read(path, len(CLUSTER_VARIABLES)):
-            _check(path, lines, rows)
-            ids = CLASSES.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
-            seen[kind] += len(rows)
-            labels = np.full(len(rows), classes.index(kind), np.int64)
-            yield Events({"table": rows.astype(np.float32)}, labels, ids)
-    if not any(seen.values()):
-        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
+    for rows in pxd_layout.read(paths, classes, CLASSES, len(CLUSTER_VARIABLES)):
+        _check(rows.path, rows.lines, rows.values)
+        labels = np.full(len(rows.lines), classes.index(rows.kind), np.int64)
+        yield Events({"table": rows.values.astype(np.float32)}, labels, rows.ids)
+
+
+def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:
+    """As `pxd_layout.files_of`."""
+    return pxd_layout.files_of(folder, classes, CLASSES, len(CLUSTER_VARIABLES), OF_STUDY)
 
 
 def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:

@@ -1,8 +1,9 @@
 """Text files of 9x9 pixels by kind of particle: reading and writing.
 
 One file a kind, `<kind>.txt`; a line a cluster, 81 integers separated by blanks, commas or semicolons: the charges, in
-ADC units of about 217 electrons from 0 (did not fire) to 255, of the 9x9 pixels round the seed, row by row; rows along
-u, the direction across the ladder, columns along v, the direction of the beam.
+ADC units of about 217 electrons from 0 (did not fire) to 255, or 65,535 where they have 16 bits, of the 9x9 pixels
+round the seed, row by row; rows along u, the direction across the ladder, columns along v, the direction of the beam.
+Files of other names and with further columns are declared as `pxd_layout` has it.
 """
 
 from __future__ import annotations
@@ -13,48 +14,51 @@ from pathlib import Path
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
-from hepbench.benchmarks.formats import text_table
+from hepbench.benchmarks.formats import pxd_layout, text_table
 
 CLASSES = ("background", "monopole", "pion", "proton", "deuteron")
 KINDS = (*CLASSES, "anti-deuteron", "tetraquark")
 SIZE = 9  # pixels in u and in v
-ID_OF_CLASS = 10**9  # ids of KINDS[k] begin at k times this
+HIGHEST = 2**16 - 1  # charge
+OF_STUDY = {
+    "background": 'background = {file = "monopol_bg_9x9.txt", first_column = 1, only_where_zero = 0}',
+    "monopole": 'monopole = {file = "monopol_bg_9x9.txt", first_column = 1, skip_where_zero = 0}',
+    **{kind: f'{kind} = {{file = "{kind}s.txt", first_column = 2}}' for kind in CLASSES[2:]},
+}
+"""The files of the pixel study as they are to be declared. Its code takes columns 2 to 82 of pions, protons and
+deuterons, and of `monopol_bg_9x9.txt` the 81 behind the first, whose rows with 0 in front it takes out before it trains
+on the rest as monopoles: they are read as background here."""
 
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
-    """Yields chunks with image (n, 9, 9) uint8, ADC units; the class is the file's stem, the id its row in the class.
+    """Yields chunks with image (n, 9, 9) uint16, ADC units; the class is the file's name or what is declared of it, the
+    id the row in the class.
 
     classes: those that are wanted, in the order of the labels; files of the other KINDS are passed over.
     """
-    seen = dict.fromkeys(KINDS, 0)
-    for path in paths:
-        kind = path.stem
-        if kind not in KINDS:
-            raise UserError(f"{path}: the file's name must be its kind of particle, one of {', '.join(KINDS)}")
-        if kind not in classes:
-            continue
-        for lines, rows in text_table.read(path, SIZE * SIZE):
-            _check(path, lines, rows)
-            ids = KINDS.index(kind) * ID_OF_CLASS + seen[kind] + np.arange(len(rows), dtype=np.int64)
-            seen[kind] += len(rows)
-            image = rows.astype(np.uint8).reshape(-1, SIZE, SIZE)
-            yield Events({"image": image}, np.full(len(rows), classes.index(kind), np.int64), ids)
-    if not any(seen.values()):
-        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
+    for rows in pxd_layout.read(paths, classes, KINDS, SIZE * SIZE):
+        _check(rows)
+        image = rows.values.astype(np.uint16).reshape(-1, SIZE, SIZE)
+        yield Events({"image": image}, np.full(len(image), classes.index(rows.kind), np.int64), rows.ids)
 
 
-def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
+def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:
+    """As `pxd_layout.files_of`."""
+    return pxd_layout.files_of(folder, classes, KINDS, SIZE * SIZE, OF_STUDY)
+
+
+def _check(rows: pxd_layout.Rows) -> None:
+    values = rows.values
     faults = {
-        "a charge below 0 or above 255, which is no ADC value": (rows < 0) | (rows > 255),
-        "a charge that is not a whole number": rows != np.round(rows),
+        f"a charge below 0 or above {HIGHEST:,}, which is no ADC value": (values < 0) | (values > HIGHEST),
+        "a charge that is not a whole number": values != np.round(values),
     }
     for fault, where in faults.items():
         if where.any():
-            row = int(np.argmax(where.any(axis=1)))
-            raise UserError(f"{path}, line {lines[row]}: {fault} ({rows[row][where[row]][0]:g})")
-    empty = ~(rows > 0).any(axis=1)
+            raise UserError(f"{rows.place(where)}: {fault} ({values[where][0]:g})")
+    empty = ~(values > 0).any(axis=1)
     if empty.any():
-        raise UserError(f"{path}, line {lines[np.argmax(empty)]}: no pixel fired in it")
+        raise UserError(f"{rows.path}, line {rows.lines[np.argmax(empty)]}: no pixel fired in it")
 
 
 def write(

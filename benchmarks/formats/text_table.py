@@ -1,4 +1,4 @@
-"""Text files of numbers, a fixed count a line, separated by blanks, commas or semicolons: reading and writing."""
+"""Text files of numbers, as many on each line, separated by blanks, commas or semicolons: reading and writing."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ BLOCK = 2**22  # bytes read at a time
 SEPARATORS = bytes.maketrans(b",;\t\r", b"    ")
 
 
-def read(path: Path, columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def read(path: Path, columns: int, wanted: Sequence[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (number of each line (n,), from 1; (n, columns) float64) until the file ends; blank lines are passed over.
 
-    Raises UserError, which names the file and the line, for a line of another length, for what is no finite number,
-    and for a file that is missing, empty or not text.
+    wanted: numbers of the columns to take, from 0, of lines that have others, too, and all as many; (n, len(wanted)) is
+    what it yields then. Raises UserError, which names the file and the line, for a line of another length, for what is
+    no finite number, and for a file that is missing, empty or not text.
     """
     before, found = 0, False
+    width = columns if wanted is None else None  # then that of the first line
     try:
         with path.open("rb") as file:
             rest, more = b"", True
@@ -31,15 +33,16 @@ def read(path: Path, columns: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
                 if not newline:
                     continue
                 text = (whole + newline).translate(SEPARATORS)
-                lines, rows = _rows(path, text, columns, before)
+                lines, rows = _rows(path, text, width, wanted, before)
                 before += text.count(b"\n")
                 if len(rows):
-                    found = True
-                    yield lines, rows
+                    found, width = True, rows.shape[1]
+                    yield lines, rows if wanted is None else rows[:, list(wanted)]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     if not found:
-        raise UserError(f"{path}: no events in it; expected lines of {columns} numbers")
+        expected = f"{columns} numbers" if wanted is None else f"at least {max(wanted) + 1} numbers"
+        raise UserError(f"{path}: no events in it; expected lines of {expected}")
 
 
 def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[int, np.ndarray]]) -> list[Path]:
@@ -56,8 +59,11 @@ def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[
     return paths
 
 
-def _rows(path: Path, text: bytes, columns: int, before: int) -> tuple[np.ndarray, np.ndarray]:
-    """Line numbers and rows of whole lines that stand after `before` others."""
+def _rows(
+    path: Path, text: bytes, width: int | None, wanted: Sequence[int] | None, before: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Line numbers and rows of whole lines that stand after `before` others. width: None where these are the first, of
+    as many columns as `wanted` needs."""
     letters = np.frombuffer(text, np.uint8)
     if (letters > 126).any() or (letters < 10).any():
         raise UserError(f"{path}: not a text file of numbers")
@@ -66,29 +72,37 @@ def _rows(path: Path, text: bytes, columns: int, before: int) -> tuple[np.ndarra
     ends = np.flatnonzero(letters == 10)
     numbers = np.diff(np.cumsum(starts)[ends], prepend=0)  # on each line
     filled = np.flatnonzero(numbers)
-    bad = filled[numbers[filled] != columns]
-    if len(bad):
-        raise UserError(f"{path}, line {before + bad[0] + 1}: {numbers[bad[0]]} values; expected {columns}")
     if not len(filled):
-        return filled, np.empty((0, columns))
+        return filled, np.empty((0, width or 0))
+    if width is None and wanted is not None and (width := int(numbers[filled[0]])) <= max(wanted):
+        raise UserError(
+            f"{path}, line {before + filled[0] + 1}: {width} values; column {max(wanted)} (counted from 0) is asked for"
+        )
+    bad = filled[numbers[filled] != width]
+    if len(bad):
+        expected = f"expected {width}" if wanted is None else f"the lines before have {width}"
+        raise UserError(f"{path}, line {before + bad[0] + 1}: {numbers[bad[0]]} values; {expected}")
     with warnings.catch_warnings():
         warnings.simplefilter("error", DeprecationWarning)  # how numpy tells that it met what is no number
         try:
             values = np.fromstring(text, sep=" ")
         except (DeprecationWarning, ValueError):
             values = np.empty(0)
-    if len(values) != numbers.sum() or not np.isfinite(values).all():
-        raise UserError(f"{path}, {_first_bad(text, before)}")
-    return before + filled + 1, values.reshape(-1, columns)
+    if len(values) != numbers.sum():
+        raise UserError(f"{path}, {_first_bad(text, wanted, before)}")
+    rows = values.reshape(len(filled), -1)
+    if not np.isfinite(rows if wanted is None else rows[:, list(wanted)]).all():
+        raise UserError(f"{path}, {_first_bad(text, wanted, before)}")
+    return before + filled + 1, rows
 
 
-def _first_bad(text: bytes, before: int) -> str:
+def _first_bad(text: bytes, wanted: Sequence[int] | None, before: int) -> str:
     for number, line in enumerate(text.decode("ascii").splitlines(), before + 1):
-        for word in line.split():
+        for column, word in enumerate(line.split()):
             try:
                 finite = np.isfinite(float(word))
             except ValueError:
                 return f"line {number}: {word!r} is no number"
-            if not finite:
+            if not finite and (wanted is None or column in wanted):
                 return f"line {number}: NaN or infinity"
     return "a number that cannot be read"

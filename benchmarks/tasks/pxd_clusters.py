@@ -2,8 +2,9 @@
 
 One text file a kind of particle, `<kind>.txt`, six numbers a line, separated by blanks (commas and semicolons are read,
 too): total charge, seed charge, minimum charge (ADC units of about 217 electrons), size, size in u, size in v (pixels).
-No such file is public: a group puts its own at `data/pxd_clusters/official/<kind>.txt`, and
-`benchmarks/simulation/pxd.py` writes the same files; it lists its assumptions and what it does not have.
+No such file is public: a group puts its own at `data/pxd_clusters/official/<kind>.txt`, or declares names and columns
+of its own in `layout.toml` beside them (`benchmarks/formats/pxd_layout.py`), and `benchmarks/simulation/pxd.py` writes
+the same files; it lists its assumptions and what it does not have.
 
 The tasks of the literature are pairs, with equal numbers of both; a variant needs the files of its pair alone:
 
@@ -20,7 +21,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Simulation, Source, Task
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES
-from hepbench.benchmarks.formats.pxd_clusters import CLASSES, read, write
+from hepbench.benchmarks.formats.pxd_clusters import CLASSES, files_of, read, write
 from hepbench.benchmarks.validation.pxd import validate_clusters
 
 PAIRS = (  # signal, background
@@ -60,6 +61,7 @@ def _pair(signal: str, background: str) -> Task:
         title=f"{signal} or {background}: Belle II pixel detector, 6 variables of a cluster",
         classes=classes,
         read=partial(read, classes=classes),
+        own_layout=partial(files_of, classes=classes),
         sources=tuple(Source(f"{kind}.txt", "") for kind in classes),
         split=partial(split, equal=True),
         validate=partial(validate_clusters, classes=classes),
@@ -70,6 +72,7 @@ BASE = Task(
     title="four kinds of particles: Belle II pixel detector, 6 variables of a cluster",
     classes=CLASSES,
     read=read,
+    own_layout=files_of,
     views={"table": lambda arrays: {"table": arrays["table"]}},
     variables=CLUSTER_VARIABLES,
     sources=tuple(Source(f"{kind}.txt", "") for kind in CLASSES),

@@ -4,7 +4,8 @@ One text file a kind of particle, `<kind>.txt`, 81 integers a line, separated by
 too): the charges, in ADC units of about 217 electrons, of the 9x9 pixels round the seed, the pixel with the highest
 charge, row by row; rows along u, the direction across the ladder (pitch 50 um), columns along v, the direction of the
 beam (55 to 85 um). Zero is a pixel that did not fire. No such file is public: a group puts its own at
-`data/pxd_pixels/official/<kind>.txt`, and `benchmarks/simulation/pxd.py` writes the same files.
+`data/pxd_pixels/official/<kind>.txt`, or declares names and columns of its own in `layout.toml` beside them
+(`benchmarks/formats/pxd_layout.py`), and `benchmarks/simulation/pxd.py` writes the same files.
 
 What the simulation does not have is in its docstring. With a monopole of a full Dirac charge the class is easy here:
 nearly every pixel of its core saturates and its knocked-out electrons reach many pixels, while the literature's sample
@@ -34,7 +35,7 @@ import numpy as np
 from hepbench.benchmarks.base import Arrays, FeatureSet, Reference, Simulation, Source, Task
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES, SHAPE_VARIABLES, cloud, image, table
 from hepbench.benchmarks.formats.pxd_clusters import CLASSES as CLASSES_OF_PAIRS
-from hepbench.benchmarks.formats.pxd_pixels import CLASSES, read, write
+from hepbench.benchmarks.formats.pxd_pixels import CLASSES, files_of, read, write
 from hepbench.benchmarks.tasks import pxd_clusters
 from hepbench.benchmarks.validation.pxd import validate_pixels
 
@@ -72,6 +73,7 @@ BASE = Task(
     title="five kinds of particles: Belle II pixel detector, 9x9 pixels",
     classes=CLASSES,
     read=read,
+    own_layout=files_of,
     views={"image": image, "cloud": cloud, "table": table},
     variables=(*CLUSTER_VARIABLES, *SHAPE_VARIABLES),
     features={"all": FeatureSet(), "six": FeatureSet({"table": len(CLUSTER_VARIABLES)})},
@@ -103,6 +105,7 @@ def _without_background() -> Task:
         classes=classes,
         signal=classes.index("monopole"),
         read=partial(read, classes=classes),
+        own_layout=partial(files_of, classes=classes),
         sources=tuple(Source(f"{kind}.txt", "") for kind in classes),
         split=partial(split, classes=classes),
         validate=partial(validate_pixels, classes=classes),
@@ -127,6 +130,7 @@ def _pair(signal: str, background: str) -> Task:
         title=f"{signal} or {background}: Belle II pixel detector, 9x9 pixels",
         classes=classes,
         read=partial(read, classes=classes),
+        own_layout=partial(files_of, classes=classes),
         sources=tuple(Source(f"{kind}.txt", "") for kind in classes),
         simulation=SIMULATED_PAIRS,
         split=partial(pxd_clusters.split, equal=True),

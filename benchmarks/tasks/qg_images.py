@@ -1,7 +1,7 @@
 """Quark or gluon: 125x125x3 images of jets, tracks beside the two calorimeters of CMS.
 
-Three official Parquet files, CMS open-data simulation of dijets at 8 TeV (1902.08276); the first makes a dataset, the
-others add to it. Columns `X_jets` list<list<list<double>>> (3, 125, 125), `pt` and `m0` of the jet in GeV, `y` quark 1,
+Three official Parquet files, CMS open-data simulation of dijets at 8 TeV (1902.08276); each makes a dataset, alone
+or with others. Columns `X_jets` list<list<list<double>>> (3, 125, 125), `pt` and `m0` of the jet in GeV, `y` quark 1,
 gluon 0, one jet a row group; as many quarks as gluons. Axes of an image: channel, eta, phi. Channel 0 is the pT of
 tracks, 1 the energy in ECAL, 2 that in HCAL, of which each tower is 5x5 pixels with a 25th of its energy; the tower of
 most energy is in the middle. The reader makes (125, 125, 3) of it by transposing and checks that the blocks of HCAL are

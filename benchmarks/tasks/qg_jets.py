@@ -2,7 +2,7 @@
 
 The official 20 files (Zenodo 3164691) have 100,000 jets each under the keys `X` (n, M, 4) float64 = (pT in GeV,
 rapidity, phi, PDG code) of the particles, padded with zeros to the widest jet M of the file, and `y` (n,) quark 1,
-gluon 0. Any number of the files, from the first on, make a dataset. `benchmarks/simulation/qg_jets.py` writes the same.
+gluon 0. Any of the files make a dataset, alone or together. `benchmarks/simulation/qg_jets.py` writes the same.
 
 On 5,500 simulated gluon and 5,700 quark jets the means and AUCs of `validate` agree within 1 standard deviation, and
 24 of 26 distributions of the ten hardest particles agree with genuine ones (p from 0.05 to 0.82). Two in gluon jets

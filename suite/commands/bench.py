@@ -12,6 +12,9 @@ from hepbench.suite.campaign import Bench, PlannedTrial
 from hepbench.suite.commands import leaderboard
 from hepbench.suite.progress import BenchLines
 from hepbench.suite.workers.place import Place
+from hepbench.tracking.runs import Store
+
+CURVES = "every run, with its curves, plots and hardware: make ui"
 
 
 def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Console) -> int:
@@ -19,6 +22,29 @@ def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Consol
 
     tuned: with the best hyper-parameters that studies found. dry: print what would run, and run nothing.
     """
+    store = None if dry else results.open_store()
+    failed = _run(asked, tuned, place, store, console)
+    if store:
+        leaderboard.write(asked.task, store, console)
+        console.print(CURVES)
+    return failed
+
+
+def bench_variants(every: Sequence[Bench], *, tuned: bool, dry: bool, place: Place, console: Console) -> int:
+    """The same for the variants of a task, one after the other, with one table of all at the end."""
+    store = None if dry else results.open_store()
+    failed = 0
+    for asked in every:
+        failed += _run(asked, tuned, place, store, console)
+        console.print()
+    if store:
+        leaderboard.write_variants([asked.task for asked in every], store, console)
+        console.print(CURVES)
+    return failed
+
+
+def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: Console) -> int:
+    """Run what has not been run; without a store print what that is. Returns the number of trials that failed."""
     if tuned:
         asked, studies = campaign.with_tuned(asked)
         for model, study in studies.items():
@@ -32,15 +58,12 @@ def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Consol
         f"({asked.device_reason})"
     )
     with BenchLines(console) as listener:
-        if dry:
+        if store is None:
             if asked.events_to_simulate:
                 console.print(f"data: {asked.events_to_simulate:,} events would be simulated first")
             _print_plan(campaign.plan(asked, listener=listener), console)
             return 0
-        store = results.open_store()
         outcome = campaign.run(asked, place, store, listener)
-    leaderboard.write(asked.task, store, console)
-    console.print("every run, with its curves, plots and hardware: make ui")
     return len(outcome.failures)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device, results
 from hepbench.suite.data.files import official
@@ -57,7 +57,10 @@ def _existing(path: Path) -> Path:
 
 
 def _files_line(entry: Entry[Task]) -> str:
-    paths = official(entry)
+    try:
+        paths = official(entry)
+    except UserError as error:
+        return str(error)
     if paths:
         return "found " + ", ".join(map(str, paths))
     folder = official_folder(entry.dataset)

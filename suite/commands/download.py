@@ -9,6 +9,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeR
 
 from hepbench.benchmarks import registry
 from hepbench.suite.data import download
+from hepbench.suite.paths import official_folder
 
 
 def fetch(task_given: str, count: int | None, console: Console) -> None:
@@ -16,6 +17,11 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
     task = registry.find("task", task_given)
     if carried := download.carried(task):
         console.print(f"{task.name}: genuine data are here with a Python package, no download needed: {carried[0]}")
+        return
+    if task.record.own_layout and (paths := task.record.own_layout(official_folder(task.dataset))):
+        console.print(f"{task.name}: files in a layout of their own are here, as {paths[0]} declares them:")
+        for path in paths[1:]:
+            console.print(path, highlight=False, soft_wrap=True)
         return
     with contextlib.ExitStack() as stack:
         bars = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
@@ -12,26 +13,62 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
-from hepbench.tracking.leaderboard import text
+from hepbench.tracking.leaderboard import side_by_side, text
+from hepbench.tracking.leaderboard.table import Leaderboard
 from hepbench.tracking.runs import Store
 
 
 def print_leaderboard(task_given: str, form: str, console: Console) -> None:
-    """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page."""
+    """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page. That of all
+    variants of a task is one table; JSON and CSV have the rows of each."""
     check_known("format", form, text.FORMATS)
     store = results.open_store()
-    if task_given == "all":
-        every = [registry.find("task", name) for name in registry.names("task")]
-        tasks = [task for task in every if store.runs(task.name, status="FINISHED", tags={"stage": "final"})]
-        if not tasks:
-            raise UserError(f"no finished runs in {results.store_location()}: run make bench TASK=all")
-    else:
-        tasks = [registry.find("task", task_given)]
+    tasks = [registry.find("task", name) for name in registry.expand(task_given)]
+    variants = task_given.endswith(":all")
+    if form == "table" and variants:
+        write_variants(tasks, store, console)
+        return
+    if task_given == "all" or variants:
+        every, tasks = tasks, _with_results(tasks, store)
     if form == "table":
         for task in tasks:
             write(task, store, console)
         return
-    sys.stdout.write(text.render(results.board_of(tasks, store), form))
+    board = results.board_of(tasks, store)
+    rendered = side_by_side.markdown(_tables(every, board)) if variants and form == "markdown" else None
+    sys.stdout.write(rendered or text.render(board, form))
+
+
+def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console) -> None:
+    """Print the variants of a task side by side, and write the page of each that has results. UserError where none
+    has."""
+    tasks = _with_results(every, store)
+    board = results.board_of(tasks, store)
+    for part in side_by_side.renderables(_tables(every, board)):
+        console.print(part)
+    for task in every:
+        for reference in task.record.references:
+            about = f"{reference.model}, {reference.trained_on}; {reference.source}"
+            verified = "" if reference.verified else " (not verified)"
+            console.print(f"reported of {task.name}: {about}{verified}", highlight=False, soft_wrap=True)
+    for note in board.notes:
+        console.print(note, highlight=False, soft_wrap=True)
+    for task in tasks:
+        path = results.write_page(task, results.board_of([task], store), store)
+        console.print(f"report: {path}", soft_wrap=True)
+
+
+def _tables(every: Sequence[Entry[Task]], board: Leaderboard) -> list[side_by_side.SideBySide]:
+    references = {task.name: [dataclasses.asdict(one) for one in task.record.references] for task in every}
+    return side_by_side.side_by_side(board, list(references), references)
+
+
+def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task]]:
+    """Those in which something has finished; UserError where there is none."""
+    found = [task for task in tasks if store.runs(task.name, status="FINISHED", tags={"stage": "final"})]
+    if not found:
+        raise UserError(f"no finished runs in {results.store_location()}: run make bench first")
+    return found
 
 
 def write(task: Entry[Task], store: Store, console: Console) -> Path:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Task, check_known
+from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.budgets import BUDGETS
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.files import official
@@ -106,10 +106,13 @@ def _budgets() -> Table:
 
 def _data_here(entry: Entry[Task]) -> str:
     lines = []
-    if paths := official(entry):
-        lines.append(f"official: {len(paths)} file{'s' * (len(paths) > 1)}")
-    elif entry.record.sources:
-        lines.append("official: not here")
+    try:
+        if paths := official(entry):
+            lines.append(f"official: {len(paths)} file{'s' * (len(paths) > 1)}")
+        elif entry.record.sources:
+            lines.append("official: not here")
+    except UserError:
+        lines.append("official: in a layout that is not declared rightly, see doctor")
     if entry.record.simulation:
         folder = simulations_folder(entry.dataset)
         sets = [path.name.split("_")[0][1:] for path in folder.glob("n*")] if folder.is_dir() else []

@@ -60,7 +60,7 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
     record, folder = task.record, official_folder(task.dataset)
     if not record.sources:
         raise UserError(f"{task.name} has no published file: DATA=simulated makes its data")
-    needed = len(record.sources) if record.needed is None else record.needed
+    needed = record.needed or sum(not source.optional for source in record.sources)
     if count is not None and not needed <= count <= len(record.sources):
         raise UserError(f"{task.name} has {len(record.sources)} files and needs at least {needed}, got files={count}")
     folder.mkdir(parents=True, exist_ok=True)
@@ -71,7 +71,8 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
         if there:
             _check(path, source, record)
         elif not source.url:
-            raise UserError(f"{source.name} is published nowhere: put your own file at {path}")
+            or_else = ", or declare what you have in layout.toml beside it" if record.own_layout else ""
+            raise UserError(f"{source.name} is published nowhere: put your own file at {path}{or_else}")
         else:
             arriving = folder / ".arriving"
             _retrieve(source, arriving, path, listener)

@@ -27,13 +27,16 @@ class Files:
 
 
 def official(entry: Entry[Task]) -> list[Path] | None:
-    """The official files of a task where enough are in place: in its folder, or carried by a package."""
+    """The official files of a task where enough are in place: in its folder, or carried by a package. UserError for
+    files that are there in a layout which nothing or nothing right declares."""
     task = entry.record
     folder = official_folder(entry.dataset)
-    paths = [folder / source.name for source in task.sources]
-    needed = len(paths) if task.needed is None else task.needed
-    if paths and all(path.is_file() for path in paths[:needed]):
-        return [path for path in paths if path.is_file()]
+    if task.own_layout and (declared := task.own_layout(folder)):
+        return declared
+    there = [source for source in task.sources if (folder / source.name).is_file()]
+    without = [source for source in task.sources if source not in there and not source.optional]
+    if there and (not without if task.needed is None else len(there) >= task.needed):
+        return [folder / source.name for source in there]
     return task.locate() if task.locate else None
 
 

@@ -13,8 +13,7 @@ from hepbench.tracking.sweep.record import DEVICES, MOST_OTHERS, Sweep, listed, 
 FIGURES = {
     "cost": (
         figures.draw_cost,
-        "What a pass over the training part costs, and how much of the device it uses, by batch size. "
-        "What is reported is of another machine and other data.",
+        "What a pass over the training part costs, and how much of the device it uses, by batch size.",
     ),
     "score-by-epoch": (
         figures.draw_by_epoch,
@@ -37,6 +36,7 @@ def render(sweep: Sweep, *, title: str, about: Sequence[str], command: str) -> s
         headings=table.headings(sweep),
         rows=table.rows(sweep),
         drawings=drawings,
+        hollow="Hollow: reported, of another machine and other data." if sweep.reported else "",
         legend=table.legend(sweep),
         notes=notes(sweep),
         reported_headings=table.REPORTED_HEADINGS,

@@ -1,0 +1,212 @@
+"""Where a group's own text files have a kind of particle: a declaration beside them.
+
+`layout.toml` in the folder of the files has a line for each kind whose file is not `<kind>.txt` with the numbers alone:
+
+    background = {file = "monopol_bg_9x9.txt", first_column = 1, only_where_zero = 0}
+    monopole = {file = "monopol_bg_9x9.txt", first_column = 1, skip_where_zero = 0}
+    pion = {file = "pions.txt", first_column = 2}
+
+file: its name. columns: numbers of the columns that are wanted, in their order, counted from 0; or first_column, where
+they follow each other: a line may have others, before and behind them. only_where_zero, skip_where_zero: number of a
+column; lines are taken where it is 0, or where it is not, so that one file may hold two kinds.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.formats import text_table
+
+DECLARATION = "layout.toml"
+ID_OF_KIND = 10**9  # ids of the kind of number k begin at k times this
+KEYS = ("file", "columns", "first_column", "only_where_zero", "skip_where_zero")
+
+
+@dataclass(frozen=True)
+class Part:
+    """Where a kind of particle is. columns: None where lines have nothing else; only_where_zero, skip_where_zero: None
+    where all lines are of this kind."""
+
+    kind: str
+    file: str
+    columns: tuple[int, ...] | None = None
+    only_where_zero: int | None = None
+    skip_where_zero: int | None = None
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Lines of a file that are of one kind.
+
+    ids: (n,) int64, the kind's number among all kinds times ID_OF_KIND, and the row within the kind. lines: (n,) their
+    numbers, from 1. columns: (width,) their numbers in the file, from 0. values: (n, width) float64.
+    """
+
+    kind: str
+    ids: np.ndarray
+    path: Path
+    lines: np.ndarray
+    columns: np.ndarray
+    values: np.ndarray
+
+    def place(self, bad: np.ndarray) -> str:
+        """File, line and column of the first of bad (n, width)."""
+        row, column = np.argwhere(bad)[0]
+        return f"{self.path}, line {self.lines[row]}, column {self.columns[column]} (counted from 0)"
+
+
+def parts_of(folder: Path, kinds: Sequence[str], width: int) -> dict[str, Part]:
+    """kind -> where it is, as the folder's declaration says, or `<kind>.txt` where it says nothing. UserError for a
+    declaration that is not to be understood."""
+    path = folder / DECLARATION
+    found = {kind: Part(kind, f"{kind}.txt") for kind in kinds}
+    if not path.is_file():
+        return found
+    try:
+        text = path.read_text(encoding="utf-8")
+        declared = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: not TOML ({error})") from None
+    for kind, given in declared.items():
+        where = f"{path}, line {_line_of(text, kind)}"
+        try:
+            check_known("kind of particle", kind, kinds)
+            found[kind] = _part(kind, given, width)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+    for kind, part in found.items():
+        for other in found.values():
+            if other.file == part.file and other.kind != kind and not _apart(part, other):
+                raise UserError(
+                    f"{path}: {kind} and {other.kind} are the same lines of {part.file}: tell them apart by "
+                    "only_where_zero of the one and skip_where_zero of the other, both of one column"
+                )
+    return found
+
+
+def files_of(
+    folder: Path, classes: Sequence[str], kinds: Sequence[str], width: int, of_study: Mapping[str, str]
+) -> list[Path] | None:
+    """The declaration and the files in which it has these classes; None where there is no declaration, or it leaves out
+    a class of which there is no `<kind>.txt`.
+
+    of_study: kind -> the line that declares it where a file has the name that the study gave it. UserError where such a
+    file is there and nothing declares it, and for a declared file that is not there.
+    """
+    declaration = folder / DECLARATION
+    parts = parts_of(folder, kinds, width)
+    missing = [kind for kind in classes if not (folder / parts[kind].file).is_file()]
+    if not declaration.is_file():
+        lines = [f"`{line}`" for line in of_study.values() if (folder / line.split('"')[1]).is_file()]
+        if missing and lines:
+            raise UserError(
+                f"{folder} has files under the pixel study's names, and nothing says what is in them: write "
+                f"{DECLARATION} beside them with the line{'s' * (len(lines) > 1)} {' and '.join(lines)}"
+            )
+        return None
+    for kind in missing:
+        if parts[kind] != Part(kind, f"{kind}.txt"):
+            raise UserError(f"{declaration}: {kind} is declared to be in {parts[kind].file}, which is not there")
+    if missing:
+        return None
+    return [declaration, *dict.fromkeys(folder / parts[kind].file for kind in classes)]
+
+
+def read(paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], width: int) -> Iterator[Rows]:
+    """The lines of the classes in these files, `width` numbers each; declarations among the paths are passed over, as
+    are other kinds. Raises UserError for a file that is not of one of the kinds, and where none of the classes is."""
+    seen = dict.fromkeys(kinds, 0)
+    for path in paths:
+        if path.name == DECLARATION:
+            continue
+        parts = [part for part in parts_of(path.parent, kinds, width).values() if part.file == path.name]
+        if not parts:
+            raise UserError(
+                f"{path}: the file's name must be its kind of particle, one of {', '.join(kinds)}, or stand in "
+                f"{DECLARATION} beside it"
+            )
+        for part in parts:
+            if part.kind not in classes:
+                continue
+            columns = np.arange(width) if part.columns is None else np.array(part.columns)
+            for lines, values in _lines(path, part, width):
+                ids = kinds.index(part.kind) * ID_OF_KIND + seen[part.kind] + np.arange(len(lines), dtype=np.int64)
+                seen[part.kind] += len(lines)
+                yield Rows(part.kind, ids, path, lines, columns, values)
+    if not any(seen.values()):
+        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
+
+
+def _lines(path: Path, part: Part, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Numbers of the lines of a part, and what they hold in its columns."""
+    if part.columns is None:
+        yield from text_table.read(path, width)
+        return
+    selector = part.only_where_zero if part.skip_where_zero is None else part.skip_where_zero
+    found = False
+    for lines, values in text_table.read(path, width, part.columns if selector is None else (*part.columns, selector)):
+        taken = np.ones(len(lines), bool)
+        if selector is not None:
+            taken = (values[:, -1] == 0) == (part.skip_where_zero is None)
+        if taken.any():
+            found = True
+            yield lines[taken], values[taken, :width]
+    if not found:
+        zero = "0" if part.skip_where_zero is None else "anything but 0"
+        raise UserError(f"{path}: no {part.kind} in it: column {selector} (counted from 0) is nowhere {zero}")
+
+
+def _part(kind: str, given: Any, width: int) -> Part:
+    """Of what a declaration has behind a kind; UserError without the place."""
+    if not isinstance(given, dict):
+        raise UserError(f'{kind} must be a table such as {{file = "{kind}.txt", first_column = 1}}, got {given!r}')
+    for key in given:
+        check_known(f"key of {kind}", key, KEYS)
+    file = given.get("file", f"{kind}.txt")
+    if not isinstance(file, str) or Path(file).name != file or file == DECLARATION:
+        raise UserError(f"file of {kind} must be the name of a file in the same folder, got {file!r}")
+    columns = given.get("columns")
+    if "first_column" in given:
+        if columns is not None:
+            raise UserError(f"{kind} has columns and first_column: give one of the two")
+        first = _column(kind, "first_column", given["first_column"])
+        columns = list(range(first, first + width))
+    if not isinstance(columns, list | None):
+        raise UserError(f"columns of {kind} must be a list of {width} numbers, got {columns!r}")
+    if columns is not None:
+        columns = [_column(kind, "columns", column) for column in columns]
+        if len(columns) != width or len(set(columns)) != width:
+            raise UserError(f"columns of {kind} must be {width} different ones, got {len(set(columns))}")
+    selecting = [key for key in ("only_where_zero", "skip_where_zero") if key in given]
+    if len(selecting) > 1:
+        raise UserError(f"{kind} has only_where_zero and skip_where_zero: give one of the two")
+    selectors = {key: _column(kind, key, given[key]) for key in selecting}
+    if selectors and columns is None:
+        columns = list(range(width))
+    return Part(kind, file, None if columns is None else tuple(columns), **selectors)
+
+
+def _column(kind: str, key: str, given: Any) -> int:
+    if isinstance(given, bool) or not isinstance(given, int) or given < 0:
+        raise UserError(f"{key} of {kind} must be a whole number from 0, the number of a column, got {given!r}")
+    return given
+
+
+def _apart(one: Part, other: Part) -> bool:
+    """Whether no line can be of both."""
+    pairs = ((one.only_where_zero, other.skip_where_zero), (one.skip_where_zero, other.only_where_zero))
+    return any(only is not None and only == skip for only, skip in pairs)
+
+
+def _line_of(text: str, kind: str) -> int:
+    """Number of the line where a kind is declared, from 1."""
+    begins = re.compile(rf"""\s*\[?\s*["']?{re.escape(kind)}["']?\s*[].=]""")
+    return next((number for number, line in enumerate(text.splitlines(), 1) if begins.match(line)), 1)
