@@ -20,7 +20,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -32,6 +32,7 @@ help:  ## this text
 	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
+	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path"
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
@@ -60,6 +61,12 @@ optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
 	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT))
+
+predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
+	@$(HEPBENCH) predict $(RUN) $(FILES) $(if $(OUT),--out $(OUT))
+
+evaluate: $(READY)  ## every metric of the model of RUN on labelled FILES, with ROC and plots (OUT=folder)
+	@$(HEPBENCH) evaluate $(RUN) $(FILES) $(if $(OUT),--out $(OUT))
 
 data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where fewer will do)
 	@$(HEPBENCH) data $(TASK) $(if $(FILES),--files $(FILES))

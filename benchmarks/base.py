@@ -47,12 +47,13 @@ def check_known(kind: str, given: str, known: Iterable[str], more: str = "") -> 
 class Events:
     """A chunk of events as a reader yields it.
 
-    arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`.
-    ids: (N,) int64, the same for the same event in every reading of the file.
+    arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`; None where the file does not
+    tell it: such events can be scored, not trained on. ids: (N,) int64, the same for the same event in every reading
+    of the file.
     """
 
     arrays: Arrays
-    labels: np.ndarray
+    labels: np.ndarray | None
     ids: np.ndarray
 
 

@@ -1,8 +1,8 @@
 """Benchmarks of particle-physics classifiers, tracked in MLflow.
 
-What a file of a user's own imports stands here: the records that a task or a model is written in, `bench` and
-`leaderboard` for notebooks and scripts, `METRICS` and `evaluate` for scores. Importing it is light: what is heavy is
-imported where it is needed.
+What a file of a user's own imports stands here: the records that a task or a model is written in, `bench`,
+`leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and `evaluate` for scores. Importing
+it is light: what is heavy is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from hepbench.benchmarks.base import (
     UserError,
 )
 from hepbench.benchmarks.metrics import METRICS, evaluate
-from hepbench.suite.api import bench, leaderboard, models, tasks
+from hepbench.suite.api import bench, evaluate_files, leaderboard, models, predict, tasks
 
 __all__ = [
     "METRICS",
@@ -50,7 +50,9 @@ __all__ = [
     "UserError",
     "bench",
     "evaluate",
+    "evaluate_files",
     "leaderboard",
     "models",
+    "predict",
     "tasks",
 ]

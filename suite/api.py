@@ -1,4 +1,4 @@
-"""What notebooks and scripts call: a bench and a leaderboard as data frames. Nothing here prints.
+"""What notebooks and scripts call: a bench, a leaderboard and scores as data frames. Nothing here prints.
 
     import hepbench
 
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
@@ -131,6 +132,70 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     from hepbench.suite import results
 
     return _frame(results.leaderboard_of(registry.find("task", _given("task", task)), results.open_store())[0])
+
+
+def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> pd.DataFrame:
+    """Score files of the task's format, with labels or without, by the model that a run saved; a row for each event.
+
+    Columns: `id`; `label`, the class index, where a file tells one that the model knows; `score_<class>`.
+
+    - run: its id, as `bench` and `leaderboard` give it in `run_ids`, or as much of it as is unique.
+    - files: in the task's published format; one alone will do where the dataset has several.
+
+    Raises UserError for a run without a model, and for files that are not of the format.
+    """
+    import pyarrow as pa
+
+    from hepbench.suite import results, scoring
+    from hepbench.suite.trial.artifacts import scores_table
+
+    with scoring.model_of(results.open_store(), run) as (_, model):
+        classes = model.trial.task.record.classes
+        chunks = scoring.score(model, _paths(files))
+        table = pa.concat_tables(scores_table(one.ids, one.labels, one.scores, classes) for one in chunks)
+    frame: pd.DataFrame = table.to_pandas()
+    return frame.drop(columns="label") if frame["label"].isna().all() else frame
+
+
+def evaluate_files(
+    run: str,
+    files: str | PathLike[str] | Sequence[str | PathLike[str]],
+    out: str | PathLike[str] | None = None,
+) -> dict[str, float]:
+    """Measure the model that a run saved on labelled files: every metric by its name, each with `_error`, as
+    `evaluate` gives them, and by slice where the task has some; NaN where it cannot be measured.
+
+    Events of the run's training and validation part do not count; where there are some, a warning tells how many.
+
+    - run, files: as of `predict`.
+    - out: a new folder for scores, ROC curve, plots and metrics.json.
+
+    Raises UserError as `predict` does, for files without labels, and where no event is left.
+    """
+    import warnings
+
+    from hepbench.suite import evaluation, results, scoring
+
+    paths, folder = _paths(files), None if out is None else Path(out)
+    if folder is not None and folder.exists():
+        raise UserError(f"{folder} is there already: give a folder that is not")
+    with scoring.model_of(results.open_store(), run) as (found_run, model):
+        found = evaluation.evaluate(model, evaluation.provenance_of(found_run, model.trial, paths))
+        if folder is not None:
+            evaluation.write(folder, found_run, model, paths, found)
+    for sentence in found.warnings:
+        warnings.warn(sentence, stacklevel=2)
+    return dict(found.metrics)
+
+
+def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
+    paths = [Path(one) for one in ([files] if isinstance(files, str | PathLike) else files)]
+    if not paths:
+        raise UserError("no files are given")
+    for path in paths:
+        if not path.is_file():
+            raise UserError(f"{path}: no such file")
+    return paths
 
 
 def _given(kind: str, one: object) -> str:

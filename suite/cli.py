@@ -443,10 +443,21 @@ def measure_parameters() -> None:
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.parquet"), show_default=True
 )
 def predict(run: str, files: tuple[Path, ...], out: Path) -> None:
-    """Score raw FILES with the model that RUN saved (its id, or as much of it as is unique)."""
+    """Score raw FILES, with labels or without, by the model that RUN saved (its id, or as much of it as is unique)."""
     from hepbench.suite.commands.predict import predict
 
     predict(run, list(files), out, Console())
+
+
+@commands.command()
+@click.argument("run")
+@click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@click.option("--out", type=click.Path(path_type=Path), help="A new folder. Default: evaluation-RUN.")
+def evaluate(run: str, files: tuple[Path, ...], out: Path | None) -> None:
+    """Measure the model that RUN saved on labelled FILES, without the events that it was trained on."""
+    from hepbench.suite.commands.evaluate import evaluate
+
+    evaluate(run, list(files), out, Console())
 
 
 @commands.command("list")

@@ -39,6 +39,32 @@ def store_location() -> str:
     return runs.location(None, results_folder())
 
 
+def find_run(store: runs.Store, given: str) -> dict[str, Any]:
+    """The one finished trial with a model whose id begins with `given`; UserError for none, several, and what keeps
+    no model."""
+    found = store.find(given)
+    trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") == "final"]
+    if len(trials) == 1:
+        return trials[0]
+    if trials:
+        some = ", ".join(f"{run['id'][:12]} ({run['name']})" for run in trials[:3])
+        more = f" and {len(trials) - 3} more" if len(trials) > 3 else ""
+        raise UserError(f"{len(trials)} finished trials have an id that begins with {given!r}: {some}{more}")
+    if len(found) == 1:
+        (run,) = found
+        tags, status = run["tags"], run["status"]
+        if "study" in tags:
+            why = f"is of the study {tags['study']}, whose trials keep no model: hepbench bench --tuned trains its best"
+        elif tags.get("stage") != "final":
+            why = "holds trials and is none itself: hepbench leaderboard TASK --format json has the ids of trials"
+        else:
+            why = f"is {status.lower()} and has no model: run `{tags['command']}`"
+        raise UserError(f"no finished trial: {run['name']!r}, {run['id'][:12]}, {why}")
+    raise UserError(
+        f"no finished trial with an id that begins with {given!r}: hepbench leaderboard TASK --format json has the ids"
+    )
+
+
 def leaderboard_of(
     task: Entry[Task], store: runs.Store, only: Collection[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:

@@ -166,7 +166,7 @@ BAD = {
     "absent": "no such file",
     "text": "not a complete HDF5 file",
     "truncated": "not a complete HDF5 file",
-    "no key": "no dataset 'y'; it has X",
+    "no key": "no labels: neither the file nor its name",
     "shape": r"X has shape \(8, 31, 32, 2\); expected \(n, 32, 32, 2\)",
     "integers": "dtype int32; expected float32",
     "nan": "event 5: NaN or infinity",

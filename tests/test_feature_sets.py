@@ -9,8 +9,8 @@ from conftest import assert_user_mistake, hepbench, images_by_hand
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.features import calorimeter, pixel_clusters
+from hepbench.suite import scoring
 from hepbench.suite.data.dataset import prepare, view_of
-from hepbench.suite.trial.artifacts import predict_files
 from hepbench.suite.trial.spec import Spec, cut, look_up
 from hepbench.tracking import runs
 
@@ -108,7 +108,8 @@ def test_a_bench_and_its_saved_model_keep_to_the_set(home, files_of, tmp_path):
     store = runs.connect(None, home / "results")
     (run,) = (run for run in store.runs("qg_jets") if run["tags"].get("stage") == "final")
     out = tmp_path / "scores.parquet"
-    assert predict_files(store.download(run["id"], "model", tmp_path / "model"), files.paths, out) == 2000
+    with scoring.model_of(store, run["id"]) as (_, model):
+        assert scoring.write_predictions(model, files.paths, out, lambda done: None) == 2000
     stored = pq.read_table(store.download(run["id"], "scores.parquet", tmp_path / "run")).to_pandas().set_index("id")
     made = pq.read_table(out).to_pandas().set_index("id")
     np.testing.assert_allclose(made.loc[stored.index]["score_quark"], stored["score_quark"], rtol=1e-4, atol=1e-5)

@@ -121,7 +121,7 @@ def test_a_bad_line_of_clusters_is_refused(tmp_path, line):
         ("pion.txt", b"\x89HDF\x0d\x0a\x1a\x0a\x00\x00", "not a text file"),
         ("pion.txt", "Größe\n".encode(), "not a text file"),
         ("pion.txt", b"<html>gone</html>\n", "expected"),
-        ("kaon.txt", b"1\n", "the file's name must be its kind of particle, .* or stand in layout.toml beside it"),
+        ("kaon.txt", b"1\n", "line 1: 1 values; expected"),
     ],
 )
 def test_a_bad_file_is_refused(tmp_path, task, name, content, fault):
@@ -131,6 +131,14 @@ def test_a_bad_file_is_refused(tmp_path, task, name, content, fault):
     with pytest.raises(UserError, match=fault) as caught:
         list(task.read([path]))
     assert str(path) in str(caught.value)
+
+
+@pytest.mark.parametrize("task, line", [(PIXELS, " ".join(MATRIX)), (CLUSTERS, ROW)], ids=["pixels", "clusters"])
+def test_a_file_of_another_name_has_no_labels(tmp_path, task, line):
+    paths = [text_file(tmp_path / f"{name}.txt", [line] * 2) for name in ("hidden", "pion", "kaon")]
+    hidden, pion, kaon = task.read(paths)
+    assert hidden.labels is None and kaon.labels is None and len(pion.labels) == 2
+    assert [*hidden.ids, *kaon.ids] == [0, 1, 2, 3]
 
 
 def test_a_truncated_file_is_refused(tmp_path):

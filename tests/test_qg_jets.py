@@ -129,7 +129,7 @@ def spoil(kind: str, path: Path) -> None:
             path.write_bytes(data)
             return
         case "no key":
-            np.savez(path, X=x)
+            np.savez(path, y=y)
             return
         case "not npy" | "short member" | "npy 3":
             with zipfile.ZipFile(path, "w") as archive, archive.open("X.npy", "w") as member:
@@ -195,7 +195,7 @@ BAD = {
     "nothing": "not a complete npz file",
     "truncated": "not a complete npz file",
     "flipped": "not a complete npz file",
-    "no key": "no array 'y'; it has X.npy",
+    "no key": "no array 'X'; it has y.npy",
     "not npy": "X is not an array in npy format",
     "npy 3": r"X is not an array in npy format \(npy version \(3, 0\)\)",
     "short member": r"X of shape \(6, 7, 4\) has 1476 bytes; expected 1472",

@@ -226,7 +226,8 @@ def test_a_bench_keeps_to_it_and_so_does_a_saved_model(home, tmp_path):
     (run,) = (run for run in store.runs("magic", tags={"model": "logistic"}))
     assert run["parameters"]["scaling"] == "minmax" and "--set scaling=minmax" in run["tags"]["command"]
     folder = store.download(run["id"], "model", tmp_path / "run")
-    _, fitted, scaling = load_model(folder)
+    model = load_model(folder)
+    fitted, scaling = model.fitted, model.scaling
 
     entry = registry.find("task", "magic")
     (events,) = entry.record.read(entry.record.locate())

@@ -286,6 +286,16 @@ class Store:
                     break
         return [_fields(run) for run in listed]
 
+    def find(self, beginning: str) -> list[dict[str, Any]]:
+        """Runs of any experiment whose id begins so, oldest first, as `runs` gives them; at most PAGE."""
+        if not re.fullmatch("[0-9a-zA-Z]+", beginning):  # which no id has, and which a query could misread
+            return []
+        with self._errors("read runs"):
+            experiments = [one.experiment_id for one in self._client.search_experiments(max_results=PAGE)]
+            query, order = f"attributes.run_id LIKE '{beginning}%'", ["attributes.start_time ASC"]
+            found = self._client.search_runs(experiments, query, max_results=PAGE, order_by=order)
+        return [_fields(run) for run in found]
+
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of every point of a metric, by step."""
         with self._errors("read a metric"):

@@ -2,7 +2,7 @@
 
 Keys of each file: `X` (n, 32, 32, 2) float32, axes eta, phi and channel, channel 0 the energy of a hit in units of
 50 GeV and channel 1 its time in ns in simulated files, unspecified in the official ones; `y` (n,) float32, electron 1,
-photon 0. A file holds one class; a reader asks `y` alone.
+photon 0. A file holds one class; a reader asks `y` alone. Where there is no `y` the events have no labels.
 """
 
 from __future__ import annotations
@@ -23,10 +23,11 @@ ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class."""
+    """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class; in files without
+    labels, within these files."""
     import h5py
 
-    seen = [0, 0]
+    seen = [0, 0, 0]  # photons, electrons, events without a label
     for path in paths:
         try:
             file = h5py.File(path, "r")
@@ -35,15 +36,16 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
         except OSError as error:
             raise UserError(f"{path}: not a complete HDF5 file ({error})") from None
         with file:
-            images, labels = (_dataset(file, path, key, shape) for key, shape in (("X", (32, 32, 2)), ("y", ())))
-            if len(images) != len(labels):
+            images = _dataset(file, path, "X", (32, 32, 2))
+            labels = _dataset(file, path, "y", ()) if "y" in file else None
+            if labels is not None and len(images) != len(labels):
                 raise UserError(f"{path}: X has {len(images)} events and y {len(labels)}; they must be equal")
             if not len(images):
                 raise UserError(f"{path}: no events in it")
             for start in range(0, len(images), CHUNK):
                 where = slice(start, start + CHUNK)
                 try:
-                    image, label = images[where], labels[where]
+                    image, label = images[where], None if labels is None else labels[where]
                 except OSError as error:
                     raise UserError(f"{path}: events from {start} cannot be read ({error})") from None
                 yield _checked(path, start, image, label, seen)
@@ -62,10 +64,14 @@ def _dataset(file: Any, path: Path, key: str, shape: tuple[int, ...]) -> Any:
     return data
 
 
-def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen: list[int]) -> Events:
+def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray | None, seen: list[int]) -> Events:
     refuse = partial(refuse_first, path, "event", start)
     refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X")
     refuse((image[..., 0] < 0).any(axis=(1, 2)), "negative energy in X")
+    image = image.astype(np.float32, copy=False)
+    if label is None:
+        seen[2] += len(image)
+        return Events({"image": image}, None, np.arange(seen[2] - len(image), seen[2]))
     refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
     labels = label.astype(np.int64)
     ids = np.empty(len(labels), dtype=np.int64)
@@ -74,7 +80,7 @@ def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray, seen:
         count = int(of_kind.sum())
         ids[of_kind] = kind * ID_OF_CLASS + seen[kind] + np.arange(count)
         seen[kind] += count
-    return Events({"image": image.astype(np.float32, copy=False)}, labels, ids)
+    return Events({"image": image}, labels, ids)
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:

@@ -2,6 +2,7 @@
 
 A row an event: the ten numbers of VARIABLES and the class, `g` (gamma) or `h` (hadron), separated by commas. The file
 of the UCI repository has rows alone; that of the KEEL repository begins with lines of `@` that describe the columns.
+Where no row has a class the events have no labels.
 """
 
 from __future__ import annotations
@@ -44,8 +45,9 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
         if not lines:
             raise UserError(f"{path}: no events in it; expected rows of 10 numbers and a class g or h")
         rows = [[field.strip() for field in line.split(",")] for _, line in lines]
+        labelled = any(len(row) != 10 or row[9] in CLASSES for row in rows)
         for (number, _), row in zip(lines, rows, strict=True):
-            if len(row) != 11 or row[10] not in CLASSES:
+            if labelled and (len(row) != 11 or row[10] not in CLASSES):
                 raise UserError(f"{path}, line {number}: expected 10 numbers and a class g or h, got {','.join(row)!r}")
         try:
             table = np.array([row[:10] for row in rows], dtype=np.float32)
@@ -54,6 +56,6 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
         if not np.isfinite(table).all():
             bad = int(np.flatnonzero(~np.isfinite(table).all(axis=1))[0])
             raise UserError(f"{path}, line {lines[bad][0]}: NaN or infinity")
-        labels = np.array([CLASSES.index(row[10]) for row in rows], dtype=np.int64)
+        labels = np.array([CLASSES.index(row[10]) for row in rows], dtype=np.int64) if labelled else None
         yield Events({"table": table}, labels, first + np.arange(len(rows), dtype=np.int64))
         first += len(rows)

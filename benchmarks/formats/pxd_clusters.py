@@ -26,13 +26,13 @@ OF_STUDY = {
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
     """Yields chunks with table (n, 6) float32; the class is the file's name or what is declared of it, the id its row
-    in the class.
+    in the class. Events of a file that has no kind's name have no labels.
 
     classes: those that are wanted, in the order of the labels; files of the others are passed over.
     """
     for rows in pxd_layout.read(paths, classes, CLASSES, len(CLUSTER_VARIABLES)):
         _check(rows.path, rows.lines, rows.values)
-        labels = np.full(len(rows.lines), classes.index(rows.kind), np.int64)
+        labels = np.full(len(rows.lines), classes.index(rows.kind), np.int64) if rows.kind else None
         yield Events({"table": rows.values.astype(np.float32)}, labels, rows.ids)
 
 

@@ -44,7 +44,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Rows:
-    """Lines of a file that are of one kind.
+    """Lines of a file that are of one kind, "" where nothing tells which.
 
     ids: (n,) int64, the kind's number among all kinds times ID_OF_KIND, and the row within the kind. lines: (n,) their
     numbers, from 1. columns: (width,) their numbers in the file, from 0. values: (n, width) float64.
@@ -122,23 +122,20 @@ def files_of(
 
 def read(paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], width: int) -> Iterator[Rows]:
     """The lines of the classes in these files, `width` numbers each; declarations among the paths are passed over, as
-    are other kinds. Raises UserError for a file that is not of one of the kinds, and where none of the classes is."""
-    seen = dict.fromkeys(kinds, 0)
+    are other kinds. A file that has no kind's name and is declared as none is read as lines of the numbers alone.
+    Raises UserError where nothing is left."""
+    seen = dict.fromkeys((*kinds, ""), 0)
     for path in paths:
         if path.name == DECLARATION:
             continue
         parts = [part for part in parts_of(path.parent, kinds, width).values() if part.file == path.name]
-        if not parts:
-            raise UserError(
-                f"{path}: the file's name must be its kind of particle, one of {', '.join(kinds)}, or stand in "
-                f"{DECLARATION} beside it"
-            )
-        for part in parts:
-            if part.kind not in classes:
+        for part in parts or [Part("", path.name)]:
+            if part.kind and part.kind not in classes:
                 continue
             columns = np.arange(width) if part.columns is None else np.array(part.columns)
             for lines, values in _lines(path, part, width):
-                ids = kinds.index(part.kind) * ID_OF_KIND + seen[part.kind] + np.arange(len(lines), dtype=np.int64)
+                first = kinds.index(part.kind) * ID_OF_KIND if part.kind else 0
+                ids = first + seen[part.kind] + np.arange(len(lines), dtype=np.int64)
                 seen[part.kind] += len(lines)
                 yield Rows(part.kind, ids, path, lines, columns, values)
     if not any(seen.values()):

@@ -32,14 +32,15 @@ on the rest as monopoles: they are read as background here."""
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
     """Yields chunks with image (n, 9, 9) uint16, ADC units; the class is the file's name or what is declared of it, the
-    id the row in the class.
+    id the row in the class. Events of a file that has no kind's name have no labels.
 
     classes: those that are wanted, in the order of the labels; files of the other KINDS are passed over.
     """
     for rows in pxd_layout.read(paths, classes, KINDS, SIZE * SIZE):
         _check(rows)
         image = rows.values.astype(np.uint16).reshape(-1, SIZE, SIZE)
-        yield Events({"image": image}, np.full(len(image), classes.index(rows.kind), np.int64), rows.ids)
+        labels = np.full(len(image), classes.index(rows.kind), np.int64) if rows.kind else None
+        yield Events({"image": image}, labels, rows.ids)
 
 
 def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:

@@ -2,7 +2,7 @@
 
 A row a jet: `X_jets` list<list<list<double>>> (3, 125, 125), axes channel, eta and phi, in GeV: pT of tracks, energy in
 ECAL, energy in HCAL, of which each tower is 5x5 pixels with a 25th of its energy; `pt` and `m0` of the jet in GeV;
-`y`, quark 1, gluon 0.
+`y`, quark 1, gluon 0, absent where the jets have no labels.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROW_GROUP = 20  # jets
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
-    class and file."""
+    class and file, or within the file where it has no labels."""
     runs = [re.search(r"_run(\d+)_", path.name) for path in paths]
     numbers = [int(run[1]) for run in runs if run]
     if len(set(numbers)) < len(paths):
@@ -52,12 +52,12 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
     except (pyarrow.ArrowException, OSError) as error:
         raise UserError(f"{path}: not a complete Parquet file ({_one_line(error)})") from None
     with file:
-        _check_columns(path, file.schema_arrow)
+        names = _columns(path, file.schema_arrow)
         if not file.metadata.num_rows:
             raise UserError(f"{path}: no events in it")
         start, seen = 0, [0, 0]
         try:
-            for batch in file.iter_batches(CHUNK, columns=list(COLUMNS)):
+            for batch in file.iter_batches(CHUNK, columns=names):
                 yield _events(path, start, number, batch, seen)
                 start += batch.num_rows
         except (pyarrow.ArrowException, OSError) as error:
@@ -83,10 +83,12 @@ def _one_line(error: Exception) -> str:
     return " ".join(str(error).split())
 
 
-def _check_columns(path: Path, schema: Any) -> None:
+def _columns(path: Path, schema: Any) -> list[str]:
+    """Those of COLUMNS that are to be read: all, or all but the label where the file has none."""
     from pyarrow import types
 
-    for name in COLUMNS:
+    names = [name for name in COLUMNS if name != "y" or name in schema.names]
+    for name in names:
         if name not in schema.names:
             raise UserError(f"{path}: no column {name!r}; it has {', '.join(schema.names) or 'nothing'}")
         given = inner = schema.field(name).type
@@ -97,30 +99,35 @@ def _check_columns(path: Path, schema: Any) -> None:
         if depth != (3 if name == "X_jets" else 0) or not number:
             expected = "list<list<list<double>>>" if name == "X_jets" else "double"
             raise UserError(f"{path}: column {name} is {given}; expected {expected}")
+    return names
 
 
 def _events(path: Path, start: int, number: int, batch: Any, seen: list[int]) -> Events:
     columns = dict(zip(batch.schema.names, batch.columns, strict=True))
     pixels = _flattened(path, start, columns["X_jets"])  # (n, 3 * 125 * 125)
-    pt, m0, y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:])
+    pt, m0, *y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:] if name in columns)
     refuse = partial(refuse_first, path, "event", start)
     lowest, highest = pixels.min(axis=1), pixels.max(axis=1)  # NaN where there is one
     refuse(~np.isfinite(lowest) | ~np.isfinite(highest), "NaN or infinity in X_jets")
     refuse(highest > np.finfo(np.float16).max, "a pixel above 65,504 GeV in X_jets")
     refuse(~np.isfinite(pt) | ~np.isfinite(m0), "NaN or infinity in pt or m0")
     refuse(pt <= 0, "pt not above 0")
-    refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
+    for label in y:
+        refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
     row, index = np.divmod(np.flatnonzero(pixels >= SUPPRESSED), pixels.shape[1])
     _check_blocks(path, pixels, row, index)
-    labels = y.astype(np.int64)
+    context = np.stack([pt, m0], axis=1).astype(np.float32)
+    arrays = {"image": _channels_last(pixels, row, index), "context": context}
+    if not y:
+        return Events(arrays, None, number * ID_OF_FILE + start + np.arange(len(pt)))
+    labels = y[0].astype(np.int64)
     ids = np.empty(len(labels), np.int64)
     for kind in (0, 1):
         of_kind = labels == kind
         count = int(of_kind.sum())
         ids[of_kind] = kind * ID_OF_CLASS + number * ID_OF_FILE + seen[kind] + np.arange(count)
         seen[kind] += count
-    context = np.stack([pt, m0], axis=1).astype(np.float32)
-    return Events({"image": _channels_last(pixels, row, index), "context": context}, labels, ids)
+    return Events(arrays, labels, ids)
 
 
 def _flattened(path: Path, start: int, column: Any) -> np.ndarray:

@@ -1,11 +1,13 @@
 """The npz files of quark and gluon jets: reading and writing.
 
 Keys: `X` (n, M, 4) float64 = (pT in GeV, rapidity, phi, PDG code) of a jet's particles, padded with zeros to the widest
-jet M of the file; `y` (n,) float64, quark 1, gluon 0. The file's number stands before `.npz`; the first has none.
+jet M of the file; `y` (n,) float64, quark 1, gluon 0, absent where the jets have no labels. The file's number stands
+before `.npz`; the first has none.
 """
 
 from __future__ import annotations
 
+import contextlib
 import re
 import zipfile
 import zlib
@@ -58,26 +60,29 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[Events]:
     members = archive.namelist()
-    for key in ("X", "y"):
-        if f"{key}.npy" not in members:
-            raise UserError(f"{path}: no array {key!r}; it has {', '.join(members) or 'nothing'}")
-    with archive.open("X.npy") as particles, archive.open("y.npy") as classes:
+    if "X.npy" not in members:
+        raise UserError(f"{path}: no array 'X'; it has {', '.join(members) or 'nothing'}")
+    with contextlib.ExitStack() as stack:
+        particles = stack.enter_context(archive.open("X.npy"))
         shape, dtype = _header(path, "X", particles, archive.getinfo("X.npy").file_size)
-        label_shape, label_dtype = _header(path, "y", classes, archive.getinfo("y.npy").file_size)
         if len(shape) != 3 or shape[2] != 4 or not 0 < shape[1] <= WIDEST:
             raise UserError(f"{path}: X has shape {shape}; expected (n, M, 4) with M from 1 to {WIDEST}")
         if dtype.kind != "f":
             raise UserError(f"{path}: X has dtype {dtype}; expected float64")
-        if label_dtype.kind not in "fiu" or len(label_shape) != 1:
-            raise UserError(f"{path}: y has shape {label_shape} and dtype {label_dtype}; expected (n,) numbers")
-        if shape[0] != label_shape[0]:
-            raise UserError(f"{path}: X has {shape[0]} events and y {label_shape[0]}; they must be equal")
+        classes = None
+        if "y.npy" in members:
+            classes = stack.enter_context(archive.open("y.npy"))
+            label_shape, label_dtype = _header(path, "y", classes, archive.getinfo("y.npy").file_size)
+            if label_dtype.kind not in "fiu" or len(label_shape) != 1:
+                raise UserError(f"{path}: y has shape {label_shape} and dtype {label_dtype}; expected (n,) numbers")
+            if shape[0] != label_shape[0]:
+                raise UserError(f"{path}: X has {shape[0]} events and y {label_shape[0]}; they must be equal")
         if not shape[0]:
             raise UserError(f"{path}: no events in it")
         for start in range(0, shape[0], CHUNK):
             number = min(CHUNK, shape[0] - start)
             x = _values(path, particles, dtype, (number, *shape[1:]))
-            y = _values(path, classes, label_dtype, (number,))
+            y = _values(path, classes, label_dtype, (number,)) if classes else None
             yield _checked(path, start, x, y, first)
 
 
@@ -112,10 +117,11 @@ def _values(path: Path, member: IO[bytes], dtype: np.dtype, shape: tuple[int, ..
     return np.frombuffer(data, dtype).reshape(shape)
 
 
-def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray, first: int) -> Events:
+def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray | None, first: int) -> Events:
     refuse = partial(refuse_first, path, "event", start)
     refuse(~np.isfinite(x).all(axis=(1, 2)), "NaN or infinity in X")
-    refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
+    if y is not None:
+        refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
     pt, code = x[..., 0], x[..., 3]
     refuse((pt < 0).any(axis=1), "negative pT in X")
     refuse(~np.isin(code, CODES).all(axis=1), f"PDG code in X that is none of 0, {', '.join(map(str, jets.CODES))}")
@@ -126,7 +132,8 @@ def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray, first: int) -
     kept = np.zeros((len(x), PARTICLES, 4), np.float32)
     kept[:, : order.shape[1]] = np.take_along_axis(x, order[..., None], axis=1)
     kept[kept[..., 0] == 0] = 0
-    return Events({"jets": kept}, y.astype(np.int64), first + start + np.arange(len(y), dtype=np.int64))
+    labels = None if y is None else y.astype(np.int64)
+    return Events({"jets": kept}, labels, first + start + np.arange(len(x), dtype=np.int64))
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:

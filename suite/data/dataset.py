@@ -8,10 +8,10 @@ nothing that looks like data.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -68,7 +68,7 @@ def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: 
     with locked(folder):
         if not folder.is_dir():
             with whole_folder(folder) as scratch:
-                _write(scratch, entry.record.read(files.paths), progress)
+                _write(scratch, files.paths, entry.record, progress)
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 
@@ -120,13 +120,29 @@ def _rearranged(whole: np.ndarray | Sparse, few: np.ndarray | Sparse) -> np.ndar
     return whole
 
 
-def _write(folder: Path, chunks: Iterator[Events], progress: Progress) -> None:
+def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths: Sequence[Path]) -> NoReturn:
+    """Raises UserError that names those of the files which do not tell the class of their events."""
+    without = []
+    for path in paths:
+        with contextlib.suppress(UserError):  # of a reader that wants all of them together
+            if (first := next(iter(read([path])), None)) and first.labels is None:
+                without.append(path)
+    names = ", ".join(map(str, without or paths))
+    raise UserError(
+        f"{names}: no labels: neither the file nor its name tells the class of an event, which training and testing "
+        "need. hepbench predict scores events without"
+    )
+
+
+def _write(folder: Path, paths: Sequence[Path], task: Task, progress: Progress) -> None:
     (folder / "arrays").mkdir()
     labels: list[np.ndarray] = []
     ids: list[np.ndarray] = []
 
     def arrays() -> Iterator[Arrays]:
-        for events in chunks:
+        for events in task.read(paths):
+            if events.labels is None:
+                refuse_unlabelled(task.read, paths)
             labels.append(events.labels)
             ids.append(events.ids)
             yield events.arrays

@@ -17,6 +17,7 @@ from pathlib import Path
 from hepbench.benchmarks.base import Source, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
+from hepbench.suite.data.dataset import refuse_unlabelled
 from hepbench.suite.data.files import digest_of_file
 from hepbench.suite.paths import official_folder
 
@@ -175,4 +176,6 @@ def _check(path: Path, source: Source, task: Task) -> None:
             raise UserError(f"{path.name}: sha256 is {digest}, published is {source.sha256}: remove it and fetch again")
     elif source.size is not None and found != source.size:
         raise UserError(f"{path.name}: {found:,} bytes, published are {source.size:,}: remove it and fetch again")
-    next(iter(task.read([path])), None)  # the reader complains of what is not its format
+    events = next(iter(task.read([path])), None)  # the reader complains of what is not its format
+    if events and events.labels is None:
+        refuse_unlabelled(task.read, [path])

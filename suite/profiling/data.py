@@ -107,5 +107,5 @@ def _read_plainly(task_given: str, paths: list[Path]) -> float:
     read = registry.find("task", task_given).record.plain_read
     assert read is not None
     started = time.perf_counter()
-    events = sum(len(chunk.labels) for chunk in read(paths))
+    events = sum(len(chunk.ids) for chunk in read(paths))
     return events / (time.perf_counter() - started)

@@ -1,42 +1,62 @@
-"""What a trial leaves: the model with its scaling, the scores, curves."""
+"""What a trial leaves, written and read again: the model with its scaling, the scores, curves."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Fitted, Sample, UserError
-from hepbench.suite.trial.spec import Spec, Trial, command_for, cut, look_up
+from hepbench.benchmarks.base import Fitted, Sample, Shapes, UserError
+from hepbench.suite.trial.spec import Spec, Trial, command_for, look_up
 
 
-def save_model(
-    folder: Path, fitted: Fitted, trial: Trial, scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]
-) -> None:
-    """A folder from which `load_model` makes the trained model again, with the scaling that was fitted for it."""
+@dataclasses.dataclass(frozen=True)
+class SavedModel:
+    """A trained model as `load_model` gives it.
+
+    scaling: as `Sample.scaling`, fitted on the training part. shapes: of an event in each input that it was trained on;
+    None where an older version did not keep them.
+    """
+
+    trial: Trial
+    fitted: Fitted
+    scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    shapes: Shapes | None
+
+
+def save_model(folder: Path, fitted: Fitted, trial: Trial, train: Sample) -> None:
+    """A folder from which `load_model` makes the trained model again, with the scaling that was fitted for it on
+    `train`."""
     folder.mkdir()
     fitted.save(folder)
-    arrays: dict[str, Any] = {f"{name}|{i}": x for name, pair in scaling.items() for i, x in enumerate(pair)}
+    arrays: dict[str, Any] = {f"{name}|{i}": x for name, pair in train.scaling.items() for i, x in enumerate(pair)}
     np.savez(folder / "scaling.npz", **arrays)
     about = {
         "spec": dataclasses.asdict(trial.spec),
         "parameters": trial.hyperparameters,
         "classes": trial.task.record.classes,
+        "shapes": train.shapes,
     }
     (folder / "trial.json").write_text(json.dumps(about, indent=1))
 
 
-def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """(trial, trained model, scaling) from a folder that `save_model` wrote. UserError where the model's code has
-    changed so much since that it does not load."""
+def load_model(folder: Path) -> SavedModel:
+    """What `save_model` wrote. UserError where the model's code has changed so much since that it does not load, or
+    the classes of its task have."""
     from hepbench.suite.training.network import load_network
 
-    trial = look_up(Spec(**json.loads((folder / "trial.json").read_text())["spec"]))
+    about = json.loads((folder / "trial.json").read_text())
+    trial = look_up(Spec(**about["spec"]))
+    classes = trial.task.record.classes
+    if tuple(about.get("classes", classes)) != classes:
+        raise UserError(
+            f"this model was trained on the classes {', '.join(about['classes'])}, and {trial.task.name} now has "
+            f"{', '.join(classes)}: train it again with `{command_for(trial.spec)}`"
+        )
     with np.load(folder / "scaling.npz") as saved:
         names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
         scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
@@ -48,36 +68,25 @@ def load_model(folder: Path) -> tuple[Trial, Fitted, dict[str, tuple[np.ndarray,
             f"this model of {trial.model.name} was saved by another version and does not load ({reason}): train it "
             f"again with `{command_for(trial.spec)}`"
         ) from error
-    return trial, fitted, scaling
-
-
-def predict_files(folder: Path, raw: list[Path], out: Path) -> int:
-    """Score raw files of the task's format with a saved model; writes Parquet like a trial's. Returns the events."""
-    trial, fitted, scaling = load_model(folder)
-    task, model = trial.task.record, trial.model.record
-    ids, labels, scores = [], [], []
-    for events in task.read(raw):
-        settings = trial.hyperparameters
-        view = task.view(model.view, settings.get("features", "")) if model.view else None
-        inputs = cut(task, view(events.arrays) if view else {}, settings)
-        sample = Sample(inputs, np.arange(len(events.labels)), events.labels, scaling)
-        scores.append(fitted.predict(sample))
-        ids.append(events.ids)
-        labels.append(events.labels)
-    partial_out = out.with_name(f".{out.name}.part")
-    write_scores(partial_out, np.concatenate(ids), np.concatenate(labels), np.concatenate(scores), task.classes)
-    os.replace(partial_out, out)
-    return sum(map(len, ids))
+    shapes = {name: tuple(shape) for name, shape in about["shapes"].items()} if "shapes" in about else None
+    return SavedModel(trial, fitted, scaling, shapes)
 
 
 def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> None:
-    """Parquet with a row for each event: ids (n,), labels (n,), and a column score_<class> of scores (n, classes)."""
-    import pyarrow as pa
+    """Parquet with a row for each event, as `scores_table` has them."""
     import pyarrow.parquet as pq
 
-    columns = {"id": ids, "label": labels.astype(np.int8)}
+    pq.write_table(scores_table(ids, labels, scores, classes), path)
+
+
+def scores_table(ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> Any:
+    """Arrow table of ids (n,), labels (n,), null where one is negative, and a column score_<class> of scores
+    (n, classes)."""
+    import pyarrow as pa
+
+    columns = {"id": pa.array(ids, pa.int64()), "label": pa.array(labels.astype(np.int8), mask=labels < 0)}
     columns |= {f"score_{name}": scores[:, i].astype(np.float32) for i, name in enumerate(classes)}
-    pq.write_table(pa.table(columns), path)
+    return pa.table(columns)
 
 
 def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:

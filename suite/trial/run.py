@@ -116,7 +116,7 @@ def run(
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         (folder / "plots").mkdir()
         plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history, metrics.METRICS)
-        save_model(folder / "model", fitted, trial, train.scaling)
+        save_model(folder / "model", fitted, trial, train)
         store.upload(run_id, folder)
     return result
 

@@ -1,0 +1,76 @@
+"""`hepbench evaluate`: what a finished run's model is worth on labelled files of the task's format."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Column, Table
+
+from hepbench.benchmarks.base import Metric, UserError
+from hepbench.benchmarks.metrics import class_keys, metrics_for, metrics_of
+from hepbench.suite import evaluation, results, scoring
+from hepbench.suite.progress import progress_bar
+
+NOT_MEASURABLE = "not measurable"
+
+
+def evaluate(run_given: str, files: list[Path], out: Path | None, console: Console) -> None:
+    """Print every metric with its error, and write these, scores, ROC and plots into a new folder."""
+    out = out or Path(f"evaluation-{run_given}")
+    if out.exists():
+        raise UserError(f"{out} is there already: give a folder that is not, with --out")
+    with scoring.model_of(results.open_store(), run_given) as (run, model):
+        with progress_bar(console, "comparing with the training:", None, "events") as advance:
+            provenance = evaluation.provenance_of(run, model.trial, files, advance)
+        with progress_bar(console, "scoring", None, "events") as advance:
+            found = evaluation.evaluate(model, provenance, advance)
+        evaluation.write(out, run, model, files, found)
+    spec = model.trial.spec
+    console.print(
+        f"[bold]{escape(model.trial.model.name)}[/] seed {spec.seed} of {escape(model.trial.task.name)}, trained on "
+        f"{spec.data} data, budget {spec.budget}: {len(found.ids):,} events",
+        soft_wrap=True,
+        highlight=False,
+    )
+    for sentence in found.warnings:
+        console.print(f"[bold yellow]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    for sentence in found.notes:
+        console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+    for table in _tables(found, model.trial.task.record.classes):
+        console.print(table)
+    console.print(f"scores, ROC, plots and metrics.json: {escape(str(out))}", soft_wrap=True, highlight=False)
+
+
+def _tables(found: evaluation.Evaluation, classes: Sequence[str]) -> Iterator[Table]:
+    """Every metric; with more than two classes those of each class besides, a column for each."""
+    known, values = metrics_of(classes), found.metrics
+    whole = metrics_for(len(classes))
+    by_class = {f"{name}_{key}" for name in whole for key in class_keys(classes)} & known.keys() - whole.keys()
+    table = Table("metric", Column("value", justify="right"), Column("error", justify="right"))
+    for name, value in values.items():
+        if not name.endswith("_error") and name not in by_class:
+            metric = known.get(name)
+            table.add_row(escape(metric.title if metric else name), *shown(value, values[f"{name}_error"], metric))
+    yield table
+    if by_class:
+        table = Table("each class against the rest", *(Column(escape(kind), justify="right") for kind in classes))
+        for name, metric in whole.items():
+            names = [f"{name}_{key}" for key in class_keys(classes)]
+            if by_class.issuperset(names):
+                cells = [" ".join(shown(values[one], values[f"{one}_error"], metric)).strip() for one in names]
+                table.add_row(escape(metric.heading), *cells)
+        yield table
+
+
+def shown(value: float, error: float, metric: Metric | None) -> tuple[str, str]:
+    """A value and its error as text, to as many digits as the metric has or as give the error two."""
+    if not math.isfinite(value):
+        return NOT_MEASURABLE, ""
+    decimals = metric.decimals if metric else 4
+    if decimals is None:
+        decimals = min(max(1 - math.floor(math.log10(error)), 0), 4) if error > 0 else 1
+    return f"{value:,.{decimals}f}", f"± {error:,.{decimals}f}"
