@@ -15,7 +15,7 @@ TASK ?=
 OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(foreach one,$(SET),--set $(one)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
-ONLY_BENCH = $(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+ONLY_BENCH = $(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force) $(if $(COLUMNS),--columns "$(COLUMNS)")
 STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
@@ -28,7 +28,7 @@ help:  ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
-	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown CUDA=0|1 PYTHON=python3.12"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 EVENTS=n JOBS=n FORMAT=table|json|csv|markdown COLUMNS=\"recall ...\" CUDA=0|1 PYTHON=python3.12"
 	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
@@ -60,7 +60,7 @@ optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (
 	@$(HEPBENCH) optuna-ui $(if $(PORT),--port $(PORT))
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
-	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT))
+	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT)) $(if $(COLUMNS),--columns "$(COLUMNS)")
 
 predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
 	@$(HEPBENCH) predict $(RUN) $(FILES) $(if $(OUT),--out $(OUT))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -286,6 +286,7 @@ def roc_curves(
         return {classes[signal]: _curve(scored.against_the_rest(signal), most)}
     curves = {name: _curve(scored.against_the_rest(number), most) for number, name in enumerate(classes)}
     grid = np.unique(np.concatenate([curve["background_efficiency"] for curve in curves.values()]))
+    grid = grid[np.isfinite(grid)]
     grid = grid[np.unique(np.linspace(0, len(grid) - 1, most).astype(int))]
     of_classes = [np.interp(grid, one["background_efficiency"], one["signal_efficiency"]) for one in curves.values()]
     macro = {
@@ -294,6 +295,15 @@ def roc_curves(
         "background_efficiency": np.append(0, grid),
     }
     return {**curves, "micro": _curve(scored.pooled, most), "macro": macro}
+
+
+def areas_of(values: Mapping[str, float], signal: int, classes: Sequence[str]) -> dict[str, tuple[float, float]]:
+    """(AUC, error) of each of `roc_curves` by its name. values: what `evaluate` gave with these classes."""
+    keys = {classes[signal]: "auc"}
+    if len(classes) > 2:
+        keys = {name: f"auc_{key}" for name, key in zip(classes, class_keys(classes), strict=True)}
+        keys |= {"micro": "auc_micro", "macro": "auc_macro"}
+    return {name: (values[key], values[f"{key}_error"]) for name, key in keys.items()}
 
 
 def _curve(ranking: Ranking, most: int) -> dict[str, np.ndarray]:

@@ -208,10 +208,16 @@ def hyperparameters(models: dict[str, Model]) -> str:
 
 def of_metrics() -> str:
     lines = [
-        [f"`{one.name}`", one.title, one.heading, "higher" if one.higher_is_better else "lower"]
+        [
+            f"`{one.name}`",
+            one.title,
+            one.heading,
+            "higher" if one.higher_is_better else "lower",
+            "several" if "classes" in one.needs else f"each, `{one.name}_<class>`" if one.of_class else "",
+        ]
         for one in METRICS.values()
     ]
-    return _table(["metric", "what", "heading", "better"], lines)
+    return _table(["metric", "what", "heading", "better", "classes"], lines)
 
 
 def of_budgets() -> str:

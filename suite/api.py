@@ -118,9 +118,10 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     - rank, tied (True: not told apart from the first), model, title;
     - task, data, data_digest, split_hash, budget: what must be equal for rows to be ranked together;
     - set: settings that differ from the defaults; tuned: the study that chose them;
-    - auc, accuracy, precision, recall, log_loss, rejection_30, rejection_50, rejection_70: means over the seeds, each
-      with `_error`, one standard deviation, and `_spread` over the seeds; by slice where a task has some;
-    - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained;
+    - auc, accuracy, precision, recall, log_loss, rejection_50 and the other metrics: means over the seeds, each with
+      `_error`, one standard deviation, and `_spread` over the seeds; by class where there are several, and by slice;
+    - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:
+      the use of CPU, GPU and memory;
     - asked_events: of the dataset, where another number than the budget's was asked for;
     - events: of the test set; device, hardware, backend;
     - seeds: their number; seed_list, run_ids: lists, an entry for each seed;

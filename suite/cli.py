@@ -71,6 +71,19 @@ BACKEND = click.option("--backend", default="tensorflow", show_default=True, hel
 BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
 
 
+def _columns(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
+    """Names of "a,b c"."""
+    return tuple(text.replace(",", " ").split())
+
+
+COLUMNS = click.option(
+    "--columns",
+    default="",
+    callback=_columns,
+    help="Of the table in place of the usual ones: metrics, times, use of the hardware; a,b,c.",
+)
+
+
 def _settings(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
     """name -> value, both as text, of "name=value"."""
     for text in texts:
@@ -151,6 +164,7 @@ def workers(command: Verb) -> Verb:
 @BACKEND
 @DATA
 @click.option("--tuned", is_flag=True, help="With the best hyper-parameters that studies found.")
+@COLUMNS
 @workers
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
@@ -166,6 +180,7 @@ def bench(
     backend: str,
     data: str,
     tuned: bool,
+    columns: tuple[str, ...],
     place: Place,
     dry_run: bool,
     force: bool,
@@ -192,9 +207,13 @@ def bench(
         for one in registry.expand(task)
     ]
     if task.endswith(":all"):
+        if columns:
+            raise UserError("a table of variants has one metric a cell: leave --columns out, or bench one variant")
         failed = bench_variants(every, tuned=tuned, dry=dry_run, place=place, console=Console())
     else:
-        failed = sum(bench(asked, tuned=tuned, dry=dry_run, place=place, console=Console()) for asked in every)
+        failed = sum(
+            bench(asked, tuned=tuned, dry=dry_run, columns=columns, place=place, console=Console()) for asked in every
+        )
     return min(failed, 1)
 
 
@@ -322,12 +341,13 @@ def optuna_ui(port: int) -> None:
 @commands.command()
 @click.argument("task")
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
-def leaderboard(task: str, form: str) -> None:
+@COLUMNS
+def leaderboard(task: str, form: str, columns: tuple[str, ...]) -> None:
     """Print the ranking of TASK (a name, a file, or all) from the store alone; of <task>:all its variants side by
     side."""
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
-    print_leaderboard(task, form, Console())
+    print_leaderboard(task, form, columns, Console())
 
 
 @commands.command()

@@ -18,7 +18,7 @@ from hepbench.suite.data.dataset import Prepared, prepare, refuse_unlabelled
 from hepbench.suite.data.files import Files, digest_of_file, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.split import split_events
 from hepbench.suite.scoring import OTHER, UNKNOWN, Progress, ScoredEvents, Slices, reader_of, score
-from hepbench.suite.trial.artifacts import SavedModel, write_csv, write_scores
+from hepbench.suite.trial.artifacts import SavedModel, write_confusion, write_roc, write_scores
 from hepbench.suite.trial.spec import Trial
 
 IN_PART = {"train": "of its training part", "validation": "of its validation part"}
@@ -212,12 +212,13 @@ def _of(events: ScoredEvents, which: np.ndarray) -> ScoredEvents:
 
 
 def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequence[Path], found: Evaluation) -> None:
-    """Write scores.parquet, roc.csv, plots and metrics.json, all that a run has of its test part, into a new folder,
-    which appears whole or not at all."""
+    """Write scores, ROC, confusion matrix, plots and metrics.json, all that a run has of its test part, into a new
+    folder, which appears whole or not at all."""
     from hepbench.tracking import plots
 
     spec, task = model.trial.spec, model.trial.task.record
-    roc = metrics.roc_curve(found.labels, found.scores, task.signal)
+    curves = metrics.roc_curves(found.labels, found.scores, task.signal, task.classes)
+    areas = metrics.areas_of(found.metrics, task.signal, task.classes)
     about = {
         "run": run["id"],
         "task": model.trial.task.name,
@@ -235,10 +236,18 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
     with whole_folder(folder) as scratch:
         (scratch / "metrics.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         write_scores(scratch / "scores.parquet", found.ids, found.labels, found.scores, task.classes)
-        write_csv(scratch / "roc.csv", roc)
+        write_roc(scratch / "roc.csv", curves)
+        write_confusion(scratch / "confusion.csv", plots.confusion_of(found.labels, found.scores), task.classes)
         (scratch / "plots").mkdir()
         plots.trial_plots(
-            scratch / "plots", found.scores, found.labels, task.signal, task.classes, roc, [], metrics.METRICS
+            scratch / "plots",
+            found.scores,
+            found.labels,
+            task.signal,
+            task.classes,
+            curves,
+            areas,
+            metrics.METRICS,
         )
 
 

@@ -13,14 +13,15 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import registry, study
-from hepbench.benchmarks.base import Task, UserError
-from hepbench.benchmarks.metrics import metrics_of
+from hepbench.benchmarks.base import Metric, Task, UserError, check_known
+from hepbench.benchmarks.metrics import METRICS, class_keys, metrics_of
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
+from hepbench.suite.trial.artifacts import read_confusion, read_roc
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking
-from hepbench.tracking.leaderboard.table import Leaderboard
+from hepbench.tracking.leaderboard.table import NUMBERS, Leaderboard
 
 SHOWN = ("auc", "accuracy", "rejection_50")
 """Metrics that have a column; the first ranks."""
@@ -90,18 +91,39 @@ def leaderboard_of(
     return rows, list(dict.fromkeys(notes))
 
 
-def board_of(tasks: Sequence[Entry[Task]], store: runs.Store) -> Leaderboard:
+def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
+    """UserError where one of these is no metric of any of the tasks, no time, and no use of the hardware."""
+    known = {name for task in tasks for name in metrics_of(task.record.classes)} | NUMBERS.keys()
+    slices = tuple(f"auc_{name}_" for task in tasks for name in task.record.slices)
+    listed = [name for name in METRICS if name in known] + list(NUMBERS)
+    if any(len(task.record.classes) > 2 for task in tasks):
+        listed += [f"{name}_CLASS" for name, metric in METRICS.items() if metric.of_class]
+    listed += [f"{name}VALUE" for name in slices]
+    for name in columns:
+        if name not in known and not (slices and name.startswith(slices)):
+            check_known("column", name, listed)
+
+
+def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[str] = ()) -> Leaderboard:
     """The rankings of these tasks as they are shown, with the published results, those of a study where the study's own
-    network is ranked. UserError as of `leaderboard_of`."""
+    network is ranked.
+
+    columns: to be shown in place of the usual ones. UserError as of `leaderboard_of` and `check_columns`.
+    """
+    check_columns(tasks, columns)
     found = [leaderboard_of(task, store) for task in tasks]
-    ranked = {row["model"] for rows, _ in found for row in rows}
+    rows = [row for rows, _ in found for row in rows]
+    ranked = {row["model"] for row in rows}
     published = [reference for task in tasks for reference in task.record.references]
     for task in tasks:
         published += [one for one in study.references(task.name) if one.model.split()[0] in ranked]
+    records = {name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()}
+    measured = [name.removesuffix("_error") for row in rows for name in row if name.endswith("_error")]
     return Leaderboard(
-        rows=[row for rows, _ in found for row in rows],
-        metrics={name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()},
+        rows=rows,
+        metrics=records | {name: _slice(name) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
         shown=SHOWN,
+        columns=columns,
         chance=CHANCE,
         title=tasks[0].record.title if len(tasks) == 1 else "every task",
         references=[dataclasses.asdict(reference) for reference in published],
@@ -109,15 +131,23 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store) -> Leaderboard:
     )
 
 
+def _slice(name: str) -> Metric:
+    """The record of the AUC of a slice, `auc_<name>_<value>`."""
+    heading = f"AUC {name.removeprefix('auc_').replace('_', ' ')}"
+    return dataclasses.replace(METRICS["auc"], name=name, title=heading, heading=heading)
+
+
 def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path:
     """Write the page of a task's leaderboard; returns its path."""
     record = task.record
     text = page.render(
         board,
-        _curves(board.rows, store),
+        _curves(board.rows, record.classes[record.signal], store),
+        _confusions(board.rows, store) if len(record.classes) > 2 else {},
         command="\n".join(_commands(task, board.rows)),
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
+        classes=dict(zip(record.classes, class_keys(record.classes), strict=True)) if len(record.classes) > 2 else {},
         about=[line for line in (record.citation, record.licence) if line],
     )
     path = reports_folder() / f"{task.name}.html"
@@ -139,12 +169,19 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _curves(rows: Sequence[dict[str, Any]], store: runs.Store) -> dict[str, dict[str, np.ndarray]]:
-    """ROC points of each row's first run, by run id."""
-    curves = {}
+def _curves(rows: Sequence[dict[str, Any]], signal: str, store: runs.Store) -> dict[str, dict[str, Any]]:
+    """ROC curves of each row's first run by their names, by run id."""
+    with tempfile.TemporaryDirectory() as scratch:
+        found = [row["run_ids"][0] for row in rows]
+        return {run: read_roc(store.download(run, "roc.csv", Path(scratch) / run), signal) for run in found}
+
+
+def _confusions(rows: Sequence[dict[str, Any]], store: runs.Store) -> dict[str, np.ndarray]:
+    """The confusion matrix of the first row of each table, by run id; none of a run that was made without."""
+    found = {}
     with tempfile.TemporaryDirectory() as scratch:
         for row in rows:
             run = row["run_ids"][0]
-            table = np.genfromtxt(store.download(run, "roc.csv", Path(scratch) / run), delimiter=",", names=True)
-            curves[run] = {name: table[name] for name in ("signal_efficiency", "background_efficiency")}
-    return curves
+            if row["rank"] == 1 and "confusion.csv" in store.files(run):
+                found[run] = read_confusion(store.download(run, "confusion.csv", Path(scratch) / run))
+    return found

@@ -16,7 +16,7 @@ from conftest import ROOT, assert_user_mistake, console_script, hepbench, images
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.trial.artifacts import load_model
+from hepbench.suite.trial.artifacts import load_model, read_confusion
 from hepbench.suite.trial.spec import Spec
 from hepbench.tracking import runs
 
@@ -85,6 +85,19 @@ def test_leaderboard_of_every_task_has_one_header(benched):
     assert done.stdout == hepbench("leaderboard", "ecal", "--format", "csv", home=home).stdout
 
 
+def test_leaderboard_shows_the_columns_that_are_asked_for(benched):
+    home, _ = benched
+    names = "recall,false_positives,hardware_cpu_mean_percent"
+    done = hepbench("leaderboard", "ecal", "--format", "markdown", "--columns", names, home=home)
+    assert done.returncode == 0, done.stderr
+    assert "| # | model | AUC | recall | false positives | CPU % | seeds |" in done.stdout
+    assert_user_mistake(
+        hepbench("leaderboard", "ecal", "--columns", "recal", home=home), "unknown column 'recal'", "mean 'recall'?"
+    )
+    wrong = ("--columns", "recall auc_micro")
+    assert_user_mistake(hepbench("bench", "ecal", *wrong, home=home), "'auc_micro'", "hardware_memory_peak_mib")
+
+
 def test_a_second_call_uses_the_results_again(benched):
     home, _ = benched
     before = {run["id"] for run in finals(home)}
@@ -115,10 +128,19 @@ def test_every_run_is_whole(benched, tmp_path):
         assert not any("gpu" in name for name in metrics)
         folder = store.download(run["id"], "", tmp_path / run["id"])
         files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-        assert {"scores.parquet", "roc.csv", "plots/roc.png", "plots/rejection.png", "plots/scores.png"} <= files
+        drawn = {f"plots/{name}" for name in ("roc", "roc_tpr_fpr", "rejection", "scores", "confusion")}
+        assert {f"{plot}.{ending}" for plot in drawn for ending in ("png", "pdf")} <= files
+        assert {"scores.parquet", "roc.csv", "confusion.csv"} <= files
+        assert read_confusion(folder / "confusion.csv").sum() == 300
         if tags["model"] != "prior":
             assert {"history.csv", "plots/history.png"} <= files
             assert len(store.history(run["id"], "val_loss")) >= 2
+        of_networks = {"network.txt", "network.svg", "plots/weights.png", "plots/history_decisions.pdf"}
+        assert of_networks & files == (of_networks if tags["model"] in ("cnn", "gnn", "mlp") else set())
+        if tags["model"] == "cnn":
+            assert "868,993" in (folder / "network.txt").read_text()
+            for name in ("precision", "recall", "true_positives", "false_positives", "true_negatives"):
+                assert len(store.history(run["id"], f"val_{name}")) >= 1
         scores = pq.read_table(folder / "scores.parquet").to_pandas()
         assert list(scores.columns) == ["id", "label", "score_photon", "score_electron"]
         assert len(scores) == 300

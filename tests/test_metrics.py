@@ -258,6 +258,19 @@ def test_curves_of_several_classes():
     assert list(metrics.roc_curves(*toy(), 1, ("h", "g"))) == ["g"]
 
 
+def test_several_classes_where_one_is_absent():
+    labels, scores = toy(classes=4)
+    labels[labels == 3] = 0
+    values = metrics.evaluate(labels, scores, 1, CLASSES)
+    assert np.isnan([values["auc"], values["auc_micro"], values["auc_proton"], values["recall_proton"]]).all()
+    curves = metrics.roc_curves(labels, scores, 1, CLASSES)
+    assert (
+        np.isnan(curves["proton"]["signal_efficiency"]).all()
+        and np.isnan(curves["macro"]["signal_efficiency"][1:]).all()
+    )
+    assert np.isfinite(curves["pion"]["signal_efficiency"]).all()
+
+
 # --- efficiency at a purity ------------------------------------------------------------------------------------------
 
 

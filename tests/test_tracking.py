@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import dataclasses
 import html
 import io
 import itertools
@@ -26,7 +27,7 @@ import pytest
 from conftest import COMMAND, ROOT, with_patience
 from rich.console import Console
 
-from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.metrics import METRICS, class_keys, evaluate, metrics_of, roc_curves
 from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.hardware.sampler import Sampler
@@ -463,8 +464,20 @@ def roc_of(labels, scores):
     }
 
 
+DRAWN = ("roc", "roc_tpr_fpr", "rejection", "scores", "confusion")
+
+
+def assert_drawn(written, *names):
+    assert {path.name for path in written} == {f"{name}.{ending}" for name in names for ending in ("png", "pdf")}
+    for path in written:
+        assert path.read_bytes().startswith({".png": b"\x89PNG", ".pdf": b"%PDF"}[path.suffix])
+        assert path.stat().st_size > 5000
+
+
 @pytest.mark.parametrize("case", ["usual", "constant", "perfect", "one class"])
 def test_plots_of_two_classes(case, tmp_path):
+    from matplotlib import pyplot
+
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 500)
     score = {"usual": 1 / (1 + np.exp(-labels - random.normal(size=500))), "perfect": labels.astype(float)}.get(
@@ -475,18 +488,41 @@ def test_plots_of_two_classes(case, tmp_path):
     history = [{"epoch": 1, "loss": 0.6, "val_loss": math.nan}, {"epoch": 2, "loss": 0.5, "val_auc": 0.8}]
     scores = np.column_stack([1 - score, score])
     names = ("pi$^0", "electron")
-    written = plots.trial_plots(tmp_path, scores, labels, 1, names, roc_of(labels, score), history, METRICS)
-    assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png", "history.png"}
-    assert all(path.read_bytes().startswith(b"\x89PNG") and path.stat().st_size > 5000 for path in written)
+    curves, areas = {"electron": roc_of(labels, score)}, {"electron": (0.8, 0.01)}
+    weights = {"dense$/kernel": random.normal(size=(9, 9)), "dense/bias": np.zeros(9)}
+    written = plots.trial_plots(tmp_path, scores, labels, 1, names, curves, areas, METRICS, history, weights)
+    assert_drawn(written, *DRAWN, "history", "weights")
+    for name in ("confusion", "weights"):  # laid out for the dots of the picture, which a PDF has fewer of
+        dark = pyplot.imread(tmp_path / f"{name}.png")[..., :3].min(axis=2) < 0.9
+        assert np.ptp(np.flatnonzero(dark.any(axis=0))) > 0.8 * dark.shape[1]
 
 
 def test_plots_of_many_classes_and_no_epochs(tmp_path):
     random = np.random.default_rng(0)
     labels = random.integers(0, 5, 500)
     scores = random.dirichlet(np.ones(5), 500)
-    roc = roc_of(labels == 4, scores[:, 4])
-    written = plots.trial_plots(tmp_path, scores, labels, 4, tuple("guWZt"), roc, [], METRICS)
-    assert {path.name for path in written} == {"roc.png", "rejection.png", "scores.png"}
+    names = tuple("guWZt")
+    curves = {name: roc_of(labels == number, scores[:, number]) for number, name in enumerate(names)}
+    curves |= {"micro": curves["g"], "macro": curves["g"]}
+    history = [{"epoch": epoch, "val_precision": 0.5, "val_false_positives": 30} for epoch in (1, 2)]
+    written = plots.trial_plots(tmp_path, scores, labels, 4, names, curves, {"g": (math.nan, math.nan)}, METRICS)
+    assert_drawn(written, *DRAWN)
+    written = plots.trial_plots(tmp_path, scores, labels, 4, names, curves, {}, METRICS, history)
+    assert_drawn(written, *DRAWN, "history_decisions")
+
+
+@pytest.mark.parametrize(("low", "scale"), [(0.0, "log"), (-1.0, "linear")])
+def test_pictures_of_a_channel_have_a_scale_of_their_own(low, scale):
+    images = np.random.default_rng(0).uniform(low, 1.0, (4, 8, 8))
+    images[:, 0] = 0
+    drawing = plots.draw_images(images, ["a", "b", "$c$", "d"], 2)
+    *pictures, bar = drawing.axes
+    assert len(pictures) == 4 and bar.get_yscale() == scale
+    norm = pictures[0].images[0].norm
+    assert all(picture.images[0].norm is norm for picture in pictures)
+    assert (norm.vmin == -norm.vmax) == (low < 0)
+    assert np.ma.getmaskarray(pictures[0].images[0].get_array())[:, 0].all()  # white is no hit
+    plots.draw_images(np.zeros((2, 8, 8)), ["empty", "too"], 3)
 
 
 # --- leaderboard -----------------------------------------------------------------------------------------------------
@@ -663,7 +699,7 @@ def test_text_of_nothing():
 
 def test_page_needs_nothing_else(two_tables):
     labels = np.arange(200) % 2
-    curve = roc_of(labels, labels + np.random.default_rng(0).normal(size=200))
+    curve = {"signal": roc_of(labels, labels + np.random.default_rng(0).normal(size=200))}
     shown = page.render(
         board_of(two_tables, title="Magic & more", notes=NOTES, references=REFERENCES),
         {"r1": curve, "r2": curve},
@@ -687,6 +723,54 @@ def test_bars_begin_at_chance_and_only_where_it_is_known(two_tables):
     shown = page.render(board_of(two_tables))
     assert [float(part.split("%")[0]) for part in shown.split("--share:")[1:]] == [100, 98.8, 0]
     assert "--share:" not in page.render(Leaderboard(two_tables, METRICS, ("auc",)))
+
+
+def test_chosen_columns_stand_in_place_of_the_usual_ones():
+    metrics = {"test_auc": 0.9, "test_auc_error": 0.01, "test_precision": 0.81, "test_precision_error": 0.02}
+    metrics |= {"test_false_positives": 1234.0, "test_false_positives_error": 30.0, "hardware_cpu_mean_percent": 87.6}
+    names = ("precision", "false_positives", "hardware_cpu_mean_percent", "hardware_gpu_mean_percent")
+    board = dataclasses.replace(board_of(ranked([a_run(1, metrics=metrics)])), columns=names)
+    head, _, line = text.render(board, "markdown").splitlines()[2:5]
+    assert head == "| # | model | AUC | precision | false positives | CPU % | GPU % | seeds |"
+    assert line == "| 1 | mlp | 0.9000 ± 0.0100 | 0.8100 ± 0.0200 | 1,234 ± 30 | 87.6 | – | 1 |"
+    narrow = text.render(board, width=50)
+    assert max(map(len, narrow.splitlines())) <= 50
+    assert all(cell in narrow for cell in ("0.8100 ± 0.0200", "1,234 ± 30", "87.6"))
+    assert narrow.count("mlp") == 2  # two tables below each other
+    assert json.loads(text.render(board, "json"))[0]["hardware_cpu_mean_percent"] == 87.6
+
+
+def test_page_has_all_that_was_measured(two_tables):
+    shown = page.render(board_of(two_tables))
+    everything = shown.partition("Every metric, time and use of the hardware")[2].partition("</table>")[0]
+    assert re.findall(r"<td>([^<]*)</td>", everything) == ["AUC", "accuracy", *NUMBERS_OF_A_RUN]
+    assert "0.7000 ± 0.0200" in everything and "recall" not in everything
+
+
+NUMBERS_OF_A_RUN = ["trainable parameters", "train s", "test s", "test µs/event"]
+
+
+def test_page_of_several_classes_shows_each_against_the_rest():
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 3, 300)
+    names = ("hot & cold", "<i>", "c")
+    scores = random.dirichlet(np.ones(3), 300)
+    values = evaluate(labels, scores, 1, names)
+    metrics = {f"test_{name}": value for name, value in values.items() if math.isfinite(value)}
+    run = a_run(1, "mlp", metrics={**metrics, "train_seconds": 1.0})
+    records = metrics_of(names)
+    board = Leaderboard(ranking.rows([run], records, "auc"), records, ("auc", "accuracy"))
+    curves = {"r1": roc_curves(labels, scores, 1, names)}
+    confusions = {"r1": plots.confusion_of(labels, scores)}
+    keys = dict(zip(names, class_keys(names), strict=True))
+    shown = page.render(board, curves, confusions, signal="<i>", background="the rest", classes=keys)
+    assert_shown_as_text(shown, "<i>")
+    assert shown.count("<svg") == 6  # interval, ROC, rejection; the classes' curves, their corner, the confusion matrix
+    for name in ("micro", "macro", f"{values['auc_c']:.4f} ± {values['auc_c_error']:.4f}"):
+        assert name in shown
+    assert "–" in shown  # an efficiency at a purity that cannot be reached
+    without = page.render(board, {"r1": {"<i>": curves["r1"]["<i>"]}}, signal="<i>", classes=keys)
+    assert without.count("<svg") == 3  # of a run that kept one curve and no matrix
 
 
 def test_a_board_ranks_and_shows_any_metric():
@@ -722,7 +806,7 @@ def drawings_in(shown) -> str:
 def test_leaderboard_page_shows_odd_names_as_text():
     rows = ranked([a_run(1, ODD, set=f"width={ODD}", hardware=ODD), a_run(2, ODD, auc=0.7, task=ODD)])
     labels = np.arange(100) % 2
-    curves = {"r1": roc_of(labels, labels + np.random.default_rng(0).normal(size=100))}
+    curves = {"r1": {ODD: roc_of(labels, labels + np.random.default_rng(0).normal(size=100))}}
     reference = {"model": ODD, "metrics": {ODD: 1}, "trained_on": ODD, "source": TITLE, "verified": True}
     board = board_of(rows, title=TITLE, references=[reference], notes=[ODD])
     shown = page.render(board, curves, command=ODD, signal=ODD, background=TITLE, about=[ODD])

@@ -21,6 +21,21 @@ COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#3
 
 SMALLEST_SCORE_RANGE = 1e-6
 MOST_HISTORIES = 3  # beside each other
+MOST_WEIGHTS = 60  # histograms below each other
+ZOOM = (0.0, 0.2), (0.8, 1.0)
+"""Of false and true positive rate: the corner that matters."""
+
+MEANS = {"micro": "#d63aaf", "macro": "#2a9d5c"}
+"""Curves that are no class', with their colours."""
+
+DECISIONS = ("precision", "recall", "true_positives", "false_positives", "true_negatives", "false_negatives")
+"""Metrics whose history has a figure of its own: shares in a panel, counts in another."""
+
+Curves = Mapping[str, Mapping[str, np.ndarray]]
+"""Name -> "signal_efficiency" and "background_efficiency" of `score >= threshold`, each (m,)."""
+
+Areas = Mapping[str, tuple[float, float]]
+"""Name of a curve -> the area under it, with its error."""
 
 
 def trial_plots(
@@ -29,30 +44,81 @@ def trial_plots(
     labels: np.ndarray,
     signal: int,
     classes: Sequence[str],
-    roc: Mapping[str, np.ndarray],
-    history: Sequence[Mapping[str, float]],
+    curves: Curves,
+    areas: Areas,
     metrics: Mapping[str, Metric],
+    history: Sequence[Mapping[str, float]] = (),
+    weights: Mapping[str, np.ndarray] | None = None,
 ) -> list[Path]:
-    """Write roc.png, rejection.png, scores.png and, of a training with epochs, history.png; returns their paths.
+    """Write what a trial has to show, each as PNG and PDF: roc, roc_tpr_fpr, rejection, scores and confusion, of a
+    training with epochs history and history_decisions, of a network weights. Returns the paths.
 
-    scores: (n, classes). labels: (n,) class indices. signal: index of the signal class. roc: threshold,
-    signal_efficiency and background_efficiency, each (m,), as `score >= threshold`. history: a dict an epoch, with
-    "epoch", "loss" and names of metrics, each also as val_. metrics: their records by name.
+    scores: (n, classes). labels: (n,) class indices. signal: index of the signal class. curves: of the signal; with
+    more than two classes of each, "micro" and "macro". history: a dict an epoch, with "epoch", "loss" and names of
+    metrics, each also as val_. metrics: their records by name. weights: of a network by name.
     """
     name = classes[signal]
-    efficiencies = roc["signal_efficiency"], roc["background_efficiency"]
     against = classes[1 - signal] if len(classes) == 2 else f"not {name}"
-    with style():
+    label_of = {curve: _with_area(curve, areas) for curve in curves}
+    drawn = {label_of[curve]: efficiencies(points) for curve, points in curves.items()}
+    own = {label_of[curve]: drawn[label_of[curve]] for curve in curves if curve in classes}
+    with style(**{"xtick.minor.visible": False, "ytick.minor.visible": False}):  # each costs as much as a label
         figures: dict[str, Figure | None] = {}
-        for file, draw in (("roc.png", draw_roc), ("rejection.png", draw_rejection)):
-            figures[file], axes = figure()
-            draw(axes, {"": efficiencies}, name, against)
-        figures["scores.png"] = _draw_scores(scores, labels, signal, classes)
-        figures["history.png"] = _draw_history(history, metrics)
-        drawn = {folder / file: drawing for file, drawing in figures.items() if drawing is not None}
-        for path, drawing in drawn.items():
-            drawing.savefig(path)
-    return list(drawn)
+        figures["roc"], axes = _panels()
+        draw_roc(axes, {label_of[name]: drawn[label_of[name]]}, name, against)
+        figures["roc_tpr_fpr"], panels = _panels(1, 2, 5.4, 5.0)
+        for panel, corner in zip(panels, (None, ZOOM), strict=True):
+            draw_rates(panel, drawn, corner)
+        figures["rejection"], axes = _panels()
+        several = len(own) > 1
+        draw_rejection(axes, own, "the class" if several else name, "the rest" if several else against)
+        figures["scores"] = _draw_scores(scores, labels, signal, classes)
+        side = 2.6 + 0.85 * len(classes)
+        figures["confusion"], axes = figure(figsize=(side + 0.9, side))
+        draw_confusion(axes, confusion_of(labels, scores), classes)
+        figures["history"] = _draw_history(history, metrics)
+        figures["history_decisions"] = _draw_decisions(history, metrics)
+        figures["weights"] = _draw_weights(weights or {})
+        written = []
+        for file, drawing in figures.items():
+            if drawing is not None:
+                written += save(drawing, folder / file)
+    return written
+
+
+def save(drawing: Figure, path: Path) -> list[Path]:
+    """Write a figure as PNG and as PDF; path: without an ending.
+
+    The canvases print it themselves, since `Figure.savefig` draws it twice for each to find its layout.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.backends.backend_pdf import FigureCanvasPdf
+
+    png, pdf = (path.with_name(f"{path.name}.{ending}") for ending in ("png", "pdf"))
+    canvas: Any = FigureCanvasAgg(drawing)
+    canvas.print_png(png)
+    drawing.set_layout_engine("none")
+    canvas = FigureCanvasPdf(drawing)  # takes the figure over, with another number of dots an inch
+    canvas.print_pdf(pdf)
+    return [png, pdf]
+
+
+def confusion_of(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """(classes, classes) how many events of the row's class score highest in the column's."""
+    classes = scores.shape[1]
+    counts = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes**2)
+    return counts.reshape(classes, classes)
+
+
+def efficiencies(curve: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """What the drawings of a curve take of it: (signal, background) efficiency."""
+    return curve["signal_efficiency"], curve["background_efficiency"]
+
+
+def _with_area(name: str, areas: Areas) -> str:
+    """The label of a curve in a legend."""
+    area, error = areas.get(name, (np.nan, np.nan))
+    return f"{name}, AUC {area:.4f} ± {error:.4f}" if np.isfinite(area) else f"{name}, AUC not measurable"
 
 
 @contextmanager
@@ -131,14 +197,77 @@ def draw_rejection(
     _legend(axes, curves, loc="upper right")
 
 
-def figure(rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, Any]:
+def draw_rates(
+    axes: Axes,
+    curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
+    corner: tuple[tuple[float, float], tuple[float, float]] | None = None,
+) -> None:
+    """True positive rate over false positive rate, with the legend, or only a corner without. curves: as of `draw_roc`.
+    Means of several classes, "micro" and "macro", are dotted."""
+    axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
+    for label, (signal_efficiency, background_efficiency) in curves.items():
+        mean = next((colour for name, colour in MEANS.items() if label.startswith(name)), None)
+        axes.plot(
+            background_efficiency,
+            signal_efficiency,
+            label=literal(label) or "_",
+            color=mean,
+            linestyle=(0, (1, 1)) if mean else "-",
+            linewidth=2.6 if mean else 1.8,
+            clip_on=corner is not None,
+        )
+    axes.set_xlabel("false positive rate")
+    axes.set_ylabel("true positive rate")
+    if corner:
+        axes.set(xlim=corner[0], ylim=corner[1])
+        axes.locator_params(nbins=4)
+    else:
+        axes.set(xlim=(0, 1), ylim=(0, 1))
+        axes.legend(loc="lower right", fontsize=9 if len(curves) > 2 else None)
+
+
+def draw_confusion(axes: Axes, confusion: np.ndarray, classes: Sequence[str]) -> None:
+    """How many events of each row's class score highest in each column's, coloured by the share of the row."""
+    totals = confusion.sum(axis=1, keepdims=True)
+    shares = np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
+    axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="none", aspect="equal")
+    for (row, column), count in np.ndenumerate(confusion):
+        share = f"{100 * shares[row, column]:.1f} %" if totals[row, 0] else "–"
+        ink = "white" if shares[row, column] > 0.6 else "black"
+        axes.text(column, row, f"{share}\n{count:,}", ha="center", va="center", color=ink, fontsize=9.5)
+    names = [literal(name) for name in classes]
+    axes.set_xticks(range(len(classes)), names, rotation=0 if len(classes) < 3 else 30, ha="center", rotation_mode=None)
+    axes.set_yticks(range(len(classes)), names)
+    axes.tick_params(which="both", length=0)
+    axes.minorticks_off()
+    axes.set_xlabel("scores highest as")
+    axes.set_ylabel("true class")
+
+
+def figure(rows: int = 1, columns: int = 1, squeeze: bool = True, **options: Any) -> tuple[Figure, Any]:
     """A figure that pyplot does not keep, so that many trials in one process leave nothing behind."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     drawing = Figure(**options)
     FigureCanvasAgg(drawing)
-    return drawing, drawing.subplots(rows, columns)
+    return drawing, drawing.subplots(rows, columns, squeeze=squeeze)
+
+
+def _panels(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.8) -> tuple[Figure, Any]:
+    """A figure whose panels have room for labels of their axes, in inches, which takes no search as a layout does.
+    width, height: of a panel with its labels."""
+    drawing, axes = figure(rows, columns, figsize=(width * columns, height * rows), layout="none")
+    left, right, bottom, top = 0.9, 0.25, 0.68, 0.25
+    drawing.subplots_adjust(
+        left=left / (width * columns),
+        right=1 - right / (width * columns),
+        bottom=bottom / (height * rows),
+        top=1 - top / (height * rows),
+        wspace=(left + right) / (width - left - right),
+        hspace=(bottom + top) / (height - bottom - top),
+    )
+    return drawing, axes
 
 
 def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: Sequence[str]) -> Figure:
@@ -146,7 +275,7 @@ def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: S
     shown = [signal] if len(classes) == 2 else range(len(classes))
     columns = min(len(shown), 3)
     rows = -(-len(shown) // columns)
-    drawing, axes = figure(rows, columns, figsize=(6.4, 4.8) if len(shown) == 1 else (4.3 * columns, 3.6 * rows))
+    drawing, axes = _panels() if len(shown) == 1 else _panels(rows, columns, 4.3, 3.6)
     panels = np.atleast_1d(axes).ravel()
     for panel in panels[len(shown) :]:
         panel.remove()
@@ -171,32 +300,83 @@ def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: S
         panel.set(xlim=(edges[0], edges[-1]), yscale="log", ylim=(lowest / 2, highest * 10 ** (height * room + 0.2)))
         panel.set_xlabel(f"score of {literal(classes[score])}")
         panel.set_ylabel("share of events per bin")
-        panel.legend(loc="upper center", ncols=2 if len(classes) < 5 else 3, fontsize=None if len(shown) == 1 else 9)
+        panel.legend(loc="upper center", ncols=2, fontsize=None if len(shown) == 1 else 8)
     return drawing
 
 
 def _draw_history(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:
-    """Training in colour, validation dashed, by epoch: the loss, and beside it the metrics that were logged."""
-    from matplotlib.ticker import NullLocator
-
-    names = {name.removeprefix("val_") for line in history for name in line} - {"epoch"}
-    shown = ([name for name in ("loss", *metrics) if name in names] or sorted(names))[:MOST_HISTORIES]
+    """Training in colour, validation dashed, by epoch, with their last values: the loss, and beside it the metrics that
+    were logged."""
+    names = {name.removeprefix("val_") for line in history for name in line} - {"epoch", *DECISIONS}
+    order = ("loss", "accuracy", *metrics)
+    shown = ([name for name in dict.fromkeys(order) if name in names] or sorted(names))[:MOST_HISTORIES]
     if not shown:
         return None
-    drawing, axes = figure(1, len(shown), figsize=(6.4 if len(shown) == 1 else 4.6 * len(shown), 4.2))
+    drawing, axes = _panels(1, len(shown), 6.4 if len(shown) == 1 else 4.8, 4.2)
     for axis, name in zip(np.atleast_1d(axes), shown, strict=True):
-        for key, label, line in ((name, "training", "-"), (f"val_{name}", "validation", "--")):
-            points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
-            if points:
-                marker = "o" if len(points) < 25 else None
-                axis.plot(*zip(*points, strict=True), line, marker=marker, markersize=4, label=label)
-        axis.set_xlabel("epoch")
-        axis.set_ylabel(metrics[name].heading if name in metrics else name)
-        axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
-        axis.xaxis.set_minor_locator(NullLocator())
-        axis.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
-        axis.margins(y=0.12)
-        axis.legend(loc="best")
+        lines = {name: ("training", "-", 4), f"val_{name}": ("validation", "--", 4)}
+        _draw_epochs(axis, history, lines, _heading(name, metrics))
+    return drawing
+
+
+def _draw_decisions(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:
+    """Of the validation part by epoch, with the last values: precision and recall, and counts."""
+    shares, counts = DECISIONS[:2], DECISIONS[2:]
+    if not any(f"val_{name}" in line for line in history for name in DECISIONS):
+        return None
+    drawing, axes = _panels(1, 2, 4.8, 4.2)
+    for axis, names, title, decimals in zip(axes, (shares, counts), ("share", "events"), (4, 0), strict=True):
+        lines = {f"val_{name}": (_heading(name, metrics), "--", decimals) for name in names}
+        _draw_epochs(axis, history, lines, f"{title} of the validation part")
+    return drawing
+
+
+def _draw_epochs(
+    axis: Axes, history: Sequence[Mapping[str, float]], lines: Mapping[str, tuple[str, str, int]], title: str
+) -> None:
+    """lines: key in the history -> (label, style, decimals of its last value)."""
+    from matplotlib.ticker import MaxNLocator, NullLocator
+
+    for key, (label, line, decimals) in lines.items():
+        points = [(entry["epoch"], entry[key]) for entry in history if key in entry]
+        if points:
+            last = points[-1][1]
+            number = f"{last:,.{decimals}f}" if np.isfinite(last) else "not measurable"
+            marker = "o" if len(points) < 25 else None
+            axis.plot(*zip(*points, strict=True), line, marker=marker, markersize=4, label=f"{label}, last {number}")
+    axis.set_xlabel("epoch")
+    axis.set_ylabel(title)
+    axis.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
+    axis.xaxis.set_minor_locator(NullLocator())
+    axis.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)
+    axis.margins(y=0.12)
+    axis.legend(loc="best")
+
+
+def _heading(name: str, metrics: Mapping[str, Metric]) -> str:
+    return metrics[name].heading if name in metrics else name
+
+
+def _draw_weights(weights: Mapping[str, np.ndarray]) -> Figure | None:
+    """A histogram of each weight, from its least to its greatest value, the first on top."""
+    shown = {name: np.asarray(values, float).ravel() for name, values in list(weights.items())[:MOST_WEIGHTS]}
+    if not shown:
+        return None
+    drawing, axes = figure(figsize=(7.6, 1.1 + 0.3 * len(shown)))
+    for place, (_, values) in enumerate(shown.items()):
+        low, high = float(values.min()), float(values.max())
+        counts = np.histogram(values, bins=60, range=(low, high if high > low else low + 1))[0]
+        heights = place + 0.42 - 0.84 * counts / counts.max()
+        axes.stairs(heights, np.linspace(0, 1, 61), baseline=place + 0.42, fill=True, color=COLOURS[0], alpha=0.75)
+        axes.text(-0.015, place, f"{low:.3g}", ha="right", va="center", fontsize=8, color="0.4")
+        axes.text(1.015, place, f"{high:.3g}", ha="left", va="center", fontsize=8, color="0.4")
+    axes.set_yticks(range(len(shown)), [f"{literal(name)} ({len(values):,})" for name, values in shown.items()])
+    axes.set_xticks([])
+    axes.minorticks_off()
+    axes.tick_params(which="both", length=0, labelsize=8.5)
+    axes.set(xlim=(-0.14, 1.14), ylim=(len(shown) - 0.4, -0.6))
+    more = f"; the first {len(shown)} of {len(weights)}" if len(weights) > len(shown) else ""
+    axes.set_xlabel(f"weights from least to greatest{more}")
     return drawing
 
 
@@ -248,22 +428,30 @@ def draw_classes(axes: Axes, values: Sequence[np.ndarray], classes: Sequence[str
 
 
 def draw_images(images: np.ndarray, titles: Sequence[str], columns: int) -> Figure:
-    """Pictures (m, H, W) of energies on a common logarithmic colour scale, row by row; white is no hit."""
-    from matplotlib.colors import LogNorm
+    """Pictures (m, H, W) of one channel, row by row, with a colour bar that is theirs together; white is no hit.
+
+    Values that are nowhere negative have a logarithmic scale, others a linear one, alike above and below 0.
+    """
+    from matplotlib.colors import LogNorm, Normalize
 
     rows = -(-len(images) // columns)
-    drawing, grid = figure(rows, columns, figsize=(2.1 * columns, 2.3 * rows))
-    grid = np.array(grid, ndmin=1)
-    seen = images[images > 0]
-    low, high = (np.quantile(seen, 0.02), seen.max()) if len(seen) else (0.1, 1.0)
-    norm = LogNorm(low, high if high > low else 10 * low)
+    drawing, grid = figure(rows, columns, figsize=(2.1 * columns + 1.0, 2.3 * rows), squeeze=False)
+    seen = images[images != 0]
+    if len(seen) and seen.min() < 0:
+        most = float(np.quantile(np.abs(seen), 0.99))
+        norm, colours, extend = Normalize(-most, most), "RdBu_r", "both"
+    else:
+        low, high = (np.quantile(seen, 0.02), seen.max()) if len(seen) else (0.1, 1.0)
+        norm, colours, extend = LogNorm(low, high if high > low else 10 * low), "viridis", "min"
     for axes, image, title in zip(grid.flat, images, titles, strict=False):
-        axes.imshow(
-            np.where(image > 0, image, np.nan).T, origin="lower", norm=norm, cmap="viridis", interpolation="none"
+        drawn = axes.imshow(
+            np.where(image != 0, image, np.nan).T, origin="lower", norm=norm, cmap=colours, interpolation="none"
         )
         axes.set_title(literal(title), fontsize=9)
     for axes in grid.flat:
         axes.set(xticks=[], yticks=[])
         axes.minorticks_off()
         axes.tick_params(length=0)
+    bar = drawing.colorbar(drawn, ax=grid, extend=extend, fraction=0.05, pad=0.02, aspect=12 + 8 * rows)
+    bar.ax.tick_params(labelsize=8.5)
     return drawing

@@ -17,15 +17,17 @@ from hepbench.tracking.runs import Store
 CURVES = "every run, with its curves, plots and hardware: make ui"
 
 
-def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Console) -> int:
+def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Console, columns: Sequence[str] = ()) -> int:
     """Run what has not been run and print the leaderboard. Returns the number of trials that failed.
 
     tuned: with the best hyper-parameters that studies found. dry: print what would run, and run nothing.
+    columns: of the table, in place of the usual ones.
     """
+    results.check_columns([asked.task], columns)
     store = None if dry else results.open_store()
     failed = _run(asked, tuned, place, store, console)
     if store:
-        leaderboard.write(asked.task, store, console)
+        leaderboard.write(asked.task, store, console, columns)
         console.print(CURVES)
     return failed
 

@@ -112,7 +112,8 @@ def _rows_by_class(entry: Entry[Task], prepared: Prepared) -> list[np.ndarray]:
 
 
 def _images(entry: Entry[Task], prepared: Prepared) -> list[tuple[Markup, str]]:
-    """(drawing, caption) of events and of average images by class; none where the task has no images."""
+    """(drawing, caption) of events and of average images by class, one for each channel, whose values have a scale
+    of their own; none where the task has no images."""
     from hepbench.tracking import plots
 
     task = entry.record
@@ -121,21 +122,24 @@ def _images(entry: Entry[Task], prepared: Prepared) -> list[tuple[Markup, str]]:
     rows = _rows_by_class(entry, prepared)
     image = view_of(entry, prepared, "image")["image"]
     few = np.concatenate([image[some[:PICTURED]] for some in rows])
+    titles = [
+        f"{kind} {i + 1}" for kind, some in zip(task.classes, rows, strict=True) for i in range(len(some[:PICTURED]))
+    ]
     means = np.stack([_mean(image, some) for some in rows])
+    drawn = []
     with pages.style():
-        titles = [f"{kind} {i + 1}" for kind in task.classes for i in range(PICTURED)]
-        events = plots.draw_images(few[..., 0], titles, PICTURED)
-        mean_titles = [f"{kind}{channel}" for kind in task.classes for channel in _channels(image)]
-        averages = plots.draw_images(
-            np.moveaxis(means, -1, 1).reshape(-1, *image.shape[1:3]), mean_titles, image.shape[3]
-        )
-        return [
-            (
-                pages.inline_svg(events),
-                "Some events of each class, first channel; first axis to the right, second upwards.",
-            ),
-            (pages.inline_svg(averages), f"Averages of up to {AVERAGED:,} events of each class, by channel."),
-        ]
+        for channel in range(image.shape[3]):
+            of = f" of channel {channel}" if image.shape[3] > 1 else ""
+            events = plots.draw_images(few[..., channel], titles, PICTURED)
+            averages = plots.draw_images(means[..., channel], task.classes, min(len(rows), PICTURED))
+            drawn += [
+                (
+                    pages.inline_svg(events),
+                    f"Some events{of} by class; first axis to the right, second upwards. White: no hit.",
+                ),
+                (pages.inline_svg(averages), f"Averages{of} of up to {AVERAGED:,} events of each class."),
+            ]
+    return drawn
 
 
 def _variables(entry: Entry[Task], prepared: Prepared) -> list[Markup]:
@@ -154,10 +158,6 @@ def _variables(entry: Entry[Task], prepared: Prepared) -> list[Markup]:
             plots.draw_classes(axes, [table[some, column] for some in rows], task.classes, name)
             drawn.append(pages.inline_svg(figure))
     return drawn
-
-
-def _channels(image: Any) -> list[str]:
-    return [""] if image.shape[3] == 1 else [f", channel {i}" for i in range(image.shape[3])]
 
 
 def _mean(image: Any, rows: np.ndarray) -> np.ndarray:

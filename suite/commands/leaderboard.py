@@ -18,13 +18,18 @@ from hepbench.tracking.leaderboard.table import Leaderboard
 from hepbench.tracking.runs import Store
 
 
-def print_leaderboard(task_given: str, form: str, console: Console) -> None:
+def print_leaderboard(task_given: str, form: str, columns: Sequence[str], console: Console) -> None:
     """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page. That of all
-    variants of a task is one table; JSON and CSV have the rows of each."""
+    variants of a task is one table; JSON and CSV have the rows of each.
+
+    columns: of the table, in place of the usual ones. UserError where variants stand side by side.
+    """
     check_known("format", form, text.FORMATS)
     store = results.open_store()
     tasks = [registry.find("task", name) for name in registry.expand(task_given)]
     variants = task_given.endswith(":all")
+    if columns and variants:
+        raise UserError("a table of variants has one metric a cell: leave --columns out, or name one variant")
     if form == "table" and variants:
         write_variants(tasks, store, console)
         return
@@ -32,9 +37,9 @@ def print_leaderboard(task_given: str, form: str, console: Console) -> None:
         every, tasks = tasks, _with_results(tasks, store)
     if form == "table":
         for task in tasks:
-            write(task, store, console)
+            write(task, store, console, columns)
         return
-    board = results.board_of(tasks, store)
+    board = results.board_of(tasks, store, columns)
     rendered = side_by_side.markdown(_tables(every, board)) if variants and form == "markdown" else None
     sys.stdout.write(rendered or text.render(board, form))
 
@@ -67,15 +72,18 @@ def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task
     """Those in which something has finished; UserError where there is none."""
     found = [task for task in tasks if store.runs(task.name, status="FINISHED", tags={"stage": "final"})]
     if not found:
-        raise UserError(f"no finished runs in {results.store_location()}: run make bench first")
+        datasets = {task.dataset for task in tasks}
+        every = f"{datasets.pop()}:all" if len(datasets) == 1 else "all"
+        raise UserError(f"no finished runs in {results.store_location()}: run make bench TASK={every}")
     return found
 
 
-def write(task: Entry[Task], store: Store, console: Console) -> Path:
-    """Print the leaderboard of everything in the store and write its page; returns the page's path."""
-    board = results.board_of([task], store)
-    for part in text.renderables(dataclasses.replace(board, title=""), narrow=console.width < 110):
+def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = ()) -> Path:
+    """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page;
+    returns the page's path."""
+    board = results.board_of([task], store, columns)
+    for part in text.renderables(dataclasses.replace(board, title=""), console.width):
         console.print(part)
-    path = results.write_page(task, board, store)
+    path = results.write_page(task, dataclasses.replace(board, columns=()), store)
     console.print(f"report: {path}", soft_wrap=True)
     return path

@@ -92,6 +92,8 @@ def _metrics() -> Table:
     table = Table("metric", "what", title="metrics, each with its error", title_justify="left")
     for name, metric in METRICS.items():
         table.add_row(name, metric.title)
+    table.add_section()
+    table.add_row("NAME_CLASS", "of each class against the rest, where there are several")
     return table
 
 

@@ -20,7 +20,7 @@ from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
-from hepbench.suite.trial.artifacts import save_model, write_csv, write_scores
+from hepbench.suite.trial.artifacts import save_model, write_confusion, write_csv, write_roc, write_scores
 from hepbench.suite.trial.inputs import samples_of
 from hepbench.suite.trial.spec import Trial
 
@@ -44,6 +44,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import metrics
+    from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
     from hepbench.tracking import plots
     from hepbench.tracking.hardware.sampler import Sampler
@@ -108,14 +109,19 @@ def run(
     listener({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        roc = metrics.roc_curve(test.labels, scores, signal)
         write_scores(folder / "scores.parquet", prepared.ids[test.rows], test.labels, scores, classes)
-        write_csv(folder / "roc.csv", roc)
+        curves = metrics.roc_curves(test.labels, scores, signal, classes)
+        write_roc(folder / "roc.csv", curves)
+        write_confusion(folder / "confusion.csv", plots.confusion_of(test.labels, scores), classes)
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
+        weights = write_network(folder, fitted.keras_model) if isinstance(fitted, Network) else {}
         (folder / "plots").mkdir()
-        plots.trial_plots(folder / "plots", scores, test.labels, signal, classes, roc, history, metrics.METRICS)
+        areas = metrics.areas_of(measured, signal, classes)
+        plots.trial_plots(
+            folder / "plots", scores, test.labels, signal, classes, curves, areas, metrics.METRICS, history, weights
+        )
         save_model(folder / "model", fitted, trial, train)
         store.upload(run_id, folder)
     return result

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from markupsafe import Markup
 
 from hepbench.tracking import pages
@@ -16,6 +17,7 @@ from hepbench.tracking.leaderboard.table import (
     REPORTED,
     Leaderboard,
     columns_of,
+    everything,
     facts_of,
     hardware_lines,
     published_cells,
@@ -25,30 +27,45 @@ from hepbench.tracking.leaderboard.table import (
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Curves = Mapping[str, Mapping[str, Any]]
-"""Run id -> {"signal_efficiency", "background_efficiency"}, each (m,)."""
+Curves = Mapping[str, Mapping[str, Mapping[str, Any]]]
+"""Run id -> name of a curve -> {"signal_efficiency", "background_efficiency"}, each (m,)."""
+
+BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "efficiency_at_purity_90")
+"""Metrics of each class that the table of the best model shows."""
 
 
 def render(
     board: Leaderboard,
     curves: Curves | None = None,
+    confusions: Mapping[str, np.ndarray] | None = None,
     *,
     command: str = "",
     signal: str = "signal",
     background: str = "background",
+    classes: Mapping[str, str] | None = None,
     about: Sequence[str] = (),
 ) -> str:
     """The page: the tables, the ranking metric with its errors, ROC curves, sources and how to repeat it.
 
-    curves: of each row the first of its run_ids that has one is drawn; signal, background: the classes they are of.
-    command: what makes these results. about: paragraphs below the title, such as data, licence and citation.
+    curves: of each row the first of its run_ids that has some is drawn, the one named as the signal is; signal,
+    background: the classes that it is of. classes: of a task with more than two, what stands for each in the names of
+    metrics; then the page has each class against the rest. confusions: of the best rows, by run id, (classes, classes)
+    events of each true class that score highest in each. command: what makes these results. about: paragraphs below
+    the title, such as data, licence and citation.
     """
     return pages.render(
         "leaderboard.html",
         title=board.title or "Leaderboard",
         about=about,
         ranked_by=board.ranked_by.name,
-        tables=[_table(board, rows, curves or {}, signal, background) for rows in groups(board.rows)],
+        tables=[
+            {
+                **_table(board, rows),
+                "figures": _figures(board, rows, curves or {}, signal, background),
+                "classes": _of_classes(board, rows, curves or {}, confusions or {}, classes) if classes else None,
+            }
+            for rows in groups(board.rows)
+        ],
         published=published_cells(board),
         published_columns=PUBLISHED,
         reported=REPORTED,
@@ -58,7 +75,7 @@ def render(
     )
 
 
-def _table(board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str, background: str) -> dict[str, Any]:
+def _table(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
     """What the template shows of one ranked table."""
     columns = columns_of(board, rows)
     return {
@@ -80,7 +97,59 @@ def _table(board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str,
             for row in rows
         ],
         "hardware": hardware_lines(rows),
-        "figures": _figures(board, rows, curves, signal, background),
+        "everything": [[column.heading, *(column.cell(row) for row in rows)] for column in everything(board, rows)],
+        "names": [f"{row['model']} {setting_of(row)}".strip() for row in rows],
+    }
+
+
+def _of_classes(
+    board: Leaderboard,
+    rows: Sequence[Row],
+    curves: Curves,
+    confusions: Mapping[str, np.ndarray],
+    classes: Mapping[str, str],
+) -> dict[str, Any]:
+    """Each class against the rest: the AUC of every model, and more of the best, in tables and drawings."""
+    from hepbench.tracking import plots
+
+    best = rows[0]
+    areas = [f"auc_{key}" for key in (*classes.values(), "micro", "macro")]
+    columns = {column.name: column for column in everything(board, rows)}
+    shown = [name for name in BY_CLASS if any(f"{name}_{key}" in columns for key in classes.values())]
+    figures = []
+    run = best["run_ids"][0]
+    with pages.style():
+        if len(curves.get(run, {})) > 1:
+            for corner, caption in (
+                (None, f"{best['model']}, one seed: each class against the rest, and their means, with the AUC."),
+                (plots.ZOOM, "The corner of it."),
+            ):
+                figure, axes = plots.figure(figsize=(5.6, 5.0))
+                labels = {
+                    name: f"{name} {columns[key].cell(best)}"
+                    if (key := f"auc_{classes.get(name, name)}") in columns
+                    else name
+                    for name in curves[run]
+                }
+                drawn = {labels[name]: plots.efficiencies(one) for name, one in curves[run].items()}
+                plots.draw_rates(axes, drawn, corner)
+                figures.append((pages.inline_svg(figure), caption))
+        if run in confusions:
+            figure, axes = plots.figure(figsize=(5.6, 5.0))
+            plots.draw_confusion(axes, confusions[run], list(classes))
+            figures.append((pages.inline_svg(figure), f"{best['model']}, one seed: events by class."))
+    return {
+        "best": best["model"],
+        "areas": [
+            [row["model"], *(columns[name].cell(row) if name in columns else "–" for name in areas)] for row in rows
+        ],
+        "area_columns": ["model", *classes, "micro", "macro"],
+        "columns": ["class", *(board.metrics[name].heading for name in shown)],
+        "rows": [
+            [kind, *(columns[full].cell(best) if (full := f"{name}_{key}") in columns else "–" for name in shown)]
+            for kind, key in classes.items()
+        ],
+        "figures": figures,
     }
 
 
@@ -104,10 +173,10 @@ def _figures(
 
     drawn = {}
     for row in rows:
-        run = next((run for run in row["run_ids"] if run in curves), None)
+        run = next((run for run in row["run_ids"] if signal in curves.get(run, {})), None)
         if run is not None:
             label = row["model"] if row["model"] not in drawn else f"{row['model']} {row['configuration'][:6]}"
-            drawn[label] = curves[run]["signal_efficiency"], curves[run]["background_efficiency"]
+            drawn[label] = plots.efficiencies(curves[run][signal])
     drawn = dict(list(drawn.items())[: len(plots.COLOURS)])  # as many as can be told apart, the best ones
     figures = []
     with pages.style():

@@ -24,6 +24,17 @@ IDENTITY = {"model", "seed", "configuration", "identity"}
 
 COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
 
+HARDWARE = (
+    "hardware_cpu_mean_percent",
+    "hardware_cpu_peak_percent",
+    "hardware_memory_peak_mib",
+    "hardware_gpu_mean_percent",
+    "hardware_gpu_memory_peak_mib",
+    "hardware_gpu_power_mean_watt",
+    "hardware_gpu_energy_joule",
+)
+"""What a run tells of its use of the machine, as `Sampler.summary` names it."""
+
 TIED_WITHIN = 2
 """Combined errors from the best within which a row counts as tied."""
 
@@ -43,10 +54,10 @@ def rows(
 
     Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
     the budget's was asked for), events (of the test set), seeds, every metric with `_error` and `_spread` (see
-    `statistics.combine`), parameters (the number of trainable ones), seconds of training and prediction and the latency
-    of one event as means over the seeds, set (hyper-parameters that differ from the defaults), tuned (the study that
-    chose them), device, hardware, backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What
-    was not measured is None.
+    `statistics.combine`), parameters (the number of trainable ones), seconds of training and prediction, the latency
+    of one event and the use of the hardware as means over the seeds, set (hyper-parameters that differ from the
+    defaults), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
+    ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -87,7 +98,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
         row |= _combined(name, runs)
 
     hardware = sorted({run["tags"].get("hardware", "") for run in runs})
-    for name in COSTS:  # a mean over different machines says nothing
+    for name in (*COSTS, *HARDWARE):  # a mean over different machines says nothing
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
     trainable = _mean(runs, "parameters")
     row["parameters"] = None if trainable is None else round(trainable)

@@ -26,6 +26,23 @@ PUBLISHED = ("model", "reported", "trained on", "source")
 LONGEST_WORD = 16
 """Letters that a narrow table's column of models has room for."""
 
+NUMBERS = {
+    "parameters": "trainable parameters",
+    "train_seconds": "train s",
+    "fit_seconds": "fit s",
+    "predict_seconds": "test s",
+    "predict_us_per_event": "test µs/event",
+    "latency_ms": "latency ms",  # of one event alone
+    "hardware_cpu_mean_percent": "CPU %",
+    "hardware_cpu_peak_percent": "CPU peak %",
+    "hardware_memory_peak_mib": "memory MiB",
+    "hardware_gpu_mean_percent": "GPU %",
+    "hardware_gpu_memory_peak_mib": "GPU memory MiB",
+    "hardware_gpu_power_mean_watt": "GPU W",
+    "hardware_gpu_energy_joule": "GPU J",
+}
+"""What a column may be beside the metrics: name -> heading. Use of the hardware is that of training and prediction."""
+
 Hardware = tuple[str, str, str]
 """What times depend on: machine, device, backend."""
 
@@ -35,7 +52,8 @@ class Leaderboard:
     """Ranked rows, and what is shown of them and beside them.
 
     rows: as `ranking.rows` gives them. metrics: the records of the rows' metrics by name. shown: names of those that
-    have a column, the one that ranks first. chance: what it is for a model that knows nothing; None: not to be told.
+    have a column, the one that ranks first. columns: names of metrics and NUMBERS that are shown in place of the usual
+    ones, beside the metric that ranks. chance: what it is for a model that knows nothing; None: not to be told.
     references: published results, each {"model", "metrics": {name: value}, "trained_on", "source", "verified"}.
     notes: lines below the tables, such as what was skipped and why.
     """
@@ -47,6 +65,7 @@ class Leaderboard:
     title: str = ""
     references: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
+    columns: Sequence[str] = ()
 
     @property
     def ranked_by(self) -> Metric:
@@ -67,22 +86,44 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     """The columns of one ranked table. narrow: those that 80 letters have room for."""
     columns = [Column("rank", "#", lambda row: f"{'=' if row['tied'] else ''}{row['rank']}")]
     columns.append(Column("model", "model", _broken_name if narrow else _name, numeric=False))
-    for place, metric in enumerate(board.metrics[name] for name in board.shown):
-        # The error stands where it decides the rank or how many digits are told.
-        told = place == 0 or (metric.decimals is None and not narrow)
-        columns.append(Column(metric.name, metric.heading, partial(_measured, metric=metric, with_error=told)))
-    if not narrow:
-        columns.append(Column("parameters", "trainable parameters", lambda row: _count(row["parameters"])))
-    times = {"train_seconds": "train s", "predict_us_per_event": "test µs/event"}
-    if not narrow:
-        times["latency_ms"] = "latency ms"  # of one event alone
-    for name, heading in times.items():
-        columns.append(Column(name, heading, partial(_time, name=name)))
+    columns += _chosen(board) if board.columns else _usual(board, narrow)
     marks = hardware_marks(table)
     if len(marks) > 1:
         columns.append(Column("hardware", "on", lambda row: marks[_hardware(row)], numeric=False))
     columns.append(Column("seeds", "seeds", lambda row: str(row["seeds"])))
     return columns
+
+
+def _usual(board: Leaderboard, narrow: bool) -> list[Column]:
+    columns = []
+    for place, metric in enumerate(board.metrics[name] for name in board.shown):
+        # The error stands where it decides the rank or how many digits are told.
+        told = place == 0 or (metric.decimals is None and not narrow)
+        columns.append(_metric_column(metric, told))
+    wide = ("parameters", "train_seconds", "predict_us_per_event", "latency_ms")
+    return columns + [_number_column(name) for name in (wide[1:3] if narrow else wide)]
+
+
+def _chosen(board: Leaderboard) -> list[Column]:
+    names = dict.fromkeys([board.ranked_by.name, *board.columns])
+    return [_number_column(name) if name in NUMBERS else _metric_column(board.metrics[name], True) for name in names]
+
+
+def everything(board: Leaderboard, table: Sequence[Row]) -> list[Column]:
+    """A column for all that was measured in any row of a table, with its error."""
+    metrics = [metric for name, metric in board.metrics.items() if any(row.get(name) is not None for row in table)]
+    numbers = [name for name in NUMBERS if any(row[name] is not None for row in table)]
+    return [*(_metric_column(metric, True) for metric in metrics), *map(_number_column, numbers)]
+
+
+def _metric_column(metric: Metric, with_error: bool) -> Column:
+    return Column(metric.name, metric.heading, partial(_measured, metric=metric, with_error=with_error))
+
+
+def _number_column(name: str) -> Column:
+    if name == "parameters":
+        return Column(name, NUMBERS[name], lambda row: _count(row["parameters"]))
+    return Column(name, NUMBERS[name], partial(_number, name=name))
 
 
 def facts_of(table: Sequence[Row]) -> list[str]:
@@ -153,7 +194,7 @@ def _broken_name(row: Row) -> str:
 
 
 def _measured(row: Row, metric: Metric, with_error: bool) -> str:
-    value, error = row[metric.name], row[f"{metric.name}_error"]
+    value, error = row.get(metric.name), row.get(f"{metric.name}_error")
     if value is None:
         return "–"
     decimals = metric.decimals
@@ -167,7 +208,7 @@ def _count(value: int | None) -> str:
     return "–" if value is None else f"{value:,}"
 
 
-def _time(row: Row, name: str) -> str:
+def _number(row: Row, name: str) -> str:
     """With three digits that count."""
     value = row[name]
     if value is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from hepbench.tracking.leaderboard.ranking import Row, groups
@@ -13,6 +13,7 @@ from hepbench.tracking.leaderboard.table import (
     LEGEND,
     PUBLISHED,
     REPORTED,
+    Column,
     Leaderboard,
     columns_of,
     hardware_lines,
@@ -25,10 +26,13 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+WIDE = 110
+"""Columns of a terminal that everything usual has room in."""
+
 FORMATS = ("table", "json", "csv", "markdown")
 
 
-def render(board: Leaderboard, format: str = "table", *, width: int = 110, colour: bool = False) -> str:
+def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colour: bool = False) -> str:
     """The leaderboard in one of FORMATS. width, colour: of the terminal, for "table". JSON and CSV have the rows alone.
     ValueError for another format."""
     if format == "json":
@@ -44,36 +48,41 @@ def render(board: Leaderboard, format: str = "table", *, width: int = 110, colou
 
     out = io.StringIO()
     console = Console(file=out, width=width, force_terminal=colour, color_system="standard" if colour else None)
-    for part in renderables(board, narrow=width < 110):
+    for part in renderables(board, width):
         console.print(part)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()) + "\n"
 
 
-def renderables(board: Leaderboard, narrow: bool = False) -> list[RenderableType]:
-    """What `render` prints for a terminal, for a console of one's own. narrow: for 80 columns and not 110."""
+def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
+    """What `render` prints for a terminal, for a console of one's own. width: its columns; below WIDE less is shown."""
     from rich.padding import Padding
     from rich.text import Text
 
+    narrow = width < WIDE
     parts: list[RenderableType] = [Text(board.title, style="bold")] if board.title else []
     if not board.rows:
         parts.append(Text("no finished result yet"))
     for rows in groups(board.rows):
         parts += [Text(""), Text(heading_of(rows), style="bold")]
-        drawn = _empty_table()
         columns = columns_of(board, rows, narrow)
-        for column in columns:
-            heading = column.heading
-            if narrow and column.name in board.metrics:
-                heading = _cut(heading, max(len(column.cell(row)) for row in rows))
-            drawn.add_column(
-                heading.replace(" ", "\n", 1),
-                justify="right" if column.numeric else "left",
-                no_wrap=column.name != "model",
-                overflow="fold",
-            )
-        for row in rows:
-            drawn.add_row(*(Text(column.cell(row)) for column in columns), style="bold" if row["rank"] == 1 else "")
-        parts.append(drawn)
+        headings = {
+            column.name: _cut(column.heading, max(len(column.cell(row)) for row in rows))
+            if narrow and column.name in board.metrics
+            else column.heading
+            for column in columns
+        }
+        for some in _that_fit(columns, headings, rows, width) if board.columns else [columns]:
+            drawn = _empty_table()
+            for column in some:
+                drawn.add_column(
+                    headings[column.name].replace(" ", "\n", 1),
+                    justify="right" if column.numeric else "left",
+                    no_wrap=column.name != "model",
+                    overflow="fold",
+                )
+            for row in rows:
+                drawn.add_row(*(Text(column.cell(row)) for column in some), style="bold" if row["rank"] == 1 else "")
+            parts.append(drawn)
         parts += [Text(line, style="dim") for line in hardware_lines(rows)]
     if board.rows:
         parts += [Padding(Text(line, style="dim"), 0) for line in LEGEND]
@@ -88,6 +97,27 @@ def renderables(board: Leaderboard, narrow: bool = False) -> list[RenderableType
     if board.notes:
         parts += [Text(""), *(Text(line) for line in board.notes)]
     return parts
+
+
+def _that_fit(
+    columns: Sequence[Column], headings: Mapping[str, str], rows: Sequence[Row], width: int
+) -> list[list[Column]]:
+    """The columns in as many tables as the width asks for, each with rank and model; no cell is cut."""
+    first, others = list(columns[:2]), columns[2:]
+
+    def room(column: Column) -> int:
+        lines = [*headings[column.name].split(" ", 1), *(line for row in rows for line in column.cell(row).split("\n"))]
+        return 2 + max(map(len, lines))
+
+    free = left = width - sum(map(room, first))
+    tables = [list(first)]
+    for column in others:
+        if room(column) > left and len(tables[-1]) > len(first):
+            tables.append(list(first))
+            left = free
+        tables[-1].append(column)
+        left -= room(column)
+    return tables
 
 
 def _cut(heading: str, width: int) -> str:
