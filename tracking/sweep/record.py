@@ -196,11 +196,18 @@ def _verdict(sweep: Sweep, device: str) -> str:
     elif len(found) > 1 and best.batch_size in (points[0].batch_size, points[-1].batch_size):
         end = "smallest" if best is points[0] else "largest"
         sentence += f" It is the {end} that was measured, so that another may be better."
-    if missing := [point.batch_size for point in points if all(point is not one for one, _ in found)]:
-        sentence += f" Not reached with {listed(missing)}."
+    if missing := [point for point in points if all(point is not one for one, _ in found)]:
+        sentence += f" Not reached within their epochs with {listed([point.batch_size for point in missing])}"
+        close = [point.batch_size for point in missing if _nearly(point, sweep.target)]
+        sentence += f"; {listed(close)} missed it by less than the error of the score." if close else "."
     if max(len(point.trainings) for point in points) == 1:
         sentence += " One training each: what another seed would change is not measured."
     return sentence
+
+
+def _nearly(point: Point, target: float) -> bool:
+    """Whether the best score is within its statistical error of the target."""
+    return target - best_score(point) < point.middle("valid_auc_error")
 
 
 def listed(sizes: Sequence[int]) -> str:
