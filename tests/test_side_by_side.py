@@ -29,7 +29,10 @@ ROWS = [
     row("t:b", "three", 4, None),
     row("t:b", "two", 1, 0.99, budget="full"),
 ]
-REFERENCES = {"t:a": [{"metrics": {"auc": 0.85}}, {"metrics": {"accuracy": 0.8}}], "t:c": []}
+REFERENCES = {
+    "t:a": [{"model": "theirs", "metrics": {"auc": 0.85}}, {"model": "another", "metrics": {"accuracy": 0.8}}],
+    "t:c": [],
+}
 
 
 def tables() -> list[side_by_side.SideBySide]:
@@ -54,7 +57,7 @@ def test_a_line_a_model_a_column_a_task_of_what_was_last_run_on():
     marks = {(model, n) for model, cells in quick.lines for n, cell in enumerate(cells) if cell.best}
     assert marks == {("one", 0), ("two", 1)}
     assert [(model, n) for model, cells in quick.lines for n, cell in enumerate(cells) if cell.tied] == [("two", 0)]
-    assert list(quick.reported) == ["0.85", "", ""]
+    assert quick.reported == [("theirs", ["0.85", "–", "–"])]
 
 
 def test_the_marks_in_a_terminal_and_in_markdown():
@@ -64,7 +67,7 @@ def test_the_marks_in_a_terminal_and_in_markdown():
         console.print(part)
     lines = [line.split() for line in out.getvalue().splitlines()]
     assert ["two", "=0.8000", "±", "0.0100", "*0.9500", "±", "0.0100", "–"] in lines
-    assert ["reported", "0.85", "–", "–"] in lines
+    assert lines[lines.index(["reported:"]) + 1] == ["theirs", "0.85", "–", "–"]
     text = side_by_side.markdown(tables(), "Pairs")
     assert text.startswith("# Pairs\n") and "| two | =0.8000 ± 0.0100 | **0.9500 ± 0.0100** | – |" in text
-    assert "| reported | 0.85 | – | – |" in text and "reported by their authors" in text
+    assert "| reported: theirs | 0.85 | – | – |" in text and "reported by their authors" in text

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Task, UserError, check_known
+from hepbench.benchmarks import registry, study
+from hepbench.benchmarks.base import Reference, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
 from hepbench.tracking.leaderboard import side_by_side, text
@@ -51,11 +51,10 @@ def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console)
     board = results.board_of(tasks, store)
     for part in side_by_side.renderables(_tables(every, board)):
         console.print(part)
-    for task in every:
-        for reference in task.record.references:
-            about = f"{reference.model}, {reference.trained_on}; {reference.source}"
-            verified = "" if reference.verified else " (not verified)"
-            console.print(f"reported of {task.name}: {about}{verified}", highlight=False, soft_wrap=True)
+    published = (reference for task in every for reference in _references(task))
+    for model, source, verified in dict.fromkeys((one.model, one.source, one.verified) for one in published):
+        line = f"reported: {model}: {source}{'' if verified else ' (not verified)'}"
+        console.print(line, highlight=False, soft_wrap=True)
     for note in board.notes:
         console.print(note, highlight=False, soft_wrap=True)
     for task in tasks:
@@ -64,8 +63,12 @@ def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console)
 
 
 def _tables(every: Sequence[Entry[Task]], board: Leaderboard) -> list[side_by_side.SideBySide]:
-    references = {task.name: [dataclasses.asdict(one) for one in task.record.references] for task in every}
+    references = {task.name: [dataclasses.asdict(one) for one in _references(task)] for task in every}
     return side_by_side.side_by_side(board, list(references), references)
+
+
+def _references(task: Entry[Task]) -> list[Reference]:
+    return [*task.record.references, *study.references(task.name)]
 
 
 def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task]]:

@@ -27,12 +27,12 @@ class Cell:
 @dataclass(frozen=True)
 class SideBySide:
     """heading: what all columns have in common. tasks: the columns. lines: (model with its settings, a cell for each
-    task). reported: published values for each task, "" where there is none."""
+    task). reported: (model, its published value for each task, "–" where there is none)."""
 
     heading: str
     tasks: Sequence[str]
     lines: Sequence[tuple[str, Sequence[Cell]]]
-    reported: Sequence[str]
+    reported: Sequence[tuple[str, Sequence[str]]]
 
 
 def side_by_side(
@@ -50,10 +50,12 @@ def side_by_side(
         if _ended(rows) > _ended(of_task.get(rows[0]["task"], [])):
             of_task[rows[0]["task"]] = rows
     name = board.ranked_by.name
-    reported = [
-        ", ".join(f"{one['metrics'][name]:g}" for one in references.get(task, ()) if name in one["metrics"])
-        for task in tasks
-    ]
+    published: dict[str, dict[str, str]] = {}
+    for task in tasks:
+        for one in references.get(task, ()):
+            if name in one["metrics"]:
+                published.setdefault(one["model"], {})[task] = f"{one['metrics'][name]:g}"
+    reported = [(model, [values.get(task, "–") for task in tasks]) for model, values in published.items()]
     return [
         SideBySide(" · ".join([board.ranked_by.heading, *facts]), tasks, _lines(board, tasks, of_task), reported)
         for facts, of_task in newest.items()
@@ -98,9 +100,11 @@ def renderables(tables: Sequence[SideBySide]) -> list[RenderableType]:
         for model, cells in table.lines:
             texts = (Text(f"{'*' if x.best else '=' * x.tied}{x.text}", "bold" if x.best else "") for x in cells)
             drawn.add_row(Text(model), *texts)
-        if any(table.reported):
+        if table.reported:
             drawn.add_section()
-            drawn.add_row("reported", *(text or "–" for text in table.reported))
+            drawn.add_row("reported:")
+        for model, values in table.reported:
+            drawn.add_row(Text(model), *values)
         parts += [Text(""), Text(table.heading, style="bold"), drawn]
     return parts + [Text(line, style="dim") for line in ("*: the best of its column.", *_legend(tables))]
 
@@ -113,14 +117,13 @@ def markdown(tables: Sequence[SideBySide], title: str = "") -> str:
         lines.append(_line([":---", *["---:"] * len(table.tasks)]))
         for model, cells in table.lines:
             lines.append(_line([model, *(f"**{x.text}**" if x.best else "=" * x.tied + x.text for x in cells)]))
-        if any(table.reported):
-            lines.append(_line(["reported", *(text or "–" for text in table.reported)]))
+        lines += [_line([f"reported: {model}", *texts]) for model, texts in table.reported]
         lines.append("")
     return "\n".join([*lines, *(f"{line}  " for line in ("Bold: the best of its column.", *_legend(tables)))]) + "\n"
 
 
 def _legend(tables: Sequence[SideBySide]) -> list[str]:
-    reported = [f"reported: {REPORTED}."] if any(any(table.reported) for table in tables) else []
+    reported = [f"reported: {REPORTED}."] if any(table.reported for table in tables) else []
     return [TIED, NOT_MEASURED, *reported]
 
 
