@@ -254,7 +254,7 @@ def efficiency_at_purity(
     looked_at = np.unique(np.append(np.arange(0, len(passing), max(1, len(passing) // MEASURED_AT)), len(passing) - 1))
     near, at = passing[looked_at], background[looked_at]
     half = np.clip(0.3 * np.minimum(near, signals - near), FEWEST_PASSING / 2, signals ** (2 / 3))
-    low, high = (np.minimum(np.searchsorted(near, near + step), len(near) - 1) for step in (-half, half))
+    low, high = (np.searchsorted(near, np.clip(near + step, 0, signals)) for step in (-half, half))
     slope = (at[high] - at[low]) / np.maximum(near[high] - near[low], 1)
     one = squares[-1] / background[-1]  # weight of an event: where none has passed yet, one may
     binomial = (squares[looked_at] + one**2) * (1 - at / (background[-1] + one))

@@ -323,3 +323,12 @@ def test_error_of_an_efficiency_at_a_purity_covers(distance, share, purity, prop
         value, error = metrics.efficiency_at_purity(scored, 1, purity, proportions)
         inside.append(abs(value - true) < error)
     assert 0.60 <= np.mean(inside) <= 0.75
+
+
+def test_error_of_an_efficiency_at_a_purity_where_the_curve_is_steep():
+    """Where nearly all of the signal passes and ten background events decide."""
+    rng = np.random.default_rng(2)
+    labels = np.repeat([1, 0], 1000)
+    found = [metrics.efficiency_at_purity(Scored(labels, columns(rng.normal(4 * labels))), 1, 0.99) for _ in range(200)]
+    values, errors = np.transpose(found)
+    assert np.median(errors) == pytest.approx(np.std(values), rel=0.35)

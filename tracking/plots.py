@@ -448,10 +448,14 @@ def draw_images(images: np.ndarray, titles: Sequence[str], columns: int) -> Figu
             np.where(image != 0, image, np.nan).T, origin="lower", norm=norm, cmap=colours, interpolation="none"
         )
         axes.set_title(literal(title), fontsize=9)
-    for axes in grid.flat:
+    for axes in grid.flat[len(images) :]:
+        axes.remove()
+    for axes in grid.flat[: len(images)]:
         axes.set(xticks=[], yticks=[])
         axes.minorticks_off()
         axes.tick_params(length=0)
-    bar = drawing.colorbar(drawn, ax=grid, extend=extend, fraction=0.05, pad=0.02, aspect=12 + 8 * rows)
+    bar = drawing.colorbar(
+        drawn, ax=list(grid.flat[: len(images)]), extend=extend, fraction=0.05, pad=0.02, aspect=12 + 8 * rows
+    )
     bar.ax.tick_params(labelsize=8.5)
     return drawing
