@@ -15,7 +15,9 @@ TASK ?=
 OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(foreach one,$(SET),--set $(one)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
 	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
 	$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
-ONLY_BENCH = $(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force) $(if $(COLUMNS),--columns "$(COLUMNS)")
+# Only of the command line: a shell may have the width of its terminal under this name.
+SHOWN = $(if $(findstring command,$(origin COLUMNS)),--columns "$(COLUMNS)")
+ONLY_BENCH = $(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force) $(SHOWN)
 STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
@@ -60,7 +62,7 @@ optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (
 	@$(HEPBENCH) optuna-ui $(if $(PORT),--port $(PORT))
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
-	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT)) $(if $(COLUMNS),--columns "$(COLUMNS)")
+	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT)) $(SHOWN)
 
 predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
 	@$(HEPBENCH) predict $(RUN) $(FILES) $(if $(OUT),--out $(OUT))
