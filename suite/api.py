@@ -51,6 +51,7 @@ def bench(
     jobs: int | None = None,
     force: bool = False,
     events: int | None = None,
+    start: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Train and test models on a task; returns a row for each model, ranked among each other.
@@ -67,6 +68,7 @@ def bench(
     - jobs: trials at once; None: one, or one a GPU.
     - force: run again what has been run.
     - events: how many of the dataset, all where it has fewer; None: the budget's number.
+    - start: id of a finished run, or as much of it as is unique, from whose weights the network starts.
     - progress: called with a line of text as things happen, such as `print`.
 
     Raises UserError for what is not known or cannot be had.
@@ -85,6 +87,7 @@ def bench(
         data=data,
         force=force,
         events=events,
+        start=start,
     )
 
     def listen(event: DataEvent | Planned | TrialEvent) -> None:
@@ -118,6 +121,7 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     - rank, tied (True: not told apart from the first), model, title;
     - task, data, data_digest, split_hash, budget: what must be equal for rows to be ranked together;
     - set: settings that differ from the defaults; tuned: the study that chose them;
+    - start: id of the run whose weights it began with;
     - auc, accuracy, precision, recall, log_loss, rejection_50 and the other metrics: means over the seeds, each with
       `_error`, one standard deviation, and `_spread` over the seeds; by class where there are several, and by slice;
     - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:

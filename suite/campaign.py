@@ -28,6 +28,7 @@ from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
+from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
@@ -45,6 +46,7 @@ class Bench:
 
     data: "official" or "simulated". device: "cpu" or "gpu", and why. settings: model -> hyper-parameters in place of
     its defaults. force: run again what has been run. events: how many of the dataset, None: the budget's number.
+    start: id of the run that networks start from; "" for none.
     """
 
     task: Entry[Task]
@@ -58,6 +60,7 @@ class Bench:
     settings: Mapping[str, Mapping[str, Any]]
     force: bool = False
     events: int | None = None
+    start: str = ""
 
     @property
     def most_events(self) -> int | None:
@@ -79,6 +82,7 @@ class Bench:
                     self.backend,
                     dict(self.settings[model.name]),
                     events=self.events,
+                    start=self.start,
                 ),
                 self.task,
                 model,
@@ -111,6 +115,7 @@ def request(
     data: str = "auto",
     force: bool = False,
     events: int | None = None,
+    start: str = "",
 ) -> Bench:
     """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
     none stands for `LINE_UP`.
@@ -118,7 +123,8 @@ def request(
     settings: hyper-parameters by name, each set for the models that know it; a text is read as its default's type.
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
     data: "official", "simulated" or "auto". events: how many of the dataset, all where it has fewer; None: the
-    budget's number. Raises UserError for what is not known or cannot be had.
+    budget's number. start: a finished run of the same network, by its id or as much of it as is unique, from whose
+    weights it starts. Raises UserError for what is not known or cannot be had.
     """
     if events is not None and events < 2:
         raise UserError(f"events must be at least 2, got {events}")
@@ -138,6 +144,7 @@ def request(
         settings_by_model(settings or {}, entry, entries),
         force,
         events,
+        results.find_run(results.open_store(), start)["id"] if start else "",
     )
     _ = [trial.hyperparameters for trial in asked.trials]  # a value that is not known ends here, before any work
     return asked
@@ -270,6 +277,7 @@ class Campaign:
                 **self.tags,
                 "model": trial.model.name,
                 "seed": spec.seed,
+                "start": spec.start,
                 "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
                 "backend": spec.backend,
@@ -296,8 +304,18 @@ def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str, e
 def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial]:
     """What a bench would run, in its order. Nothing is simulated for it, and without data no trial is done."""
     if asked.events_to_simulate:
+        _checked_starts(asked.trials, store or results.open_store())
         return [PlannedTrial(one, "skip" if one.refusal else "run", one.refusal or "") for one in asked.trials]
     return plan_trials([("", one) for one in asked.trials], store or results.open_store(), asked.force, listener)[0]
+
+
+def _checked_starts(trials: Sequence[Trial], store: Store) -> list[dict[str, Any]]:
+    """The runs that networks start from. UserError where one of them cannot."""
+    found: dict[str, dict[str, Any]] = {}
+    for trial in {(one.model.name, one.spec.start): one for one in trials if one.spec.start}.values():
+        run = found.setdefault(trial.spec.start, results.find_run(store, trial.spec.start))
+        start_module.check(run, trial, store)
+    return list(found.values())
 
 
 def plan_trials(
@@ -306,16 +324,19 @@ def plan_trials(
     """What is to become of trials of one task, budget, kind of data and number of events, each with its label. Data are
     simulated or prepared where they have to be. force: what is done is run again."""
     task, spec = labelled[0][1].task, labelled[0][1].spec
+    started = _checked_starts([trial for _, trial in labelled], store)
     files, prepared = open_data(task, spec.data, spec.most_events, listener)
     rows, split_hash = split_events(task.record, prepared, spec.most_events)
     campaign = campaign_of(task, spec.budget, files, split_hash, spec.events)
+    for run in started:
+        start_module.check_data(run, campaign.tags)
     store.reconcile(task.name)
     done = set()
     if not force:
         finals = store.runs(task.name, status="FINISHED", tags={"stage": "final"})
         done = {run["tags"].get("identity") for run in finals}
     planned = [campaign.plan(trial, done, label) for label, trial in labelled]
-    for one in {one.trial.model.name: one for one in planned if one.state == "run"}.values():
+    for one in {one.configuration: one for one in planned if one.state == "run"}.values():
         check_scaling(one.trial, prepared, rows)
     return planned, campaign
 
@@ -333,6 +354,7 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
     store: None: that of `results.open_store`. Raises StoreError, UserError."""
     place = place or Place()
     store = store or results.open_store()  # before any work: an unwritable store ends here
+    _checked_starts(asked.trials, store)
     with place.reserve(asked.device, asked.backend, asked.networks) as workers:
         if asked.events_to_simulate:
             workers()  # whose imports run beside the simulation

@@ -166,6 +166,7 @@ def workers(command: Verb) -> Verb:
 @click.option("--tuned", is_flag=True, help="With the best hyper-parameters that studies found.")
 @COLUMNS
 @workers
+@click.option("--from", "start", default="", help="A finished run, by its id: a network starts from its weights.")
 @click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
 @click.option("--force", is_flag=True, help="Run again what has been run.")
 def bench(
@@ -175,6 +176,7 @@ def bench(
     seeds: int | None,
     exact: tuple[int, ...],
     events: int | None,
+    start: str,
     budget: str,
     device: str,
     backend: str,
@@ -203,6 +205,7 @@ def bench(
             data=data,
             force=force,
             events=events,
+            start=start,
         )
         for one in registry.expand(task)
     ]

@@ -160,6 +160,7 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     models: dict[str, list[str]] = {}
     for row in rows:
         setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
+        setting += f" FROM={row['start']}" if row["start"] else ""
         events = f" EVENTS={row['asked_events']}" if row["asked_events"] else ""
         options = f"BUDGET={row['budget']}{events} DATA={row['data']} SEEDS={row['seeds']}{setting}"
         models.setdefault(options, []).append(row["model"])

@@ -237,10 +237,11 @@ class Store:
         with self._errors(f"fetch {path} of run {run_id}"):
             return Path(self._client.download_artifacts(run_id, path, str(into)))
 
-    def files(self, run_id: str) -> list[str]:
-        """Names of the run's artifacts that lie in no folder."""
+    def files(self, run_id: str, folder: str = "") -> list[str]:
+        """Names of the run's artifacts that lie in this folder, or in none; an absent folder has none."""
         with self._errors("list files"):
-            return [file.path for file in self._client.list_artifacts(run_id) if not file.is_dir]
+            found = self._client.list_artifacts(run_id, folder or None)
+        return [Path(file.path).name for file in found if not file.is_dir]
 
     def finish(self, run_id: str, status: str, message: str = "") -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a

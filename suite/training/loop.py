@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
 from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, build_network, start_session
+from hepbench.suite.training.network import Network, build_network, start_session, take_over
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
@@ -41,8 +41,11 @@ def fit_network(
     device: str,
     report: Report,
     signal: int = 1,
+    start: Sequence[np.ndarray] = (),
 ) -> Network:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
+
+    start: weights in the order of the network's, in place of those it draws; the optimiser starts afresh.
 
     After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
     `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
@@ -65,6 +68,8 @@ def fit_network(
     start_session(seed, device)
     shuffle = np.random.default_rng(seed)
     keras_model = build_network(build, train, classes, parameters)
+    if start:
+        take_over(keras_model, start)
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)

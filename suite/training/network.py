@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ import numpy as np
 from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
-from hepbench.suite.training.steps import forward
+from hepbench.suite.training.steps import assign, forward
 
 if TYPE_CHECKING:
     import keras
@@ -76,6 +76,16 @@ def _register_layers() -> None:
 
     for module in pkgutil.iter_modules(layers.__path__):
         importlib.import_module(f"{layers.__name__}.{module.name}")
+
+
+def take_over(keras_model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+    """Give a network the weights of another that is built alike. UserError where they have other shapes."""
+    ours, theirs = ([tuple(one.shape) for one in some] for some in (keras_model.weights, weights))
+    if ours != theirs:
+        differs = [f"{a} and {b}" for a, b in zip(ours, theirs, strict=False) if a != b]
+        what = f"weights of {differs[0]}" if differs else f"{len(ours)} and {len(theirs)} weights"
+        raise UserError(f"the network and the one it is to start from have {what}: they must be built alike")
+    assign(keras_model.weights, weights)
 
 
 def trainable_parameters(keras_model: keras.Model) -> int:

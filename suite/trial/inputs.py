@@ -14,10 +14,17 @@ from hepbench.suite.data.split import PARTS
 from hepbench.suite.trial.spec import Trial, cut
 
 
-def samples_of(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarray]) -> dict[str, Sample]:
-    """Each part as the model sees it, scaled with the training part. rows: as `split_events` gives them."""
+def samples_of(
+    trial: Trial,
+    prepared: Prepared,
+    rows: Mapping[str, np.ndarray],
+    fitted: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+) -> dict[str, Sample]:
+    """Each part as the model sees it. rows: as `split_events` gives them. fitted: shifts and scales of the run that a
+    training starts from; None: those of the training part."""
     samples = _unscaled(trial, prepared, rows)
-    fitted = scaling.fit_scaling(samples["train"], trial.hyperparameters.get("scaling", scaling.DEFAULT))
+    if fitted is None:
+        fitted = scaling.fit_scaling(samples["train"], trial.hyperparameters.get("scaling", scaling.DEFAULT))
     return {part: dataclasses.replace(sample, scaling=fitted) for part, sample in samples.items()}
 
 
@@ -25,7 +32,7 @@ def check_scaling(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarra
     """UserError where the scaling that the trial asks for meets a column that it cannot bring to its size. A model's
     default leaves such a column as it is."""
     asked = trial.spec.parameters.get("scaling")
-    if not asked:
+    if not asked or trial.spec.start:
         return
     train = _unscaled(trial, prepared, rows)["train"]
     if constant := scaling.constant_columns(train, asked):

@@ -23,6 +23,7 @@ from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import save_model, write_confusion, write_csv, write_roc, write_scores
 from hepbench.suite.trial.inputs import samples_of
 from hepbench.suite.trial.spec import Trial
+from hepbench.suite.trial.start import Start, fetch
 
 if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
@@ -55,7 +56,8 @@ def run(
 
     listener({"stage": "opening data"})
     with _timed(seconds, "open_seconds"):
-        prepared, samples = open_samples(trial, data_digest, split_hash)
+        start = fetch(store, spec.start) if spec.start else None
+        prepared, samples = open_samples(trial, data_digest, split_hash, start)
     train, valid, test = (samples[part] for part in PARTS)
 
     history: list[dict[str, float]] = []
@@ -71,7 +73,7 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = _training_of(model.record, signal)
+    fit = _training_of(model.record, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
@@ -127,7 +129,9 @@ def run(
     return result
 
 
-def open_samples(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepared, dict[str, Sample]]:
+def open_samples(
+    trial: Trial, data_digest: str, split_hash: str, start: Start | None = None
+) -> tuple[Prepared, dict[str, Sample]]:
     """The data, and each part as the model sees it."""
     spec, task = trial.spec, trial.task
     files = obtain(task, spec.data, spec.most_events, spec.data_seed)
@@ -138,17 +142,17 @@ def open_samples(trial: Trial, data_digest: str, split_hash: str) -> tuple[Prepa
             f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started with: "
             "let HEPBENCH_HOME be one folder that all machines see"
         )
-    return prepared, samples_of(trial, prepared, rows)
+    return prepared, samples_of(trial, prepared, rows, start.scaling if start else None)
 
 
-def _training_of(model: Model, signal: int) -> Callable[..., Fitted]:
+def _training_of(model: Model, signal: int, start: Start | None) -> Callable[..., Fitted]:
     if model.fit:
         return model.fit
     if model.build is None:
         raise UserError(f"the model {model.title!r} has neither `build` nor `fit`: give it one")
     from hepbench.suite.training.loop import fit_network
 
-    return partial(fit_network, model.build, signal=signal)
+    return partial(fit_network, model.build, signal=signal, start=start.weights if start else ())
 
 
 def _first(sample: Sample, count: int) -> Sample:

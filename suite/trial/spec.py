@@ -20,7 +20,8 @@ from hepbench.suite import fingerprint, provenance
 class Spec:
     """What a trial is, to be sent to other processes. task and model: names or paths as given. parameters:
     hyper-parameters in place of the family's defaults. data: "official" or "simulated". device: "cpu" or "gpu".
-    events: how many of the dataset, in place of the budget's number; None: the budget's."""
+    events: how many of the dataset, in place of the budget's number; None: the budget's. start: id of the run whose
+    weights a network starts from; "" for none."""
 
     task: str
     model: str
@@ -32,6 +33,7 @@ class Spec:
     parameters: dict[str, Any] = dataclasses.field(default_factory=dict)
     data_seed: int = 0
     events: int | None = None
+    start: str = ""
 
     @property
     def most_events(self) -> int | None:
@@ -123,6 +125,7 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
         "events": spec.events,
+        "start": spec.start,
         "run on": [spec.device, spec.backend],
     }
     configuration = hash_of(decides)
@@ -135,6 +138,7 @@ def command_for(spec: Spec) -> str:
         f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
         f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
         + (f"--events {spec.events} " if spec.events else "")
+        + (f"--from {spec.start} " if spec.start else "")
         + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
         + "--force"
     )

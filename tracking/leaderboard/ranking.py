@@ -49,15 +49,15 @@ def rows(
 
     runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
     repeated counts once, by its latest run, and a configuration once, by its latest version: that of the same model,
-    hyper-parameters, device and backend. metrics: records by name; every row has all of them, None where they were not
-    measured. ranked_by: the name of one. titles: model name -> what it is.
+    hyper-parameters, start, device and backend. metrics: records by name; every row has all of them, None where they
+    were not measured. ranked_by: the name of one. titles: model name -> what it is.
 
     Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
     the budget's was asked for), events (of the test set), seeds, every metric with `_error` and `_spread` (see
     `statistics.combine`), parameters (the number of trainable ones), seconds of training and prediction, the latency
     of one event and the use of the hardware as means over the seeds, set (hyper-parameters that differ from the
-    defaults), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
-    ended (seconds since 1970). What was not measured is None.
+    defaults), start (id of the run whose weights it began with), tuned (the study that chose them), device, hardware,
+    backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -70,7 +70,7 @@ def rows(
         tags = run["tags"]
         group = tuple(tags.get(name, "") for name in GROUP)
         hyperparameters = tuple(sorted(run["parameters"].items()))
-        same = (group, tags["model"], hyperparameters, tags.get("device"), tags.get("backend"))
+        same = (group, tags["model"], hyperparameters, tags.get("start"), tags.get("device"), tags.get("backend"))
         versions[same][tags["configuration"]].append(run)
 
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
@@ -92,6 +92,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row |= {name: first.get(name) for name in GROUP}
     row["asked_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
+    row["start"] = first.get("start", "")
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):

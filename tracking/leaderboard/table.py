@@ -161,7 +161,8 @@ def hardware_lines(table: Sequence[Row]) -> list[str]:
 
 def setting_of(row: Row) -> str:
     """What makes a row another than that of the model's defaults."""
-    return str("tuned" if row["tuned"] else row["set"])
+    start = f"from {row['start'][:8]}" if row.get("start") else ""
+    return " ".join(part for part in ("tuned" if row["tuned"] else row["set"], start) if part)
 
 
 def published_cells(board: Leaderboard) -> list[list[str]]:
