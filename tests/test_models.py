@@ -529,7 +529,13 @@ for name in sys.argv[1:]:
 
 @pytest.mark.apart
 @pytest.mark.parametrize(
-    "names", [("gnn", "pfn"), pytest.param(sorted(set(ONE_OF_EACH_KIND) - {"gnn", "pfn"}), marks=pytest.mark.long)]
+    "names",
+    [
+        ("gnn", "pfn"),
+        pytest.param(sorted(set(ONE_OF_EACH_KIND) - {"gnn", "pfn"}), marks=pytest.mark.long),
+        pytest.param([name for name in NAMES if "_study" in name], marks=pytest.mark.long),
+    ],
+    ids=["two", "one of each kind", "the studies"],
 )
 def test_the_same_files_train_on_jax(names):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
