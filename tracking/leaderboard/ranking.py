@@ -70,7 +70,7 @@ def rows(
         tags = run["tags"]
         group = tuple(tags.get(name, "") for name in GROUP)
         hyperparameters = tuple(sorted(run["parameters"].items()))
-        same = (group, tags["model"], hyperparameters, tags.get("start"), tags.get("device"), tags.get("backend"))
+        same = (group, tags["model"], hyperparameters, tags.get("start", ""), tags.get("device"), tags.get("backend"))
         versions[same][tags["configuration"]].append(run)
 
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
