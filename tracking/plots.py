@@ -221,6 +221,9 @@ def draw_rates(
     if corner:
         axes.set(xlim=corner[0], ylim=corner[1])
         axes.locator_params(nbins=4)
+        (_, right), (bottom, _) = corner
+        if not any(((background <= right) & (signal >= bottom)).any() for signal, background in curves.values()):
+            axes.text(0.5, 0.5, "no curve comes here", transform=axes.transAxes, ha="center", color="0.5")
     else:
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="lower right", fontsize=9 if len(curves) > 2 else None)

@@ -97,7 +97,7 @@ def _table(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
             for row in rows
         ],
         "hardware": hardware_lines(rows),
-        "everything": [[column.heading, *(column.cell(row) for row in rows)] for column in everything(board, rows)],
+        "everything": [[column.heading, *(column.cell(row) for row in rows)] for column in everything(board)],
         "names": [f"{row['model']} {setting_of(row)}".strip() for row in rows],
     }
 
@@ -114,7 +114,7 @@ def _of_classes(
 
     best = rows[0]
     areas = [f"auc_{key}" for key in (*classes.values(), "micro", "macro")]
-    columns = {column.name: column for column in everything(board, rows)}
+    columns = {column.name: column for column in everything(board)}
     shown = [name for name in BY_CLASS if any(f"{name}_{key}" in columns for key in classes.values())]
     figures = []
     run = best["run_ids"][0]

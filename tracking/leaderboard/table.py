@@ -109,11 +109,9 @@ def _chosen(board: Leaderboard) -> list[Column]:
     return [_number_column(name) if name in NUMBERS else _metric_column(board.metrics[name], True) for name in names]
 
 
-def everything(board: Leaderboard, table: Sequence[Row]) -> list[Column]:
-    """A column for all that was measured in any row of a table, with its error."""
-    metrics = [metric for name, metric in board.metrics.items() if any(row.get(name) is not None for row in table)]
-    numbers = [name for name in NUMBERS if any(row[name] is not None for row in table)]
-    return [*(_metric_column(metric, True) for metric in metrics), *map(_number_column, numbers)]
+def everything(board: Leaderboard) -> list[Column]:
+    """A column for each metric with its error, time and use of the hardware, measured or not."""
+    return [*(_metric_column(metric, True) for metric in board.metrics.values()), *map(_number_column, NUMBERS)]
 
 
 def _metric_column(metric: Metric, with_error: bool) -> Column:
