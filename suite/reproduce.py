@@ -283,7 +283,7 @@ def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outco
     numbers = [_number(number, runs, left_out, store) for number in experiment.reported]
     return reproduction.Part(
         name=experiment.name,
-        title=f"{experiment.name}: {experiment.title}",
+        title=experiment.title,
         facts=_facts(experiment, runs),
         simulated=bool(runs) and runs[0]["tags"]["data"] == "simulated",
         left_out="" if runs and not failed else left_out,
@@ -309,7 +309,9 @@ def _facts(experiment: Experiment, runs: Sequence[Run]) -> list[str]:
         facts.append(f"{ours:,} {part} events{share}")
     if "epochs" in first:
         epochs = sorted({round(run["metrics"]["epochs"]) for run in runs})
-        facts.append(f"{' to '.join(str(n) for n in dict.fromkeys((epochs[0], epochs[-1])))} epochs")
+        wanted = experiment.settings.get("epochs", registry.find("model", experiment.model).record.defaults["epochs"])
+        most = f" of {wanted:,} at most" if epochs[-1] < wanted else ""
+        facts.append(f"{' to '.join(f'{n:,}' for n in dict.fromkeys((epochs[0], epochs[-1])))} epochs{most}")
     return [*facts, _counted(len(runs), "seed")]
 
 
@@ -423,15 +425,12 @@ def _modes(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[float, float, flo
 def _compared(
     asked: Reproduction, comparison: Comparison, found: Mapping[str, Sequence[Run]], store: Store
 ) -> reproduction.Compared:
-    """Each experiment's metrics, and how they differ from those of the first."""
-    columns: list[str] = []
-    first: dict[str, tuple[str, float, float]] = {}
-    for metric in comparison.metrics:
-        columns += [_heading(metric), f"difference from {comparison.experiments[0]}"]
+    """Each experiment's metrics, and in brackets how they differ from those of the first that was measured."""
+    first: dict[str, Measured] = {}
     setups = {setup.experiment.name: setup for setup in asked.setups}
     rows = []
     for name in comparison.experiments:
-        row, runs = [name], found.get(name, [])
+        row, runs, reasons = [name], found.get(name, []), []
         for metric in comparison.metrics:
             epoch, key = (-1, metric.removeprefix("last ")) if metric.startswith("last ") else (None, metric)
             try:
@@ -439,21 +438,21 @@ def _compared(
                     raise UserError(setups[name].left_out or "it was not run")
                 value, error = measured(key, epoch, runs, store)
             except UserError as reason:
-                row += [reproduction.NOT_MEASURED, str(reason)]
+                row.append("–")
+                reasons.append(f"{reproduction.NOT_MEASURED}: {reason}")
                 continue
-            first.setdefault(metric, (name, value, error))
-            row += [_text(key, value, error), _against(first[metric], name, value, error)]
-        rows.append(row)
+            against = f" ({_against(first[metric], value, error)})" if metric in first else ""
+            first.setdefault(metric, (value, error))
+            row.append(_text(key, value, error) + against)
+        rows.append([*row, "; ".join(dict.fromkeys(reasons))])
+    columns = [*map(_heading, comparison.metrics), ""]
     return reproduction.Compared(comparison.question, comparison.statement, columns, rows)
 
 
-def _against(first: tuple[str, float, float], name: str, value: float, error: float) -> str:
-    other, reference, its_error = first
-    if name == other:
-        return "–"
-    combined = math.hypot(error, its_error)
-    told = f"{value - reference:+.4f}" + (f" ± {combined:.4f}" if math.isfinite(combined) else "")
-    same = math.isfinite(combined) and abs(value - reference) <= reproduction.WITHIN * combined
+def _against(reference: Measured, value: float, error: float) -> str:
+    difference, combined = value - reference[0], math.hypot(error, reference[1])
+    told = f"{difference:+.4f}" + (f" ± {combined:.4f}" if math.isfinite(combined) else "")
+    same = math.isfinite(combined) and abs(difference) <= reproduction.WITHIN * combined
     return f"{told}, not told apart" if same else told
 
 

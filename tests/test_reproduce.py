@@ -130,7 +130,7 @@ def test_a_second_call_resumes_and_writes_markdown(reproduced):
     done = hepbench(*arguments, "--format", "markdown", home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("# Particles in the Belle II pixel detector")
-    assert "| test AUC (its maximum over trainings) | section 6.2 and figure 6 | 0.9920 | 0." in done.stdout
+    assert "| test AUC, `tetraquark_vs_background` | 0.9920 | 0." in done.stdout
     assert {run["id"] for run in store.runs("pxd_clusters:tetraquark_vs_background")} == before
     dry = hepbench(*arguments, "--dry-run", home=home)
     assert dry.stdout.count("1 already done") == 2 and "left out: not asked for" in dry.stdout
@@ -205,10 +205,11 @@ def test_modes_of_a_network():
 
 def test_a_page_without_a_run_says_so():
     number = reproduction.Number("test AUC", "table", "0.8", reproduction.NOT_MEASURED, "it was not run")
-    part = reproduction.Part("a", "a: title", left_out="too long", numbers=[number])
+    part = reproduction.Part("a", "its title", left_out="too long", numbers=[number])
     page = reproduction.Page("A study", "its author", ["budget quick"], [part], command="make reproduce STUDY=a")
     text = reproduction.markdown(page)
-    assert "Not run: too long." in text and "| test AUC | table | 0.8 | not measured | it was not run |" in text
+    assert "**`a`**: its title. Not run: too long." in text
+    assert "| test AUC, `a` | 0.8 | not measured | it was not run |  |" in text
     assert "Not run: too long." in reproduction.render(page)
 
 

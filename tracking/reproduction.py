@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEADINGS = ("the document's number", "where", "document", "here", "difference")
-"""Of the cells of `Number`."""
+HEADINGS = ("number", "document", "here", "difference", "here on")
+"""Of the document's numbers beside ours."""
 
 Cells = Sequence[str]
 Rows = Sequence[Cells]
@@ -40,7 +40,7 @@ LEGEND = (
 
 @dataclass(frozen=True)
 class Number:
-    """A number of the document beside ours, as text. note: what is to be known of it."""
+    """A number of the document beside ours, as text. where: it stands. note: what is to be known of it."""
 
     what: str
     where: str
@@ -48,11 +48,6 @@ class Number:
     here: str
     difference: str
     note: str = ""
-
-    @property
-    def cells(self) -> list[str]:
-        what = f"{self.what} ({self.note})" if self.note else self.what
-        return [what, self.where, self.document, self.here, self.difference]
 
 
 @dataclass(frozen=True)
@@ -97,7 +92,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Compared:
-    """Experiments beside each other. columns: headings of the rows' cells, after the experiment's name."""
+    """Experiments beside each other. columns: headings of the rows' cells, after the experiment's name; in brackets is
+    the difference from the first that was measured."""
 
     question: str
     statement: str
@@ -168,8 +164,8 @@ def render(page: Page) -> str:
     )
 
 
-def _curves(part: Part) -> list[tuple[Markup, str]]:
-    """Loss and accuracy after each epoch, the document's as points."""
+def _curves(part: Part) -> list[Markup]:
+    """Loss and accuracy after each epoch, the document's as points, a line a seed here."""
     shown = [("loss", "val_loss"), ("accuracy", "val_accuracy")]
     curves = {curve.name: curve for curve in part.curves}
     figures = []
@@ -177,9 +173,7 @@ def _curves(part: Part) -> list[tuple[Markup, str]]:
         for names in shown:
             drawn = [curves[name] for name in names if name in curves]
             if any(len(one) > 1 or curve.document for curve in drawn for one in curve.here):
-                figures.append((pages.inline_svg(_draw_curves(drawn)), ""))
-    if figures:
-        figures[-1] = figures[-1][0], "Lines: here, a line a seed. Points: the document's log."
+                figures.append(pages.inline_svg(_draw_curves(drawn)))
     return figures
 
 
@@ -196,6 +190,7 @@ def _draw_curves(drawn: Sequence[Curve]) -> Figure:
             axes.plot(
                 epochs, curve.document, "o", color=colour, markersize=3.5, fillstyle="none", label=f"{what}, document"
             )
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
     axes.set_ylabel(drawn[0].name.removeprefix("val_"))
     axes.legend()
@@ -222,34 +217,45 @@ def _roc(classes: tuple[str, str], curves: Mapping[str, tuple[np.ndarray, np.nda
 
 def markdown(page: Page) -> str:
     """The page as Markdown, without its drawings."""
-    lines = [f"# {page.title}", "", f"{page.source}.", "", f"{'; '.join(page.facts)}.", ""]
-    for part in page.parts:
-        lines += [f"## {part.title}", ""]
-        if part.left_out:
-            lines += [f"Not run: {part.left_out}.", ""]
-        if part.facts:
-            lines += [f"{'; '.join(part.facts)}.", ""]
-        if part.reduced:
-            lines += [f"Left out by the budget: {'; '.join(part.reduced)}.", ""]
-        if part.numbers:
-            lines += [*_table(HEADINGS, [number.cells for number in part.numbers]), ""]
-        if part.modes:
-            lines += [*_table(MODE_HEADINGS, mode_rows(part)), ""]
-        headings, rows = by_epoch(part)
-        if rows:
-            lines += ['??? note "By epoch"', "", *(f"    {line}" for line in _table(headings, rows)), ""]
-        if part.differs:
-            lines += ["What the document does differently:", "", *(f"- {text}" for text in part.differs), ""]
+    lines = [f"# {page.title}", "", f"{page.source}.", "", f"{', '.join(page.facts)}.", ""]
+    numbers = [(part, number) for part in page.parts for number in part.numbers]
+    if numbers:
+        rows = [
+            [f"{number.what}, `{part.name}`", number.document, number.here, number.difference, ", ".join(part.facts)]
+            for part, number in numbers
+        ]
+        lines += [*_table(HEADINGS, rows), ""]
     for compared in page.comparisons:
-        lines += [f"## {compared.question}", "", f"The document: {compared.statement}", ""]
+        lines += [f"## {compared.question}", "", f"The document: {compared.statement} In brackets: the difference from"]
+        lines += ["the first that was measured.", ""]
         lines += [*_table(["experiment", *compared.columns], compared.rows), ""]
     if page.remarks:
-        lines += ["## What the document contradicts itself in, and what its listing shows", ""]
+        lines += ["## Contradictions of the document, and what its listing shows", ""]
         lines += [*(f"- {text}" for text in page.remarks), ""]
+    lines += ["## The experiments", ""]
+    for part in page.parts:
+        lines += [f"**`{part.name}`**: {part.title}. {_sentence(part)}", ""]
+        lines += [*(f"- {text}" for text in part.differs), ""] if part.differs else []
+        if part.modes:
+            lines += ["The trained network, each of its modes:", "", *_table(MODE_HEADINGS, mode_rows(part)), ""]
+        headings, epochs = by_epoch(part)
+        if epochs:
+            lines += ['??? note "By epoch: the log of the document, and the mean of ours"', ""]
+            lines += [*(f"    {line}" for line in _table(headings, epochs)), ""]
     for what, command in page.elsewhere.items():
         lines += [f"{what}: `{command}`", ""]
     lines += ["```sh", page.command, "```", "", *(f"{line}  " for line in LEGEND)]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _sentence(part: Part) -> str:
+    """What was run of an experiment, and what was not."""
+    parts = [
+        f"Not run: {part.left_out}." if part.left_out else "",
+        f"Here: {', '.join(part.facts)}." if part.facts else "",
+        f"Left out by the budget: {'; '.join(part.reduced)}." if part.reduced else "",
+    ]
+    return " ".join(text for text in parts if text)
 
 
 def _table(headings: Cells, rows: Rows) -> list[str]:

@@ -86,7 +86,7 @@ def _print_plan(asked: Reproduction, console: Console) -> None:
 def _print(page: reproduction.Page, console: Console) -> None:
     for part in page.parts:
         console.print()
-        console.print(Text(part.title, style="bold"))
+        console.print(Text.assemble((part.name, "bold"), f"  {part.title}"))
         for line in (
             " · ".join(part.facts),
             f"left out by the budget: {'; '.join(part.reduced)}" if part.reduced else "",
