@@ -44,12 +44,14 @@ class Setup:
     """An experiment under a budget.
 
     trials: one a seed; none where it is left out, for this reason. reduced: what the budget takes from it, in words.
+    same_as: the experiment before it that is the same training under the budget.
     """
 
     experiment: Experiment
     trials: tuple[Trial, ...]
     left_out: str = ""
     reduced: tuple[str, ...] = ()
+    same_as: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,7 +160,9 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
     left_out = experiment.left_out.get(base.budget) or trials[0].refusal
     if same:
         left_out = f"under the budget {base.budget} it is the training of {same[0]}"
-    return Setup(experiment, (), left_out) if left_out else Setup(experiment, trials, "", tuple(reduced))
+    if left_out:
+        return Setup(experiment, (), left_out, same_as=same[0] if same else "")
+    return Setup(experiment, trials, "", tuple(reduced))
 
 
 @dataclass(frozen=True)
@@ -359,7 +363,10 @@ def _of_run(key: str, run: Run) -> float:
 
 
 def _number(number: Reported, runs: Sequence[Run], left_out: str, store: Store) -> reproduction.Number:
-    document = f"{number.sign} {_text(number.metric, number.value)}".strip()
+    text = _text(number.metric, number.value)
+    if number.metric not in COSTS:
+        text = text.rstrip("0")
+    document = f"{number.sign} {text}".strip()
     what = number.what, number.where, document
     if not runs:
         return reproduction.Number(*what, reproduction.NOT_MEASURED, left_out, number.note)
@@ -430,7 +437,11 @@ def _compared(
     setups = {setup.experiment.name: setup for setup in asked.setups}
     rows = []
     for name in comparison.experiments:
-        row, runs, reasons = [name], found.get(name, []), []
+        runs = found.get(name, [])
+        same = setups[name].same_as
+        if not runs and same not in comparison.experiments:
+            runs = found.get(same, [])
+        row, reasons = [name], []
         for metric in comparison.metrics:
             epoch, key = (-1, metric.removeprefix("last ")) if metric.startswith("last ") else (None, metric)
             try:
@@ -462,8 +473,9 @@ def _heading(metric: str) -> str:
     if last:
         whose = "validation" if part == "val" else "training"
         return f"{whose} {name or part}, last epoch".replace("_", " ")
-    words = metrics.METRICS[name].heading if name in metrics.METRICS else name.replace("_", " ")
-    return f"{ {'valid': 'validation'}.get(part, part) } {words}"
+    whole = max((key for key in metrics.METRICS if name == key or name.startswith(f"{key}_")), key=len)
+    of_class = name.removeprefix(whole).replace("_", " ")
+    return f"{'validation' if part == 'valid' else part} {metrics.METRICS[whole].heading}{of_class}"
 
 
 def _roc(

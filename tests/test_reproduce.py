@@ -113,7 +113,7 @@ def reproduced(tmp_path_factory):
 def test_a_study_at_a_small_budget(reproduced):
     home, _, printed = reproduced
     assert "1/2 tetraquark_vs_background" in printed and "2/2 mlp_tetraquark_vs_background" in printed
-    assert re.search(r"test AUC\s+0\.9920\s+0\.\d{4} ± 0\.\d{4}\s+(ours (lower|higher) by|the same)", printed)
+    assert re.search(r"test AUC\s+0\.992\s+0\.\d{4} ± 0\.\d{4}\s+(ours (lower|higher) by|the same)", printed)
     assert "2,000 events in place of 200,000; 2 epochs at most in place of 100" in printed
     assert "not run: not asked for" in printed and "make sweep TASK=pxd_pixels" in printed
     page = (home / "results" / "reproduce_pxd_mlp_cnn.html").read_text()
@@ -130,7 +130,7 @@ def test_a_second_call_resumes_and_writes_markdown(reproduced):
     done = hepbench(*arguments, "--format", "markdown", home=home)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("# Particles in the Belle II pixel detector")
-    assert "| test AUC, `tetraquark_vs_background` | 0.9920 | 0." in done.stdout
+    assert "| test AUC, `tetraquark_vs_background` | 0.992 | 0." in done.stdout
     assert {run["id"] for run in store.runs("pxd_clusters:tetraquark_vs_background")} == before
     dry = hepbench(*arguments, "--dry-run", home=home)
     assert dry.stdout.count("1 already done") == 2 and "left out: not asked for" in dry.stdout
