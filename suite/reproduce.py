@@ -296,6 +296,7 @@ def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outco
         numbers=numbers,
         curves=_curves(experiment, runs, store),
         modes=_modes(runs),
+        modes_in_words=_modes_in_words(runs),
         command=command_for(setup.trials[0].spec) if setup.trials else "",
         runs=[run["id"] for run in runs],
     )
@@ -392,7 +393,7 @@ def in_words(number: Reported, value: float, error: float, hardware: str = "") -
     """How ours differs from the document's, from the numbers alone."""
     difference = value - number.value
     if number.metric in TIMES:
-        return f"{value / number.value:.2g} of its time, on other hardware: {hardware}"
+        return f"{value / number.value:.2g} times the document's, on other hardware: {hardware}"
     if number.metric in COSTS:
         return "the same" if not difference else f"{'more' if difference > 0 else 'fewer'} by {abs(difference):,.0f}"
     size = f"{abs(difference):.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")
@@ -427,6 +428,26 @@ def _modes(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[float, float, flo
                 values = [float(np.mean([run["metrics"][key] for run in runs])) for key in keys]
                 found[part, words] = values[0], values[1], values[2]
     return found
+
+
+def _modes_in_words(runs: Sequence[Run]) -> str:
+    """From the mode of training to inference on the training events, in two steps."""
+
+    if not runs or any("modes/train/inference/accuracy" not in run["metrics"] for run in runs):
+        return ""
+
+    def mean(mode: str, what: str) -> float:
+        return float(np.mean([run["metrics"][f"modes/train/{mode}/{what}"] for run in runs]))
+
+    training, between, inference = (mean(mode, "accuracy") for mode in ("training", "dropout", "inference"))
+    called = {mode: f"{100 * mean(mode, 'called_signal'):.0f} %" for mode in ("training", "inference")}
+    return (
+        f"On the training events the accuracy goes from {training:.4f} in the mode of training to {inference:.4f} in "
+        f"inference: {between - training:+.4f} with moving averages in place of the moments of the batch, and then "
+        f"{inference - between:+.4f} with dropout off. Inference calls {called['inference']} of them signal and ranks "
+        f"them with an AUC of {mean('inference', 'auc'):.4f}; the mode of training calls {called['training']} signal, "
+        f"with an AUC of {mean('training', 'auc'):.4f}."
+    )
 
 
 def _compared(

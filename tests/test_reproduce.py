@@ -93,7 +93,7 @@ def test_differences_are_told_in_words():
     assert in_words(Reported("", "parameters", 868_993, ""), 868_993, math.nan) == "the same"
     assert in_words(Reported("", "epochs", 38, ""), 8, math.nan) == "fewer by 30"
     slower = in_words(Reported("", "seconds_per_step", 4, ""), 2, math.nan, "a processor")
-    assert slower == "0.5 of its time, on other hardware: a processor"
+    assert slower == "0.5 times the document's, on other hardware: a processor"
     assert in_words(Reported("", "test_auc", 0.992, "", sign="above"), 0.999, 0.001) == "ours is above it, too"
     assert (
         in_words(Reported("", "test_auc", 0.992, "", sign="above"), 0.98, 0.001) == "ours is lower by 0.0120 ± 0.0010"

@@ -73,7 +73,7 @@ class Part:
 
     facts: data, events, epochs, seeds, and what of the document's they stand for. left_out: why it was not run.
     reduced: what the budget takes from it. differs: what the document does differently. modes: part and mode of the
-    network -> accuracy, AUC and share of events called signal. runs: their ids.
+    network -> accuracy, AUC and share of events called signal; in words. runs: their ids.
     """
 
     name: str
@@ -86,6 +86,7 @@ class Part:
     numbers: Sequence[Number] = ()
     curves: Sequence[Curve] = ()
     modes: Mapping[tuple[str, str], tuple[float, float, float]] = field(default_factory=dict)
+    modes_in_words: str = ""
     command: str = ""
     runs: Sequence[str] = ()
 
@@ -238,6 +239,7 @@ def markdown(page: Page) -> str:
         lines += [*(f"- {text}" for text in part.differs), ""] if part.differs else []
         if part.modes:
             lines += ["The trained network, each of its modes:", "", *_table(MODE_HEADINGS, mode_rows(part)), ""]
+            lines += [part.modes_in_words, ""]
         headings, epochs = by_epoch(part)
         if epochs:
             lines += ['??? note "By epoch: the log of the document, and the mean of ours"', ""]

@@ -99,6 +99,7 @@ def _print(page: reproduction.Page, console: Console) -> None:
             _print_table(("number", "document", "here", "difference"), cells, console)
         if part.modes:
             _print_table(reproduction.MODE_HEADINGS, reproduction.mode_rows(part), console)
+            console.print(Text(part.modes_in_words))
     for compared in page.comparisons:
         console.print()
         console.print(Text(compared.question, style="bold"))
