@@ -284,7 +284,7 @@ def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outco
     experiment = setup.experiment
     failed = outcome.failures.get(experiment.name, ())
     left_out = setup.left_out or "; ".join(failed) or ("" if runs else "it was not run yet")
-    numbers = [_number(number, runs, left_out, store) for number in experiment.reported]
+    numbers = [_number(number, experiment.trained, runs, left_out, store) for number in experiment.reported]
     return reproduction.Part(
         name=experiment.name,
         title=experiment.title,
@@ -363,7 +363,10 @@ def _of_run(key: str, run: Run) -> float:
     raise UserError("not measurable with these events" if key.startswith(("test_", "valid_")) else "not recorded")
 
 
-def _number(number: Reported, runs: Sequence[Run], left_out: str, store: Store) -> reproduction.Number:
+def _number(
+    number: Reported, trained: int | None, runs: Sequence[Run], left_out: str, store: Store
+) -> reproduction.Number:
+    """trained: events of the document's training."""
     text = _text(number.metric, number.value)
     if number.metric not in COSTS:
         text = text.rstrip("0")
@@ -377,7 +380,11 @@ def _number(number: Reported, runs: Sequence[Run], left_out: str, store: Store) 
         return reproduction.Number(*what, reproduction.NOT_MEASURED, str(reason), number.note)
     here = _text(number.metric, value, error)
     hardware = ", ".join(dict.fromkeys(run["tags"].get("hardware", "") for run in runs))
-    return reproduction.Number(*what, here, in_words(number, value, error, hardware), number.note)
+    words = in_words(number, value, error, hardware)
+    events = round(runs[0]["metrics"]["train_events"])
+    if number.metric == "seconds_per_epoch" and trained not in (None, events):
+        words = f"an epoch of {events:,} events in place of {trained:,}, on other hardware: {hardware}"
+    return reproduction.Number(*what, here, words, number.note)
 
 
 def _text(key: str, value: float, error: float = math.nan) -> str:

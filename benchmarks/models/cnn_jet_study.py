@@ -7,6 +7,9 @@ two variables, of which 706,977 are trained. Normalisation is Keras' own: moving
 and the five rates of dropout, from the first layer to the last, are hyper-parameters, so that what they do can be
 measured.
 
+The study's network trains and does not validate. Dropout stands in front of normalisation: the moving averages are of
+activations behind dropout, and inference turns it off; `make reproduce STUDY=qg_images_cnn` measures it.
+
 SGD of rate 0.01 and momentum 0.6 in batches of 32 for 20 epochs; nothing stops it, and the last epoch is what is
 evaluated.
 
