@@ -92,10 +92,12 @@ def class_keys(classes: Sequence[str]) -> list[str]:
 
 
 def of_epoch(labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, float]:
-    """What is reported of the validation part after each epoch: loss, accuracy, AUC, precision, recall and counts."""
+    """What is reported of the validation part after each epoch: loss, accuracy, AUC, precision, recall and counts;
+    precision is left out where no event scores as signal."""
     scored = Scored(labels, scores)
     names = {name: name for name in ("accuracy", "auc", "precision", "recall", *COUNTS)} | {"loss": "log_loss"}
-    return {f"val_{name}": float(METRICS[metric].of(scored, signal)[0]) for name, metric in names.items()}
+    values = {f"val_{name}": float(METRICS[metric].of(scored, signal)[0]) for name, metric in names.items()}
+    return {name: value for name, value in values.items() if name != "val_precision" or np.isfinite(value)}
 
 
 def _accuracy(scored: Scored, signal: int) -> Measured:

@@ -363,7 +363,7 @@ def test_validate_and_describe_print_and_write_a_page(benched):
         "image (32, 32, 2)",
         "1910.07029",
         "parallel ResNet-15",
-        "86",
+        "87,010,508 bytes",
         "cnn_ecal_study: AUC 0.8104",
     ):
         assert word in done.stdout
