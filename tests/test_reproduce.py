@@ -116,7 +116,7 @@ def test_a_study_at_a_small_budget(reproduced):
     assert re.search(r"test AUC\s+0\.992\s+0\.\d{4} ± 0\.\d{4}\s+(ours (lower|higher) by|the same)", printed)
     assert "2,000 events in place of 200,000; 2 epochs at most in place of 100" in printed
     assert "not run: not asked for" in printed and "make sweep TASK=pxd_pixels" in printed
-    page = (home / "results" / "reproduce_pxd_mlp_cnn.html").read_text()
+    page = (home / "results" / "reports" / "reproduce-pxd_mlp_cnn.html").read_text()
     for words in ("Marvin Peter", "simulated data", "1,400 training events", "not measured", "ROC curves", "<svg"):
         assert words in page, words
     assert "make reproduce STUDY=pxd_mlp_cnn BUDGET=smoke" in page

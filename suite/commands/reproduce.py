@@ -15,7 +15,7 @@ from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import reproduce as reproducing
 from hepbench.suite import results
 from hepbench.suite.atomic import write_whole
-from hepbench.suite.paths import results_folder
+from hepbench.suite.paths import reports_folder
 from hepbench.suite.progress import ReproduceLines
 from hepbench.suite.reproduce import Reproduction
 from hepbench.suite.workers.place import Place
@@ -54,7 +54,7 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
     with ReproduceLines(console) as listener:
         outcome = reproducing.run(asked, place, store, listener)
         page = reproducing.result(asked, outcome, store)
-    path = results_folder() / f"reproduce_{asked.name}.html"
+    path = reports_folder() / f"reproduce-{asked.name}.html"
     write_whole(path, reproduction.render(page))
     if form == "markdown":
         sys.stdout.write(reproduction.markdown(page))
