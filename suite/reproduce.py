@@ -467,9 +467,11 @@ def _compared(
     for name in comparison.experiments:
         runs = found.get(name, [])
         same = setups[name].same_as
-        if not runs and same not in comparison.experiments:
-            runs = found.get(same, [])
-        row, reasons = [name], []
+        row: list[str] = [name]
+        reasons: list[str] = []
+        if not runs and same not in comparison.experiments and found.get(same):
+            runs = found[same]
+            reasons.append(f"as {same}, under this budget the same training")
         for metric in comparison.metrics:
             epoch, key = (-1, metric.removeprefix("last ")) if metric.startswith("last ") else (None, metric)
             try:
