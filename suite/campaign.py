@@ -146,7 +146,8 @@ def request(
         events,
         results.find_run(results.open_store(), start)["id"] if start else "",
     )
-    _ = [trial.hyperparameters for trial in asked.trials]  # a value that is not known ends here, before any work
+    for trial in asked.trials:
+        _ = trial.hyperparameters  # a value that is not known ends here, before any work
     return asked
 
 

@@ -27,10 +27,7 @@ TRAINING = {  # of particlenet_lite_study, for entries with a training of their 
     "features": "raw",
     "scaling": "none",
 }
-HOURS = {
-    budget: "no number of the document belongs to it, and it takes hours on a processor"
-    for budget in ("smoke", "quick", "standard")
-}
+WITHOUT_A_NUMBER = {budget: "no number of the document belongs to it" for budget in ("smoke", "quick", "standard")}
 DIFFERS = (
     "It takes the first file, shuffles it and splits it 70/15/15; here the first file is split in sequence, and all 20 "
     "are split 80/10/10.",
@@ -127,7 +124,7 @@ STUDY = Study(
                 settings=TRAINING,
                 reported=(),
                 by_epoch={},
-                left_out=HOURS,
+                left_out=WITHOUT_A_NUMBER,
             )
             for name, model, title in (
                 ("lite_static", "particlenet_lite_static", "ParticleNet-Lite, the first graph kept"),
