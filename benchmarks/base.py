@@ -197,7 +197,8 @@ class Task:
         takes in besides, such as the mass that a parametrised network is given; context names them.
     features: sets of inputs that published results differ by, by name; the first is the default.
     simulation: None where the task has genuine data only.
-    locate: where genuine data lie without a download, for data that a Python package carries; None if absent.
+    locate: where genuine data lie without a download, for data that a Python package carries; None if absent. Where
+        sources have a sha256, it is one of theirs.
     own_layout: folder of the official files -> those of a group's own that stand there in place of `sources`, with the
         file that declares them, which is a part of the data; None where there is no such declaration.
     needed: how many of the sources make a dataset, whichever they are; None: all that are not optional.

@@ -12,6 +12,9 @@ from pathlib import Path
 
 from hepbench.benchmarks.base import UserError
 
+UNFINISHED = ".unfinished"
+"""The ending of a folder that is not yet whole."""
+
 
 def write_whole(path: Path, text: str) -> None:
     """Write a text file by a temporary file and a rename; all may read it."""
@@ -28,7 +31,7 @@ def write_whole(path: Path, text: str) -> None:
 def whole_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well and is removed when it does not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
     try:
         with full_disk_as_user_error(folder):
             yield scratch
@@ -63,9 +66,46 @@ def _is_full_disk(error: BaseException | None) -> bool:
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold the folder's lock file, waiting for whoever has it; the operating system frees it when the process ends,
-    however it ends."""
+    however it ends. Raises UserError where this user may not write."""
     from filelock import FileLock
 
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):
+    lock = FileLock(_lock_of(folder))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder} is to be made, and this user may not write there ({error.strerror}): make it as the user who "
+            "may, or set HEPBENCH_HOME to a folder of your own"
+        ) from None
+    try:
         yield
+    finally:
+        lock.release()
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left unfinished of `folder`, whose lock the caller holds, and of those beside it
+    that nobody is making."""
+    from filelock import FileLock, Timeout
+
+    for scratch in folder.parent.glob(f".*{UNFINISHED}"):
+        made = folder.parent / scratch.name[1:].removesuffix(UNFINISHED).rpartition(".")[0]
+        if made == folder:
+            shutil.rmtree(scratch, ignore_errors=True)
+        elif _lock_of(made).exists():  # else it is of another program
+            with contextlib.suppress(Timeout, OSError), FileLock(_lock_of(made), timeout=0):
+                shutil.rmtree(scratch, ignore_errors=True)
+
+
+def discard(folder: Path) -> None:
+    """Remove a folder so that nobody sees a part of it, not even where it cannot be removed now."""
+    hidden = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
+    folder.rename(hidden)
+    shutil.rmtree(hidden, ignore_errors=True)
+
+
+def _lock_of(folder: Path) -> Path:
+    return folder.parent / f".{folder.name}.lock"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -24,7 +26,20 @@ def without_main_file() -> Iterator[None]:
         vars(main).update(hidden)
 
 
+def end_with_parent() -> None:
+    """Called in a process of `multiprocessing`: end when the one that started it has ended, even by SIGKILL."""
+    parent = multiprocessing.parent_process()
+    if parent is None:
+        return
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def call_in_process(function: Callable[..., Result], *arguments: Any) -> Result:
     """What a function of a module returns in a process that is made for it and has a memory of its own."""
-    with without_main_file(), multiprocessing.get_context("spawn").Pool(1) as pool:
+    with without_main_file(), multiprocessing.get_context("spawn").Pool(1, end_with_parent) as pool:
         return pool.apply(function, arguments)

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 
 from hepbench.suite.campaign import Planned, TrialEvent
-from hepbench.suite.data.opening import DataEvent, DataProgress, SimulationBegins
+from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationBegins
 from hepbench.suite.reproduce import ExperimentBegins, ExperimentFailed, ModesBegin, ReproduceEvent
 from hepbench.suite.workers.jobs import Event
 
@@ -89,6 +89,9 @@ class DataLines:
             published = any(source.url for source in task.record.sources)
             fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
             self.console.print(f"no official data of {task.name} here{fetch}. Simulating:")
+        elif isinstance(event, DataDamaged):
+            text = f"{event.path}: damaged since it was prepared, or prepared without a checksum: prepared again"
+            self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             files = event.files
             names = ", ".join(path.name for path in files.paths)

@@ -27,8 +27,8 @@ def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Pat
         with progress_bar(console, "simulating", events, "events") as advance:
             made = simulate_files(entry, events, seed, folder, jobs, advance)
         seconds = time.perf_counter() - started
-        console.print(
-            f"{made:,} events in {seconds:.1f} s, {made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
-        )
+        if made:
+            rate = f"{made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
+            console.print(f"{made:,} events in {seconds:.1f} s, {rate}")
     for path in sorted(folder.iterdir()):
         console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False, soft_wrap=True)

@@ -2,7 +2,7 @@
 
 A folder of prepared data holds labels.npy, ids.npy, and arrays and views as .npy; its name holds the digests of the
 files and of the code that read them. It appears by a rename when it is whole, so that a command that was stopped leaves
-nothing that looks like data.
+nothing that looks like data; and with checksums, by which what was damaged since is found and prepared again.
 """
 
 from __future__ import annotations
@@ -19,13 +19,17 @@ from hepbench.benchmarks.base import Arrays, Events, Task, UserError
 from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
-from hepbench.suite.atomic import locked, whole_folder
-from hepbench.suite.data.files import Files, digest_of_files, events_wanted, official, simulated_folder
+from hepbench.suite.atomic import discard, locked, remove_leftovers, whole_folder
+from hepbench.suite.data.checksums import damaged, write_checksums
+from hepbench.suite.data.files import Files, check_published, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
 from hepbench.suite.paths import prepared_folder
 
 VIEW_CHUNK = 4096  # events for which a view is computed at a time
 VIEW_BYTES = 2**28  # of such events at most
+
+Damage = Callable[[Path], None]
+"""Is told of a file that is not as it was written."""
 
 
 @dataclass(frozen=True)
@@ -44,32 +48,48 @@ class Prepared:
 def obtain(
     entry: Entry[Task], kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
 ) -> Files:
-    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there."""
+    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there.
+    UserError where a file that counts as official is not the published one."""
     if kind == "official":
         paths = official(entry)
         if not paths:
             raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
+        check_published(entry, paths)
     else:
         events = events_wanted(entry, budget_events)
         folder = simulated_folder(entry, events, seed)
-        with locked(folder):
-            if not folder.is_dir():
-                simulate_files(entry, events, seed, folder, cores(), progress)
+        simulate_files(entry, events, seed, folder, cores(), progress)
         paths = sorted(folder.iterdir(), reverse=True)
     return Files(kind, paths, digest_of_files(paths))
 
 
-def prepare(entry: Entry[Task], files: Files, progress: Progress = lambda done: None) -> Prepared:
+def prepare(
+    entry: Entry[Task], files: Files, progress: Progress = lambda done: None, found: Damage = lambda path: None
+) -> Prepared:
     """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first.
-    A variant that reads files as its task does shares the task's arrays."""
+    A variant that reads files as its task does shares the task's arrays. found: is told what was damaged since it was
+    prepared, and is prepared again."""
     variant = "" if entry.record.read is entry.base.read else entry.name.partition(":")[2]
     key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
     folder = prepared_folder(entry.dataset) / key
-    with locked(folder):
-        if not folder.is_dir():
-            with whole_folder(folder) as scratch:
-                _write(scratch, files.paths, entry.record, progress)
+    _made(folder, lambda scratch: _write(scratch, files.paths, entry.record, progress), found)
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
+
+
+def _made(folder: Path, make: Callable[[Path], None], found: Damage = lambda path: None) -> None:
+    """Let the folder be there, with every array as it was written. Of processes that ask at once one makes it."""
+    if folder.is_dir() and not damaged(folder):
+        return
+    with locked(folder):
+        remove_leftovers(folder)
+        if folder.is_dir():
+            if not (name := damaged(folder)):
+                return
+            found(folder / name)
+            discard(folder)
+        with whole_folder(folder) as scratch:
+            make(scratch)
+            write_checksums(scratch)
 
 
 def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "") -> Arrays:
@@ -93,16 +113,13 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "
     variant = "" if shared else entry.name.partition(":")[2]
     own = features if compute is not entry.record.views[name] else ""
     folder = prepared.folder / "-".join(part for part in ("view", name, variant, own) if part)
-    with locked(folder):
-        if not folder.is_dir():
-            size = sum(array[:1].nbytes for array in prepared.arrays.values())
-            chunk = max(1, min(VIEW_CHUNK, VIEW_BYTES // size))
-            with whole_folder(folder) as scratch:
-                chunks = (
-                    compute({key: array[start : start + chunk] for key, array in prepared.arrays.items()})
-                    for start in range(0, len(prepared), chunk)
-                )
-                _append(scratch, chunks)
+    size = sum(array[:1].nbytes for array in prepared.arrays.values())
+    chunk = max(1, min(VIEW_CHUNK, VIEW_BYTES // size))
+    chunks = (
+        compute({key: array[start : start + chunk] for key, array in prepared.arrays.items()})
+        for start in range(0, len(prepared), chunk)
+    )
+    _made(folder, lambda scratch: _append(scratch, chunks))
     return _open(folder)
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import math
+import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
@@ -73,22 +76,64 @@ def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:
     return (entry.record.simulation and entry.record.simulation.classes) or entry.base.classes
 
 
+def check_published(entry: Entry[Task], paths: list[Path]) -> None:
+    """Raises UserError for a file that counts as official and has another sha256 than is published. Some publishers
+    give none, and files of a group's own layout have none."""
+    folder = official_folder(entry.dataset)
+    published = {folder / source.name: source.sha256 for source in entry.record.sources if source.sha256}
+    for path in paths:
+        carried = path.parent != folder  # by a package, under a name of its own
+        known = published.values() if carried else [published[path]] if path in published else []
+        if known and (digest := digest_of_file(path)) not in known:
+            cure = "Reinstall the package" if carried else f"Remove it and run make data TASK={entry.dataset}"
+            raise UserError(
+                f"{path}: sha256 is {digest}, published is {' or '.join(known)}: it is not the official file. {cure}; "
+                f"for a file of your own write a task with a Source without sha256"
+            )
+
+
 def digest_of_files(paths: list[Path]) -> str:
     """sha256 over the sha256 of each file, in order."""
     return hashlib.sha256("".join(map(digest_of_file, paths)).encode()).hexdigest()
 
 
 def digest_of_file(path: Path) -> str:
-    """sha256 of a file, kept beside its size and time, so that gigabytes are read once."""
+    """sha256 of a file, kept beside its state, so that gigabytes are read once."""
+    path = path.resolve()
+    before = state_of(path)
+    kept = data_folder() / "digests.json"
+    known = _known_digests(kept)
+    if known.get(str(path), [None])[0] == before:
+        return str(known[str(path)][1])
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if state_of(path) == before:
+        with contextlib.suppress(OSError):  # it is a cache: of another user, on a full disk, in a home to be read only
+            write_whole(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
+    return digest
+
+
+def state_of(path: Path) -> list[int]:
+    """What changes whenever a file's content does: inode, size, and the times of the change of content and of state;
+    the last no program sets back."""
     state = path.stat()
-    key = f"{path.resolve()}|{state.st_size}|{state.st_mtime_ns}"
-    known_path = data_folder() / "digests.json"
-    known: dict[str, str] = json.loads(known_path.read_text()) if known_path.is_file() else {}
-    if key not in known:
-        with path.open("rb") as file:
-            known[key] = hashlib.file_digest(file, "sha256").hexdigest()
-        write_whole(known_path, json.dumps(known, indent=1))
-    return known[key]
+    return [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
+
+
+def _known_digests(path: Path) -> dict[str, Any]:
+    """File -> [state, sha256], as far as that can be read: what was cut or is another's is computed again."""
+    try:
+        known = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    entries = known.items() if isinstance(known, dict) else ()
+    return {
+        key: value for key, value in entries if isinstance(value, list) and len(value) == 2 and _is_sha256(value[1])
+    }
+
+
+def _is_sha256(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
 
 
 def is_simulated(task: Entry[Task], events: int | None) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from hepbench.benchmarks.base import Task
@@ -30,6 +31,13 @@ class DataProgress:
 
 
 @dataclass(frozen=True)
+class DataDamaged:
+    """A prepared file is not as it was written, and the data are prepared again."""
+
+    path: Path
+
+
+@dataclass(frozen=True)
 class DataOpened:
     """Data are there as arrays."""
 
@@ -37,7 +45,7 @@ class DataOpened:
     events: int
 
 
-DataEvent = SimulationBegins | DataProgress | DataOpened
+DataEvent = SimulationBegins | DataProgress | DataDamaged | DataOpened
 
 
 def open_data(
@@ -49,6 +57,11 @@ def open_data(
     if kind == "simulated" and not is_simulated(task, events):
         listener(SimulationBegins(task, wanted))
     files = obtain(task, kind, events, 0, lambda done: listener(DataProgress("simulating", done, wanted)))
-    prepared = prepare(task, files, lambda done: listener(DataProgress("preparing", done, None)))
+    prepared = prepare(
+        task,
+        files,
+        lambda done: listener(DataProgress("preparing", done, None)),
+        lambda path: listener(DataDamaged(path)),
+    )
     listener(DataOpened(files, len(prepared)))
     return files, prepared
