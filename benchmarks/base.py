@@ -60,13 +60,14 @@ class Events:
 @dataclass(frozen=True)
 class Source:
     """A published file. sha256 or size in bytes is None where the publisher gives none. optional: it adds to a dataset
-    that is whole without it."""
+    that is whole without it. mirrors: other addresses of the same file, tried in turn."""
 
     name: str
     url: str
     sha256: str | None = None
     size: int | None = None
     optional: bool = False
+    mirrors: Sequence[str] = ()
 
 
 @dataclass(frozen=True)

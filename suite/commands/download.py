@@ -26,7 +26,7 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
     with contextlib.ExitStack() as stack:
         bars = {}
 
-        def show(event: download.Transfer | download.Checked) -> None:
+        def show(event: download.DownloadEvent) -> None:
             name = event.source.name
             if isinstance(event, download.Transfer):
                 if name not in bars:
@@ -36,6 +36,15 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
                 bars[name].update(bars[name].task_ids[0], completed=event.done, total=event.total)
                 return
             stack.close()
+            bars.clear()
+            if isinstance(event, download.Waiting):
+                text = f"{name}: {event.reason}; asked again in {event.seconds:.0f} s"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                return
+            if isinstance(event, download.NextAddress):
+                text = f"{name}: not from {event.reason}; trying the next address"
+                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                return
             console.print(f"{name}: fetched and checked" if event.fetched else f"{name}: in place, as it should be")
 
         paths = download.fetch(task, count, show)

@@ -1,29 +1,42 @@
 """Fetches the published files of a task and checks them; tells a listener how far it is.
 
-pooch fetches, with the transfer that is written here: its own asks for no byte range, so that a connection that breaks
-at 70 of the 80 MB of a file of `ecal` would have them sent again. Ours resumes, in a later command, too, which the
-tests see on a server that breaks off twice.
+requests carries the transfer, with the proxy, the certificates and the netrc that its environment names. Resuming, in a
+later command too, stands here: no library of the field's asks for a byte range and makes sure that the rest is the rest
+of the same file.
 """
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import email.utils
+import importlib.metadata
+import json
 import os
+import time
 import urllib.parse
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hepbench.benchmarks.base import Source, Task, UserError
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import locked, write_whole
 from hepbench.suite.data.dataset import refuse_unlabelled
 from hepbench.suite.data.files import digest_of_file
 from hepbench.suite.paths import official_folder
+from hepbench.tracking.runs import shown
+
+if TYPE_CHECKING:
+    from requests import Response
 
 BLOCK = 2**20  # bytes
-ATTEMPTS = 4  # each resumes where the one before it stopped
+ATTEMPTS = 4  # at an address; each resumes where the one before it stopped
 TIMEOUT = 30  # seconds without a byte
+LONGEST_WAIT = 300.0
+"""Seconds; a server that asks for a longer pause is not waited for."""
+BUSY = (408, 429, 500, 502, 503, 504)
+"""Answers of a server that may give the file a little later."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +49,23 @@ class Transfer:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """An address is asked again after so many seconds, for this reason."""
+
+    source: Source
+    seconds: float
+    reason: str
+
+
+@dataclass(frozen=True)
+class NextAddress:
+    """An address did not give the file, for this reason; the next is tried."""
+
+    source: Source
+    reason: str
+
+
+@dataclass(frozen=True)
 class Checked:
     """A file is in place and as it should be. fetched: it came just now."""
 
@@ -43,7 +73,17 @@ class Checked:
     fetched: bool
 
 
-Listener = Callable[[Transfer | Checked], None]
+DownloadEvent = Transfer | Waiting | NextAddress | Checked
+Listener = Callable[[DownloadEvent], None]
+
+
+class Refused(Exception):
+    """An address does not give the file; the message says why. wait: seconds after which it may, None where asking
+    again is of no use."""
+
+    def __init__(self, reason: str, wait: float | None = None):
+        super().__init__(reason)
+        self.wait = wait
 
 
 def carried(task: Entry[Task]) -> list[Path] | None:
@@ -64,25 +104,19 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
     needed = record.needed or sum(not source.optional for source in record.sources)
     if count is not None and not needed <= count <= len(record.sources):
         raise UserError(f"{task.name} has {len(record.sources)} files and needs at least {needed}, got files={count}")
-    folder.mkdir(parents=True, exist_ok=True)
+    arriving = folder / ".arriving"
     paths = []
     for source in record.sources[:count]:
         path = folder / source.name
-        there = path.is_file()
-        if there:
-            _check(path, source, record)
-        elif not source.url:
-            or_else = ", or declare what you have in layout.toml beside it" if record.own_layout else ""
-            raise UserError(f"{source.name} is published nowhere: put your own file at {path}{or_else}")
-        else:
-            arriving = folder / ".arriving"
-            _retrieve(source, arriving, path, listener)
-            try:
-                _check(arriving / source.name, source, record)
-            except UserError:
-                (arriving / source.name).unlink()
-                raise
-            os.replace(arriving / source.name, path)
+        with locked(arriving):  # another command may fetch the same file
+            there = path.is_file()
+            if there:
+                _check(path, source, record)
+            elif not source.url:
+                or_else = ", or declare what you have in layout.toml beside it" if record.own_layout else ""
+                raise UserError(f"{source.name} is published nowhere: put your own file at {path}{or_else}")
+            else:
+                _retrieve(source, arriving / source.name, path, record, listener)
         listener(Checked(source, fetched=not there))
         paths.append(path)
     sums = [f"{digest_of_file(path)}  {path.name}\n" for path in paths]
@@ -90,81 +124,208 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
     return paths
 
 
-def _retrieve(source: Source, folder: Path, final: Path, listener: Listener) -> None:
-    import pooch
-    import requests
-
-    pooch.get_logger().setLevel(logging.ERROR)
-
-    def download(url: str, output: str, _: object) -> None:
-        part = folder / f"{source.name}.part"
-        _transfer(url, part, source, listener)
-        os.replace(part, output)
-
-    known = f"sha256:{source.sha256}" if source.sha256 else None
-    try:
-        pooch.retrieve(source.url, known, fname=source.name, path=folder, downloader=download)
-    except (requests.RequestException, ValueError) as error:
-        host = urllib.parse.urlsplit(source.url).netloc
-        if isinstance(error, requests.Timeout):
-            reason = f"{host} does not answer"
-        elif isinstance(error, requests.ConnectionError):
-            reason = f"no connection to {host}, or it broke off"
-        else:  # the server's refusal, or pooch's word on the digest
-            reason = " ".join(str(error).split())
-        size = f" ({source.size:,} bytes)" if source.size else ""
-        raise UserError(
-            f"{source.name} could not be fetched from {source.url}: {reason}. "
-            f"Repeat the command to resume, or fetch it by hand and put it at {final}{size}"
-        ) from None
+def _retrieve(source: Source, arriving: Path, final: Path, task: Task, listener: Listener) -> None:
+    """Fetch a file from the first of its addresses that has it."""
+    arriving.parent.mkdir(parents=True, exist_ok=True)
+    part = arriving.with_name(f"{arriving.name}.part")
+    reasons = []
+    addresses = (source.url, *source.mirrors)
+    for url in addresses:
+        try:
+            _transfer(url, part, source, listener)
+            os.replace(part, arriving)
+            try:
+                _check(arriving, source, task)
+            except UserError as error:
+                arriving.unlink()
+                raise Refused(str(error)) from None
+            os.replace(arriving, final)
+            _note(part).unlink(missing_ok=True)
+            return
+        except Refused as error:
+            reasons.append(f"{shown(url)}: {error}")
+            if url != addresses[-1]:
+                listener(NextAddress(source, reasons[-1]))
+    size = f" ({source.size:,} bytes)" if source.size else ""
+    raise UserError(
+        f"{source.name} could not be fetched from {'; nor from '.join(reasons)}. "
+        f"Repeat the command to resume, or fetch it by hand and put it at {final}{size}"
+    )
 
 
 def _transfer(url: str, part: Path, source: Source, listener: Listener) -> None:
-    """Bring `part` to its end, in several attempts. Raises the last error of `requests`."""
-    import requests
+    """Bring `part` to its end, in several attempts. Raises Refused."""
     import tenacity
 
-    broken = (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError)
+    def wait(state: tenacity.RetryCallState) -> float:
+        asked = state.outcome and state.outcome.exception()
+        return max(float(state.attempt_number), getattr(asked, "wait", None) or 0.0)
+
+    def tell(state: tenacity.RetryCallState) -> None:
+        listener(Waiting(source, state.upcoming_sleep, str(state.outcome and state.outcome.exception())))
+
     retrying = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(ATTEMPTS),
-        wait=tenacity.wait_incrementing(start=1, increment=1),
-        retry=tenacity.retry_if_exception_type(broken),
+        wait=wait,
+        retry=tenacity.retry_if_exception(lambda error: isinstance(error, Refused) and error.wait is not None),
+        before_sleep=tell,
         reraise=True,
     )
-    retrying(_resume, url, part, source, listener)
+    retrying(_attempt, url, part, source, listener)
 
 
-def _resume(url: str, part: Path, source: Source, listener: Listener) -> None:
-    """One attempt, with a byte range where `part` has begun."""
+def _attempt(url: str, part: Path, source: Source, listener: Listener) -> None:
+    """One attempt, with a byte range where `part` has begun and the rest can be told to be of the same file: by what
+    the server called its version, or by a published sha256."""
     import requests
 
-    begun = part.stat().st_size if part.is_file() else 0
-    headers = {"Range": f"bytes={begun}-", "Accept-Encoding": "identity"} if begun else {}
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as reply:
-        if reply.status_code == 416:  # nothing is left to send: whole, or longer than it should be
-            if begun == _length(reply.headers.get("Content-Range", "")):
+    begun, version = _begun(part, url)
+    if not (version or source.sha256):
+        begun = 0
+    headers = {"User-Agent": user_agent(), "Accept-Encoding": "identity"}
+    if begun:
+        headers["Range"] = f"bytes={begun}-"
+        if version:
+            headers["If-Range"] = version
+    with _faults(url), requests.Session() as session:
+        session.verify = os.environ.get("SSL_CERT_FILE") or True  # unless REQUESTS_CA_BUNDLE names another
+        reply = session.get(url, headers=headers, stream=True, timeout=TIMEOUT)
+        with reply:
+            if reply.status_code == 416 and begun == _total(reply):  # nothing is left to send
                 return
-            part.unlink()
-            raise requests.ConnectionError("the server's file is shorter than what has arrived")
-        reply.raise_for_status()
-        resumed = reply.status_code == 206
-        done = begun if resumed else 0
-        left = reply.headers.get("Content-Length")
-        total = done + int(left) if left else source.size
-        listener(Transfer(source, done, total))
-        with part.open("ab" if resumed else "wb") as file:
-            for block in reply.iter_content(BLOCK):
-                file.write(block)
-                done += len(block)
-                listener(Transfer(source, done, total))
-        if left and total is not None and part.stat().st_size < total:
-            raise requests.ConnectionError("the transfer ended early")
+            if reply.status_code == 416 or (reply.status_code == 206 and not _continues(reply, begun, version)):
+                part.unlink(missing_ok=True)
+                raise Refused("the file has changed meanwhile and is fetched anew", wait=0)
+            _refuse_status(reply)
+            _store(reply, url, part, source, listener)
 
 
-def _length(content_range: str) -> int | None:
+def _store(reply: Response, url: str, part: Path, source: Source, listener: Listener) -> None:
+    """Write what the server sends, byte for byte, at the end of `part` or in its place."""
+    resumed = reply.status_code == 206
+    done = part.stat().st_size if resumed else 0
+    left = reply.headers.get("Content-Length", "")
+    total = done + int(left) if left.isdigit() else source.size
+    blocks: Iterator[bytes] = reply.raw.stream(BLOCK, decode_content=False)
+    first = next(blocks, b"")
+    if not resumed:
+        if _is_page(first, reply.headers.get("Content-Type", "")):
+            raise Refused(
+                f"{urllib.parse.urlsplit(reply.url).hostname} sends a web page in place of the file: it may want a "
+                "login, or a licence accepted, in a browser"
+            )
+        part.unlink(missing_ok=True)
+        write_whole(_note(part), json.dumps({"url": url, "version": _version(reply.headers)}))
+    listener(Transfer(source, done, total))
+    with part.open("ab") as file:
+        while first:
+            file.write(first)
+            done += len(first)
+            listener(Transfer(source, done, total))
+            first = next(blocks, b"")
+    if total is not None and done < total:
+        raise Refused("the transfer ended early", wait=0)
+
+
+@contextlib.contextmanager
+def _faults(url: str) -> Iterator[None]:
+    """What goes wrong on the way, as Refused."""
+    import requests
+    import urllib3
+
+    host = urllib.parse.urlsplit(url).hostname
+    try:
+        yield
+    except requests.exceptions.SSLError as error:
+        cure = "where your site has certificates of its own, REQUESTS_CA_BUNDLE names their file"
+        raise Refused(f"the certificate of {host} is not accepted ({_last_words(error)}): {cure}") from None
+    except requests.exceptions.ProxyError as error:
+        proxy = requests.utils.get_environ_proxies(url).get(urllib.parse.urlsplit(url).scheme, "")
+        raise Refused(f"the proxy {shown(proxy)} of the environment fails: {_last_words(error)}") from None
+    except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
+        raise Refused(f"{host} does not answer", wait=0) from None
+    except (requests.ConnectionError, urllib3.exceptions.HTTPError):
+        raise Refused(f"no connection to {host}, or it broke off", wait=0) from None
+    except OSError as error:
+        if error.errno is not None:  # of the disk
+            raise
+        raise Refused(shown(" ".join(str(error).split()))) from None
+
+
+def _refuse_status(reply: Response) -> None:
+    status = reply.status_code
+    if status < 400:
+        return
+    host, reason = urllib.parse.urlsplit(reply.url).hostname, f"{reply.status_code} {reply.reason or ''}".strip()
+    if status not in BUSY:
+        raise Refused(f"{host} answers {reason}")
+    wait = _seconds(reply.headers.get("Retry-After", ""))
+    if wait > LONGEST_WAIT:
+        raise Refused(f"{host} answers {reason} and asks to come back in {wait:,.0f} s")
+    raise Refused(f"{host} answers {reason}", wait)
+
+
+def user_agent() -> str:
+    """hepbench/VERSION and where to read what that is: servers refuse what does not name itself."""
+    about = importlib.metadata.metadata("hepbench")
+    addresses = [line.split(", ", 1)[1] for line in about.get_all("Project-URL") or []]
+    return f"hepbench/{about['Version']} ({f'+{addresses[0]}' if addresses else about['Summary']})"
+
+
+def _begun(part: Path, url: str) -> tuple[int, str]:
+    """Bytes that have arrived, and what this address called the version of the file that they are of, if anything."""
+    try:
+        note = json.loads(_note(part).read_text())
+        return part.stat().st_size, note["version"] if note["url"] == url else ""
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0, ""
+
+
+def _note(part: Path) -> Path:
+    """What is known of a part, beside it."""
+    return part.with_name(f"{part.name}.json")
+
+
+def _version(headers: Mapping[str, str]) -> str:
+    """What names the very bytes: a strong ETag, or else the time of their last change."""
+    tag = headers.get("ETag", "")
+    return tag if tag.startswith('"') else headers.get("Last-Modified", "")
+
+
+def _continues(reply: Response, begun: int, version: str) -> bool:
+    """Whether a part of a file is the asked one: some servers pay no heed to If-Range."""
+    sent = reply.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
+    named = _version(reply.headers)
+    return sent == str(begun) and (not version or not named or named == version)
+
+
+def _total(reply: Response) -> int | None:
     """Of `bytes */1234`, 1234."""
-    _, _, total = content_range.partition("/")
+    total = reply.headers.get("Content-Range", "").rpartition("/")[2]
     return int(total) if total.isdigit() else None
+
+
+def _seconds(retry_after: str) -> float:
+    """Of Retry-After, which gives seconds or a date; 0 where it gives neither."""
+    if retry_after.strip().isdigit():
+        return float(retry_after)
+    try:
+        return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+    except ValueError:
+        return 0.0
+
+
+def _is_page(beginning: bytes, content_type: str) -> bool:
+    """Whether bytes that should begin a data file begin a web page."""
+    text = beginning[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    return text.startswith((b"<!doctype html", b"<html")) or (
+        b"html" in content_type.lower().encode() and text[:1] == b"<"
+    )
+
+
+def _last_words(error: Exception) -> str:
+    """The fault itself, of an error that wraps others."""
+    return " ".join(str(error).rpartition(": ")[2].strip("()'\" ").split())[:200]
 
 
 def _check(path: Path, source: Source, task: Task) -> None:
