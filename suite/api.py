@@ -136,7 +136,9 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     from hepbench.benchmarks import registry
     from hepbench.suite import results
 
-    return _frame(results.leaderboard_of(registry.find("task", _given("task", task)), results.open_store())[0])
+    return _frame(
+        results.leaderboard_of(registry.find("task", _given("task", task)), results.open_store(to_write=False))[0]
+    )
 
 
 def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> pd.DataFrame:
@@ -154,7 +156,7 @@ def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]
     from hepbench.suite import results, scoring
     from hepbench.suite.trial.artifacts import scores_table
 
-    with scoring.model_of(results.open_store(), run) as (_, model):
+    with scoring.model_of(results.open_store(to_write=False), run) as (_, model):
         classes = model.trial.task.record.classes
         chunks = scoring.score(model, _paths(files))
         table = pa.concat_tables(scores_table(one.ids, one.labels, one.scores, classes) for one in chunks)
@@ -184,7 +186,7 @@ def evaluate_files(
     paths, folder = _paths(files), None if out is None else Path(out)
     if folder is not None and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")
-    with scoring.model_of(results.open_store(), run) as (found_run, model):
+    with scoring.model_of(results.open_store(to_write=False), run) as (found_run, model):
         found = evaluation.evaluate(model, evaluation.provenance_of(found_run, model.trial, paths))
         if folder is not None:
             evaluation.write(folder, found_run, model, paths, found)

@@ -30,9 +30,10 @@ CHANCE = 0.5
 """AUC of a model that knows nothing."""
 
 
-def open_store() -> runs.Store:
-    """The store of MLFLOW_TRACKING_URI, or the file in the results folder. StoreError where it cannot be written."""
-    return runs.connect(None, results_folder())
+def open_store(*, to_write: bool = True) -> runs.Store:
+    """The store of MLFLOW_TRACKING_URI, or the file in the results folder. StoreError where it cannot be written,
+    unless it is only to be read."""
+    return runs.connect(None, results_folder(), to_write=to_write)
 
 
 def store_location() -> str:

@@ -117,13 +117,13 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
 
     connect, environment = runs.connect, dict(os.environ)
 
-    def connect_to_copy(uri: str | None, home: Path) -> runs.Store:
+    def connect_to_copy(uri: str | None, home: Path, *, to_write: bool = True) -> runs.Store:
         """Where a file with MLflow's tables would come into being, it does so without the second that takes."""
-        if not uri and "MLFLOW_TRACKING_URI" not in os.environ and not (home / "mlflow.db").exists():
+        if to_write and not uri and "MLFLOW_TRACKING_URI" not in os.environ and not (home / "mlflow.db").exists():
             with contextlib.suppress(OSError):
                 home.mkdir(parents=True, exist_ok=True)
                 (home / "mlflow.db").write_bytes(empty_store())
-        return connect(uri, home)
+        return connect(uri, home, to_write=to_write)
 
     printed, complained = io.StringIO(), io.StringIO()
     with (

@@ -1,4 +1,5 @@
 """Runs in MLflow: the only module that imports it, and it does so inside functions, since that takes seconds.
+Those of a database are read without it.
 
 Every call names its run; there is no active run, so processes and threads can log to runs that others started.
 """
@@ -6,19 +7,26 @@ Every call names its run; there is no active run, so processes and threads can l
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 import os
 import platform
 import re
+import sqlite3
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import urllib.parse
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hepbench.tracking import reading, sqlite_files
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from sqlalchemy import Engine
 
 
 LONGEST_TAG = 5000
@@ -63,10 +71,11 @@ def shown(uri: str) -> str:
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
 
 
-def connect(uri: str | None, home: Path) -> Store:
+def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
     """The store at this URI; None: that of MLFLOW_TRACKING_URI, or else a SQLite file and artifacts in `home`.
 
-    Creates what is missing. Raises StoreError where it cannot be written, or its server does not answer in 10 s.
+    Creates what is missing, unless it is only to be read: what is not there has no runs then. Raises StoreError where
+    it cannot be written, or its server does not answer in 10 s.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -75,18 +84,38 @@ def connect(uri: str | None, home: Path) -> Store:
     if "://" not in uri:
         raise StoreError(f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {uri!r}")
     if uri.startswith(("http://", "https://")):
-        return Store(uri, None, _client_of_server(uri))
+        client = _client_of_server(uri)
+        return Store(uri, None, lambda: client)
+    store = Store(uri, home / "artifacts", lambda: _client_of_database(uri))
+    if not to_write:
+        return store
     try:
         (home / "artifacts").mkdir(parents=True, exist_ok=True)
         if not os.access(home, os.W_OK):
             raise PermissionError("not writable")
-        from filelock import FileLock
-
-        with FileLock(home / "mlflow.lock"):  # two processes that create tables at once break each other's
-            return Store(uri, home / "artifacts", _client_of_database(uri))
-    except OSError as error:
-        reason = error.strerror or error
+        if file := sqlite_files.file_of(uri):
+            sqlite_files.make_whole(file, functools.partial(_make_tables, home / "artifacts"), "runs")
+    except (OSError, sqlite3.Error) as error:
+        reason = getattr(error, "strerror", None) or error
         raise StoreError(f"results cannot be stored in {home}: {reason}. Choose another folder or free it") from error
+    _ = store._client
+    return store
+
+
+def _make_tables(artifacts: Path, uri: str) -> None:
+    """MLflow's, in an empty database. StoreError."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        with _without_a_line_for_each_table():
+            made: Any = SqlAlchemyStore
+            made(uri, artifacts.as_uri()).engine.dispose()
+    except (MlflowException, SQLAlchemyError) as error:
+        raise StoreError(
+            f"a new store cannot be made in {artifacts.parent}: {_reason(error)}; check its disk and permissions"
+        ) from error
 
 
 def _client_of_server(uri: str) -> MlflowClient:
@@ -111,7 +140,7 @@ def _client_of_database(uri: str) -> MlflowClient:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _errors_alone("alembic", "alembic.runtime.migration", "mlflow.store.db.utils"):  # a line for each table
+        with _without_a_line_for_each_table():
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
@@ -123,6 +152,10 @@ def _client_of_database(uri: str) -> MlflowClient:
             advice = "move it away or choose another"
         raise StoreError(f"the store {shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
+
+
+def _without_a_line_for_each_table() -> contextlib.AbstractContextManager[None]:
+    return _errors_alone("alembic", "alembic.runtime.migration", "mlflow.store.db.utils")
 
 
 @contextlib.contextmanager
@@ -151,11 +184,17 @@ def ui_address(host: str = "127.0.0.1", port: int = 5000) -> str:
 class Store:
     """MLflow runs at one place. Every method raises StoreError where the store fails."""
 
-    def __init__(self, uri: str, artifacts: Path | None, client: MlflowClient):
+    def __init__(self, uri: str, artifacts: Path | None, client: Callable[[], MlflowClient]):
         self.uri = uri
         self.artifacts = artifacts
         """Folder of artifacts; None where a server keeps them."""
-        self._client = client
+        self._open = client
+        self._file = sqlite_files.file_of(uri)
+
+    @functools.cached_property
+    def _client(self) -> MlflowClient:
+        """MLflow's, whose import takes seconds: what only reads a database does without."""
+        return self._open()
 
     def describe(self) -> str:
         """Where results go, in one line."""
@@ -232,16 +271,31 @@ class Store:
             self._client.log_artifact(run_id, str(path))
 
     def download(self, run_id: str, path: str, into: Path) -> Path:
-        """Copy one artifact, a file or a folder, into a folder and return where it lies."""
-        into.mkdir(parents=True, exist_ok=True)
+        """Where one artifact lies, a file or a folder: in the store's own folder, or else copied into this one."""
         with self._errors(f"fetch {path} of run {run_id}"):
+            if (folder := self._folder(run_id)) is not None:
+                (folder / path).stat()
+                return folder / path
+            into.mkdir(parents=True, exist_ok=True)
             return Path(self._client.download_artifacts(run_id, path, str(into)))
 
     def files(self, run_id: str, folder: str = "") -> list[str]:
         """Names of the run's artifacts that lie in this folder, or in none; an absent folder has none."""
         with self._errors("list files"):
+            if (own := self._folder(run_id)) is not None:
+                return sorted(one.name for one in (own / folder).glob("*") if one.is_file())
             found = self._client.list_artifacts(run_id, folder or None)
         return [Path(file.path).name for file in found if not file.is_dir]
+
+    def _folder(self, run_id: str) -> Path | None:
+        """The folder of a run's artifacts, where it is one of this machine that its database names."""
+        if self._rows is None:
+            return None
+        found = reading.artifact_address(self._rows, run_id)
+        if found is None:
+            raise FileNotFoundError(f"there is no run {run_id}")
+        address = urllib.parse.urlparse(found)
+        return Path(urllib.request.url2pathname(address.path)) if address.scheme in ("", "file") else None
 
     def finish(self, run_id: str, status: str, message: str = "") -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
@@ -274,6 +328,8 @@ class Store:
         1970 (end None while it runs), the last value of each metric, and the hyper-parameters as strings.
         """
         with self._errors("read runs"):
+            if self._rows is not None:
+                return reading.of_experiment(self._rows, experiment, status, tags or {})
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 return []
@@ -297,6 +353,8 @@ class Store:
         if not re.fullmatch("[0-9a-zA-Z]+", beginning):  # which no id has, and which a query could misread
             return []
         with self._errors("read runs"):
+            if self._rows is not None:
+                return reading.beginning_with(self._rows, beginning)[:PAGE]
             experiments = [one.experiment_id for one in self._client.search_experiments(max_results=PAGE)]
             query, order = f"attributes.run_id LIKE '{beginning}%'", ["attributes.start_time ASC"]
             found = self._client.search_runs(experiments, query, max_results=PAGE, order_by=order)
@@ -305,6 +363,8 @@ class Store:
     def history(self, run_id: str, metric: str) -> list[tuple[int, float]]:
         """(step, value) of every point of a metric, by step."""
         with self._errors("read a metric"):
+            if self._rows is not None:
+                return reading.history(self._rows, run_id, metric)
             points = self._client.get_metric_history(run_id, metric)
         return [(point.step, point.value) for point in sorted(points, key=lambda p: (p.step, p.timestamp))]
 
@@ -328,6 +388,36 @@ class Store:
         command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
         command += ["--artifacts-destination", self.artifacts.as_uri()]
         return [*command, "--host", host, "--port", str(port), "--workers", "1"]
+
+    @functools.cached_property
+    def _rows(self) -> reading.Rows | None:
+        """What reads the database's tables; None where a server or another kind of database has them."""
+        if self._file is not None:
+            return self._rows_of_file
+        return self._rows_of_postgresql if self.uri.startswith("postgresql") else None
+
+    def _rows_of_file(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        if self._file is None or not self._file.exists():
+            return []
+        with sqlite_files.opened(self._file) as connection:
+            try:
+                return connection.execute(statement, values).fetchall()
+            except sqlite3.OperationalError as error:
+                if str(error).startswith("no such table"):  # half made: `connect` mends it before it is written
+                    return []
+                raise
+
+    def _rows_of_postgresql(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
+        from sqlalchemy import text
+
+        with self._engine.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(statement), values)]
+
+    @functools.cached_property
+    def _engine(self) -> Engine:
+        from sqlalchemy import create_engine
+
+        return create_engine(self.uri, pool_pre_ping=True)
 
     def _experiment_id(self, name: str) -> str:
         """Of this experiment, created if missing."""
@@ -363,14 +453,22 @@ class Store:
 
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
-
         try:
             yield
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except Exception as error:
+            if not isinstance(error, _faults()):
+                raise
             advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
             raise StoreError(f"the store {shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
+
+
+def _faults() -> tuple[type[Exception], ...]:
+    """What a store raises that fails. What was not imported was not raised."""
+    found: list[type[Exception]] = [OSError, sqlite3.Error]
+    for module, name in (("mlflow.exceptions", "MlflowException"), ("sqlalchemy.exc", "SQLAlchemyError")):
+        if module in sys.modules:
+            found.append(getattr(sys.modules[module], name))
+    return tuple(found)
 
 
 def _fields(run: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def evaluate(run_given: str, files: list[Path], out: Path | None, console: Conso
     out = out or Path(f"evaluation-{run_given}")
     if out.exists():
         raise UserError(f"{out} is there already: give a folder that is not, with --out")
-    with scoring.model_of(results.open_store(), run_given) as (run, model):
+    with scoring.model_of(results.open_store(to_write=False), run_given) as (run, model):
         with progress_bar(console, "comparing with the training:", None, "events") as advance:
             provenance = evaluation.provenance_of(run, model.trial, files, advance)
         with progress_bar(console, "scoring", None, "events") as advance:

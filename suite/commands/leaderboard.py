@@ -25,7 +25,7 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], consol
     columns: of the table, in place of the usual ones. UserError where variants stand side by side.
     """
     check_known("format", form, text.FORMATS)
-    store = results.open_store()
+    store = results.open_store(to_write=False)
     tasks = [registry.find("task", name) for name in registry.expand(task_given)]
     variants = task_given.endswith(":all")
     if columns and variants:

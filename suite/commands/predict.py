@@ -14,7 +14,7 @@ from hepbench.suite.progress import progress_bar
 def predict(run_given: str, files: list[Path], out: Path, console: Console) -> None:
     """Write the scores of every event in the files to a Parquet file like a trial's own."""
     with (
-        scoring.model_of(results.open_store(), run_given) as (run, model),
+        scoring.model_of(results.open_store(to_write=False), run_given) as (run, model),
         progress_bar(console, "scoring", None, "events") as advance,
     ):
         events = scoring.write_predictions(model, files, out, advance)

@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import os
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.paths import studies_file
+from hepbench.tracking import sqlite_files
 from hepbench.tracking.runs import StoreError, shown
 
 if TYPE_CHECKING:
@@ -50,7 +52,6 @@ def location() -> str:
 def connect(listener: Listener = ignore) -> BaseStorage:
     """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
     lost later and stays away: each call of Optuna's waits for it `patiently`, and tells the listener."""
-    import filelock
     import optuna
     import sqlalchemy
 
@@ -60,15 +61,11 @@ def connect(listener: Listener = ignore) -> BaseStorage:
         raise StoreError(f"{VARIABLE} must be like postgresql://user@host/name or sqlite:////path, got {shown(uri)!r}")
     sqlite = uri.startswith("sqlite")
     arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
-    one_process: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
     try:
-        if sqlite:
-            file = _file(uri)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            one_process = filelock.FileLock(file.with_suffix(".lock"))
-        with one_process:  # its tables are created once
-            storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError, OSError, RuntimeError) as error:
+        if file := sqlite_files.file_of(uri):
+            sqlite_files.make_whole(file, _make_tables, "studies")
+        storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+    except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError, RuntimeError) as error:
         if isinstance(error, ImportError):
             advice = "pip install 'hepbench[cluster]'"
         else:
@@ -77,6 +74,13 @@ def connect(listener: Listener = ignore) -> BaseStorage:
             f"the database of studies {shown(uri)} cannot be opened: {_reason(error)}; {advice}"
         ) from error
     return _waiting(storage, listener)
+
+
+def _make_tables(uri: str) -> None:
+    """Optuna's, in an empty database."""
+    import optuna
+
+    optuna.storages.RDBStorage(uri).engine.dispose()
 
 
 def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:

@@ -1,0 +1,174 @@
+"""The store of results and that of studies, where they come into being, break, and are shared."""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, hepbench
+
+from hepbench.suite.tuning import storage
+from hepbench.tracking import runs, sqlite_files
+
+# A process that has imported what takes seconds, and has children do what is given on its standard input, as lines of
+# JSON; for each it prints the file's name, how the child ended, and what it said.
+CHILDREN = """
+import json, os, resource, signal, sys, time
+from pathlib import Path
+
+os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
+import mlflow.store.tracking.sqlalchemy_store, optuna
+from hepbench.suite.tuning import storage
+from hepbench.tracking import runs
+
+def make(kind, home):
+    if kind == "store":
+        runs.connect(None, home)
+    elif kind == "studies":
+        os.environ["OPTUNA_STORAGE"] = f"sqlite:///{home}/studies.db"
+        storage.connect()
+    else:  # as versions before made it
+        runs._make_tables(home, f"sqlite:///{home}/mlflow.db")
+
+for line in sys.stdin:
+    asked = json.loads(line)
+    reader, writer = os.pipe()
+    begun = time.monotonic()
+    child = os.fork()
+    if not child:
+        try:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+            if asked["bytes"]:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (asked["bytes"], asked["bytes"]))
+            make(asked["kind"], Path(asked["home"]))
+        except BaseException as error:
+            os.write(writer, f"{type(error).__name__}: {error}".encode()[:4000])
+        os._exit(0)
+    os.close(writer)
+    if asked["seconds"]:
+        time.sleep(asked["seconds"])
+        os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    said = os.read(reader, 5000).decode()
+    os.close(reader)
+    print(json.dumps({"killed": os.WIFSIGNALED(status), "said": said, "seconds": time.monotonic() - begun}), flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def in_a_child():
+    """Makes a store of a kind in a home, in a process that is killed after so many seconds, or may write files of so
+    many bytes at most."""
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    with subprocess.Popen(
+        [sys.executable, "-c", CHILDREN], cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        text=True,
+    ) as process:  # fmt: skip
+
+        def make(kind: str, home: Path, seconds: float = 0, bytes: int = 0) -> dict:
+            home.mkdir(parents=True, exist_ok=True)
+            asked = {"kind": kind, "home": str(home), "seconds": seconds, "bytes": bytes}
+            process.stdin.write(json.dumps(asked) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield make
+        process.stdin.close()
+
+
+FILES = {"store": "mlflow.db", "studies": "studies.db"}
+EMPTY = {"store": "SELECT count(*) FROM runs", "studies": "SELECT count(*) FROM studies"}
+
+
+def assert_whole_and_empty(kind: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It takes a result, and nothing of an earlier attempt lies about."""
+    if kind == "store":
+        store = runs.connect(None, home)
+        store.finish(store.start("magic", "a run", tags={}, parameters={}), "FINISHED")
+        assert [run["status"] for run in store.runs("magic")] == ["FINISHED"]
+    else:
+        import optuna
+
+        monkeypatch.setenv("OPTUNA_STORAGE", f"sqlite:///{home}/studies.db")
+        study = optuna.create_study(study_name="a study", storage=storage.connect())
+        study.enqueue_trial({"x": 1})
+        assert len(study.trials) == 1
+    assert not [path.name for path in home.iterdir() if ".new" in path.name]
+
+
+@pytest.mark.parametrize("kind", [pytest.param("store", marks=pytest.mark.long), "studies"])
+def test_a_new_store_is_whole_or_not_there_whenever_it_is_killed(kind, in_a_child, tmp_path, monkeypatch):
+    whole = in_a_child(kind, tmp_path / "whole")
+    assert not whole["killed"] and not whole["said"]
+    moments, cut_short = 8, 0
+    for moment in range(moments):
+        home = tmp_path / f"home {moment}"
+        ended = in_a_child(kind, home, seconds=whole["seconds"] * (moment + 0.5) / moments)
+        cut_short += ended["killed"]
+        file = home / FILES[kind]
+        if file.exists():
+            with sqlite_files.opened(file) as connection:
+                assert connection.execute(EMPTY[kind]).fetchone() == (0,)
+                assert connection.execute("PRAGMA user_version").fetchone() == (sqlite_files.WHOLE,)
+        if moment % 3 == 1:
+            again = in_a_child(kind, home)
+            assert not again["said"], again
+            assert not list(home.glob(".*.new*"))
+    assert cut_short >= moments // 2
+    assert_whole_and_empty(kind, home, monkeypatch)
+
+
+@pytest.mark.parametrize("kind", FILES)
+def test_a_disk_that_fills_while_a_store_is_made_leaves_none(kind, in_a_child, tmp_path, monkeypatch):
+    for bytes in (5_000, 80_000):
+        ended = in_a_child(kind, tmp_path, bytes=bytes)
+        assert ended["said"].startswith("StoreError: ") and "check its disk and permissions" in ended["said"]
+        assert "\n" not in ended["said"] and "Error:" not in ended["said"][12:]
+        assert not (tmp_path / FILES[kind]).exists()
+    assert_whole_and_empty(kind, tmp_path, monkeypatch)
+
+
+@pytest.mark.long
+def test_a_store_that_an_older_version_left_half_made_is_mended(in_a_child, tmp_path, monkeypatch):
+    whole = in_a_child("as before", tmp_path / "whole")
+    assert not whole["said"]
+    halves = 0
+    for moment in (0.15, 0.4, 0.65, 0.9):
+        home = tmp_path / f"home {moment}"
+        in_a_child("as before", home, seconds=whole["seconds"] * moment)
+        halves += (home / "mlflow.db").exists()
+        assert runs.connect(None, home, to_write=False).runs("magic") == []
+        again = in_a_child("store", home)
+        assert not again["said"], again
+        if kept := list(home.glob("*.half-made")):
+            assert kept == [home / "mlflow.db.half-made"]
+    assert halves
+    assert_whole_and_empty("store", home, monkeypatch)
+    marked = in_a_child("store", tmp_path / "whole")  # that one is used as it is
+    assert not marked["said"] and not list((tmp_path / "whole").glob("*.half-made"))
+
+
+def test_a_store_with_results_is_never_taken_for_a_half_made_one(in_a_child, tmp_path):
+    store = runs.connect(None, tmp_path)
+    run = store.start("magic", "a run", tags={}, parameters={})
+    store.finish(run, "FINISHED")
+    with sqlite3.connect(tmp_path / "mlflow.db") as connection:
+        connection.execute("PRAGMA user_version = 0")
+        connection.execute("UPDATE alembic_version SET version_num = 'an older one'")
+    assert "cannot be opened" in in_a_child("store", tmp_path)["said"]
+    assert [one["id"] for one in runs.connect(None, tmp_path, to_write=False).runs("magic")] == [run]
+
+
+def test_reading_creates_nothing(tmp_path):
+    done = hepbench("leaderboard", "magic", home=tmp_path / "home")
+    assert done.returncode == 2 and "no finished runs" in done.stderr
+    store = runs.connect(None, tmp_path / "home" / "results", to_write=False)
+    assert store.runs("magic") == store.find("0") == store.history("0", "auc") == []
+    with pytest.raises(runs.StoreError, match=r"fetch roc\.csv"):
+        store.download("0" * 32, "roc.csv", tmp_path / "out")
+    assert not (tmp_path / "home" / "results" / "mlflow.db").exists()
