@@ -22,7 +22,7 @@ STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT
 	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
 	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate data describe validate simulate measure list doctor ui test test-all lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -102,6 +102,9 @@ test: $(READY)  ## the tests, in minutes: every entry, reader, verb and page
 
 test-all: $(READY)  ## those and the long ones: every model on every task, kills, clusters; ONLY=long: these alone
 	@$(PYTEST) $(if $(ONLY),-m "$(ONLY)")
+
+faults: $(READY)  ## break the program some 900 times and count what is lost, in 40 minutes; ONLY="kill:17 disk": these
+	@cd tests && ../$(VENV)/bin/python -m faults $(ONLY)
 
 lint: $(READY)  ## ruff: rules and format; mypy: types
 	@$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check . && $(VENV)/bin/mypy

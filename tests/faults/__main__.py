@@ -1,0 +1,81 @@
+"""python -m faults [KIND | KIND:NUMBER]...: all faults, those of a kind, or one."""
+
+from __future__ import annotations
+
+import concurrent.futures
+import csv
+import shutil
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from faults.counting import HARMS
+from faults.kinds import KINDS, Kind, Outcome, attempt
+
+CSV = Path(__file__).parents[2] / "docs" / "faults.csv"
+AT_ONCE = 2
+
+
+def main(asked: list[str]) -> int:
+    """Exit status 1 where a fault did harm. All of them, asked for by no name, write the table of the pages."""
+    faults = chosen(asked)
+    folder = Path(tempfile.mkdtemp(prefix="hepbench-faults-"))
+    began = time.monotonic()
+    outcomes = []
+    with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
+        waiting = [pool.submit(attempt, kind, number, folder) for kind, number in faults]
+        for done in concurrent.futures.as_completed(waiting):
+            outcomes.append(done.result())
+            print(f"{len(outcomes)}/{len(faults)} {outcomes[-1].line}", flush=True)
+    print(f"\n{table(outcomes)}\n{(time.monotonic() - began) / 60:.0f} minutes")
+    bad = [one for one in outcomes if not one.survived]
+    for one in bad:
+        print(f"\nmake faults ONLY={one.kind.name}:{one.number}   {one.scene.folder}")
+        print("\n".join(f"  {harm}: {line}" for harm, lines in one.harms.items() for line in lines[:5]))
+    if not asked:
+        write(outcomes)
+    if not bad:
+        shutil.rmtree(folder)
+    return min(len(bad), 1)
+
+
+def chosen(asked: list[str]) -> list[tuple[Kind, int]]:
+    """Faults by name; those that take long begin first."""
+    every = [(kind, number) for kind in KINDS.values() for number in range(kind.number)]
+    if not asked:
+        return every
+    known = {name for kind, number in every for name in (kind.name, f"{kind.name}:{number}")}
+    if unknown := [name for name in asked if name not in known]:
+        kinds = ", ".join(f"{kind.name}:0-{kind.number - 1}" for kind in KINDS.values())
+        raise SystemExit(f"error: no fault {unknown[0]!r}; there are {kinds}")
+    return [(kind, number) for kind, number in every if {kind.name, f"{kind.name}:{number}"} & set(asked)]
+
+
+def rows(outcomes: list[Outcome]) -> list[list[object]]:
+    """A row for each kind, with how often each harm was done."""
+    found: list[list[object]] = []
+    for kind in KINDS.values():
+        of_kind = [one for one in outcomes if one.kind == kind]
+        if of_kind:
+            harms = [sum(len(one.harms[harm]) for one in of_kind) for harm in HARMS]
+            found.append([kind.name, kind.title, len(of_kind), sum(one.survived for one in of_kind), *harms])
+    return found
+
+
+HEADINGS = ["kind", "title", "tried", "survived", *HARMS]
+
+
+def table(outcomes: list[Outcome]) -> str:
+    lines = [[str(cell) for cell in row if cell != row[1]] for row in [HEADINGS, *rows(outcomes)]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
+
+
+def write(outcomes: list[Outcome]) -> None:
+    with CSV.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([HEADINGS, *rows(outcomes)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
