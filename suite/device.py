@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import logging
 import os
+import platform
 import sys
 
 from hepbench.benchmarks.base import UserError, check_known
@@ -15,6 +16,17 @@ from hepbench.tracking.hardware import machine
 DEVICES = ("auto", "cpu", "gpu")
 BACKENDS = ("tensorflow", "jax")
 CUDA_PACKAGES = {"tensorflow": "nvidia-cudnn", "jax": "jax-cuda"}  # what the CUDA build of each brings along
+
+THREADS = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "PJRT_NPROC",  # JAX on the processor
+)
+"""What keeps libraries to so many cores; without it TensorFlow, JAX and XGBoost look at the affinity alone, which a
+container's quota leaves as it is."""
 
 MEMORY_KEPT = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": "-1"}
 """Has glibc keep what a process frees, for all of its threads, where it reads this when the process starts.
@@ -57,9 +69,22 @@ def _has_cuda(backend: str) -> bool:
     return any(name.lower().startswith(CUDA_PACKAGES[backend]) for name in names)
 
 
+def of_gpu(uuid: str) -> dict[str, str]:
+    """The environment of a process that is to see this GPU, or slice of one, and no other."""
+    return {"CUDA_VISIBLE_DEVICES": uuid, "CUDA_DEVICE_ORDER": "PCI_BUS_ID"}
+
+
+def threads(cores: float) -> dict[str, str]:
+    """The environment of a process that is to keep to so many cores."""
+    return dict.fromkeys(THREADS, str(max(1, int(cores))))
+
+
 def set_environment(device: str, backend: str) -> None:
-    """What the backends read when they are imported; processes started from here inherit it."""
+    """What the backends read when they are imported; processes started from here inherit it. UserError where this
+    process is to use a GPU and sees none."""
     _keep_memory()
+    for name, value in threads(machine.cores_usable()).items():
+        os.environ.setdefault(name, value)
     os.environ["KERAS_BACKEND"] = backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default where a processor has VNNI
@@ -67,7 +92,12 @@ def set_environment(device: str, backend: str) -> None:
         os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
         os.environ["JAX_PLATFORMS"] = "cpu"
     else:
-        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")
+        seen = machine.gpus()
+        if not seen:
+            raise UserError(
+                f"no GPU is seen on {platform.node()}, where the trial was sent: ask for one, or DEVICE=cpu"
+            )
+        os.environ.update(of_gpu(seen[0]["uuid"]))
         os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")
         os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")  # the same seed, the same scores

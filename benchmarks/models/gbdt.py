@@ -127,7 +127,10 @@ def _table(sample: Sample) -> np.ndarray:
 
 
 def _cores() -> int:
-    """Cores that this process may use, which is fewer than the machine has inside a batch job."""
+    """As many as this process is given by OMP_NUM_THREADS, or else those that it may run on."""
+    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
+    if given.isdigit() and int(given):
+        return int(given)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

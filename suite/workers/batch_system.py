@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import device
 from hepbench.suite.paths import home_folder, jobs_folder
-from hepbench.suite.workers.jobs import RETRIES, THREADS
+from hepbench.suite.workers.jobs import RETRIES
 from hepbench.suite.workers.pool import Workers
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def _cluster(batch: BatchSystem) -> JobQueueCluster:
         raise UserError("dask-jobqueue is not installed: pip install 'hepbench[cluster]'") from error
     settings = {"HEPBENCH_HOME": str(home_folder())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    settings |= dict.fromkeys(THREADS, str(batch.cores)) | device.MEMORY_KEPT
+    settings |= device.threads(batch.cores) | device.MEMORY_KEPT
     options: dict[str, Any] = {
         "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
         "processes": 1,

@@ -11,9 +11,6 @@ from hepbench.suite.trial.spec import Spec
 RETRIES = 1
 """How often a trial is begun again where the process that runs it dies."""
 
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "TF_NUM_INTRAOP_THREADS")
-"""What keeps libraries to the cores of their process; XGBoost and TensorFlow look at the affinity besides."""
-
 
 @dataclass(frozen=True)
 class Job:

@@ -13,7 +13,7 @@ from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.processes import without_main_file
 from hepbench.suite.workers import preload
-from hepbench.suite.workers.jobs import RETRIES, THREADS
+from hepbench.suite.workers.jobs import RETRIES
 from hepbench.suite.workers.pool import Workers
 from hepbench.tracking.hardware import machine
 
@@ -75,16 +75,20 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     from distributed import Client, Nanny, Scheduler, SpecCluster
 
     cores = _cores()
-    share = max(1, len(cores) // jobs)
+    usable = machine.cores_usable()
+    share = max(1, int(usable) // jobs)
+    # Under a container's quota each has its number of threads alone: bound to cores, as those of all other containers
+    # would be, they would meet on the first ones of the machine.
+    bound = jobs > 1 and usable == len(cores)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
-    gpus = [str(gpu["index"]) for gpu in machine.gpus()] if chosen == "gpu" else []
+    gpus = [gpu["uuid"] for gpu in machine.gpus()] if chosen == "gpu" else []
     workers = {}
     for number in range(jobs):
-        own = [cores[(number * share + i) % len(cores)] for i in range(share)] if jobs > 1 else cores
+        own = [cores[(number * share + i) % len(cores)] for i in range(share)] if bound else cores
         environment = {preload.CORES: ",".join(map(str, own)), preload.LOG: str(log)}
         if gpus:
-            environment["CUDA_VISIBLE_DEVICES"] = gpus[number % len(gpus)]
+            environment |= device.of_gpu(gpus[number % len(gpus)])
         options = {
             "name": number,
             "nthreads": 1,
@@ -101,7 +105,7 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     }
     with dask.config.set(
         {
-            "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREADS, str(share)) | device.MEMORY_KEPT,
+            "distributed.nanny.pre-spawn-environ": device.threads(share) | device.MEMORY_KEPT,
             "distributed.scheduler.allowed-failures": RETRIES,
             # A silent process here was stopped, as by Ctrl-Z, or is in a long step: one that ends is noticed anyway.
             "distributed.scheduler.worker-ttl": None,

@@ -59,58 +59,74 @@ def cores_usable() -> float:
 
 
 def gpus(hidden: bool = False) -> list[dict[str, Any]]:
-    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; hidden=True: all of the machine.
+    """NVIDIA GPUs that CUDA_VISIBLE_DEVICES leaves, in its order; hidden=True: all of the machine. Of one that is cut
+    into slices (MIG), each slice.
 
-    Each is {"index", "name", "memory_gib", "driver", "uuid"}, with the index that the driver counts by. Empty without
-    a driver.
+    Each is {"index", "name", "memory_gib", "driver", "uuid"}, with the index by which the driver counts the GPU, and
+    the UUID by which driver and CUDA know the GPU or the slice. Empty without a driver.
     """
     with nvml_session() as nvml:
         if nvml is None:
             return []
         driver = nvml.nvmlSystemGetDriverVersion()
-        found = []
+        found, names = [], []
         for index in range(nvml.nvmlDeviceGetCount()):
             handle = nvml.nvmlDeviceGetHandleByIndex(index)
-            try:
-                memory = nvml.nvmlDeviceGetMemoryInfo(handle).total
-            except nvml.NVMLError:  # a GPU that shares the machine's memory has none of its own to tell
-                memory = psutil.virtual_memory().total
-            found.append(
-                {
-                    "index": index,
-                    "name": nvml.nvmlDeviceGetName(handle),
-                    "memory_gib": round(memory / GIB, 1),
-                    "driver": driver,
-                    "uuid": nvml.nvmlDeviceGetUUID(handle),
-                }
-            )
-    return found if hidden else _visible(found, os.environ.get("CUDA_VISIBLE_DEVICES"))
-
-
-def _visible(found: list[dict[str, Any]], setting: str | None) -> list[dict[str, Any]]:
-    """What CUDA makes of CUDA_VISIBLE_DEVICES: indices or beginnings of UUIDs, up to the first that is not valid."""
-    if setting is None:
+            of_gpu = str(index), nvml.nvmlDeviceGetUUID(handle)
+            slices = _slices(nvml, handle)
+            for one in [handle] if slices is None else slices:
+                try:
+                    memory = nvml.nvmlDeviceGetMemoryInfo(one).total
+                except nvml.NVMLError:  # a GPU that shares the machine's memory has none of its own to tell
+                    memory = psutil.virtual_memory().total
+                name, uuid = nvml.nvmlDeviceGetName(one), nvml.nvmlDeviceGetUUID(one)
+                if slices is not None and "MIG" not in name:
+                    name = f"{name} MIG {memory / GIB:.0f} GiB"
+                found.append(
+                    {"index": index, "name": name, "memory_gib": round(memory / GIB, 1), "driver": driver, "uuid": uuid}
+                )
+                names.append((*of_gpu, uuid, _older_name(nvml, of_gpu[1], one) if slices is not None else uuid))
+    if hidden or "CUDA_VISIBLE_DEVICES" not in os.environ:
         return found
-    chosen = []
-    for part in setting.split(","):
-        part = part.strip()
-        if part.startswith("MIG-"):  # a slice: the GPU that it is a slice of
-            match = [gpu for gpu in found if gpu["uuid"] == _parent_of_slice(part)]
-        else:
-            match = [gpu for gpu in found if part == str(gpu["index"]) or (part and gpu["uuid"].startswith(part))]
-        if len(match) != 1:
-            break
-        chosen += match
-    return chosen
+    return [found[number] for number in _visible(names, os.environ["CUDA_VISIBLE_DEVICES"])]
 
 
-def _parent_of_slice(uuid: str) -> str | None:
-    with nvml_session() as nvml:
-        try:
-            slice_ = nvml.nvmlDeviceGetHandleByUUID(uuid)
-            return str(nvml.nvmlDeviceGetUUID(nvml.nvmlDeviceGetDeviceHandleFromMigDeviceHandle(slice_)))
-        except nvml.NVMLError:
+def _slices(nvml: Any, handle: Any) -> list[Any] | None:
+    """Handles of the slices of a GPU; None where it is a whole one."""
+    try:
+        if nvml.nvmlDeviceGetMigMode(handle)[0] != nvml.NVML_DEVICE_MIG_ENABLE:
             return None
+        most = nvml.nvmlDeviceGetMaxMigDeviceCount(handle)
+    except nvml.NVMLError:  # a GPU that knows no slices
+        return None
+    slices = []
+    for number in range(most):
+        with contextlib.suppress(nvml.NVMLError):  # no such slice has been made
+            slices.append(nvml.nvmlDeviceGetMigDeviceHandleByIndex(handle, number))
+    return slices
+
+
+def _older_name(nvml: Any, gpu: str, handle: Any) -> str:
+    """What drivers before 470 call a slice, which sites still write."""
+    return f"MIG-{gpu}/{nvml.nvmlDeviceGetGpuInstanceId(handle)}/{nvml.nvmlDeviceGetComputeInstanceId(handle)}"
+
+
+def _visible(names: list[tuple[str, str, str, str]], setting: str) -> list[int]:
+    """Which devices CUDA_VISIBLE_DEVICES leaves, as CUDA reads it: indices or beginnings of UUIDs, up to the first that
+    is not valid. names: of each device the index and the UUID of its GPU, and its own UUID twice, in both forms.
+
+    A GPU that is cut into slices stands for all of them; CUDA would take the first.
+    """
+    chosen: list[int] = []
+    for part in map(str.strip, setting.split(",")):
+        match = [number for number, known in enumerate(names) if part == known[0]]
+        for which in (2, 3) if part.startswith("MIG-") else (1,):
+            begin = [number for number, known in enumerate(names) if part and known[which].startswith(part)]
+            match = match or (begin if len({names[number][which] for number in begin}) == 1 else [])
+        if not match:
+            break
+        chosen += [number for number in match if number not in chosen]
+    return chosen
 
 
 @contextlib.contextmanager

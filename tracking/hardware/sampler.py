@@ -89,7 +89,8 @@ class Sampler:
         hardware_memory_peak_mib: resident memory of the processes together, at the samples.
         hardware_gpu_mean_percent: use of the GPU as its driver tells, after `settle` where there are such samples.
         hardware_gpu_memory_peak_mib: in use on the GPU, as its driver tells.
-        hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time.
+        hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time; of a
+            slice (MIG) nothing but the memory is known.
         """
         reductions: dict[str, tuple[str, Callable[[list[float]], float]]] = {
             "hardware_cpu_peak_percent": ("system/cpu_utilization_percentage", max),
@@ -194,7 +195,7 @@ class Sampler:
             self.unavailable["gpu"] = "no NVIDIA driver" if nvml is None else f"no visible GPU {self._gpu}"
             return None
         self._nvml = nvml
-        return nvml.nvmlDeviceGetHandleByIndex(visible[self._gpu]["index"])
+        return nvml.nvmlDeviceGetHandleByUUID(visible[self._gpu]["uuid"])
 
     def _gpu_use(self) -> dict[str, float]:
         if self._handle is None:
