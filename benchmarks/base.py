@@ -49,7 +49,7 @@ class Events:
 
     arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`; None where the file does not
     tell it: such events can be scored, not trained on. ids: (N,) int64, the same for the same event in every reading
-    of the file.
+    of the file, and no other's. Arrays of one name have one shape and one dtype in all chunks.
     """
 
     arrays: Arrays
@@ -197,6 +197,8 @@ class Task:
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
         takes in besides, such as the mass that a parametrised network is given; context names them.
     features: sets of inputs that published results differ by, by name; the first is the default.
+    missing: array -> the number that takes the place of NaN in it, by which `read` marks what was not measured. NaN in
+        other arrays is refused, and so is infinity.
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent. Where
         sources have a sha256, it is one of theirs.
@@ -222,6 +224,7 @@ class Task:
     context: tuple[str, ...] = ()
     features: Mapping[str, FeatureSet] = field(default_factory=dict)
     plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
+    missing: Mapping[str, float] = field(default_factory=dict)
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
     own_layout: Callable[[Path], list[Path] | None] | None = None

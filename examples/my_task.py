@@ -12,11 +12,11 @@ CHUNK = 1000
 
 
 def read(paths):
-    for path in paths:
+    for number, path in enumerate(paths):
         rows = np.loadtxt(path, delimiter=",", skiprows=1, dtype=np.float32, ndmin=2)
         if rows.shape[1] != 5:
             raise UserError(f"{path}: expected 5 columns, got {rows.shape[1]}")
-        yield Events({"table": rows[:, :4]}, rows[:, 4].astype(int), np.arange(len(rows)))
+        yield Events({"table": rows[:, :4]}, rows[:, 4].astype(int), number * 10**9 + np.arange(len(rows)))
 
 
 def generate(label, number, seed):

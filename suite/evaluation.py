@@ -193,7 +193,7 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
 def _labelled(model: SavedModel, paths: Sequence[Path], slices: Slices, progress: Progress) -> Iterator[ScoredEvents]:
     for chunk in score(model, paths, progress, slices):
         if (chunk.labels == UNKNOWN).any():
-            refuse_unlabelled(reader_of(model.trial.task)[0], paths)
+            refuse_unlabelled(reader_of(model.trial.task)[0].read, paths)
         yield chunk
 
 

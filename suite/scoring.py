@@ -17,6 +17,7 @@ from hepbench.benchmarks.base import Arrays, Events, Sample, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device, results
 from hepbench.suite.atomic import full_disk_as_user_error
+from hepbench.suite.data.checked import checked
 from hepbench.suite.training.network import NETWORK_FILE
 from hepbench.suite.trial.artifacts import SavedModel, load_model, scores_table
 from hepbench.suite.trial.spec import cut
@@ -73,12 +74,12 @@ def score(
     if twice:
         raise UserError(f"{twice[0]}: given twice, its events would count twice")
     task, family = model.trial.task.record, model.trial.model.record
-    read, known = reader_of(model.trial.task)
+    reader, known = reader_of(model.trial.task)
     if model.trial.task.base.variants:  # a file of a class that the reader passes over is refused, not lost
         for path in paths:
-            next(_read(model.trial.task, read, [path]), None)
+            next(_read(model.trial.task, reader, [path]), None)
     found = False
-    for events in _read(model.trial.task, read, paths):
+    for events in _read(model.trial.task, reader, paths):
         count = len(events.ids)
         if not count:
             continue
@@ -93,7 +94,7 @@ def score(
                 f"{_named(paths)}: an event has {_shown(sample.shapes)}, and the model was trained on "
                 f"{_shown(model.shapes)}"
             )
-        labels = np.full(count, UNKNOWN) if events.labels is None else _known(events.labels, known, paths)
+        labels = np.full(count, UNKNOWN) if events.labels is None else known[events.labels]
         scores = model.fitted.predict(sample)
         if scores.shape != (count, len(task.classes)) or not np.isfinite(scores).all():
             raise UserError(
@@ -140,21 +141,20 @@ def write_predictions(model: SavedModel, paths: Sequence[Path], out: Path, progr
     return events
 
 
-def reader_of(task: Entry[Task]) -> tuple[Callable[[Sequence[Path]], Iterator[Events]], np.ndarray]:
-    """What reads the files, and the model's class for each of the reader's, OTHER where the model does not know it: a
+def reader_of(task: Entry[Task]) -> tuple[Task, np.ndarray]:
+    """The task that reads the files, and the model's class for each of its, OTHER where the model does not know it: a
     variant of fewer classes is given the events of all, which its own reader passes over."""
     classes, all_classes = task.record.classes, task.base.classes
     if not set(classes) < set(all_classes):
-        return task.record.read, np.arange(len(classes))
-    return task.base.read, np.array([classes.index(kind) if kind in classes else OTHER for kind in all_classes])
+        return task.record, np.arange(len(classes))
+    return task.base, np.array([classes.index(kind) if kind in classes else OTHER for kind in all_classes])
 
 
-def _read(
-    task: Entry[Task], read: Callable[[Sequence[Path]], Iterator[Events]], paths: Sequence[Path]
-) -> Iterator[Events]:
-    """Chunks of events. Whatever a user's own reader raises of files that it was not written for is a UserError."""
+def _read(task: Entry[Task], reader: Task, paths: Sequence[Path]) -> Iterator[Events]:
+    """Chunks of events, checked. What a user's own reader raises of files that it was not written for is a
+    UserError."""
     try:
-        yield from read(paths)
+        yield from checked(f"{_named(paths)}: {task.name}", reader, reader.read(paths))
     except UserError:
         raise
     except Exception as error:
@@ -165,13 +165,6 @@ def _read(
             f"{_named(paths)}: the reader of {task.name} fails on {'it' if len(paths) == 1 else 'them'} "
             f"({type(error).__name__}: {reason}). Files without labels need a `read` that gives Events with labels=None"
         ) from error
-
-
-def _known(labels: np.ndarray, known: np.ndarray, paths: Sequence[Path]) -> np.ndarray:
-    labels = np.asarray(labels)
-    if labels.dtype.kind not in "iub" or labels.min() < 0 or labels.max() >= len(known):
-        raise UserError(f"{_named(paths)}: labels must be whole numbers from 0 to {len(known) - 1}")
-    return known[labels.astype(np.int64)]
 
 
 def _named(paths: Sequence[Path]) -> str:

@@ -20,6 +20,7 @@ from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
 from hepbench.suite.atomic import discard, locked, remove_leftovers, whole_folder
+from hepbench.suite.data.checked import check_ids, checked, finite_arrays
 from hepbench.suite.data.checksums import damaged, write_checksums
 from hepbench.suite.data.files import Files, check_published, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
@@ -72,7 +73,7 @@ def prepare(
     variant = "" if entry.record.read is entry.base.read else entry.name.partition(":")[2]
     key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
     folder = prepared_folder(entry.dataset) / key
-    _made(folder, lambda scratch: _write(scratch, files.paths, entry.record, progress), found)
+    _made(folder, lambda scratch: _write(scratch, files.paths, entry, progress), found)
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 
@@ -115,11 +116,13 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "
     folder = prepared.folder / "-".join(part for part in ("view", name, variant, own) if part)
     size = sum(array[:1].nbytes for array in prepared.arrays.values())
     chunk = max(1, min(VIEW_CHUNK, VIEW_BYTES // size))
-    chunks = (
-        compute({key: array[start : start + chunk] for key, array in prepared.arrays.items()})
-        for start in range(0, len(prepared), chunk)
-    )
-    _made(folder, lambda scratch: _append(scratch, chunks))
+
+    def chunks() -> Iterator[Arrays]:
+        for start in range(0, len(prepared), chunk):
+            few = {key: array[start : start + chunk] for key, array in prepared.arrays.items()}
+            yield finite_arrays(f"{entry.name}: view {name}", compute(few), min(chunk, len(prepared) - start), start)
+
+    _made(folder, lambda scratch: _append(scratch, chunks()))
     return _open(folder)
 
 
@@ -151,22 +154,25 @@ def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths:
     )
 
 
-def _write(folder: Path, paths: Sequence[Path], task: Task, progress: Progress) -> None:
+def _write(folder: Path, paths: Sequence[Path], entry: Entry[Task], progress: Progress) -> None:
     (folder / "arrays").mkdir()
     labels: list[np.ndarray] = []
     ids: list[np.ndarray] = []
 
     def arrays() -> Iterator[Arrays]:
-        for events in task.read(paths):
+        for events in checked(entry.name, entry.record, entry.record.read(paths)):
             if events.labels is None:
-                refuse_unlabelled(task.read, paths)
+                refuse_unlabelled(entry.record.read, paths)
             labels.append(events.labels)
             ids.append(events.ids)
             yield events.arrays
             progress(len(events.labels))
 
     _append(folder / "arrays", arrays())
-    np.save(folder / "labels.npy", np.concatenate(labels).astype(np.int64))
+    if not sum(map(len, ids)):
+        raise UserError(f"{entry.name}: read yields no events of {', '.join(map(str, paths))}")
+    check_ids(entry.name, np.concatenate(ids))
+    np.save(folder / "labels.npy", np.concatenate(labels))
     np.save(folder / "ids.npy", np.concatenate(ids))
 
 
