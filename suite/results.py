@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import shlex
 import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -22,6 +24,8 @@ from hepbench.suite.trial.artifacts import read_confusion, read_roc
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking
 from hepbench.tracking.leaderboard.table import NUMBERS, Leaderboard
+
+Read = TypeVar("Read")
 
 SHOWN = ("auc", "accuracy", "rejection_50")
 """Metrics that have a column; the first ranks."""
@@ -139,12 +143,18 @@ def _slice(name: str) -> Metric:
 
 
 def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path:
-    """Write the page of a task's leaderboard; returns its path."""
-    record = task.record
+    """Write the page of a task's leaderboard; returns its path. What of a run cannot be read is named on it."""
+    record, artifacts = task.record, _Artifacts(store)
+    drawn = [row for row in board.rows if row["rank"] <= page.MOST_CURVES]
+    curves = artifacts.read(drawn, "roc.csv", partial(_curves, signal=record.classes[record.signal]))
+    confusions = {}
+    if len(record.classes) > 2:
+        best = [row for row in drawn if row["rank"] == 1 and "confusion.csv" in store.files(row["run_ids"][0])]
+        confusions = artifacts.read(best, "confusion.csv", partial(_confusion, classes=len(record.classes)))
     text = page.render(
-        board,
-        _curves(board.rows, record.classes[record.signal], store),
-        _confusions(board.rows, store) if len(record.classes) > 2 else {},
+        dataclasses.replace(board, notes=[*board.notes, *artifacts.lost]),
+        curves,
+        confusions,
         command="\n".join(_commands(task, board.rows)),
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
@@ -171,19 +181,40 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     ]
 
 
-def _curves(rows: Sequence[dict[str, Any]], signal: str, store: runs.Store) -> dict[str, dict[str, Any]]:
-    """ROC curves of each row's first run by their names, by run id."""
-    with tempfile.TemporaryDirectory() as scratch:
-        found = [row["run_ids"][0] for row in rows]
-        return {run: read_roc(store.download(run, "roc.csv", Path(scratch) / run), signal) for run in found}
+@dataclasses.dataclass
+class _Artifacts:
+    """Files of the store's runs. lost: a line on each that is missing or cannot be read, which costs its drawing."""
+
+    store: runs.Store
+    lost: list[str] = dataclasses.field(default_factory=list)
+
+    def read(self, rows: Sequence[dict[str, Any]], name: str, reader: Callable[[Path], Read]) -> dict[str, Read]:
+        """What the reader makes of this file of each row's first run, by run id."""
+        found = {}
+        with tempfile.TemporaryDirectory() as scratch:
+            for row in rows:
+                run = row["run_ids"][0]
+                try:
+                    found[run] = reader(self.store.download(run, name, Path(scratch) / run))
+                except (runs.StoreError, OSError, ValueError, LookupError, csv.Error) as error:
+                    reason = str(error).partition("\n")[0] or type(error).__name__
+                    self.lost.append(f"not drawn: {name} of {row['model']}, run {run[:12]}: {reason}")
+        return found
 
 
-def _confusions(rows: Sequence[dict[str, Any]], store: runs.Store) -> dict[str, np.ndarray]:
-    """The confusion matrix of the first row of each table, by run id; none of a run that was made without."""
-    found = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        for row in rows:
-            run = row["run_ids"][0]
-            if row["rank"] == 1 and "confusion.csv" in store.files(run):
-                found[run] = read_confusion(store.download(run, "confusion.csv", Path(scratch) / run))
-    return found
+def _curves(path: Path, signal: str) -> dict[str, dict[str, Any]]:
+    """ROC curves by their names. ValueError for what is none."""
+    curves = read_roc(path, signal)
+    for curve in curves.values():
+        for name in ("signal_efficiency", "background_efficiency"):
+            if not ((curve[name] >= 0) & (curve[name] <= 1)).all():
+                raise ValueError(f"{name} is not between 0 and 1")
+    return curves
+
+
+def _confusion(path: Path, classes: int) -> np.ndarray:
+    """(classes, classes). ValueError for what is none."""
+    confusion = read_confusion(path)
+    if confusion.shape != (classes, classes) or (confusion < 0).any():
+        raise ValueError(f"it holds no {classes} x {classes} numbers of events")
+    return confusion

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import resource
+import shutil
 import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, hepbench
+from conftest import COMMAND, ROOT, hepbench
 
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs, sqlite_files
@@ -172,3 +174,116 @@ def test_reading_creates_nothing(tmp_path):
     with pytest.raises(runs.StoreError, match=r"fetch roc\.csv"):
         store.download("0" * 32, "roc.csv", tmp_path / "out")
     assert not (tmp_path / "home" / "results" / "mlflow.db").exists()
+
+
+# --- leaderboards of what is damaged, of many runs, and of what cannot be written -----------------------------------
+
+
+@pytest.fixture(scope="module")
+def benched(tmp_path_factory):
+    """A home with two results of magic."""
+    home = tmp_path_factory.mktemp("benched")
+    models = ("--model", "prior", "--model", "logistic")
+    done = hepbench("bench", "magic", *models, "--budget", "smoke", "--events", 1000, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return home
+
+
+def ranked(home: Path) -> list[dict]:
+    done = hepbench("leaderboard", "magic", "--format", "json", home=home)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+DAMAGES = {
+    "missing": None,
+    "empty": b"",
+    "cut": b"threshold,signal_efficiency,background_efficiency\n0.1,0.2",
+    "binary": bytes(range(256)),
+    "other columns": b"a,b,c\n1,2,3\n4,5,6\n",
+    "not finite": b"threshold,signal_efficiency,background_efficiency\n0.1,nan,0\n0.2,1,1\n",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_bad_artefact_costs_one_curve(damage, benched):
+    rows = ranked(benched)
+    (roc,) = (benched / "results" / "artifacts").glob(f"**/{rows[0]['run_ids'][0]}/**/roc.csv")
+    whole, page = roc.read_bytes(), benched / "results" / "reports" / "magic.html"
+    try:
+        roc.unlink()
+        if DAMAGES[damage] is not None:
+            roc.write_bytes(DAMAGES[damage])
+        done = hepbench("leaderboard", "magic", home=benched)
+    finally:
+        roc.write_bytes(whole)
+    assert done.returncode == 0, done.stderr
+    text = page.read_text()
+    assert f"not drawn: roc.csv of {rows[0]['model']}, run {rows[0]['run_ids'][0][:12]}: " in text
+    assert text.count("not drawn:") == 1 and "ROC curves of one seed each" in text
+
+
+def test_a_home_that_cannot_be_written_shows_its_leaderboard(benched):
+    whole = hepbench("leaderboard", "magic", home=benched).stdout
+    before = {path: path.stat().st_mtime_ns for path in benched.rglob("*")}
+    mount = f"mount --bind {benched} {benched} && mount -o remount,ro,bind {benched}"
+    command = f'{sys.executable} -c "from hepbench.suite.cli import main; main()"'
+    call = ["sh", "-c", f"{mount} && {command} leaderboard magic && ! {command} bench magic --model prior"]
+    if os.geteuid() == 0:  # whom no permission keeps out
+        call = ["unshare", "--mount", *call]
+    else:
+        call[-1] = call[-1].replace(mount, "true")
+        for path in (benched, *before):
+            path.chmod(path.stat().st_mode & ~0o222)
+    environment = {**os.environ, "HEPBENCH_HOME": str(benched), "COLUMNS": "200"}
+    try:
+        done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    finally:
+        if os.geteuid():
+            for path in (benched, *before):
+                path.chmod(path.stat().st_mode | 0o200)
+    if "unshare" in done.stderr or "mount:" in done.stderr:
+        pytest.skip("this machine mounts nothing")
+    assert done.returncode == 0, done.stderr
+    assert whole.partition("report:")[0] in done.stdout
+    assert "no page is written: " in done.stdout
+    assert done.stderr.startswith("error: results cannot be stored in ") and done.stderr.count("\n") == 1
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+
+def copies_of_a_run(database: Path, run: str, count: int) -> None:
+    """The run of this id again, so many times, each with other hyper-parameters."""
+    with sqlite3.connect(database) as connection:
+        for table in ("runs", "tags", "params", "latest_metrics"):
+            columns = [one[1] for one in connection.execute(f"PRAGMA table_info({table})")]
+            rows = connection.execute(f"SELECT * FROM {table} WHERE run_uuid = ?", (run,)).fetchall()
+            copies = []
+            for number in range(count):
+                for row in rows:
+                    copy = dict(zip(columns, row, strict=True)) | {"run_uuid": f"{number:032x}"}
+                    if copy.get("key") in ("identity", "configuration"):
+                        copy["value"] = f"{copy['value']}-{number}"
+                    copies.append(list(copy.values()))
+            connection.executemany(f"INSERT INTO {table} VALUES ({', '.join('?' * len(columns))})", copies)
+        widths = [("width", str(number), f"{number:032x}") for number in range(count)]
+        connection.executemany("INSERT INTO params (key, value, run_uuid) VALUES (?, ?, ?)", widths)
+
+
+def test_a_thousand_runs_take_seconds_and_no_import_of_mlflow(benched, tmp_path):
+    """Processor time of a process of its own; MLflow's objects of a thousand runs took ten times as much."""
+    home = tmp_path / "copy"
+    shutil.copytree(benched, home)
+    (logistic, _) = ranked(benched)
+    copies_of_a_run(home / "results" / "mlflow.db", logistic["run_ids"][0], 1000)
+    environment = {**os.environ, "HEPBENCH_HOME": str(home)}
+    for arguments, most in ((["--format", "json"], 4), ([], 10)):  # seconds, with room for slow machines
+        before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", *COMMAND[1:], "leaderboard", "magic", *arguments],
+            cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-1000:]
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before < most
+        assert " mlflow" not in done.stderr and "Locator" not in done.stderr
+        if arguments:
+            assert len(json.loads(done.stdout)) == 1002

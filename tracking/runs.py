@@ -17,7 +17,6 @@ import sqlite3
 import sys
 import time
 import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -295,7 +294,7 @@ class Store:
         if found is None:
             raise FileNotFoundError(f"there is no run {run_id}")
         address = urllib.parse.urlparse(found)
-        return Path(urllib.request.url2pathname(address.path)) if address.scheme in ("", "file") else None
+        return Path(urllib.parse.unquote(address.path)) if address.scheme in ("", "file") else None
 
     def finish(self, run_id: str, status: str, message: str = "") -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a

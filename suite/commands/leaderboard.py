@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
 from rich.console import Console
 
@@ -13,6 +12,7 @@ from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Reference, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
+from hepbench.suite.paths import reports_folder
 from hepbench.tracking.leaderboard import side_by_side, text
 from hepbench.tracking.leaderboard.table import Leaderboard
 from hepbench.tracking.runs import Store
@@ -58,8 +58,7 @@ def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console)
     for note in board.notes:
         console.print(note, highlight=False, soft_wrap=True)
     for task in tasks:
-        path = results.write_page(task, results.board_of([task], store), store)
-        console.print(f"report: {path}", soft_wrap=True)
+        _write_page(task, results.board_of([task], store), store, console)
 
 
 def _tables(every: Sequence[Entry[Task]], board: Leaderboard) -> list[side_by_side.SideBySide]:
@@ -81,12 +80,18 @@ def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task
     return found
 
 
-def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = ()) -> Path:
-    """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page;
-    returns the page's path."""
+def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = ()) -> None:
+    """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page."""
     board = results.board_of([task], store, columns)
     for part in text.renderables(dataclasses.replace(board, title=""), console.width):
         console.print(part)
-    path = results.write_page(task, dataclasses.replace(board, columns=()), store)
-    console.print(f"report: {path}", soft_wrap=True)
-    return path
+    _write_page(task, dataclasses.replace(board, columns=()), store, console)
+
+
+def _write_page(task: Entry[Task], board: Leaderboard, store: Store, console: Console) -> None:
+    """Write the page and print where; a folder that cannot be written, or is full, costs the page alone."""
+    try:
+        line = f"report: {results.write_page(task, board, store)}"
+    except OSError as error:
+        line = f"no page is written: {error.filename or reports_folder()}: {error.strerror or error}"
+    console.print(line, soft_wrap=True, markup=False)

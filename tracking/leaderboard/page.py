@@ -30,6 +30,12 @@ if TYPE_CHECKING:
 Curves = Mapping[str, Mapping[str, Mapping[str, Any]]]
 """Run id -> name of a curve -> {"signal_efficiency", "background_efficiency"}, each (m,)."""
 
+MOST_CURVES = 10
+"""Rows, the best of a table, whose ROC curves can be told apart."""
+
+MOST_DRAWN = 40
+"""Rows whose intervals can be told apart in a drawing."""
+
 BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "efficiency_at_purity_90")
 """Metrics of each class that the table of the best model shows."""
 
@@ -177,13 +183,16 @@ def _figures(
         if run is not None:
             label = row["model"] if row["model"] not in drawn else f"{row['model']} {row['configuration'][:6]}"
             drawn[label] = plots.efficiencies(curves[run][signal])
-    drawn = dict(list(drawn.items())[: len(plots.COLOURS)])  # as many as can be told apart, the best ones
+    drawn = dict(list(drawn.items())[:MOST_CURVES])
     figures = []
     with pages.style():
         if shown := _above_chance(board, rows):
             caption = (
                 f"{board.ranked_by.heading} with its error, one standard deviation. Band: two errors of the first."
             )
+            if len(shown) > MOST_DRAWN:
+                caption += f" The first {MOST_DRAWN} of {len(shown)}."
+                shown = shown[:MOST_DRAWN]
             if board.chance is not None:
                 caption += " Models at chance are left out."
             figures.append((pages.inline_svg(_draw_intervals(board, shown)), caption))

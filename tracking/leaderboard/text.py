@@ -36,7 +36,8 @@ def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colo
     """The leaderboard in one of FORMATS. width, colour: of the terminal, for "table". JSON and CSV have the rows alone.
     ValueError for another format."""
     if format == "json":
-        return json.dumps(list(board.rows), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in board.rows)
+        return "[\n" + ",\n".join(lines) + "\n]\n"  # a row a line: json indents ten times more slowly
     if format == "csv":
         return _csv(board.rows)
     if format == "markdown":
