@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,7 +26,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 """Shape of one event in each named array: `{"image": (32, 32, 2)}`."""
 
 Parameters = Mapping[str, Any]
-"""Hyper-parameters by name, each a number, a string or a bool."""
+"""Hyper-parameters by name, each a number, a string, a bool, None or a tuple of these."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 """Called by a training after each epoch or round: `report(epoch, {"loss": ..., "val_loss": ...})`, epochs from 1."""
@@ -41,6 +43,44 @@ def check_known(kind: str, given: str, known: Iterable[str], more: str = "") -> 
         near = difflib.get_close_matches(given, known, n=1, cutoff=0.5)
         hint = f", did you mean {near[0]!r}?" if near else "."
         raise UserError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}{more}")
+
+
+NAME = re.compile(r"\w[\w.-]*")
+"""What names a hyper-parameter, a view, a set of features or a variant: it stands in commands, in names of folders and
+in every store of results."""
+
+LONGEST_NAME = 100
+
+
+def check_names(kind: str, names: Iterable[Any]) -> None:
+    """Raises UserError for the first of these that is no name."""
+    for name in names:
+        if not isinstance(name, str) or not NAME.fullmatch(name) or len(name) > LONGEST_NAME:
+            raise UserError(
+                f"{kind} {name!r}: its name must be of letters, digits, '_', '-' and '.', at most {LONGEST_NAME}, and "
+                "begin with a letter, a digit or '_'"
+            )
+
+
+def plain(name: str, value: Any) -> Any:
+    """The value of a hyper-parameter as it is kept and given to models: numbers of numpy become Python's, lists become
+    tuples. Raises UserError for what is no number, string, bool, None or sequence of these, and for NaN."""
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, list | tuple):
+        return tuple(plain(name, one) for one in value)
+    is_nan = isinstance(value, float) and math.isnan(value)
+    if is_nan or not (value is None or isinstance(value, bool | int | float | str)):
+        got = "NaN" if is_nan else f"a {type(value).__name__}"
+        raise UserError(
+            f"hyper-parameter {name}: expected a number, a text, a bool, None or a tuple of these, but got {got}"
+        )
+    return value
+
+
+def as_text(value: Any) -> str:
+    """The value of a hyper-parameter as `--set` takes it: a tuple with commas and without blanks."""
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 @dataclass(frozen=True)
@@ -206,7 +246,8 @@ class Task:
         file that declares them, which is a part of the data; None where there is no such declaration.
     needed: how many of the sources make a dataset, whichever they are; None: all that are not optional.
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
-    slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`.
+    slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`,
+        with "_" for what no store of results takes in the name of a metric.
     validate: all events' arrays and labels -> checks and comparisons with calibration figures.
     variants: name -> a task on the same files, such as one pair of the classes, or on further ones of the same folder;
         TASK=<task>:<variant>.
@@ -238,6 +279,19 @@ class Task:
     variants: Mapping[str, Task] = field(default_factory=dict)
     licence: str = ""
     citation: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises UserError for names that folders, commands or stores cannot take, and a signal that is no class."""
+        for name in ("classes", "variables", "context"):
+            if isinstance(value := getattr(self, name), list):
+                object.__setattr__(self, name, tuple(value))
+        named = isinstance(self.classes, tuple) and all(isinstance(one, str) and one.strip() for one in self.classes)
+        if not named or not 2 <= len(set(self.classes)) == len(self.classes):
+            raise UserError(f"classes must be two names or more, all different, got {self.classes!r}")
+        if self.signal not in range(len(self.classes)):
+            raise UserError(f"signal must be the number of a class, 0 to {len(self.classes) - 1}, got {self.signal!r}")
+        for kind, names in {"view": self.views, "set of features": self.features, "variant": self.variants}.items():
+            check_names(kind, names)
 
     def view(self, name: str, features: str = "") -> View:
         """The function that gives a view under a set of features."""
@@ -319,6 +373,15 @@ class Model:
     source: str = ""
     needs_context: bool = False
     reported: Mapping[str, Sequence[ReportedTraining]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Makes the defaults `plain`. Raises UserError for names and values that no hyper-parameter can have."""
+        check_names("hyper-parameter", self.defaults)
+        defaults = {name: plain(name, value) for name, value in self.defaults.items()}
+        for name in ("epochs", "rounds"):
+            if name in defaults and (type(defaults[name]) is not int or defaults[name] < 1):
+                raise UserError(f"the default of {name} must be a whole number above 0, got {defaults[name]!r}")
+        object.__setattr__(self, "defaults", defaults)
 
     def refuses(self, task: Task) -> str | None:
         """Why this family cannot serve the task, or None if it can."""

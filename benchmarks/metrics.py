@@ -188,6 +188,12 @@ def _error_of_mean(scored: Scored, share: np.ndarray) -> float:
     return float(np.sqrt(sum(len(group) * group.var(ddof=1) for group in groups)))
 
 
+def slice_key(name: str) -> str:
+    """What the AUC of a slice's values is called before the value: what any store takes."""
+    key = re.sub(r"[^\w.-]+", "_", name).strip("_")
+    return f"auc_{key}_"
+
+
 def auc_by_slice(
     name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int
 ) -> dict[str, float]:
@@ -195,7 +201,7 @@ def auc_by_slice(
     values = {}
     for value in np.unique(slices):
         inside = slices == value
-        key = f"auc_{name}_{value}"
+        key = f"{slice_key(name)}{value}"
         values[key], values[f"{key}_error"] = auc(labels[inside], scores[inside], signal)
     return values
 

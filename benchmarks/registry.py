@@ -13,6 +13,7 @@ import functools
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -34,6 +35,11 @@ FOLDERS = ("benchmarks", "suite", "tracking")
 
 PUBLIC = "names of hepbench are imported with `from hepbench import Task, Model, Events, Simulation, UserError`"
 
+GUARD = 'what it does as a script belongs below `if __name__ == "__main__":`'
+
+being_imported: list[Path] = []
+"""Users' files that are being imported, the innermost last."""
+
 Record = TypeVar("Record", Task, Model)
 
 
@@ -42,7 +48,7 @@ class Entry(Generic[Record]):
     """A task or model with its name and the file it stands in.
 
     given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
-    the task's data lie.
+    the task's data lie. module: what the file was imported as. shipped: it is of this package.
     """
 
     name: str
@@ -50,6 +56,11 @@ class Entry(Generic[Record]):
     record: Record
     given: str
     base: Record
+    module: str
+
+    @property
+    def shipped(self) -> bool:
+        return self.path.is_relative_to(HOME)
 
     @property
     def dataset(self) -> str:
@@ -103,8 +114,9 @@ def find(kind: Kind, given: str) -> Entry[Any]:
     Raises UserError for an unknown name (with the nearest known ones), a missing file, and a file that does not
     import or exposes no record.
     """
-    whole, (given, _, after) = given, given.partition(":")
-    if given.endswith(".py"):
+    whole = given
+    if file := re.fullmatch(r"(.+\.py)(?::(.*))?", given):  # whose folders may have colons in their names
+        given, after = file[1], file[2] or ""
         path = Path(given).expanduser().resolve()
         attribute = KINDS[kind][1]
         if not path.is_file():
@@ -123,6 +135,7 @@ def find(kind: Kind, given: str) -> Entry[Any]:
             check_known(f"model of {path}", name, records, more=f"; give one as {path}:{next(iter(records))}")
             after = ""
     else:
+        given, _, after = given.partition(":")
         name, stem = given, given
         while stem not in (stems := _stems(kind)) and "_" in stem and kind == "model":
             stem = stem.rpartition("_")[0]
@@ -135,10 +148,10 @@ def find(kind: Kind, given: str) -> Entry[Any]:
     record = records[name]
     place = _file_of(loaded)
     if not after:
-        return Entry(name, place, record, whole, record)
+        return Entry(name, place, record, whole, record, loaded.__name__)
     variants: Mapping[str, Task] = getattr(record, "variants", {})
     check_known(f"variant of {name}", after, variants)
-    return Entry(f"{name}:{after}", place, variants[after], whole, record)
+    return Entry(f"{name}:{after}", place, variants[after], whole, record, loaded.__name__)
 
 
 def _file_of(loaded: ModuleType) -> Path:
@@ -167,8 +180,12 @@ def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
     try:
         user = module.startswith("hepbench_user_")
         return _from_path(module, path) if user else importlib.import_module(module)
-    except Exception as error:  # whatever a broken file raises, the user needs its name and the fault
+    except (Exception, SystemExit) as error:  # whatever a broken file raises, the user needs its name and the fault
         where = path if path.is_file() else module
+        if isinstance(error, UserError):
+            raise UserError(f"{kind} file {where}: {error}") from error
+        if isinstance(error, SystemExit):
+            raise UserError(f"{kind} file {where} ends the program when it is imported: {GUARD}") from error
         old = isinstance(error, ImportError) and (error.name or "").split(".")[0] in FOLDERS
         hint = f"; {PUBLIC}" if old else ""
         raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}{hint}") from error
@@ -201,5 +218,10 @@ def _from_path(module: str, path: Path) -> ModuleType:
         raise ImportError(f"{path} is no Python file")
     loaded = importlib.util.module_from_spec(spec)
     sys.modules[module] = loaded  # dataclasses and pickles look a module up by its name
-    spec.loader.exec_module(loaded)
+    being_imported.append(path)
+    try:
+        # Not by the loader, which takes bytecode of the same second and size for that of this text.
+        exec(compile(path.read_bytes(), path, "exec"), vars(loaded))
+    finally:
+        being_imported.remove(path)
     return loaded

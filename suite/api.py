@@ -76,6 +76,7 @@ def bench(
     from hepbench.suite import campaign, results
     from hepbench.suite.workers.place import Place
 
+    _not_while_imported()
     asked = campaign.request(
         _given("task", task),
         [_given("model", model) for model in ([models] if isinstance(models, str | PathLike) else models)],
@@ -136,6 +137,7 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     from hepbench.benchmarks import registry
     from hepbench.suite import results
 
+    _not_while_imported()
     return _frame(
         results.leaderboard_of(registry.find("task", _given("task", task)), results.open_store(to_write=False))[0]
     )
@@ -156,6 +158,7 @@ def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]
     from hepbench.suite import results, scoring
     from hepbench.suite.trial.artifacts import scores_table
 
+    _not_while_imported()
     with scoring.model_of(results.open_store(to_write=False), run) as (_, model):
         classes = model.trial.task.record.classes
         chunks = scoring.score(model, _paths(files))
@@ -183,6 +186,7 @@ def evaluate_files(
 
     from hepbench.suite import evaluation, results, scoring
 
+    _not_while_imported()
     paths, folder = _paths(files), None if out is None else Path(out)
     if folder is not None and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")
@@ -193,6 +197,14 @@ def evaluate_files(
     for sentence in found.warnings:
         warnings.warn(sentence, stacklevel=2)
     return dict(found.metrics)
+
+
+def _not_while_imported() -> None:
+    """A trial imports a user's file to find its model, and must not start a bench of its own."""
+    from hepbench.benchmarks import registry
+
+    if registry.being_imported:
+        raise UserError(f"it calls hepbench while it is imported: {registry.GUARD}")
 
 
 def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:

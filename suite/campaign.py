@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import Model, Task, UserError, check_known
+from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_known, plain
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device as device_module
 from hepbench.suite import results
@@ -29,7 +29,7 @@ from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
-from hepbench.suite.trial.inputs import check_scaling
+from hepbench.suite.trial.inputs import check_scaling, check_slices
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
@@ -180,6 +180,13 @@ def settings_by_model(
 
 
 def _typed(name: str, given: Any, default: Any) -> Any:
+    """A value of the type of the default. A text is a tuple's entries with commas; where the default is None, it is
+    read as None, a number or a bool where it looks like one."""
+    given = plain(name, given)
+    if isinstance(default, tuple):
+        return _typed_tuple(name, given, default)
+    if default is None:
+        return _read(given) if isinstance(given, str) else given
     if isinstance(default, bool):
         check_known(f"value of {name}", str(given).lower(), ("true", "false"))
         return str(given).lower() == "true"
@@ -191,6 +198,29 @@ def _typed(name: str, given: Any, default: Any) -> Any:
         kind = {int: "a whole number", float: "a number"}.get(type(default), "a text")
         raise UserError(f"{name}={given}: expected {kind}, such as the default {default}") from None
     return value
+
+
+def _typed_tuple(name: str, given: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Its entries have the type of the default's first, unless that has entries of several types or tuples."""
+    if isinstance(given, str):
+        texts = [text.strip() for text in given.strip().removeprefix("(").removesuffix(")").split(",")]
+        given = tuple(_read(text) for text in texts if text)
+    if not isinstance(given, tuple):
+        raise UserError(f"{name}={given}: expected several, such as the default {as_text(default)}")
+    kinds = {type(one) for one in default}
+    same = len(kinds) == 1 and not kinds & {tuple, type(None)}
+    return tuple(_typed(name, one, default[0]) for one in given) if same else given
+
+
+def _read(text: str) -> Any:
+    """None, a bool or a number where a text is one, or else the text."""
+    words = {"none": None, "true": True, "false": False}
+    if text.lower() in words:
+        return words[text.lower()]
+    for kind in (int, float):
+        with contextlib.suppress(ValueError):
+            return kind(text)
+    return text
 
 
 def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:
@@ -279,7 +309,7 @@ class Campaign:
                 "model": trial.model.name,
                 "seed": spec.seed,
                 "start": spec.start,
-                "set": " ".join(f"{name}={value}" for name, value in sorted(spec.parameters.items())),
+                "set": " ".join(f"{name}={as_text(value)}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
                 "backend": spec.backend,
                 **tags,
@@ -327,6 +357,7 @@ def plan_trials(
     task, spec = labelled[0][1].task, labelled[0][1].spec
     started = _checked_starts([trial for _, trial in labelled], store)
     files, prepared = open_data(task, spec.data, spec.most_events, listener)
+    check_slices(task, prepared)
     rows, split_hash = split_events(task.record, prepared, spec.most_events)
     campaign = campaign_of(task, spec.budget, files, split_hash, spec.events)
     for run in started:

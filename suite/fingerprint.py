@@ -61,7 +61,7 @@ def reached(start: Collection[Path], without: Collection[Path] = (SIMULATION, VA
 
 def digest_of_code(paths: Collection[Path]) -> str:
     """sha256 over the syntax trees of these files, without comments, docstrings and positions."""
-    trees = sorted((path.name, ast.dump(_without_docstrings(ast.parse(path.read_text())))) for path in paths)
+    trees = sorted((path.name, ast.dump(_without_docstrings(ast.parse(path.read_bytes())))) for path in paths)
     return hashlib.sha256(repr(trees).encode()).hexdigest()
 
 
@@ -78,7 +78,7 @@ def _digest_of_reached(start: tuple[tuple[Path, int], ...], without: tuple[Path,
 def _imported(path: Path) -> list[Path]:
     """Files of this package that a file imports, at its top or within functions, but not for type checking alone."""
     names = []
-    for node in _statements(ast.parse(path.read_text())):
+    for node in _statements(ast.parse(path.read_bytes())):  # bytes, which declare their encoding
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
         elif isinstance(node, ast.Import):

@@ -16,7 +16,7 @@ import numpy as np
 
 from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Metric, Task, UserError, check_known
-from hepbench.benchmarks.metrics import METRICS, class_keys, metrics_of
+from hepbench.benchmarks.metrics import METRICS, class_keys, metrics_of, slice_key
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
@@ -99,7 +99,7 @@ def leaderboard_of(
 def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
     """UserError where one of these is no metric of any of the tasks, no time, and no use of the hardware."""
     known = {name for task in tasks for name in metrics_of(task.record.classes)} | NUMBERS.keys()
-    slices = tuple(f"auc_{name}_" for task in tasks for name in task.record.slices)
+    slices = tuple(slice_key(name) for task in tasks for name in task.record.slices)
     listed = [name for name in METRICS if name in known] + list(NUMBERS)
     if any(len(task.record.classes) > 2 for task in tasks):
         listed += [f"{name}_CLASS" for name, metric in METRICS.items() if metric.of_class]

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import Model, Task, UserError
+from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import campaign, results
 from hepbench.suite import device as device_module
@@ -447,7 +447,7 @@ def _write(asked: Asked, sweep: Sweep, common: Campaign) -> list[Path]:
 
 def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:
     seeds = f"{len(asked.seeds)} seed{'s' * (len(asked.seeds) > 1)}"
-    settings = " ".join(f"{name}={value}" for name, value in sorted(asked.settings.items()))
+    settings = " ".join(f"{name}={as_text(value)}" for name, value in sorted(asked.settings.items()))
     devices = "; ".join(f"{record.DEVICES[device]}: {name}" for device, name in sweep.hardware.items())
     return [
         f"{asked.model.record.title}; {asked.task.record.title}",
@@ -468,6 +468,6 @@ def _command(asked: Asked) -> str:
         parts.append(f"--target {asked.target:g}")
     if asked.events is not None:
         parts.append(f"--events {asked.events}")
-    parts += [f"--set {name}={value}" for name, value in sorted(asked.settings.items())]
+    parts += [f"--set {name}={as_text(value)}" for name, value in sorted(asked.settings.items())]
     parts.append(f"--seeds {len(asked.seeds)} --data {asked.data} --device {asked.device} --backend {asked.backend}")
     return " ".join(parts)

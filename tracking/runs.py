@@ -12,6 +12,7 @@ import logging
 import math
 import os
 import platform
+import posixpath
 import re
 import sqlite3
 import sys
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
+
+LONGEST_KEY = 250
+"""Characters of the name of a metric or parameter that every store takes."""
 
 PAGE = 1000
 """Runs that one request to the store returns."""
@@ -68,6 +72,15 @@ def _address(uri: str | None, home: Path) -> str:
 def shown(uri: str) -> str:
     """An address as it may be shown, without its password."""
     return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+
+
+def key_of(name: str) -> str:
+    """The name under which MLflow takes a metric or parameter of this name: "_" stands for characters that it refuses,
+    and for slashes where they would make a path that leads elsewhere."""
+    key = re.sub(r"[^\w.\-/ :]", "_", name)[:LONGEST_KEY] or "_"
+    if posixpath.normpath(key) != key or key.startswith(("/", "..")) or key == ".":
+        key = re.sub(r"^\.+", "_", key.replace("/", "_"))
+    return key
 
 
 def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
@@ -233,12 +246,13 @@ class Store:
     def log(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers at a step. A NaN or infinity, "not measurable", is left out: MLflow would store a number for it.
 
-        Names that begin with "system/" appear among the system metrics of the UI.
+        Names are stored as `key_of` gives them; those that begin with "system/" appear among the system metrics of the
+        UI.
         """
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(k, float(v), now, step) for k, v in values.items() if math.isfinite(v)]
+        metrics = [Metric(key_of(k), float(v), now, step) for k, v in values.items() if math.isfinite(v)]
         with self._errors("log metrics"):
             for batch in _batches(metrics, 1000):
                 self._client.log_batch(run_id, metrics=batch)
@@ -246,7 +260,7 @@ class Store:
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        listed = [Param(key, str(value)[:LONGEST_TAG]) for key, value in parameters.items()]
+        listed = [Param(key_of(name), str(value)[:LONGEST_TAG]) for name, value in parameters.items()]
         with self._errors("log parameters"):
             for batch in _batches(listed, 100):
                 self._client.log_batch(run_id, params=batch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
         console.print(columns)
 
     path = reports_folder() / f"{entry.name}-description.html"
-    about = (entry.path.read_text().split('"""')[1]).strip().split("\n\n")
+    about = (ast.get_docstring(ast.parse(entry.path.read_bytes())) or "").split("\n\n")
     page = pages.render(
         "describe.html",
         title=entry.record.title,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
+from hepbench.benchmarks.base import as_text
 from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationBegins
 from hepbench.suite.progress import BenchLines, TrialProgress
@@ -192,7 +193,7 @@ def _bench_command(study_spec: StudySpec, hyperparameters: Mapping[str, Any]) ->
     parts = [f"hepbench bench {base.task} --model {base.model} --budget {base.budget} --data {base.data}"]
     if base.backend != "tensorflow":
         parts.append(f"--backend {base.backend}")
-    return " ".join([*parts, *(f"--set {name}={value}" for name, value in sorted(hyperparameters.items()))])
+    return " ".join([*parts, *(f"--set {name}={as_text(value)}" for name, value in sorted(hyperparameters.items()))])
 
 
 def _short(value: Any) -> str:

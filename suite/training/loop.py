@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
 from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, build_network, start_session, take_over
+from hepbench.suite.training.network import Network, build_network, check_loads_again, start_session, take_over
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
@@ -42,10 +42,12 @@ def fit_network(
     report: Report,
     signal: int = 1,
     start: Sequence[np.ndarray] = (),
+    objects: Mapping[str, Any] | None = None,
 ) -> Network:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
-    start: weights in the order of the network's, in place of those it draws; the optimiser starts afresh.
+    start: weights in the order of the network's, in place of those it draws; the optimiser starts afresh. objects: of
+    a user's own file, as `objects_of` gives them: the network must load again with them; None: of this package.
 
     After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
     `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
@@ -74,6 +76,8 @@ def fit_network(
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
     network = Network(keras_model, classes)
+    if objects is not None:
+        check_loads_again(network, train, objects)
     feed = Feed(train, keras_model, int(options["batch_size"]))
 
     started = time.perf_counter()

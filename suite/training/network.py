@@ -5,16 +5,18 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
-from hepbench.suite.training.steps import assign, forward
+from hepbench.suite.training.steps import assign, forward, structured_batch
 
 if TYPE_CHECKING:
     import keras
@@ -61,13 +63,53 @@ class Network:
         self.keras_model.save(folder / NETWORK_FILE)
 
 
-def load_network(folder: Path) -> Network:
-    """The network that `Network.save` wrote; it gives the same scores. Raises what Keras does of unknown layers."""
+def load_network(folder: Path, objects: Mapping[str, Any] | None = None) -> Network:
+    """The network that `Network.save` wrote; it gives the same scores. objects: as `objects_of` gives them. Raises what
+    Keras does of unknown layers."""
     import keras
 
     _register_layers()
-    keras_model = keras.models.load_model(folder / NETWORK_FILE, compile=False)
+    keras_model = keras.models.load_model(folder / NETWORK_FILE, custom_objects=dict(objects or {}), compile=False)
     return Network(keras_model, max(2, keras_model.output_shape[-1]))
+
+
+def objects_of(module: ModuleType) -> dict[str, Any]:
+    """Layers, functions and what else a user's module gives to its network, by the names under which Keras saves what
+    is not registered: so that they need no decorator."""
+    found = {}
+    for one in vars(module).values():
+        own_class = isinstance(one, type) and hasattr(one, "from_config") and not one.__module__.startswith("keras.")
+        if own_class or (isinstance(one, FunctionType) and one.__module__ == module.__name__):
+            found[one.__name__] = one
+    return found
+
+
+def check_loads_again(network: Network, sample: Sample, objects: Mapping[str, Any]) -> None:
+    """UserError where a network, saved and loaded again, does not give the scores that it gave: before its training,
+    not after."""
+    sample = inputs_of(sample, network.keras_model)
+    few = sample.take(slice(0, 2))
+
+    def scores(keras_model: keras.Model) -> np.ndarray:
+        return np.asarray(keras_model(structured_batch(keras_model, few), training=False), np.float32)
+
+    before, again = scores(network.keras_model), scores(network.keras_model)
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            network.save(Path(scratch))
+            loaded = scores(load_network(Path(scratch), objects).keras_model)
+    except Exception as error:  # whatever Keras or a user's layer raises
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+    else:
+        chance = not np.allclose(before, again, atol=1e-5, equal_nan=True)  # a network that draws as it predicts
+        if chance or np.allclose(before, loaded, atol=1e-5, equal_nan=True):
+            return
+        reason = "it gives other scores"
+    raise UserError(
+        f"the network does not load again from its own file, so that it could train but not predict ({reason}): let "
+        "its layers and functions stand at the top of the file, no lambda among them, under names that Keras has not, "
+        "and let get_config of each layer give every argument of its __init__"
+    )
 
 
 def _register_layers() -> None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +50,7 @@ def save_model(folder: Path, fitted: Fitted, trial: Trial, train: Sample) -> Non
 def load_model(folder: Path) -> SavedModel:
     """What `save_model` wrote. UserError where the model's code has changed so much since that it does not load, or
     the classes of its task have."""
-    from hepbench.suite.training.network import load_network
+    from hepbench.suite.training.network import load_network, objects_of
 
     about = json.loads((folder / "trial.json").read_text())
     trial = look_up(Spec(**about["spec"]))
@@ -62,7 +64,8 @@ def load_model(folder: Path) -> SavedModel:
         names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
         scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
     try:
-        fitted = (trial.model.record.load or load_network)(folder)
+        load = trial.model.record.load or partial(load_network, objects=objects_of(sys.modules[trial.model.module]))
+        fitted = load(folder)
     except Exception as error:  # whatever Keras or a user's `load` raises
         reason = (str(error).strip() or type(error).__name__).splitlines()[-1].partition(". ")[0]
         raise UserError(
@@ -145,11 +148,11 @@ def read_confusion(path: Path) -> np.ndarray:
 
 def write_csv(path: Path, columns: dict[str, Any]) -> None:
     """Numbers under headings, a column each, all of one length."""
-    np.savetxt(
-        path,
-        np.column_stack([np.asarray(values, dtype=float) for values in columns.values()]),
-        delimiter=",",
-        header=",".join(columns),
-        comments="",
-        fmt="%.9g",
-    )
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerow(columns)
+        np.savetxt(
+            file,
+            np.column_stack([np.asarray(values, dtype=float) for values in columns.values()]),
+            delimiter=",",
+            fmt="%.9g",
+        )

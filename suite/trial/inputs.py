@@ -7,11 +7,43 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from hepbench.benchmarks import scaling
-from hepbench.benchmarks.base import Sample, Task, UserError
+from hepbench.benchmarks import metrics, scaling
+from hepbench.benchmarks.base import Arrays, Sample, Task, UserError
+from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.split import PARTS
 from hepbench.suite.trial.spec import Trial, cut
+
+FEW = 1000
+"""Events that tell whether the slices of a task are right, before anything is trained."""
+
+
+def slices_of(task: Entry[Task], arrays: Arrays) -> dict[str, np.ndarray]:
+    """Name -> (N,) integers, of the task's slices. UserError where one gives something else, or where the metrics of
+    two would have one name."""
+    found: dict[str, np.ndarray] = {}
+    events = len(next(iter(arrays.values())))
+    for name, value_of in task.record.slices.items():
+        where = f"{task.path}: the slice {name!r}"
+        twins = [other for other in found if metrics.slice_key(other) == metrics.slice_key(name)]
+        if twins:
+            raise UserError(f"{where} has the metrics auc_... of the slice {twins[0]!r}: rename one of the two")
+        try:
+            values = np.asarray(value_of(arrays))
+        except Exception as error:  # whatever a user's file raises
+            raise UserError(f"{where} fails: {type(error).__name__}: {error}") from error
+        if values.shape != (events,) or values.dtype.kind not in "iub":
+            raise UserError(
+                f"{where} must give a whole number for each of {events:,} events, such as np.digitize does, but it "
+                f"gives {values.dtype} of shape {values.shape}"
+            )
+        found[name] = values
+    return found
+
+
+def check_slices(task: Entry[Task], prepared: Prepared) -> None:
+    """UserError as `slices_of`, by a few events."""
+    slices_of(task, {name: array[:FEW] for name, array in prepared.arrays.items()})
 
 
 def samples_of(

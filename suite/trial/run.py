@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import operator
 import platform
 import statistics
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
+from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import save_model, write_confusion, write_csv, write_roc, write_scores
-from hepbench.suite.trial.inputs import samples_of
+from hepbench.suite.trial.inputs import samples_of, slices_of
 from hepbench.suite.trial.spec import Trial
 from hepbench.suite.trial.start import Start, fetch
 
@@ -59,11 +62,13 @@ def run(
         start = fetch(store, spec.start) if spec.start else None
         prepared, samples = open_samples(trial, data_digest, split_hash, start)
     train, valid, test = (samples[part] for part in PARTS)
+    slices = slices_of(task, prepared.arrays) if final else {}  # before the training, which a mistake in one would lose
 
     history: list[dict[str, float]] = []
     most_epochs = hyperparameters.get("epochs") or hyperparameters.get("rounds")
 
-    def report(epoch: int, values: dict[str, float]) -> None:
+    def report(epoch: int, values: Mapping[str, float]) -> None:
+        epoch, values = _reported(model.name, epoch, values)
         sampler.settle()
         history.append({"epoch": epoch, **values})
         store.log(run_id, values, epoch)
@@ -73,14 +78,13 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = _training_of(model.record, signal, start)
+    fit = _training_of(model, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
-        if missing := [name for name in ("trainable_parameters", "predict", "save") if not hasattr(fitted, name)]:
-            raise UserError(f"what fit of {model.name} returns has no {', '.join(missing)}: see hepbench.Fitted")
+        _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
         valid_scores = fitted.predict(valid)
@@ -98,8 +102,8 @@ def run(
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
         measured = metrics.evaluate(test.labels, scores, signal, classes)
-        for name, value_of in task.record.slices.items():
-            measured |= metrics.auc_by_slice(name, value_of(prepared.arrays)[test.rows], test.labels, scores, signal)
+        for name, values in slices.items():
+            measured |= metrics.auc_by_slice(name, values[test.rows], test.labels, scores, signal)
         result |= {f"test_{name}": value for name, value in measured.items()}
         result["test_events"] = len(test)
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
@@ -145,14 +149,40 @@ def open_samples(
     return prepared, samples_of(trial, prepared, rows, start.scaling if start else None)
 
 
-def _training_of(model: Model, signal: int, start: Start | None) -> Callable[..., Fitted]:
-    if model.fit:
-        return model.fit
-    if model.build is None:
-        raise UserError(f"the model {model.title!r} has neither `build` nor `fit`: give it one")
+def _training_of(model: Entry[Model], signal: int, start: Start | None) -> Callable[..., Fitted]:
+    record = model.record
+    if record.fit:
+        return record.fit
+    if record.build is None:
+        raise UserError(f"the model {record.title!r} has neither `build` nor `fit`: give it one")
     from hepbench.suite.training.loop import fit_network
+    from hepbench.suite.training.network import objects_of
 
-    return partial(fit_network, model.build, signal=signal, start=start.weights if start else ())
+    objects = None if model.shipped else objects_of(sys.modules[model.module])
+    return partial(fit_network, record.build, signal=signal, start=start.weights if start else (), objects=objects)
+
+
+def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:
+    """What a training reports, of which a user's own may be numpy's or the numbers of any library, as Python's."""
+    try:
+        return operator.index(epoch), {str(name): float(value) for name, value in values.items()}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"fit of {model} reports {values!r} of epoch {epoch!r}: the epoch must be a whole number, and the values "
+            f"numbers by name ({error})"
+        ) from None
+
+
+def _check_fitted(model: str, fitted: Fitted) -> None:
+    """UserError where what a `fit` returns is no `Fitted`."""
+    if missing := [name for name in ("trainable_parameters", "predict", "save") if not hasattr(fitted, name)]:
+        raise UserError(f"what fit of {model} returns has no {', '.join(missing)}: see hepbench.Fitted")
+    numbers = {"trainable_parameters": fitted.trainable_parameters, **getattr(fitted, "timings", {})}
+    for name, value in numbers.items():
+        try:
+            float(value)
+        except (TypeError, ValueError):
+            raise UserError(f"what fit of {model} returns has {name}={value!r}: expected a number") from None
 
 
 def _first(sample: Sample, count: int) -> Sample:

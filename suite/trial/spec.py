@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import Arrays, FeatureSet, Model, Parameters, Task, UserError, check_known
+from hepbench.benchmarks.base import Arrays, FeatureSet, Model, Parameters, Task, UserError, as_text, check_known, plain
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import methods_of
@@ -34,6 +34,10 @@ class Spec:
     data_seed: int = 0
     events: int | None = None
     start: str = ""
+
+    def __post_init__(self) -> None:
+        """JSON, in which specs are kept, knows no tuples."""
+        object.__setattr__(self, "parameters", {name: plain(name, value) for name, value in self.parameters.items()})
 
     @property
     def most_events(self) -> int | None:
@@ -139,7 +143,7 @@ def command_for(spec: Spec) -> str:
         f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
         + (f"--events {spec.events} " if spec.events else "")
         + (f"--from {spec.start} " if spec.start else "")
-        + "".join(f"--set {name}={value} " for name, value in spec.parameters.items())
+        + "".join(f"--set {name}={as_text(value)} " for name, value in spec.parameters.items())
         + "--force"
     )
 

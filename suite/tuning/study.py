@@ -25,7 +25,7 @@ from hepbench.suite.data.opening import open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.provenance import command
-from hepbench.suite.trial.inputs import check_scaling
+from hepbench.suite.trial.inputs import check_scaling, check_slices
 from hepbench.suite.trial.spec import Trial, identity_of
 from hepbench.suite.tuning import report
 from hepbench.suite.tuning import storage as storage_module
@@ -70,6 +70,7 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
         store = None if answered else results.open_store()  # before any work
         events = budgets.find(base.budget).events
         files, prepared = open_data(task, base.data, events, listener)
+        check_slices(task, prepared)
         rows, split_hash = split_events(task.record, prepared, events)
         check_scaling(Trial(base, task, study_spec.model), prepared, rows)
         campaign = campaign_of(task, base.budget, files, split_hash)

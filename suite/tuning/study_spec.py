@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from hepbench.benchmarks import budgets, metrics, registry
-from hepbench.benchmarks.base import Model, Task, UserError, check_known
+from hepbench.benchmarks.base import Model, Task, UserError, check_known, check_names, plain
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
 from hepbench.suite.campaign import settings_by_model
@@ -135,7 +135,8 @@ class StudySpec:
     def changed(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
         """Those that differ from the model's defaults."""
         known = known_hyperparameters(self.task.record, self.model.record)
-        return {name: value for name, value in hyperparameters.items() if value != known[name]}
+        given = {name: plain(name, value) for name, value in hyperparameters.items()}
+        return {name: value for name, value in given.items() if value != known[name]}
 
     @functools.cached_property
     def distributions(self) -> dict[str, str]:
@@ -161,7 +162,8 @@ class StudySpec:
 
 
 class _Fixing:
-    """An Optuna trial that answers with what the user has set in place of a suggestion."""
+    """An Optuna trial that answers with what the user has set in place of a suggestion, and takes any `plain` value of
+    a hyper-parameter, and numpy's, among choices and as bounds."""
 
     def __init__(self, proposal: optuna.Trial, fixed: Mapping[str, Any]):
         self._proposal = proposal
@@ -171,10 +173,25 @@ class _Fixing:
         method = getattr(self._proposal, name)
         if not name.startswith("suggest_"):
             return method
-        fixed = self._fixed
-        return lambda parameter, *rest, **options: (
-            fixed[parameter] if parameter in fixed else method(parameter, *rest, **options)
-        )
+
+        def suggest(parameter: str, *rest: Any, **options: Any) -> Any:
+            check_names("hyper-parameter", [parameter])
+            if parameter in self._fixed:
+                return self._fixed[parameter]
+            rest = plain(parameter, rest)
+            options = {key: plain(parameter, value) for key, value in options.items()}
+            if name != "suggest_categorical":
+                return method(parameter, *rest, **options)
+            choices = options["choices"] if "choices" in options else rest[0]
+            kept = [stored(choice) for choice in choices]
+            return choices[kept.index(method(parameter, kept))]
+
+        return suggest
+
+
+def stored(value: Any) -> Any:
+    """The value of a hyper-parameter as Optuna's database keeps it, which gives no tuple back."""
+    return repr(value) if isinstance(value, tuple) else value
 
 
 def resolve(request: StudyRequest) -> StudySpec:
@@ -253,7 +270,7 @@ def defaults_inside(study_spec: StudySpec) -> dict[str, Any]:
 
     inside = {}
     for name in set(study_spec.distributions) & set(study_spec.defaults):
-        value = study_spec.defaults[name]
+        value = stored(study_spec.defaults[name])
         distribution = optuna.distributions.json_to_distribution(study_spec.distributions[name])
         with contextlib.suppress(ValueError):  # which Optuna raises of a value outside
             optuna.trial.create_trial(params={name: value}, distributions={name: distribution}, value=0.0)
