@@ -24,8 +24,8 @@ SPEC = Spec("qg_jets", "particlenet_lite", 0, "quick", "simulated", "cpu", "tens
 def behind(monkeypatch):
     """path -> text that every later reading of the file finds at its end."""
     added: dict[Path, str] = {}
-    read_text = Path.read_text
-    monkeypatch.setattr(Path, "read_text", lambda self, *a, **k: read_text(self, *a, **k) + added.get(self, ""))
+    read = Path.read_bytes
+    monkeypatch.setattr(Path, "read_bytes", lambda self: read(self) + added.get(self, "").encode())
     yield added
     fingerprint._digest_of_reached.cache_clear()
 

@@ -15,7 +15,7 @@ from mlflow.utils import validation
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Sample, UserError, as_text, plain
-from hepbench.suite import fingerprint
+from hepbench.suite import cli, fingerprint
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.training.loop import fit_network
 from hepbench.suite.training.network import objects_of
@@ -76,6 +76,12 @@ def task(tmp_path) -> Path:
     return path
 
 
+def given_again(**files: Path) -> list:
+    """Options of what runs code of a user's own file."""
+    known = {option.name for option in cli.commands.commands["predict"].params}
+    return [word for name, path in files.items() if name in known for word in (f"--{name}", path)]
+
+
 def rows_of(home: Path, task: object) -> list[dict]:
     return json.loads(hepbench("leaderboard", task, "--format", "json", home=home).stdout)
 
@@ -86,7 +92,7 @@ def test_odd_names_and_values_from_the_bench_to_predictions(home, tmp_path, task
         done = hepbench("bench", given, *options, "--budget", "smoke", home=home)
         assert done.returncode == 0, done.stdout + done.stderr
         (row,) = rows_of(home, given)
-        own = ("--task", task, *(("--model", model) if taggers == [model] else ()))
+        own = given_again(task=task, **({"model": model} if taggers == [model] else {}))
         (file,) = home.glob("data/odd_task/simulated/*/*.csv")
         out = tmp_path / f"{len(str(given))}.parquet"
         done = hepbench("predict", row["run_ids"][0], file, *own, "--out", out, home=home)
@@ -123,7 +129,7 @@ def test_a_wrong_slice_is_refused_before_any_training(home, task, slices, fault)
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (("defaults={", "defaults={'a/../b?': 1, "), "hyper-parameter 'a/../b?': its name must be of letters"),
+        (("defaults={", "defaults={'a/../b?': 1, "), r"hyper-parameter 'a/\.\./b\?': its name must be of letters"),
         (("defaults={", "defaults={3: 1, "), "hyper-parameter 3: its name must be of letters"),
         (("defaults={", "defaults={'x': {}, "), "hyper-parameter x: expected a number, a text, .* but got a dict"),
         (("defaults={", "defaults={'x': float('nan'), "), "hyper-parameter x: .* but got NaN"),
@@ -131,9 +137,9 @@ def test_a_wrong_slice_is_refused_before_any_training(home, task, slices, fault)
         (("defaults={", "defaults={'epochs': None, "), "the default of epochs must be a whole number above 0"),
         (
             ("import numpy", "import sys; sys.exit(0)\nimport numpy"),
-            "ends the program when it is imported: .* __main__",
+            "ends the program when it is imported: .*__main__",
         ),
-        (("ALLOWED =", "import hepbench; hepbench.bench('magic')\nALLOWED ="), "calls hepbench while it .* __main__"),
+        (("ALLOWED =", "import hepbench; hepbench.bench('magic')\nALLOWED ="), "calls hepbench while it .*__main__"),
         (
             ("ALLOWED =", "import hepbench; hepbench.predict('a', 'b')\nALLOWED ="),
             "calls hepbench while it is imported",
@@ -261,7 +267,7 @@ def test_a_network_of_own_layers_predicts_what_it_was_tested_with(home, tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = rows_of(home, "magic")
     files, folder = files_of("magic")[1].paths, tmp_path / "evaluation"
-    done = hepbench("evaluate", row["run_ids"][0], *files, "--model", layers, "--out", folder, home=home)
+    done = hepbench("evaluate", row["run_ids"][0], *files, *given_again(model=layers), "--out", folder, home=home)
     assert done.returncode == 0, done.stderr
     assert "auc" in json.loads((folder / "metrics.json").read_text())["metrics"]
 
@@ -269,12 +275,12 @@ def test_a_network_of_own_layers_predicts_what_it_was_tested_with(home, tmp_path
 @pytest.mark.parametrize(
     "change, fault",
     [
-        (('"factor": self.factor', ""), "missing 1 required positional argument: 'factor'|could not be deserialized"),
+        (('"factor": self.factor', ""), "missing 1 required positional argument: 'factor'"),
         (("factor, **options", "factor=1.0, **options"), ""),
         (('"factor": self.factor', '"factor": 1.0'), "it gives other scores"),
         (("activation=bent", "activation=lambda x: ops.maximum(x, 0.1 * x)"), "lambda"),
         (("def build(", "def gelu(x):\n    return x\n\ndef build("), ""),
-        (("parameters):\n", "parameters):\n    class Scale(Scale0):\n        pass\n\n"), "Could not locate"),
+        (("parameters):\n", "parameters):\n    class Scale(Scale0):\n        pass\n\n"), "Could not locate class 'Scale'"),
     ],
 )  # fmt: skip
 def test_a_network_that_does_not_load_again_is_refused_before_its_training(layers, change, fault):

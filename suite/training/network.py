@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import pkgutil
+import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -99,7 +100,9 @@ def check_loads_again(network: Network, sample: Sample, objects: Mapping[str, An
             network.save(Path(scratch))
             loaded = scores(load_network(Path(scratch), objects).keras_model)
     except Exception as error:  # whatever Keras or a user's layer raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0].partition(". ")[0]
+        text = str(error).strip() or type(error).__name__
+        named = re.search(r"Could not locate [^.\n]*|__init__\(\) [^.\n]*", text)  # within all that Keras says of it
+        reason = named[0] if named else text.splitlines()[0].partition(". ")[0]
     else:
         chance = not np.allclose(before, again, atol=1e-5, equal_nan=True)  # a network that draws as it predicts
         if chance or np.allclose(before, loaded, atol=1e-5, equal_nan=True):
