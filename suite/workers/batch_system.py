@@ -58,6 +58,8 @@ class BatchSystem:
 def _cluster(batch: BatchSystem) -> JobQueueCluster:
     import dask
 
+    from hepbench.suite.workers import security
+
     check_known("cluster", batch.system, SYSTEMS)
     try:
         from dask_jobqueue.htcondor import HTCondorCluster
@@ -67,18 +69,23 @@ def _cluster(batch: BatchSystem) -> JobQueueCluster:
     settings = {"HEPBENCH_HOME": str(home_folder())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings |= device.threads(batch.cores) | device.MEMORY_KEPT
+    own = f"jobqueue.{batch.system}."
+    jobs_folder().mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {
+        # The certificate reaches the jobs as files of the user alone, which go with the cluster.
+        "security": security.certificate(),
+        "shared_temp_directory": dask.config.get(f"{own}shared-temp-directory", None) or str(jobs_folder()),
+        "scheduler_cls": security.Scheduler,
         "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
         "processes": 1,
         "memory": batch.memory,
         "python": sys.executable,
         "job_name": "hepbench",
         "job_script_prologue": [f"export {name}={shlex.quote(value)}" for name, value in settings.items()],
-        "worker_extra_args": ["--memory-limit", "0"],
+        "worker_extra_args": ["--memory-limit", "0", "--worker-class", f"{security.__name__}.Worker"],
         "log_directory": str(jobs_folder()),
-        # No dashboard, and any free port: two clusters may be started on one login node. What the site has set stays.
-        "scheduler_options": {"dashboard": False, "dashboard_address": ":0"}
-        | dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {}),
+        # Any free port: two clusters may be started on one login node. What the site has set stays.
+        "scheduler_options": {"port": 0, **dask.config.get(f"{own}scheduler-options", {}), "dashboard": False},
     }
     if batch.system == "slurm":
         gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []

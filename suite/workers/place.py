@@ -69,10 +69,13 @@ class Place:
 
 
 def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) -> Workers:
-    """This many processes on this machine, each with its share of the cores, or with a GPU of its own."""
+    """This many processes on this machine, each with its share of the cores, or with a GPU of its own. They are reached
+    on loopback alone, with the certificate that is made for them."""
     check_jobs(jobs, chosen, share_gpu)
     import dask
-    from distributed import Client, Nanny, Scheduler, SpecCluster
+    from distributed import Client, Nanny, SpecCluster
+
+    from hepbench.suite.workers import security
 
     cores = _cores()
     usable = machine.cores_usable()
@@ -83,6 +86,8 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
     gpus = [gpu["uuid"] for gpu in machine.gpus()] if chosen == "gpu" else []
+    certificate = security.certificate()
+    listening = {"host": security.LOOPBACK, "protocol": security.PROTOCOL, "security": certificate}
     workers = {}
     for number in range(jobs):
         own = [cores[(number * share + i) % len(cores)] for i in range(share)] if bound else cores
@@ -96,13 +101,11 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
             "env": environment,
             "preload": [preload.__name__],
             "silence_logs": "CRITICAL",
-            "dashboard": False,
+            "worker_class": security.Worker,
+            **listening,
         }
         workers[number] = {"cls": Nanny, "options": options}
-    scheduler = {
-        "cls": Scheduler,
-        "options": {"host": "127.0.0.1", "port": 0, "dashboard": False, "dashboard_address": "127.0.0.1:0"},
-    }
+    scheduler = {"cls": security.Scheduler, "options": {"port": 0, "dashboard": False, **listening}}
     with dask.config.set(
         {
             "distributed.nanny.pre-spawn-environ": device.threads(share) | device.MEMORY_KEPT,
@@ -112,7 +115,7 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
             "distributed.comm.timeouts.connect": "60s",
         }
     ):
-        cluster = SpecCluster(scheduler=scheduler, workers=workers, silence_logs="CRITICAL")
+        cluster = SpecCluster(scheduler=scheduler, workers=workers, security=certificate, silence_logs="CRITICAL")
         return Workers(Client(cluster, set_as_default=False), cluster, log)
 
 
@@ -122,6 +125,11 @@ def of_scheduler(address: str) -> Workers:
 
     try:
         client = Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
+    except TypeError as error:  # Dask's word for a tls:// address without a certificate
+        raise UserError(
+            f"the Dask scheduler {address} asks for a certificate, and none is set: give DASK_DISTRIBUTED__COMM__TLS__"
+            "CA_FILE, ..__CLIENT__CERT and ..__CLIENT__KEY, as docs/security.md shows"
+        ) from error
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
             f"the Dask scheduler {address} does not answer: {error}. Start it with `dask scheduler`, and workers with "
