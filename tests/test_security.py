@@ -7,7 +7,6 @@ import socket
 import stat
 import subprocess
 import sys
-from pathlib import Path
 
 import psutil
 import pytest
@@ -128,18 +127,18 @@ def test_workers_of_a_batch_system_hold_the_certificate(home, tmp_path, monkeypa
         (tmp_path / name).write_text(text)
         (tmp_path / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    here = psutil.Process()
+    here, jobs = psutil.Process(), home / "results" / "jobs"
     before = listening(here)
     with BatchSystem("slurm").start(1) as workers:
         with_patience(lambda: workers.capacity == 1, 60)
         assert workers.client.run(os.getpid)
-        keys = [path for path in (home / "results" / "jobs").iterdir() if ".key." in path.name]
-        assert len(keys) == 1 and stat.S_IMODE(keys[0].stat().st_mode) == 0o600
+        (folder,) = jobs.glob("certificate-*")
+        assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "key.pem")] == [0o700, 0o600]
         ports = {port for _, port in listening(here) - before}
         ports |= {int(address.rsplit(":", 1)[1]) for address in workers.client.scheduler_info()["workers"]}
         assert len(ports) == 2
         for port in ports:
             assert knock(port, "plain") == "refused"
             assert knock(port, "tls", of(security.certificate())) == "refused"
-    assert "tls" in BatchSystem("slurm").job_script()
-    assert not list(Path(home / "results" / "jobs").glob("*.key.*"))
+    assert f"--tls-key {jobs}" in BatchSystem("slurm").job_script()
+    assert not list(jobs.glob("certificate-*"))

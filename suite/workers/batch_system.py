@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import sys
+import tempfile
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError, check_known
@@ -40,41 +43,52 @@ class BatchSystem:
         import dask
         from distributed import Client
 
-        with dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}):
-            cluster = _cluster(self)
+        with (
+            dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}),
+            contextlib.ExitStack() as at_end,
+        ):
+            cluster = _cluster(self, Path(at_end.enter_context(_folder_of_certificate(self))))
             cluster.scale(jobs=jobs)
-            return Workers(Client(cluster, set_as_default=False), cluster, None)
+            return Workers(Client(cluster, set_as_default=False), cluster, None, at_end.pop_all())
 
     def job_script(self) -> str:
         """What would be submitted for each worker."""
-        cluster = _cluster(self)
-        try:
-            script: str = cluster.job_script()
-            return script
-        finally:
-            cluster.close()
+        with _folder_of_certificate(self) as certificate:
+            cluster = _cluster(self, Path(certificate))
+            try:
+                script: str = cluster.job_script()
+                return script
+            finally:
+                cluster.close()
 
 
-def _cluster(batch: BatchSystem) -> JobQueueCluster:
+def _folder_of_certificate(batch: BatchSystem) -> tempfile.TemporaryDirectory[str]:
+    """An empty folder of the user alone that the machines of the jobs see."""
+    import dask
+
+    check_known("cluster", batch.system, SYSTEMS)
+    of_site = dask.config.get(f"jobqueue.{batch.system}.shared-temp-directory", None)
+    folder = Path(os.path.expandvars(of_site)).expanduser() if of_site else jobs_folder()
+    folder.mkdir(parents=True, exist_ok=True)
+    return tempfile.TemporaryDirectory(prefix="certificate-", dir=folder)
+
+
+def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
     import dask
 
     from hepbench.suite.workers import security
 
-    check_known("cluster", batch.system, SYSTEMS)
     try:
         from dask_jobqueue.htcondor import HTCondorCluster
         from dask_jobqueue.slurm import SLURMCluster
     except ImportError as error:
         raise UserError("dask-jobqueue is not installed: pip install 'hepbench[cluster]'") from error
+    of_site = dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {})
     settings = {"HEPBENCH_HOME": str(home_folder())}
     settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings |= device.threads(batch.cores) | device.MEMORY_KEPT
-    own = f"jobqueue.{batch.system}."
-    jobs_folder().mkdir(parents=True, exist_ok=True)
     options: dict[str, Any] = {
-        # The certificate reaches the jobs as files of the user alone, which go with the cluster.
-        "security": security.certificate(),
-        "shared_temp_directory": dask.config.get(f"{own}shared-temp-directory", None) or str(jobs_folder()),
+        "security": security.as_files(security.certificate(), certificate),
         "scheduler_cls": security.Scheduler,
         "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
         "processes": 1,
@@ -85,7 +99,7 @@ def _cluster(batch: BatchSystem) -> JobQueueCluster:
         "worker_extra_args": ["--memory-limit", "0", "--worker-class", f"{security.__name__}.Worker"],
         "log_directory": str(jobs_folder()),
         # Any free port: two clusters may be started on one login node. What the site has set stays.
-        "scheduler_options": {"port": 0, **dask.config.get(f"{own}scheduler-options", {}), "dashboard": False},
+        "scheduler_options": {"port": 0} | of_site | {"dashboard": False},
     }
     if batch.system == "slurm":
         gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []

@@ -24,12 +24,16 @@ DIED = f"the trial's process died {1 + RETRIES} times"
 
 
 class Workers:
-    """Processes under a Dask scheduler. Use as a context manager; leaving it ends those that were started here."""
+    """Processes under a Dask scheduler. Use as a context manager; leaving it ends those that were started here.
 
-    def __init__(self, client: Client, cluster: Any, log: Path | None):
+    at_end: what ends with them.
+    """
+
+    def __init__(self, client: Client, cluster: Any, log: Path | None, at_end: contextlib.ExitStack | None = None):
         self.client = client
         self.log = log
         self._cluster = cluster
+        self._at_end = at_end or contextlib.ExitStack()
         self._topic = f"hepbench-{uuid.uuid4().hex}"
         self._events: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
         client.subscribe_topic(self._topic, lambda event: self._events.put(("message", event[1]["key"], event[1])))
@@ -38,7 +42,7 @@ class Workers:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        with contextlib.suppress(Exception):  # a scheduler that is gone already
+        with self._at_end, contextlib.suppress(Exception):  # a scheduler that is gone already
             self.client.close(timeout=2)
             if self._cluster is not None:
                 self._cluster.close(timeout=5)

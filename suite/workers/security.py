@@ -6,6 +6,8 @@ and the web pages that Dask would serve beside them, which ask for nothing, are 
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 import distributed
@@ -15,10 +17,23 @@ PROTOCOL = "tls://"
 LOOPBACK = "127.0.0.1"
 
 
-def certificate() -> Security:
-    """A key and a certificate that nothing else has; without them a connection is refused. Kept in memory."""
-    made: Security = Security.temporary()
-    return made
+def certificate() -> Any:
+    """A Security with a key and a certificate that nothing else has; without them a connection is refused. Kept in
+    memory."""
+    return Security.temporary()
+
+
+def as_files(certificate: Any, folder: Path) -> Security:
+    """The same as files that the user alone can read, for processes of other machines that see the folder."""
+    paths = {}
+    for name, text in (("certificate.pem", certificate.tls_ca_file), ("key.pem", certificate.tls_client_key)):
+        paths[name] = str(folder / name)
+        with open(os.open(paths[name], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(text)
+    roles = ("client", "scheduler", "worker")
+    options = {f"tls_{role}_cert": paths["certificate.pem"] for role in roles}
+    options |= {f"tls_{role}_key": paths["key.pem"] for role in roles}
+    return Security(require_encryption=True, tls_ca_file=paths["certificate.pem"], **options)
 
 
 class _WithoutPages:
