@@ -2,6 +2,25 @@
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL := help
 
+# What a user gives is words, never a program: its text is taken as it stands, without `make`'s own $(...), and reaches
+# the shell in quotes alone. (`override`, as what stands on the command line would win.)
+GIVEN := TASK MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
+	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT
+define NEWLINE
+
+
+endef
+COLUMNS_ASKED := $(findstring command,$(origin COLUMNS))
+$(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(subst $$(NEWLINE), ,$$(value $(name))))))
+quoted = '$(subst ','\'',$(1))'
+# Of a variable that has a value. $(call given,NAME): it. option: behind an option. each: each of its words behind one.
+given = $(if $($(1)),$(call quoted,$($(1))))
+option = $(if $($(2)),$(1) $(call quoted,$($(2))))
+each = $(foreach one,$($(2)),$(1) $(call quoted,$(one)))
+flag = $(if $(filter-out 0,$($(2))),$(1))
+# Files as a shell would list them; a word that names none stays, for the message.
+files = $(foreach one,$($(1)),$(foreach path,$(or $(wildcard $(one)),$(one)),$(call quoted,$(path))))
+
 PYTHON ?= python3
 # The CUDA build is taken where an NVIDIA driver answers; CUDA=0 or CUDA=1 overrides.
 CUDA ?= $(if $(shell nvidia-smi -L 2>/dev/null),1,0)
@@ -10,17 +29,17 @@ VENV := .venv
 READY := $(VENV)/$(LOCK).ready
 HEPBENCH := $(VENV)/bin/hepbench
 
-TASK ?=
 # Options as variables: MODEL may hold several names or paths, separated by spaces.
-OPTIONS = $(foreach model,$(MODEL),--model $(model)) $(foreach one,$(SET),--set $(one)) $(if $(SEEDS),--seeds $(SEEDS)) $(if $(BUDGET),--budget $(BUDGET)) \
-	$(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) $(if $(DATA),--data $(DATA)) \
-	$(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER))
+COMMON = $(call option,--seeds,SEEDS) $(call option,--budget,BUDGET) $(call option,--device,DEVICE) $(call option,--backend,BACKEND) \
+	$(call option,--data,DATA) $(call option,--jobs,JOBS) $(call option,--scheduler,SCHEDULER)
+OPTIONS = $(call each,--model,MODEL) $(call each,--set,SET) $(COMMON)
 # Only of the command line: a shell may have the width of its terminal under this name.
-SHOWN = $(if $(findstring command,$(origin COLUMNS)),--columns "$(COLUMNS)")
-ONLY_BENCH = $(if $(FROM),--from $(FROM)) $(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(TUNED)),--tuned) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force) $(SHOWN)
-STUDIED = $(if $(TRIALS),--trials $(TRIALS)) $(if $(TIMEOUT),--timeout $(TIMEOUT)) $(if $(SAMPLER),--sampler $(SAMPLER)) \
-	$(if $(PRUNER),--pruner $(PRUNER)) $(foreach one,$(OBJECTIVE),--objective $(one)) $(if $(STUDY),--study $(STUDY)) \
-	$(if $(MAX_LATENCY),--max-latency $(MAX_LATENCY)) $(if $(MAX_PARAMETERS),--max-parameters $(MAX_PARAMETERS))
+SHOWN = $(if $(COLUMNS_ASKED),$(call option,--columns,COLUMNS))
+AGAIN = $(call flag,--dry-run,DRY) $(call flag,--force,FORCE)
+ONLY_BENCH = $(call option,--from,FROM) $(call option,--events,EVENTS) $(call flag,--tuned,TUNED) $(AGAIN) $(SHOWN)
+STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call option,--sampler,SAMPLER) \
+	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
+	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
 .PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
@@ -34,53 +53,53 @@ help:  ## this text
 	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
-	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path"
+	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path, TASK=./file.py MODEL=./file.py where they are files of your own"
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
-	@$(HEPBENCH) bench $(TASK) $(OPTIONS) $(ONLY_BENCH)
+	@$(HEPBENCH) bench $(call given,TASK) $(OPTIONS) $(ONLY_BENCH)
 
 reproduce: $(READY)  ## the experiments of STUDY (ecal_cnn, qg_particlenet, ...) again, its document's numbers beside ours
-	@$(HEPBENCH) reproduce $(STUDY) $(if $(STUDY),,--list) $(foreach one,$(ONLY),--only $(one)) $(if $(SEEDS),--seeds $(SEEDS)) \
-		$(if $(BUDGET),--budget $(BUDGET)) $(if $(DEVICE),--device $(DEVICE)) $(if $(BACKEND),--backend $(BACKEND)) \
-		$(if $(DATA),--data $(DATA)) $(if $(JOBS),--jobs $(JOBS)) $(if $(SCHEDULER),--scheduler $(SCHEDULER)) \
-		$(if $(FORMAT),--format $(FORMAT)) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+	@$(HEPBENCH) reproduce $(or $(call given,STUDY),--list) $(call each,--only,ONLY) $(COMMON) $(call option,--format,FORMAT) $(AGAIN)
 
 tune: $(READY)  ## search the hyper-parameters of MODEL on TASK, test the best; resumes where it was stopped
-	@$(HEPBENCH) tune $(TASK) $(OPTIONS) $(STUDIED)
+	@$(HEPBENCH) tune $(call given,TASK) $(OPTIONS) $(STUDIED)
 
-SWEPT = $(if $(BATCHES),--batch-sizes "$(BATCHES)") $(if $(EPOCHS),--epochs "$(EPOCHS)") $(if $(TARGET),--target $(TARGET)) \
-	$(if $(EVENTS),--events $(EVENTS)) $(if $(filter-out 0,$(DRY)),--dry-run) $(if $(filter-out 0,$(FORCE)),--force)
+SWEPT = $(call option,--batch-sizes,BATCHES) $(call option,--epochs,EPOCHS) $(call option,--target,TARGET) \
+	$(call option,--events,EVENTS) $(AGAIN)
 
 sweep: $(READY)  ## time MODEL on TASK with batches of 32 to 40,960 events on each device, find the size that learns soonest
-	@$(HEPBENCH) sweep $(TASK) $(OPTIONS) $(SWEPT)
+	@$(HEPBENCH) sweep $(call given,TASK) $(OPTIONS) $(SWEPT)
 
 studies: $(READY)  ## every study, with its trials and its best
 	@$(HEPBENCH) studies
 
 optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (PORT=)
-	@$(HEPBENCH) optuna-ui $(if $(PORT),--port $(PORT))
+	@$(HEPBENCH) optuna-ui $(call option,--port,PORT)
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
-	@$(HEPBENCH) leaderboard $(TASK) $(if $(FORMAT),--format $(FORMAT)) $(SHOWN)
+	@$(HEPBENCH) leaderboard $(call given,TASK) $(call option,--format,FORMAT) $(SHOWN)
+
+# A run of a file of one's own asks for that file again, as its code runs.
+OWN = $(call option,--task,TASK) $(call option,--model,MODEL)
 
 predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
-	@$(HEPBENCH) predict $(RUN) $(FILES) $(if $(OUT),--out $(OUT))
+	@$(HEPBENCH) predict $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) $(OWN)
 
 evaluate: $(READY)  ## every metric of the model of RUN on labelled FILES, with ROC and plots (OUT=folder)
-	@$(HEPBENCH) evaluate $(RUN) $(FILES) $(if $(OUT),--out $(OUT))
+	@$(HEPBENCH) evaluate $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) $(OWN)
 
 data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where fewer will do)
-	@$(HEPBENCH) data $(TASK) $(if $(FILES),--files $(FILES))
+	@$(HEPBENCH) data $(call given,TASK) $(call option,--files,FILES)
 
 describe: $(READY)  ## what TASK is, and a page with pictures of its events
-	@$(HEPBENCH) describe $(TASK) $(if $(DATA),--data $(DATA)) $(if $(EVENTS),--events $(EVENTS))
+	@$(HEPBENCH) describe $(call given,TASK) $(call option,--data,DATA) $(call option,--events,EVENTS)
 
 validate: $(READY)  ## compare the data of TASK with its calibration figures
-	@$(HEPBENCH) validate $(TASK) $(if $(DATA),--data $(DATA)) $(if $(EVENTS),--events $(EVENTS))
+	@$(HEPBENCH) validate $(call given,TASK) $(call option,--data,DATA) $(call option,--events,EVENTS)
 
 simulate: $(READY)  ## EVENTS=n simulated events of TASK in the official format
-	@$(HEPBENCH) simulate $(TASK) --events $(EVENTS) $(if $(JOBS),--jobs $(JOBS))
+	@$(HEPBENCH) simulate $(call given,TASK) --events $(call quoted,$(EVENTS)) $(call option,--jobs,JOBS)
 
 measure: $(READY)  ## rates of simulating and reading every task's data, of training and prediction of every model
 	@$(HEPBENCH) measure data
@@ -93,7 +112,7 @@ doctor: $(READY)  ## versions, devices, store, disk, data files
 	@$(HEPBENCH) doctor
 
 ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
-	@$(HEPBENCH) ui $(if $(PORT),--port $(PORT))
+	@$(HEPBENCH) ui $(call option,--port,PORT)
 
 PYTEST := $(VENV)/bin/python -m pytest -n auto --maxprocesses 4 --dist loadscope
 
@@ -101,7 +120,7 @@ test: $(READY)  ## the tests, in minutes: every entry, reader, verb and page
 	@$(PYTEST) -m "not long"
 
 test-all: $(READY)  ## those and the long ones: every model on every task, kills, clusters; ONLY=long: these alone
-	@$(PYTEST) $(if $(ONLY),-m "$(ONLY)")
+	@$(PYTEST) $(call option,-m,ONLY)
 
 faults: $(READY)  ## break the program some 900 times and count what is lost, in 40 minutes; ONLY="kill:17 disk": these
 	@cd tests && ../$(VENV)/bin/python -m faults $(ONLY)
@@ -129,21 +148,21 @@ env: $(READY)  ## only make the environment
 
 # Compiled once here: without bytecode TensorFlow takes three times as long to import.
 $(READY): $(LOCK) pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-		{ echo "$(PYTHON) is older than 3.11: give another one, as in make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
+	@$(call quoted,$(PYTHON)) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo $(call quoted,$(PYTHON))" is older than 3.11: give another one, as in make PYTHON=python3.12"; exit 2; }
 	@echo "making $(VENV) from $(LOCK), once"
 	@rm -rf $(VENV)
 	@if command -v uv >/dev/null; then \
-		uv venv -q --python "$$(command -v $(PYTHON))" $(VENV) && \
+		uv venv -q --python "$$(command -v $(call quoted,$(PYTHON)))" $(VENV) && \
 		uv pip install -q --python $(VENV)/bin/python --compile-bytecode --require-hashes -r $(LOCK) && \
 		uv pip install -q --python $(VENV)/bin/python --no-deps --no-build-isolation -e .; \
 	else \
-		$(PYTHON) -m venv $(VENV) && \
+		$(call quoted,$(PYTHON)) -m venv $(VENV) && \
 		env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) && \
 		$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
-	@mkdir -p $(VENV)/linked/hepbench && ln -sfn $(CURDIR)/hepbench/__init__.py $(VENV)/linked/hepbench/__init__.py
-	@for room in benchmarks suite tracking; do ln -sfn $(CURDIR)/$$room $(VENV)/linked/hepbench/$$room; done
+	@mkdir -p $(VENV)/linked/hepbench && ln -sfn $(call quoted,$(CURDIR))/hepbench/__init__.py $(VENV)/linked/hepbench/__init__.py
+	@for room in benchmarks suite tracking; do ln -sfn $(call quoted,$(CURDIR))/$$room $(VENV)/linked/hepbench/$$room; done
 	@touch $@
 
 clean:  ## remove the environment and caches; data/ and results/ stay

@@ -1,0 +1,91 @@
+"""The Makefile: whatever its variables hold reaches programs as words, and no shell as a program."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+TEXT = (ROOT / "Makefile").read_text()
+CODE = re.sub(r"^#.*$", "", TEXT, flags=re.MULTILINE)
+GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE).group(1).replace("\\", "").split()
+"""Variables that a user sets."""
+
+FIXED = {"VENV", "READY", "LOCK", "HEPBENCH", "PYTEST", "EXTRAS", "COMPILE", "ELSEWHERE", "CURDIR", "MAKEFILE_LIST"}
+FIXED |= {"GIVEN", "NEWLINE", "COLUMNS_ASKED"} | set(re.findall(r"^(\w+) = ", TEXT, re.MULTILINE))
+"""Those that the Makefile makes itself."""
+
+TARGETS = sorted(set(re.findall(r"^([a-z-]+):.*## ", TEXT, re.MULTILINE)) - {"help", "clean", "lock"})
+
+pytestmark = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """One with the Makefile and programs that print their words."""
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for name in ("hepbench", "python", "ruff", "mypy", "mkdocs"):
+        (programs / name).write_text('#!/bin/sh\nprintf "[%s]" "$@"; echo\n')
+        (programs / name).chmod(0o755)
+    for name in ("requirements.lock", "requirements-cuda.lock", "pyproject.toml"):
+        (tmp_path / name).touch()
+        (programs.parent / f"{name}.ready").touch()
+    return tmp_path
+
+
+def made(folder: Path, *arguments: str, **variables: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in GIVEN and "MAKE" not in name}
+    done = subprocess.run(
+        ["make", *arguments], cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=120
+    )
+    return done.stdout
+
+
+def hostile(trap: Path) -> str:
+    touch = f"touch {trap}"
+    return f"a; {touch} `{touch}` $({touch}) $(shell {touch}) '; {touch}; ' \"; {touch}; # \n{touch} #\\"
+
+
+@pytest.mark.parametrize("origin", ["command line", "environment"])
+def test_a_program_in_a_variable_is_no_program(origin, folder):
+    trap = folder / "trapped"
+    values = {name: hostile(trap) for name in GIVEN if name != "PYTHON"}
+    if origin == "environment":
+        made(folder, "-i", "-k", *TARGETS, **values)
+        made(folder, "-i", "-B", "env", **values, PYTHON=hostile(trap))
+    else:
+        made(folder, "-i", "-k", *TARGETS, *(f"{name}={value}" for name, value in values.items()))
+        made(
+            folder, "-i", "-B", "env", *(f"{name}={value}" for name, value in values.items()), f"PYTHON={hostile(trap)}"
+        )
+    assert not trap.exists()
+
+
+def test_every_variable_of_a_recipe_is_known():
+    used = set(re.findall(r"\$\((\w+)\)", CODE)) | set(re.findall(r"\$\(call \w+,(?:[\w-]+,)?([A-Z_]+)\)", CODE))
+    assert {name for name in used if name.isupper()} <= {*GIVEN, *FIXED}
+
+
+def test_words_arrive_as_they_were_given(folder):
+    (folder / "one.hdf5").touch()
+    (folder / "two.hdf5").touch()
+    told = made(
+        folder, "bench", "TASK=my task.py", "MODEL=gbdt ./a'b.py", "SET=step_epoch=10,20 x=$y", "COLUMNS=a b", "DRY=0"
+    )
+    assert told == "[bench][my task.py][--model][gbdt][--model][./a'b.py][--set][step_epoch=10,20][--set][x=$y]" + (
+        "[--columns][a b]\n"
+    )
+    told = made(folder, "predict", "RUN=ab", "FILES=*.hdf5 absent.hdf5", "OUT=x y", "MODEL=./my.py")
+    assert told == "[predict][ab][one.hdf5][two.hdf5][absent.hdf5][--out][x y][--model][./my.py]\n"
+    assert made(folder, "reproduce") == "[reproduce][--list]\n"
+    assert made(folder, "reproduce", "STUDY=ecal_cnn", "ONLY=a b") == "[reproduce][ecal_cnn][--only][a][--only][b]\n"
+    assert made(folder, "leaderboard", "TASK=x", COLUMNS="80") == "[leaderboard][x]\n"
+    assert made(folder, "sweep", "TASK=x", "EPOCHS=1,2", "FORCE=1") == "[sweep][x][--epochs][1,2][--force]\n"
+    assert made(folder, "test-all", "ONLY=long").endswith("[-m][long]\n")
