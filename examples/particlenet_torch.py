@@ -160,7 +160,7 @@ def fit(name, train, valid, parameters, *, classes, seed, device, report):
 
 
 def load(folder):
-    stored = torch.load(folder / FILE, map_location="cpu")
+    stored = torch.load(folder / FILE, map_location="cpu", weights_only=True)  # runs no code
     trained = Trained(stored["name"], stored["sizes"], "cpu")
     trained.network.load_state_dict(stored["weights"])
     return trained

@@ -143,13 +143,20 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     )
 
 
-def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> pd.DataFrame:
+def predict(
+    run: str,
+    files: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    task: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
+) -> pd.DataFrame:
     """Score files of the task's format, with labels or without, by the model that a run saved; a row for each event.
 
     Columns: `id`; `label`, the class index, where a file tells one that the model knows; `score_<class>`.
 
     - run: its id, as `bench` and `leaderboard` give it in `run_ids`, or as much of it as is unique.
     - files: in the task's published format; one alone will do where the dataset has several.
+    - task, model: the path of its file, where the run's is a file of one's own; its code runs.
 
     Raises UserError for a run without a model, and for files that are not of the format.
     """
@@ -159,9 +166,9 @@ def predict(run: str, files: str | PathLike[str] | Sequence[str | PathLike[str]]
     from hepbench.suite.trial.artifacts import scores_table
 
     _not_while_imported()
-    with scoring.model_of(results.open_store(to_write=False), run) as (_, model):
-        classes = model.trial.task.record.classes
-        chunks = scoring.score(model, _paths(files))
+    with scoring.model_of(results.open_store(to_write=False), run, **_own(task, model)) as (_, saved):
+        classes = saved.trial.task.record.classes
+        chunks = scoring.score(saved, _paths(files))
         table = pa.concat_tables(scores_table(one.ids, one.labels, one.scores, classes) for one in chunks)
     frame: pd.DataFrame = table.to_pandas()
     return frame.drop(columns="label") if frame["label"].isna().all() else frame
@@ -171,13 +178,16 @@ def evaluate_files(
     run: str,
     files: str | PathLike[str] | Sequence[str | PathLike[str]],
     out: str | PathLike[str] | None = None,
+    *,
+    task: str | PathLike[str] | None = None,
+    model: str | PathLike[str] | None = None,
 ) -> dict[str, float]:
     """Measure the model that a run saved on labelled files: every metric by its name, each with `_error`, as
     `evaluate` gives them, and by slice where the task has some; NaN where it cannot be measured.
 
     Events of the run's training and validation part do not count; where there are some, a warning tells how many.
 
-    - run, files: as of `predict`.
+    - run, files, task, model: as of `predict`.
     - out: a new folder for scores, ROC curve, plots and metrics.json.
 
     Raises UserError as `predict` does, for files without labels, and where no event is left.
@@ -190,10 +200,10 @@ def evaluate_files(
     paths, folder = _paths(files), None if out is None else Path(out)
     if folder is not None and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")
-    with scoring.model_of(results.open_store(to_write=False), run) as (found_run, model):
-        found = evaluation.evaluate(model, evaluation.provenance_of(found_run, model.trial, paths))
+    with scoring.model_of(results.open_store(to_write=False), run, **_own(task, model)) as (found_run, saved):
+        found = evaluation.evaluate(saved, evaluation.provenance_of(found_run, saved.trial, paths))
         if folder is not None:
-            evaluation.write(folder, found_run, model, paths, found)
+            evaluation.write(folder, found_run, saved, paths, found)
     for sentence in found.warnings:
         warnings.warn(sentence, stacklevel=2)
     return dict(found.metrics)
@@ -205,6 +215,10 @@ def _not_while_imported() -> None:
 
     if registry.being_imported:
         raise UserError(f"it calls hepbench while it is imported: {registry.GUARD}")
+
+
+def _own(task: str | PathLike[str] | None, model: str | PathLike[str] | None) -> dict[str, str | None]:
+    return {"task": str(task) if task else None, "model": str(model) if model else None}
 
 
 def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:

@@ -459,28 +459,36 @@ def measure_parameters() -> None:
     print_parameters()
 
 
+OWN_TASK = click.option("--task", help="The file ./my_task.py of the run's task, where it is one: its code runs.")
+OWN_MODEL = click.option("--model", help="The file ./my_model.py of the run's model, where it is one: its code runs.")
+
+
 @commands.command()
 @click.argument("run")
 @click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@OWN_TASK
+@OWN_MODEL
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), default=Path("scores.parquet"), show_default=True
 )
-def predict(run: str, files: tuple[Path, ...], out: Path) -> None:
+def predict(run: str, files: tuple[Path, ...], task: str | None, model: str | None, out: Path) -> None:
     """Score raw FILES, with labels or without, by the model that RUN saved (its id, or as much of it as is unique)."""
     from hepbench.suite.commands.predict import predict
 
-    predict(run, list(files), out, Console())
+    predict(run, list(files), out, task, model, Console())
 
 
 @commands.command()
 @click.argument("run")
 @click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)
+@OWN_TASK
+@OWN_MODEL
 @click.option("--out", type=click.Path(path_type=Path), help="A new folder. Default: evaluation-RUN.")
-def evaluate(run: str, files: tuple[Path, ...], out: Path | None) -> None:
+def evaluate(run: str, files: tuple[Path, ...], task: str | None, model: str | None, out: Path | None) -> None:
     """Measure the model that RUN saved on labelled FILES, without the events that it was trained on."""
     from hepbench.suite.commands.evaluate import evaluate
 
-    evaluate(run, list(files), out, Console())
+    evaluate(run, list(files), out, task, model, Console())
 
 
 @commands.command("list")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Arrays, Events, Sample, Task, UserError
+from hepbench.benchmarks.base import Arrays, Events, Sample, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device, results
 from hepbench.suite.atomic import full_disk_as_user_error
@@ -45,17 +45,20 @@ Slices = Mapping[str, Callable[[Arrays], np.ndarray]]
 
 
 @contextlib.contextmanager
-def model_of(store: Store, given: str) -> Iterator[tuple[dict[str, Any], SavedModel]]:
-    """The run whose id begins so, and its model, on the processor. UserError where there is none, or it does not
-    load."""
+def model_of(
+    store: Store, given: str, *, task: str | None = None, model: str | None = None
+) -> Iterator[tuple[dict[str, Any], SavedModel]]:
+    """The run whose id begins so, and its model, on the processor. task, model: the user's own file, where the run has
+    one. UserError where there is no such run, or its model does not load."""
     run = results.find_run(store, given)
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))
         prepare = device.load_keras if (folder / NETWORK_FILE).is_file() else device.set_environment
-        prepare("cpu", run["tags"]["backend"])
+        check_known("backend", backend := run["tags"].get("backend", ""), device.BACKENDS)
+        prepare("cpu", backend)
         try:
-            yield run, load_model(folder)
+            yield run, load_model(folder, task=task, model=model)
         finally:  # a notebook that has called this may train on a GPU next
             for name in os.environ.keys() - before.keys():
                 del os.environ[name]
@@ -95,7 +98,13 @@ def score(
                 f"{_shown(model.shapes)}"
             )
         labels = np.full(count, UNKNOWN) if events.labels is None else known[events.labels]
-        scores = model.fitted.predict(sample)
+        try:
+            scores = model.fitted.predict(sample)
+        except Exception as error:  # of a model that was damaged, or of a user's own
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            raise UserError(
+                f"{_named(paths)}: the model of {model.trial.model.name} fails on the events ({reason})"
+            ) from error
         if scores.shape != (count, len(task.classes)) or not np.isfinite(scores).all():
             raise UserError(
                 f"{_named(paths)}: the model of {model.trial.model.name} gives no scores of {len(task.classes)} "

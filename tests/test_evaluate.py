@@ -122,8 +122,8 @@ def run_of(tmp_path_factory, files_of):
     return get
 
 
-def predicted(home: Path, run: str, *files: Path, out: Path):
-    done = hepbench("predict", run[:8], *files, "--out", out, home=home)
+def predicted(home: Path, run: str, *files: Path, out: Path, options: Sequence[object] = ()):
+    done = hepbench("predict", run[:8], *files, "--out", out, *options, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     return pq.read_table(out).to_pandas(), done.stdout
 
@@ -196,15 +196,18 @@ def own(tmp_path_factory):
 
 def test_files_of_a_users_own_task(own, tmp_path):
     home, run, raw = own
-    table, _ = predicted(home, run, raw, out=tmp_path / "scores.parquet")
+    again = ["--task", ROOT / "examples" / "my_task.py"]
+    done = hepbench("predict", run, raw, "--out", tmp_path / "scores.parquet", home=home)
+    assert_user_mistake(done, "the task of this run is a file of its user, my_task.py, whose code runs")
+    table, _ = predicted(home, run, raw, out=tmp_path / "scores.parquet", options=again)
     assert len(table) == 300 and set(table["label"]) == {0, 1}
     rows = raw.read_text().splitlines()
     hidden = tmp_path / "hidden.csv"
     hidden.write_text("\n".join(row.rpartition(",")[0] for row in rows))
-    done = hepbench("predict", run, hidden, "--out", tmp_path / "other.parquet", home=home)
+    done = hepbench("predict", run, hidden, "--out", tmp_path / "other.parquet", *again, home=home)
     assert_user_mistake(done, str(hidden), "expected 5 columns, got 4")
     hidden.write_text("pt1,pt2\na,b\n")
-    done = hepbench("predict", run, hidden, "--out", tmp_path / "other.parquet", home=home)
+    done = hepbench("predict", run, hidden, "--out", tmp_path / "other.parquet", *again, home=home)
     assert_user_mistake(done, str(hidden), "the reader of my_task fails on it (ValueError:", "labels=None")
     assert not (tmp_path / "other.parquet").exists()
 

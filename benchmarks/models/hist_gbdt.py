@@ -1,13 +1,12 @@
 """Gradient-boosted trees of scikit-learn, on a table of variables: a second implementation beside XGBoost's.
 
-Trees over histograms as in LightGBM (Ke et al., NeurIPS 2017). A saved model is a pickle: load only what you trust.
+Trees over histograms as in LightGBM (Ke et al., NeurIPS 2017). A saved model is arrays of numbers.
 
     make bench TASK=ecal MODEL="gbdt hist_gbdt"
 """
 
 from __future__ import annotations
 
-import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,10 +18,9 @@ from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 
 if TYPE_CHECKING:
     import optuna
-    from sklearn.ensemble import HistGradientBoostingClassifier
 
 
-FILE = "trees.pickle"
+FILE = "trees.npz"
 
 DEFAULTS = {
     "rounds": 2000,
@@ -37,24 +35,63 @@ DEFAULTS = {
 
 @dataclass(frozen=True)
 class Trees:
-    """A trained ensemble for labels 0 to classes - 1."""
+    """A trained ensemble for labels 0 to classes - 1.
 
-    machine: HistGradientBoostingClassifier
+    nodes: (n,) of all trees, one tree after the other, as scikit-learn has them (PREDICTOR_RECORD_DTYPE). lengths:
+    (rounds, K) nodes of each tree; K is 1 where two labels were seen, else their number. baseline: (K,), what the trees
+    add to. known: labels that were seen.
+    """
+
+    nodes: np.ndarray
+    lengths: np.ndarray
+    baseline: np.ndarray
+    known: np.ndarray
     classes: int
 
     @property
     def trainable_parameters(self) -> int:
         """Leaves and splits of all trees."""
-        return int(sum(tree.nodes.shape[0] for trees in self.machine._predictors for tree in trees))
+        return len(self.nodes)
 
     def predict(self, sample: Sample) -> np.ndarray:
+        from scipy.special import expit, softmax
+
         scores = np.zeros((len(sample), self.classes), np.float32)
         if len(sample):
-            scores[:, self.machine.classes_] = self.machine.predict_proba(_table(sample))
+            values = self.baseline + self._sums(_table(sample).astype(np.float64))
+            if len(self.baseline) == 1:
+                signal = expit(values[:, 0])
+                scores[:, self.known] = np.stack([1 - signal, signal], axis=1)
+            else:
+                scores[:, self.known] = softmax(values, axis=1)
         return scores
 
+    def _sums(self, table: np.ndarray) -> np.ndarray:
+        """(n, K) sums of the trees' values of events (n, V)."""
+        from sklearn.ensemble._hist_gradient_boosting.predictor import TreePredictor
+        from sklearn.utils._openmp_helpers import _openmp_effective_n_threads
+
+        splits = self.nodes["feature_idx"][self.nodes["is_leaf"] == 0]
+        if splits.max(initial=0) >= table.shape[1]:
+            raise ValueError(f"the trees split in variable {splits.max()} of {table.shape[1]}")
+        no_categories = np.zeros((0, 8), np.uint32)
+        places, threads = np.zeros(table.shape[1], np.uint32), _openmp_effective_n_threads()
+        sums = np.zeros((len(table), self.lengths.shape[1]), order="F")
+        trees = np.split(self.nodes, np.cumsum(self.lengths)[:-1])
+        for number, nodes in enumerate(trees):
+            tree = TreePredictor(nodes, no_categories, no_categories)
+            sums[:, number % self.lengths.shape[1]] += tree.predict(table, no_categories, places, threads)
+        return sums
+
     def save(self, folder: Path) -> None:
-        (folder / FILE).write_bytes(pickle.dumps((self.machine, self.classes)))
+        np.savez(
+            folder / FILE,
+            nodes=self.nodes,
+            lengths=self.lengths,
+            baseline=self.baseline,
+            known=self.known,
+            classes=self.classes,
+        )
 
 
 def fit(
@@ -76,7 +113,14 @@ def fit(
         random_state=seed,
     )
     machine.fit(_table(train), train.labels, X_val=_table(valid), y_val=valid.labels)
-    fitted = Trees(machine, classes)
+    trees = [[tree.nodes for tree in trees] for trees in machine._predictors]
+    fitted = Trees(
+        np.concatenate([nodes for one in trees for nodes in one]),
+        np.array([[len(nodes) for nodes in one] for one in trees]),
+        machine._baseline_prediction[0],
+        machine.classes_,
+        classes,
+    )
     values = {"loss": metrics.log_loss(train.labels, fitted.predict(train), 1)[0]}
     scores = fitted.predict(valid)
     values |= {
@@ -88,7 +132,23 @@ def fit(
 
 
 def load(folder: Path) -> Trees:
-    return Trees(*pickle.loads((folder / FILE).read_bytes()))
+    """What `Trees.save` wrote. ValueError where the arrays are no trees: scikit-learn follows them unchecked."""
+    from sklearn.ensemble._hist_gradient_boosting.common import PREDICTOR_RECORD_DTYPE
+
+    with np.load(folder / FILE) as saved:
+        nodes, lengths, baseline, known = (saved[name] for name in ("nodes", "lengths", "baseline", "known"))
+        classes = int(saved["classes"])
+    if nodes.dtype != PREDICTOR_RECORD_DTYPE or lengths.dtype.kind != "i" or lengths.ndim != 2 or lengths.min() < 1:
+        raise ValueError(f"{FILE} holds no trees of this version of scikit-learn")
+    place = np.arange(len(nodes)) - np.repeat(np.cumsum(lengths) - lengths.ravel(), lengths.ravel())
+    end = np.repeat(lengths.ravel(), lengths.ravel())
+    split = nodes["is_leaf"] == 0
+    whole = (nodes["is_categorical"] == 0) & (nodes["feature_idx"] >= 0)
+    for side in ("left", "right"):  # which are behind their node, so that every way ends
+        whole &= (nodes[side] > place) & (nodes[side] < end)
+    if not whole[split].all() or baseline.shape != (lengths.shape[1],) or not set(known) <= set(range(classes)):
+        raise ValueError(f"the trees in {FILE} are not whole")
+    return Trees(nodes, lengths, baseline, known, classes)
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:

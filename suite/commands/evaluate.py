@@ -18,20 +18,23 @@ from hepbench.suite.progress import progress_bar
 NOT_MEASURABLE = "not measurable"
 
 
-def evaluate(run_given: str, files: list[Path], out: Path | None, console: Console) -> None:
-    """Print every metric with its error, and write these, scores, ROC and plots into a new folder."""
+def evaluate(
+    run_given: str, files: list[Path], out: Path | None, task: str | None, model: str | None, console: Console
+) -> None:
+    """Print every metric with its error, and write these, scores, ROC and plots into a new folder. task, model: as of
+    `scoring.model_of`."""
     out = out or Path(f"evaluation-{run_given}")
     if out.exists():
         raise UserError(f"{out} is there already: give a folder that is not, with --out")
-    with scoring.model_of(results.open_store(to_write=False), run_given) as (run, model):
+    with scoring.model_of(results.open_store(to_write=False), run_given, task=task, model=model) as (run, saved):
         with progress_bar(console, "comparing with the training:", None, "events") as advance:
-            provenance = evaluation.provenance_of(run, model.trial, files, advance)
+            provenance = evaluation.provenance_of(run, saved.trial, files, advance)
         with progress_bar(console, "scoring", None, "events") as advance:
-            found = evaluation.evaluate(model, provenance, advance)
-        evaluation.write(out, run, model, files, found)
-    spec = model.trial.spec
+            found = evaluation.evaluate(saved, provenance, advance)
+        evaluation.write(out, run, saved, files, found)
+    spec = saved.trial.spec
     console.print(
-        f"[bold]{escape(model.trial.model.name)}[/] seed {spec.seed} of {escape(model.trial.task.name)}, trained on "
+        f"[bold]{escape(saved.trial.model.name)}[/] seed {spec.seed} of {escape(saved.trial.task.name)}, trained on "
         f"{spec.data} data, budget {spec.budget}: {len(found.ids):,} events",
         soft_wrap=True,
         highlight=False,
@@ -40,7 +43,7 @@ def evaluate(run_given: str, files: list[Path], out: Path | None, console: Conso
         console.print(f"[bold yellow]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
     for sentence in found.notes:
         console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
-    for table in _tables(found, model.trial.task.record.classes):
+    for table in _tables(found, saved.trial.task.record.classes):
         console.print(table)
     console.print(f"scores, ROC, plots and metrics.json: {escape(str(out))}", soft_wrap=True, highlight=False)
 

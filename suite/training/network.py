@@ -66,11 +66,12 @@ class Network:
 
 def load_network(folder: Path, objects: Mapping[str, Any] | None = None) -> Network:
     """The network that `Network.save` wrote; it gives the same scores. objects: as `objects_of` gives them. Raises what
-    Keras does of unknown layers."""
+    Keras does of unknown layers, and of code in the file, which is not run."""
     import keras
 
     _register_layers()
-    keras_model = keras.models.load_model(folder / NETWORK_FILE, custom_objects=dict(objects or {}), compile=False)
+    path, own = folder / NETWORK_FILE, dict(objects or {})
+    keras_model = keras.models.load_model(path, custom_objects=own, compile=False, safe_mode=True)
     return Network(keras_model, max(2, keras_model.output_shape[-1]))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Fitted, Sample, Shapes, UserError
 from hepbench.suite.trial.spec import Spec, Trial, command_for, look_up
 
@@ -47,33 +48,71 @@ def save_model(folder: Path, fitted: Fitted, trial: Trial, train: Sample) -> Non
     (folder / "trial.json").write_text(json.dumps(about, indent=1))
 
 
-def load_model(folder: Path) -> SavedModel:
-    """What `save_model` wrote. UserError where the model's code has changed so much since that it does not load, or
-    the classes of its task have."""
+def load_model(folder: Path, *, task: str | None = None, model: str | None = None) -> SavedModel:
+    """What `save_model` wrote. Nothing in the folder is run as code: a user's own file of a task or a model is loaded
+    only where it is given here again.
+
+    UserError where that is missing, where the model's code has changed so much since that it does not load or the
+    classes of its task have, and where the folder is none of `save_model`.
+    """
     from hepbench.suite.training.network import load_network, objects_of
 
-    about = json.loads((folder / "trial.json").read_text())
-    trial = look_up(Spec(**about["spec"]))
+    try:
+        about = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
+        recorded = Spec(**about["spec"])
+        names = [recorded.task, recorded.model, recorded.budget, recorded.data, recorded.device, recorded.backend]
+        if not all(isinstance(name, str) for name in names) or not isinstance(recorded.parameters, dict):
+            raise TypeError("a spec of other types")
+        shapes = {name: tuple(shape) for name, shape in about["shapes"].items()} if "shapes" in about else None
+        with np.load(folder / "scaling.npz") as saved:
+            inputs = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
+            scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in inputs}
+    except Exception as error:  # whatever a file of anyone makes json and numpy raise
+        raise UserError(f"{folder}: no saved model, or a damaged one ({_reason(error)})") from error
+    task, model = _given("task", recorded.task, task), _given("model", recorded.model, model)
+    trial = look_up(dataclasses.replace(recorded, task=task, model=model))
     classes = trial.task.record.classes
     if tuple(about.get("classes", classes)) != classes:
         raise UserError(
-            f"this model was trained on the classes {', '.join(about['classes'])}, and {trial.task.name} now has "
-            f"{', '.join(classes)}: train it again with `{command_for(trial.spec)}`"
+            f"this model was trained on the classes {', '.join(map(str, about['classes']))}, and {trial.task.name} now "
+            f"has {', '.join(classes)}: train it again with `{command_for(trial.spec)}`"
         )
-    with np.load(folder / "scaling.npz") as saved:
-        names = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
-        scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in names}
     try:
-        load = trial.model.record.load or partial(load_network, objects=objects_of(sys.modules[trial.model.module]))
+        own = {} if trial.model.shipped else objects_of(sys.modules[trial.model.module])
+        load = trial.model.record.load or partial(load_network, objects=own)
         fitted = load(folder)
     except Exception as error:  # whatever Keras or a user's `load` raises
-        reason = (str(error).strip() or type(error).__name__).splitlines()[-1].partition(". ")[0]
         raise UserError(
-            f"this model of {trial.model.name} was saved by another version and does not load ({reason}): train it "
-            f"again with `{command_for(trial.spec)}`"
+            f"this model of {trial.model.name} was saved by another version, or damaged, and does not load "
+            f"({_reason(error)}): train it again with `{command_for(trial.spec)}`"
         ) from error
-    shapes = {name: tuple(shape) for name, shape in about["shapes"].items()} if "shapes" in about else None
     return SavedModel(trial, fitted, scaling, shapes)
+
+
+def _given(kind: registry.Kind, recorded: str, given: str | None) -> str:
+    """What finds the task or model of a saved model. UserError where it is a user's file, whose code would run, and is
+    not given."""
+    path, _, after = recorded.partition(":")
+    if not path.endswith(".py"):
+        if given not in (None, recorded):
+            raise UserError(f"the {kind} of this run is {recorded}, not {given}: leave --{kind} out")
+        return recorded
+    name = Path(path).name
+    if given is None:
+        raise UserError(
+            f"the {kind} of this run is a file of its user, {name}, whose code runs where the model is loaded: give "
+            f"the file that you trust, --{kind} {path}"
+        )
+    own, _, own_after = given.partition(":")
+    if Path(own).name != name or own_after not in ("", after):
+        raise UserError(f"the {kind} of this run is {recorded}, not {given}: give --{kind} its own file")
+    return f"{own}:{after}" if after else own
+
+
+def _reason(error: Exception, longest: int = 200) -> str:
+    """The last line of a message, to its first full stop."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return lines[-1].partition(". ")[0][:longest]
 
 
 def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> None:

@@ -59,7 +59,7 @@ def run(
 
     listener({"stage": "opening data"})
     with _timed(seconds, "open_seconds"):
-        start = fetch(store, spec.start) if spec.start else None
+        start = fetch(store, trial) if spec.start else None
         prepared, samples = open_samples(trial, data_digest, split_hash, start)
     train, valid, test = (samples[part] for part in PARTS)
     slices = slices_of(task, prepared.arrays) if final else {}  # before the training, which a mistake in one would lose

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import shlex
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
@@ -137,15 +138,13 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
 
 
 def command_for(spec: Spec) -> str:
-    """The command that runs this trial again."""
-    return (
-        f"hepbench bench {spec.task} --model {spec.model} --seed {spec.seed} --budget {spec.budget} "
-        f"--data {spec.data} --device {spec.device} --backend {spec.backend} "
-        + (f"--events {spec.events} " if spec.events else "")
-        + (f"--from {spec.start} " if spec.start else "")
-        + "".join(f"--set {name}={as_text(value)} " for name, value in spec.parameters.items())
-        + "--force"
-    )
+    """The command that runs this trial again, for a shell."""
+    options = {"model": spec.model, "seed": spec.seed, "budget": spec.budget, "data": spec.data}
+    options |= {"device": spec.device, "backend": spec.backend}
+    options |= {name: value for name, value in (("events", spec.events), ("from", spec.start)) if value}
+    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
+    words += [word for name, value in spec.parameters.items() for word in ("--set", f"{name}={as_text(value)}")]
+    return shlex.join(["hepbench", "bench", spec.task, *words, "--force"])
 
 
 def refusal(task: Task, model: Model, features: str | None) -> str | None:

@@ -67,11 +67,12 @@ def check_data(run: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         )
 
 
-def fetch(store: Store, run_id: str) -> Start:
-    """What a trial takes over of a run. UserError where the network does not load."""
+def fetch(store: Store, trial: Trial) -> Start:
+    """What a trial takes over of the run that it starts from. UserError where the network does not load."""
     from hepbench.suite.training.steps import values_of
     from hepbench.suite.trial.artifacts import load_model
 
     with tempfile.TemporaryDirectory() as scratch:
-        model = load_model(store.download(run_id, "model", Path(scratch)))
+        folder = store.download(trial.spec.start, "model", Path(scratch))
+        model = load_model(folder, task=trial.spec.task, model=trial.spec.model)
     return Start(values_of(model.fitted.keras_model.weights), model.scaling)  # type: ignore[attr-defined]
