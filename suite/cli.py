@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import click
-from rich.console import Console
 
 from hepbench.benchmarks.base import UserError
+from hepbench.suite.commands.console import Console
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ REFUSALS = {
 
 def main() -> None:
     """Entry point. Exit status 0 done, 1 a trial or the program failed, 2 the user's mistake, 130 interrupted."""
-    complaints = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    complaints = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         sys.exit(commands(standalone_mode=False))
     except click.ClickException as error:

@@ -10,7 +10,6 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -21,6 +20,7 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.text import Text
 
 from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationBegins
@@ -32,7 +32,7 @@ from hepbench.suite.workers.jobs import Event
 def progress_bar(console: Console, what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
     """Gives a function that advances the bar; shows nothing until it is first called."""
     columns = [
-        TextColumn(f"{what} {{task.completed:,}} {unit}"),
+        TextColumn("{task.description} {task.completed:,} {task.fields[unit]}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
@@ -44,7 +44,7 @@ def progress_bar(console: Console, what: str, total: int | None, unit: str) -> I
         nonlocal line
         if line is None:
             bar.start()
-            line = bar.add_task(what, total=total)
+            line = bar.add_task(what, total=total, unit=unit)
         bar.advance(line, done)
 
     try:
@@ -111,8 +111,8 @@ class TrialProgress:
     def __init__(self, console: Console, epochs: bool = True):
         self.console = console
         self.epochs = epochs
-        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.fields[title]}"), BarColumn()]
-        columns += [TextColumn("{task.description}"), TimeElapsedColumn()]
+        columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.fields[title]}", markup=False), BarColumn()]
+        columns += [TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._lines: dict[Hashable, TaskID] = {}
         self._printed: dict[Hashable, float] = {}  # when each trial had its last line
@@ -185,20 +185,20 @@ class BenchLines:
                 f"{reused} of {len(plan.trials)} results are there already and used again; --force runs them again"
             )
         for name, reason in {one.trial.model.name: one.reason for one in plan.trials if one.state == "skip"}.items():
-            self.console.print(f"[yellow]skipped[/] {name}: {reason}")
+            self.console.print(Text.assemble(("skipped", "yellow"), f" {name}: {reason}"))
 
     def _trial(self, told: TrialEvent) -> None:
         event, result = told.event, told.event.message
         title = f"{told.number}/{told.total} {told.planned.name}"
         self._trials.show(title, title, event)
         if event.kind == "done":
-            self.console.print(
-                f"[green]done[/] {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
-                f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s",
-                soft_wrap=True,
+            text = (
+                f" {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
+                f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
             )
+            self.console.print(Text.assemble(("done", "green"), text), soft_wrap=True)
         elif event.kind == "failed":
-            self.console.print(f"[red]failed[/] {title}: {escape(result['error'])}", highlight=False, soft_wrap=True)
+            self.console.print(Text.assemble(("failed", "red"), f" {title}: {result['error']}"), soft_wrap=True)
 
 
 class ReproduceLines(BenchLines):
@@ -207,10 +207,10 @@ class ReproduceLines(BenchLines):
     def __call__(self, event: DataEvent | Planned | TrialEvent | ReproduceEvent) -> None:
         if isinstance(event, ExperimentBegins):
             experiment = event.setup.experiment
-            title = f"[bold]{event.number}/{event.total} {experiment.name}[/]: {escape(experiment.title)}"
-            self.console.print(title, highlight=False, soft_wrap=True)
+            name = f"{event.number}/{event.total} {experiment.name}"
+            self.console.print(Text.assemble((name, "bold"), f": {experiment.title}"), soft_wrap=True)
         elif isinstance(event, ExperimentFailed):
-            self.console.print(f"[red]failed[/]: {escape(event.reason)}", highlight=False, soft_wrap=True)
+            self.console.print(Text.assemble(("failed", "red"), f": {event.reason}"), soft_wrap=True)
         elif isinstance(event, ModesBegin):
             self.console.print(f"evaluating the network of {event.trial} in each of its modes")
         else:

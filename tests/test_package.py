@@ -19,10 +19,10 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
-from rich.console import Console
 
 from hepbench import UserError
 from hepbench.suite import device
+from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.doctor import print_doctor
 
 FOLDERS = ("hepbench", "benchmarks", "suite", "tracking")

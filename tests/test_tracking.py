@@ -25,9 +25,9 @@ import jinja2
 import numpy as np
 import pytest
 from conftest import COMMAND, ROOT, with_patience
-from rich.console import Console
 
 from hepbench.benchmarks.metrics import METRICS, class_keys, evaluate, metrics_of, roc_curves
+from hepbench.suite.commands.console import Console
 from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.hardware.sampler import Sampler

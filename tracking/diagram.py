@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hepbench.tracking.printable import printable
+
 HEIGHT, GAP, SPACE = 44, 26, 22
 """Of a box, below it, and between two boxes side by side, in pixels."""
 
@@ -70,12 +72,13 @@ def svg(boxes: Sequence[Box]) -> str:
             box.kind, ("#f6f6f7", "#a9b0ba")
         )
         left, y = x[place] - box.width / 2, top(place)
+        title, detail = (html.escape(printable(text)) for text in (box.title, box.detail))
         drawn.append(
             f'<rect x="{left:.1f}" y="{y}" width="{box.width:.1f}" height="{HEIGHT}" rx="6" fill="{fill}" '
             f'stroke="{edge}"/>'
             f'<text x="{x[place]:.1f}" y="{y + 18}" font-size="12.5" font-weight="600" fill="#1b1f24">'
-            f"{html.escape(box.title)}</text>"
-            f'<text x="{x[place]:.1f}" y="{y + 34}" font-size="11" fill="#5b6470">{html.escape(box.detail)}</text>'
+            f"{title}</text>"
+            f'<text x="{x[place]:.1f}" y="{y + 34}" font-size="11" fill="#5b6470">{detail}</text>'
         )
     return "\n".join([*drawn, "</svg>\n"])
 

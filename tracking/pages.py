@@ -19,6 +19,8 @@ from xml.etree import ElementTree
 
 from markupsafe import Markup
 
+from hepbench.tracking.printable import printable
+
 if TYPE_CHECKING:
     from jinja2 import Environment
     from matplotlib.figure import Figure
@@ -50,6 +52,7 @@ def _environment() -> Environment:
         loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=lambda value: type(value)(printable(value)) if isinstance(value, str) else value,
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -104,5 +107,24 @@ def inline_plotly(figure: Any, library: bool) -> Markup:
     figure.update_xaxes(**grid)
     figure.update_yaxes(**grid)
     return Markup(
-        figure.to_html(full_html=False, include_plotlyjs=library, config={"displaylogo": False, "responsive": True})
+        type(figure)(_as_text(figure.to_dict())).to_html(
+            full_html=False, include_plotlyjs=library, config={"displaylogo": False, "responsive": True}
+        )
     )
+
+
+OWN_TAGS = re.compile(r"<(?!/?(?:br|extra)\b)")
+"""What plotly would take for markup, but for the tags that those who draw put between names."""
+
+
+def _as_text(part: Any) -> Any:
+    """A part of a plotly figure whose names are shown as they are, not as the HTML that plotly would read in them."""
+    if isinstance(part, str):
+        return OWN_TAGS.sub("&lt;", printable(part))
+    if isinstance(part, dict):
+        return {key: _as_text(value) for key, value in part.items()}
+    if isinstance(part, list | tuple):
+        return [_as_text(value) for value in part]
+    if getattr(part, "dtype", None) is not None and part.dtype.kind in "OU":
+        return [_as_text(value) for value in part.tolist()]
+    return part

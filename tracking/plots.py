@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.tracking.metric import Metric
+from hepbench.tracking.printable import printable
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -164,7 +165,7 @@ def style(**changes: Any) -> Iterator[None]:
 
 def literal(name: str) -> str:
     """A name as it is, where matplotlib would read $ as the beginning of a formula."""
-    return name.replace("$", r"\$")
+    return printable(name).replace("$", r"\$")
 
 
 def draw_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], signal: str, background: str) -> None:
@@ -346,9 +347,11 @@ def _draw_epochs(
             last = points[-1][1]
             number = f"{last:,.{decimals}f}" if np.isfinite(last) else "not measurable"
             marker = "o" if len(points) < 25 else None
-            axis.plot(*zip(*points, strict=True), line, marker=marker, markersize=4, label=f"{label}, last {number}")
+            axis.plot(
+                *zip(*points, strict=True), line, marker=marker, markersize=4, label=f"{literal(label)}, last {number}"
+            )
     axis.set_xlabel("epoch")
-    axis.set_ylabel(title)
+    axis.set_ylabel(literal(title))
     axis.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, min_n_ticks=1))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.set_xlim(history[0]["epoch"] - 0.5, history[-1]["epoch"] + 0.5)

@@ -189,11 +189,17 @@ def _draw_curves(drawn: Sequence[Curve]) -> Figure:
         if len(curve.document):
             epochs = range(1, len(curve.document) + 1)
             axes.plot(
-                epochs, curve.document, "o", color=colour, markersize=3.5, fillstyle="none", label=f"{what}, document"
+                epochs,
+                curve.document,
+                "o",
+                color=colour,
+                markersize=3.5,
+                fillstyle="none",
+                label=f"{what}, document",
             )
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
-    axes.set_ylabel(drawn[0].name.removeprefix("val_"))
+    axes.set_ylabel(plots.literal(drawn[0].name.removeprefix("val_")))
     axes.legend()
     return figure
 

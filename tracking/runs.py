@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.tracking import reading, sqlite_files
+from hepbench.tracking.printable import printable
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
 
-LONGEST_KEY = 250
-"""Characters of the name of a metric or parameter that every store takes."""
+LONGEST_NAME = LONGEST_KEY = 250
+"""Characters of the name of a run, and of a metric or parameter, that every store takes."""
 
 PAGE = 1000
 """Runs that one request to the store returns."""
@@ -236,8 +237,10 @@ class Store:
             all_tags = {**_process_tags(), **tags}
             if parent is not None:
                 all_tags["mlflow.parentRunId"] = parent
-            shortened = {key: str(value)[:LONGEST_TAG] for key, value in all_tags.items()}
-            run_id: str = self._client.create_run(experiment_id, tags=shortened, run_name=name).info.run_id
+            shortened = {key: _kept(value) for key, value in all_tags.items()}
+            run_id: str = self._client.create_run(
+                experiment_id, tags=shortened, run_name=_kept(name, LONGEST_NAME)
+            ).info.run_id
             self.log_parameters(run_id, parameters)
             if dataset is not None:
                 self._log_dataset(run_id, dataset)
@@ -260,7 +263,7 @@ class Store:
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
         from mlflow.entities import Param
 
-        listed = [Param(key_of(name), str(value)[:LONGEST_TAG]) for name, value in parameters.items()]
+        listed = [Param(key_of(name), _kept(value)) for name, value in parameters.items()]
         with self._errors("log parameters"):
             for batch in _batches(listed, 100):
                 self._client.log_batch(run_id, params=batch)
@@ -268,7 +271,7 @@ class Store:
     def tag(self, run_id: str, tags: Mapping[str, Any]) -> None:
         from mlflow.entities import RunTag
 
-        listed = [RunTag(key, str(value)[:LONGEST_TAG]) for key, value in tags.items()]
+        listed = [RunTag(key, _kept(value)) for key, value in tags.items()]
         with self._errors("set tags"):
             for batch in _batches(listed, 100):
                 self._client.log_batch(run_id, tags=batch)
@@ -313,7 +316,7 @@ class Store:
     def finish(self, run_id: str, status: str, message: str = "") -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
         run that finished) and the UI's description; a longer message is also kept as the artifact failure.txt."""
-        message = message.strip()
+        message = printable(message.strip())
         with self._errors("end a run"):
             if message:
                 line = message.splitlines()[0][:500]
@@ -515,6 +518,11 @@ def _is_running(pid: str, started: str) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
     except psutil.NoSuchProcess:
         return False
+
+
+def _kept(value: object, longest: int = LONGEST_TAG) -> str:
+    """A value as text that every store takes."""
+    return printable(str(value))[:longest]
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.suite import campaign, results
 from hepbench.suite.campaign import Bench, PlannedTrial
 from hepbench.suite.commands import leaderboard
+from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import BenchLines
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.runs import Store
@@ -54,7 +55,7 @@ def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: 
             console.print(f"{model}: {taken}")
     seeds = len(asked.seeds)
     events = f", {asked.events:,} events" if asked.events else ""
-    console.print(f"[bold]{asked.task.name}[/]: {asked.task.record.title}")
+    console.print(Text.assemble((asked.task.name, "bold"), f": {asked.task.record.title}"))
     console.print(
         f"budget {asked.budget}{events} · {seeds} seed{'s' * (seeds > 1)} · {asked.backend} on {asked.device} "
         f"({asked.device_reason})"
@@ -71,7 +72,7 @@ def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: 
 
 def _print_plan(plan: Sequence[PlannedTrial], console: Console) -> None:
     table = Table("model", "seed", "", "why")
-    words = {"run": "to run", "done": "[green]already done[/]", "skip": "[yellow]skipped[/]"}
+    words = {"run": Text("to run"), "done": Text("already done", "green"), "skip": Text("skipped", "yellow")}
     for one in plan:
         table.add_row(one.trial.model.name, str(one.trial.spec.seed), words[one.state], one.reason)
     console.print(table)

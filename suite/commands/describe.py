@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +16,7 @@ from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
+from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import Files, choose
@@ -57,7 +57,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
         published=published,
     )
     write_whole(path, page)
-    console.print(f"page: {path}", markup=False, soft_wrap=True)
+    console.print(f"page: {path}", soft_wrap=True)
     return path
 
 

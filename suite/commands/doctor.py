@@ -7,7 +7,6 @@ import shutil
 import sys
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -15,6 +14,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device, results
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data.files import official
 from hepbench.suite.paths import data_folder, home_folder, official_folder
 from hepbench.suite.provenance import versions
@@ -48,7 +48,7 @@ def print_doctor(console: Console) -> None:
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")  # paths are to be copied
     for name, text in lines.items():
-        table.add_row(f"[bold]{name}[/]", Text(text))
+        table.add_row(Text(name, style="bold"), text)
     console.print(table, highlight=False)
 
 

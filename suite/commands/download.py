@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 
-from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
 from hepbench.benchmarks import registry
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data import download
 from hepbench.suite.paths import official_folder
 
@@ -31,7 +31,8 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
             if isinstance(event, download.Transfer):
                 if name not in bars:
                     columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-                    bars[name] = stack.enter_context(Progress(TextColumn(name), *columns, console=console))
+                    title = TextColumn("{task.description}", markup=False)
+                    bars[name] = stack.enter_context(Progress(title, *columns, console=console))
                     bars[name].add_task(name)
                 bars[name].update(bars[name].task_ids[0], completed=event.done, total=event.total)
                 return
@@ -39,11 +40,11 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
             bars.clear()
             if isinstance(event, download.Waiting):
                 text = f"{name}: {event.reason}; asked again in {event.seconds:.0f} s"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                console.print(text, highlight=False, soft_wrap=True)
                 return
             if isinstance(event, download.NextAddress):
                 text = f"{name}: not from {event.reason}; trying the next address"
-                console.print(text, markup=False, highlight=False, soft_wrap=True)
+                console.print(text, highlight=False, soft_wrap=True)
                 return
             console.print(f"{name}: fetched and checked" if event.fetched else f"{name}: in place, as it should be")
 

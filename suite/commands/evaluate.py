@@ -6,13 +6,13 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from hepbench.benchmarks.base import Metric, UserError
 from hepbench.benchmarks.metrics import class_keys, metrics_for, metrics_of
 from hepbench.suite import evaluation, results, scoring
+from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import progress_bar
 
 NOT_MEASURABLE = "not measurable"
@@ -34,18 +34,20 @@ def evaluate(
         evaluation.write(out, run, saved, files, found)
     spec = saved.trial.spec
     console.print(
-        f"[bold]{escape(saved.trial.model.name)}[/] seed {spec.seed} of {escape(saved.trial.task.name)}, trained on "
-        f"{spec.data} data, budget {spec.budget}: {len(found.ids):,} events",
+        Text.assemble(
+            (saved.trial.model.name, "bold"),
+            f" seed {spec.seed} of {saved.trial.task.name}, trained on {spec.data} data, budget {spec.budget}: "
+            f"{len(found.ids):,} events",
+        ),
         soft_wrap=True,
-        highlight=False,
     )
     for sentence in found.warnings:
-        console.print(f"[bold yellow]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+        console.print(Text(sentence, style="bold yellow"), soft_wrap=True)
     for sentence in found.notes:
-        console.print(f"[dim]{escape(sentence)}[/]", soft_wrap=True, highlight=False)
+        console.print(Text(sentence, style="dim"), soft_wrap=True)
     for table in _tables(found, saved.trial.task.record.classes):
         console.print(table)
-    console.print(f"scores, ROC, plots and metrics.json: {escape(str(out))}", soft_wrap=True, highlight=False)
+    console.print(f"scores, ROC, plots and metrics.json: {out}", soft_wrap=True, highlight=False)
 
 
 def _tables(found: evaluation.Evaluation, classes: Sequence[str]) -> Iterator[Table]:
@@ -57,15 +59,15 @@ def _tables(found: evaluation.Evaluation, classes: Sequence[str]) -> Iterator[Ta
     for name, value in values.items():
         if not name.endswith("_error") and name not in by_class:
             metric = known.get(name)
-            table.add_row(escape(metric.title if metric else name), *shown(value, values[f"{name}_error"], metric))
+            table.add_row(metric.title if metric else name, *shown(value, values[f"{name}_error"], metric))
     yield table
     if by_class:
-        table = Table("each class against the rest", *(Column(escape(kind), justify="right") for kind in classes))
+        table = Table("each class against the rest", *(Column(kind, justify="right") for kind in classes))
         for name, metric in whole.items():
             names = [f"{name}_{key}" for key in class_keys(classes)]
             if by_class.issuperset(names):
                 cells = [" ".join(shown(values[one], values[f"{one}_error"], metric)).strip() for one in names]
-                table.add_row(escape(metric.heading), *cells)
+                table.add_row(metric.heading, *cells)
         yield table
 
 

@@ -6,15 +6,15 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Reference, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
+from hepbench.suite.commands.console import Console
 from hepbench.suite.paths import reports_folder
 from hepbench.tracking.leaderboard import side_by_side, text
 from hepbench.tracking.leaderboard.table import Leaderboard
+from hepbench.tracking.printable import printable
 from hepbench.tracking.runs import Store
 
 
@@ -41,7 +41,7 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], consol
         return
     board = results.board_of(tasks, store, columns)
     rendered = side_by_side.markdown(_tables(every, board)) if variants and form == "markdown" else None
-    sys.stdout.write(rendered or text.render(board, form))
+    sys.stdout.write(printable(rendered or text.render(board, form)))
 
 
 def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console) -> None:

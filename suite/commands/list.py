@@ -8,13 +8,13 @@ from __future__ import annotations
 import csv
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.budgets import BUDGETS
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data.files import official
 from hepbench.suite.paths import simulations_folder
 from hepbench.suite.provenance import versions

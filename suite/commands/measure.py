@@ -8,11 +8,12 @@ from datetime import date
 from typing import TYPE_CHECKING
 
 import click
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.suite import device
+from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.data.simulate import cores
@@ -100,7 +101,7 @@ def measure_models(
                 key = view, trial.hyperparameters.get("scaling")
                 if key not in samples:
                     samples[key] = profiling.sample_of(task, prepared, view, trial.hyperparameters, seconds)
-                with console.status(f"{task.name}: {trial.model.name}"):
+                with console.status(Text(f"{task.name}: {trial.model.name}")):
                     if against:
                         compared = profiling.rates_against(against, trial, samples[key], seconds)
                         table.add_row(*_compared_cells(compared))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data import opening
 from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files

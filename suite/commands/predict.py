@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rich.console import Console
-from rich.markup import escape
-
 from hepbench.suite import results, scoring
+from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import progress_bar
 
 
@@ -22,4 +20,4 @@ def predict(
     ):
         events = scoring.write_predictions(saved, files, out, advance)
     name = f"{run['tags']['model']} seed {run['tags']['seed']}"
-    console.print(f"{events:,} events scored by {name}: {escape(str(out))}", soft_wrap=True)
+    console.print(f"{events:,} events scored by {name}: {out}", soft_wrap=True)

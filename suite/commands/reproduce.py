@@ -5,8 +5,6 @@ from __future__ import annotations
 import sys
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
@@ -15,11 +13,13 @@ from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import reproduce as reproducing
 from hepbench.suite import results
 from hepbench.suite.atomic import write_whole
+from hepbench.suite.commands.console import Console
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.progress import ReproduceLines
 from hepbench.suite.reproduce import Reproduction
 from hepbench.suite.workers.place import Place
 from hepbench.tracking import reproduction
+from hepbench.tracking.printable import printable
 
 FORMATS = ("table", "markdown")
 
@@ -38,8 +38,8 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
     """Run what has not been run, print each number of the document beside ours, and write the page. Returns how many
     experiments failed. form: one of FORMATS; of Markdown, the text alone goes to the standard output."""
     check_known("format", form, FORMATS)
-    console.print(f"[bold]{asked.name}[/]: {escape(asked.study.title)}", soft_wrap=True)
-    console.print(escape(asked.study.source), highlight=False, soft_wrap=True)
+    console.print(Text.assemble((asked.name, "bold"), f": {asked.study.title}"), soft_wrap=True)
+    console.print(asked.study.source, highlight=False, soft_wrap=True)
     seeds = len(asked.seeds)
     console.print(
         f"budget {asked.budget} · {seeds} seed{'s' * (seeds > 1)} · {asked.backend} on {asked.device} "
@@ -57,7 +57,7 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
     path = reports_folder() / f"reproduce-{asked.name}.html"
     write_whole(path, reproduction.render(page))
     if form == "markdown":
-        sys.stdout.write(reproduction.markdown(page))
+        sys.stdout.write(printable(reproduction.markdown(page)))
     else:
         _print(page, console)
     console.print(f"report: {path}", soft_wrap=True)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Console
-
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data.files import simulated_folder
 from hepbench.suite.data.simulate import cores, simulate_files, simulation_of
 from hepbench.suite.progress import progress_bar

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 
 from hepbench.benchmarks.base import UserError
+from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.tune import print_database_gone
 from hepbench.suite.tuning.storage import best, connect, counted, location
 from hepbench.tracking.runs import shown

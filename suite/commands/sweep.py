@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from rich import box
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from hepbench.suite import sweep as sweep_module
+from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import DataLines, TrialProgress
 from hepbench.suite.sweep import Asked, MachineBusy, Plan, SweepEvent, TrainingEvent
 from hepbench.tracking.sweep import page, record, table
@@ -22,11 +21,12 @@ def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
 
     dry: print what would run, and run nothing.
     """
-    console.print(f"[bold]{asked.model.name}[/] on [bold]{asked.task.name}[/]: {asked.model.record.title}")
+    names = (asked.model.name, "bold"), " on ", (asked.task.name, "bold")
+    console.print(Text.assemble(*names, f": {asked.model.record.title}"))
     devices = ", ".join(f"{record.DEVICES[device]} ({why})" for device, why in asked.devices.items())
     console.print(f"budget {asked.budget} · {len(asked.epochs)} batch sizes · {asked.backend} on {devices}")
     for device, reason in asked.not_measured.items():
-        console.print(f"[yellow]not measured[/] {record.DEVICES[device]}: {reason}", soft_wrap=True)
+        console.print(Text.assemble(("not measured", "yellow"), f" {record.DEVICES[device]}: {reason}"), soft_wrap=True)
     with SweepLines(console) as listener:
         if dry:
             if asked.events_to_simulate:
@@ -40,11 +40,11 @@ def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
     for line in table.legend(measured, narrow):
         console.print(Text(line, style="dim"))
     for line in page.notes(measured):
-        console.print(f"[yellow]{escape(line)}[/]", highlight=False)
+        console.print(Text(line, style="yellow"))
     for line in record.verdicts(measured):
         console.print(Text(line, style="bold"))
-    console.print(f"table: {outcome.csv}", soft_wrap=True, markup=False)
-    console.print(f"page: {outcome.page}", soft_wrap=True, markup=False)
+    console.print(f"table: {outcome.csv}", soft_wrap=True)
+    console.print(f"page: {outcome.page}", soft_wrap=True)
     return len(outcome.failures)
 
 
@@ -68,11 +68,8 @@ class SweepLines:
             case Plan():
                 self._planned(event)
             case MachineBusy():
-                self.console.print(
-                    f"[yellow]the machine is busy[/]: others use {event.percent:.0f} % of its cores, and times will be "
-                    "too long",
-                    soft_wrap=True,
-                )
+                text = f": others use {event.percent:.0f} % of its cores, and times will be too long"
+                self.console.print(Text.assemble(("the machine is busy", "yellow"), text), soft_wrap=True)
             case TrainingEvent():
                 self._training(event)
             case _:
@@ -84,31 +81,34 @@ class SweepLines:
             self.console.print(f"{done} of {len(plan.trainings)} trainings are there already; --force runs them again")
         if plan.left_out:
             sizes = record.listed(plan.left_out)
-            self.console.print(f"[yellow]left out[/] {sizes}: the training part has {plan.train_events:,} events")
+            text = f" {sizes}: the training part has {plan.train_events:,} events"
+            self.console.print(Text.assemble(("left out", "yellow"), text))
 
     def _training(self, told: TrainingEvent) -> None:
         event, result = told.event, told.event.message
         title = f"{told.number}/{told.total} {told.planned.name}"
         self._trainings.show(title, title, event)
         if event.kind == "done":
-            self.console.print(
-                f"[green]done[/] {title}: trained in {result['train_seconds']:.1f} s, validation AUC at the end "
-                f"{result['valid_auc']:.4f}",
-                soft_wrap=True,
+            text = (
+                f" {title}: trained in {result['train_seconds']:.1f} s, validation AUC at the end "
+                f"{result['valid_auc']:.4f}"
             )
+            self.console.print(Text.assemble(("done", "green"), text), soft_wrap=True)
         elif event.kind == "failed":
-            self.console.print(f"[red]failed[/] {title}: {escape(result['error'])}", highlight=False, soft_wrap=True)
+            self.console.print(Text.assemble(("failed", "red"), f" {title}: {result['error']}"), soft_wrap=True)
 
 
 def _print_plan(plan: Plan, console: Console) -> None:
     printed = Table("device", "batch size", "epochs", "seed", "")
-    words = {"run": "to run", "done": "[green]already done[/]", "unknown": "to run, unless the data are too few"}
+    words = {"run": Text("to run"), "done": Text("already done", "green")}
+    words["unknown"] = Text("to run, unless the data are too few")
     for one in plan.trainings:
         epochs = str(one.trial.hyperparameters.get("epochs", ""))
         size = f"{one.batch_size:,}"
         printed.add_row(record.DEVICES[one.device], size, epochs, str(one.trial.spec.seed), words[one.state])
     for large in plan.left_out:
-        printed.add_row("all", f"{large:,}", "", "", f"[yellow]left out[/]: {plan.train_events:,} training events")
+        why = Text.assemble(("left out", "yellow"), f": {plan.train_events:,} training events")
+        printed.add_row("all", f"{large:,}", "", "", why)
     console.print(printed)
 
 

@@ -7,11 +7,12 @@ import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from hepbench.benchmarks.base import as_text
 from hepbench.suite.campaign import Planned, TrialEvent
+from hepbench.suite.commands.console import Console
 from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationBegins
 from hepbench.suite.progress import BenchLines, TrialProgress
 from hepbench.suite.tuning import storage
@@ -40,7 +41,8 @@ def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
     """Start or resume the study until it has its trials, test its best, and print what was found. Returns the number
     of trainings that failed."""
     base = study_spec.base
-    console.print(f"[bold]{study_spec.name}[/]: {study_spec.model.record.title} on {study_spec.task.record.title}")
+    what = f": {study_spec.model.record.title} on {study_spec.task.record.title}"
+    console.print(Text.assemble((study_spec.name, "bold"), what))
     console.print(
         f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} of the "
         f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {base.backend} on {base.device} "
@@ -59,7 +61,8 @@ def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
 
 
 def print_database_gone(event: DatabaseGone, console: Console) -> None:
-    console.print(f"[yellow]the database of studies does not answer[/], retrying in {event.seconds:.1f} s")
+    said = ("the database of studies does not answer", "yellow")
+    console.print(Text.assemble(said, f", retrying in {event.seconds:.1f} s"))
 
 
 class StudyLines:
@@ -98,9 +101,8 @@ class StudyLines:
                 self._trial_ended(event)
                 self._progress(event.progress)
             case TimeIsUp():
-                self.console.print(
-                    f"[yellow]time is up[/] after {event.finished} of {event.wanted} trials; the same command resumes"
-                )
+                text = f" after {event.finished} of {event.wanted} trials; the same command resumes"
+                self.console.print(Text.assemble(("time is up", "yellow"), text))
             case RetestBegins():
                 self._live.close()
                 self._live.enter_context(self._finals)
@@ -117,7 +119,7 @@ class StudyLines:
             value, number = progress.best
             best = f" · best {value:.4f} of trial {number}"
         line = f"{progress.finished}/{progress.wanted} trial {event.trial} {event.state} {text}{best}"
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(line, highlight=False, soft_wrap=True)
 
     def _progress(self, progress: SearchProgress) -> None:
         counts, left = progress.counts, progress.seconds_left
@@ -138,13 +140,14 @@ def _print_found(study: Study, study_spec: StudySpec, console: Console) -> None:
     best = storage.best(study)
     if best is None:
         reason = "no trial keeps to the limits" if study_spec.limits else "no trial is complete"
-        console.print(f"[yellow]no best trial[/]: {reason}")
+        console.print(Text.assemble(("no best trial", "yellow"), f": {reason}"))
     elif is_default(study_spec, best):
         console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
     elif outcome := study.user_attrs.get("outcome"):
         _print_outcome(study_spec, best, outcome, console)
     else:
-        console.print("[yellow]not all of the final trainings are there[/]: the same command retries them")
+        said = ("not all of the final trainings are there", "yellow")
+        console.print(Text.assemble(said, ": the same command retries them"))
 
 
 def _print_outcome(study_spec: StudySpec, best: FrozenTrial, outcome: Mapping[str, Any], console: Console) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 
-from rich.console import Console
-
 from hepbench.suite import results
+from hepbench.suite.commands.console import Console
 from hepbench.tracking import runs
 
 

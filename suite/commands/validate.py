@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Check, Comparison, UserError
 from hepbench.suite.atomic import write_whole
+from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
 from hepbench.suite.paths import reports_folder
@@ -47,7 +47,7 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
     console.print(verdict)
     sources = [f"expected: {source}" for source in dict.fromkeys(one.source for one in found)]
     for line in sources:
-        console.print(line, markup=False)
+        console.print(line)
 
     path = reports_folder() / f"{entry.name}-validation.html"
     page = pages.render(
@@ -65,7 +65,7 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
         **_drawings(checks, comparisons),
     )
     write_whole(path, page)
-    console.print(f"page: {path}", markup=False, soft_wrap=True)
+    console.print(f"page: {path}", soft_wrap=True)
 
 
 HEADINGS = ("figure", "here", "expected", "± error", "difference", "")

@@ -13,6 +13,7 @@ from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.trial.spec import Spec, look_up
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
+from hepbench.tracking.printable import printable
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
@@ -98,8 +99,14 @@ def run_in_worker(
         except Stopped:
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
-            return {"run": run_id, "error": str(error), "details": "", "of_store": isinstance(error, StoreError)}
+            return {
+                "run": run_id,
+                "error": printable(str(error)),
+                "details": "",
+                "of_store": isinstance(error, StoreError),
+            }
         except Exception as error:  # no fault of the sender; the run is ended FAILED with this message
-            return {"run": run_id, "error": f"{type(error).__name__}: {error}", "details": traceback.format_exc()}
+            text, details = f"{type(error).__name__}: {error}", traceback.format_exc()
+            return {"run": run_id, "error": printable(text), "details": printable(details)}
         finally:
             _stopped.discard(key)

@@ -226,7 +226,7 @@ def _draw_intervals(board: Leaderboard, shown: Sequence[Row]) -> Figure:
     axes.set_ylim(len(shown) - 0.4, -0.6)
     axes.margins(x=0.08)
     axes.grid(axis="x", alpha=0.25)
-    axes.set_xlabel(board.ranked_by.heading)
+    axes.set_xlabel(plots.literal(board.ranked_by.heading))
     return figure
 
 

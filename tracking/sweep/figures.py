@@ -46,7 +46,7 @@ def draw_cost(sweep: Sweep) -> Figure:
         if reported:
             sizes = [one.batch_size for one in reported]
             style: dict[str, Any] = {"color": COLOURS[device], "markerfacecolor": "none", "linewidth": 1.2}
-            label = f"reported: {reported[0].hardware}"
+            label = plots.literal(f"reported: {reported[0].hardware}")
             seconds.plot(sizes, [one.seconds / one.epochs for one in reported], "s--", label=label, **style)
             utilisation.plot(sizes, [one.utilisation for one in reported], "s--", label=label, **style)
     for axes in (seconds, utilisation):

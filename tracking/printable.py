@@ -1,0 +1,13 @@
+"""Texts of anyone, as they can be shown on a terminal and kept in a file, a database or a page."""
+
+from __future__ import annotations
+
+import re
+
+_HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""Control characters, those that turn the direction of writing, and halves of characters, which no encoding takes."""
+
+
+def printable(text: str) -> str:
+    """The text with what would not be seen as it is written in Python: `\\x1b`, `\\udcff`. Line feeds and tabs stay."""
+    return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
