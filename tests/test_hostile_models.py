@@ -126,6 +126,11 @@ HOSTILE = {
     "unknown task": ("logistic", lambda f, t: changed(f, task="../../magic"), "unknown task"),
     "own model": ("logistic", lambda f, t: changed(f, model=trap_file(t)), "a file of its user, evil.py"),
     "own model of a family": ("logistic", lambda f, t: changed(f, model=f"{trap_file(t)}:evil_2"), "evil.py"),
+    "own model in a folder with a colon": (
+        "logistic",
+        lambda f, t: changed(f, model=trap_file(t.parent / "a:b" / "trap")),
+        "a file of its user, evil.py",
+    ),
     "own task": ("logistic", lambda f, t: changed(f, task=trap_file(t)), "the task of this run is a file of its user"),
     "classes are numbers": ("logistic", lambda f, t: changed(f, classes=[1, 2]), "trained on the classes 1, 2"),
     "scaling is a pickle": (
@@ -240,6 +245,7 @@ HOSTILE = {
 def trap_file(trapped: Path) -> str:
     """A Python file that leaves a trace when it is imported."""
     path = trapped.with_name("evil.py")
+    path.parent.mkdir(exist_ok=True)
     path.write_text(f"open({str(trapped)!r}, 'w')\n")
     return str(path)
 

@@ -94,4 +94,4 @@ def _write_page(task: Entry[Task], board: Leaderboard, store: Store, console: Co
         line = f"report: {results.write_page(task, board, store)}"
     except OSError as error:
         line = f"no page is written: {error.filename or reports_folder()}: {error.strerror or error}"
-    console.print(line, soft_wrap=True, markup=False)
+    console.print(line, soft_wrap=True)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import re
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -92,21 +94,25 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
 def _given(kind: registry.Kind, recorded: str, given: str | None) -> str:
     """What finds the task or model of a saved model. UserError where it is a user's file, whose code would run, and is
     not given."""
-    path, _, after = recorded.partition(":")
-    if not path.endswith(".py"):
+    file = _FILE.fullmatch(recorded)
+    if file is None:
         if given not in (None, recorded):
             raise UserError(f"the {kind} of this run is {recorded}, not {given}: leave --{kind} out")
         return recorded
-    name = Path(path).name
+    path, name = Path(file["path"]), Path(file["path"]).name
     if given is None:
         raise UserError(
             f"the {kind} of this run is a file of its user, {name}, whose code runs where the model is loaded: give "
-            f"the file that you trust, --{kind} {path}"
+            f"the file that you trust, --{kind} {shlex.quote(str(path))}"
         )
-    own, _, own_after = given.partition(":")
-    if Path(own).name != name or own_after not in ("", after):
+    own = _FILE.fullmatch(given)
+    if own is None or Path(own["path"]).name != name or own["entry"] not in (None, file["entry"]):
         raise UserError(f"the {kind} of this run is {recorded}, not {given}: give --{kind} its own file")
-    return f"{own}:{after}" if after else own
+    return own["path"] if file["entry"] is None else f"{own['path']}:{file['entry']}"
+
+
+_FILE = re.compile(r"(?P<path>.+\.py)(:(?P<entry>.*))?", re.DOTALL)
+"""A user's file of tasks or models, and which of them."""
 
 
 def _reason(error: Exception, longest: int = 200) -> str:

@@ -71,7 +71,9 @@ TUNE = Command(
     "tune", ("tune", TASK, *_TRAINED, "--trials", "4", "--seeds", "2", "--pruner", "none"), results=2, trials=4
 )
 SIMULATE = Command("simulate", ("simulate", TASK, *EVENTS, "--seed", "1", "--jobs", "2"))
-PREDICT = Command("predict", ("predict", "RUN", "FILES", "--out", "home/scores.parquet"), results=1)
+PREDICT = Command(
+    "predict", ("predict", "RUN", "FILES", "--out", "home/scores.parquet", "--model", "tagger.py"), results=1
+)
 LEADERBOARD = Command("leaderboard", ("leaderboard", TASK), results=1)
 
 
