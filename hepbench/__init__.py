@@ -1,8 +1,8 @@
 """Benchmarks of particle-physics classifiers, tracked in MLflow.
 
 What a file of a user's own imports stands here: the records that a task or a model is written in, `bench`,
-`leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and `evaluate` for scores. Importing
-it is light: what is heavy is imported where it is needed.
+`columns` of ROOT files, `leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and
+`evaluate` for scores. Importing it is light: what is heavy is imported where it is needed.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from hepbench.benchmarks.base import (
     Task,
     UserError,
 )
+from hepbench.benchmarks.formats.root_tree import columns
 from hepbench.benchmarks.metrics import METRICS, evaluate
 from hepbench.suite.api import bench, evaluate_files, leaderboard, models, predict, tasks
 
@@ -49,6 +50,7 @@ __all__ = [
     "Task",
     "UserError",
     "bench",
+    "columns",
     "evaluate",
     "evaluate_files",
     "leaderboard",

@@ -77,12 +77,16 @@ def _digest_of_reached(start: tuple[tuple[Path, int], ...], without: tuple[Path,
 
 def _imported(path: Path) -> list[Path]:
     """Files of this package that a file imports, at its top or within functions, but not for type checking alone."""
-    names = []
+    names: list[str] = []
     for node in _statements(ast.parse(path.read_bytes())):  # bytes, which declare their encoding
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+            if node.module == "hepbench":
+                names += [_public()[alias.name] for alias in node.names if alias.name in _public()]
         elif isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
+            if "hepbench" in names:
+                names += _public().values()
     files = []
     for name in names:
         package, *parts = name.split(".")
@@ -91,6 +95,19 @@ def _imported(path: Path) -> list[Path]:
             if file.is_file():
                 files.append(file)
     return files
+
+
+@functools.cache
+def _public() -> dict[str, str]:
+    """Name that a user's file imports from the package itself -> module of `benchmarks` where it stands."""
+    package = SUITE.parent / "hepbench" / "__init__.py"
+    text = (package if package.is_file() else SUITE.parent / "__init__.py").read_bytes()
+    return {
+        alias.name: node.module
+        for node in ast.parse(text).body
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hepbench.benchmarks.")
+        for alias in node.names
+    }
 
 
 def _statements(node: ast.AST) -> Iterator[ast.AST]:

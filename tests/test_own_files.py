@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_user_mistake, hepbench
+from conftest import ROOT, assert_user_mistake, given_again, hepbench
 from mlflow.utils import validation
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Sample, UserError, as_text, plain
-from hepbench.suite import cli, fingerprint
+from hepbench.suite import fingerprint
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.training.loop import fit_network
 from hepbench.suite.training.network import objects_of
@@ -74,12 +74,6 @@ def task(tmp_path) -> Path:
     path = tmp_path / "odd_task.py"
     path.write_text(f"{before}HALF = {half}\nTASK = {record}")
     return path
-
-
-def given_again(**files: Path) -> list:
-    """Options of what runs code of a user's own file."""
-    known = {option.name for option in cli.commands.commands["predict"].params}
-    return [word for name, path in files.items() if name in known for word in (f"--{name}", path)]
 
 
 def rows_of(home: Path, task: object) -> list[dict]:
@@ -321,3 +315,9 @@ def test_a_file_that_changed_within_the_second_is_read_anew(model):
         model.write_text(MODEL.replace('title="odd"', f'title="{title}"'))
         assert registry.find("model", str(model)).record.title == title
     assert not list(model.parent.glob("__pycache__"))
+
+
+def test_what_a_file_imports_from_the_package_is_part_of_its_code():
+    task, tree = ROOT / "examples" / "root_task.py", registry.HOME / "formats" / "root_tree.py"
+    assert tree in fingerprint.reached([task])
+    assert tree not in fingerprint.reached([ROOT / "examples" / "my_task.py"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -26,6 +27,8 @@ def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events
             raise UserError(f"{where}: read yields {_kind(events)}; expected hepbench.Events(arrays, labels, ids)")
         if not isinstance(events.arrays, Mapping) or not events.arrays:
             raise UserError(f"{where}: arrays is {_kind(events.arrays)}; expected a dict of at least one named array")
+        if odd := [name for name in events.arrays if not (isinstance(name, str) and re.fullmatch(r"\w[\w-]*", name))]:
+            raise UserError(f"{where}: an array is called {odd[0]!r}; expected letters, digits, '_' and '-'")
         labels = None if events.labels is None else _labels(where, events.labels, task.classes, first)
         ids = _ids(where, events.ids)
         arrays = finite_arrays(where, events.arrays, len(ids), first, task.missing)

@@ -1,0 +1,86 @@
+"""ROOT files: branches of a TTree, or fields of an RNTuple, as numpy arrays, by uproot.
+
+def read(paths):
+    for ids, chunk in columns(paths, ("pt1", "pt2", "label")):
+        yield Events({"table": np.column_stack([chunk["pt1"], chunk["pt2"]])}, chunk["label"], ids)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks.base import UserError, check_known
+
+CHUNK = 20_000
+"""Events of a chunk."""
+
+
+def columns(
+    paths: Sequence[Path], names: Sequence[str], *, tree: str = "", padded: int = 0, chunk: int = CHUNK
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Named branches of the files in their order, a chunk of events at a time: (ids, name -> array).
+
+    tree: its name in each file; "": the one that the file has. padded: of branches with a number for each particle, as
+    many as it takes are kept of an event, in their order, and zeros follow; 0: there are no such branches.
+
+    ids: (n,) int64, the place of the event in all the files. Arrays: (n,) of a number for each event, (n, padded) of
+    one for each particle, (n, ...) of branches of fixed shape, with the type of the file. Raises UserError naming file
+    and fault for what is no ROOT file, lacks the tree or a branch, or holds no numbers there.
+    """
+    first = 0
+    for path in paths:
+        for arrays in _read(path, tuple(names), tree, padded, chunk):
+            count = len(next(iter(arrays.values())))
+            yield np.arange(first, first + count), arrays
+            first += count
+
+
+def _read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) -> Iterator[dict[str, np.ndarray]]:
+    import uproot
+
+    try:
+        with uproot.open(path) as file:
+            found = file[_tree_of(path, file, tree)]
+            for name in names:
+                check_known(f"branch of {path}", name, found.keys())
+            for events in found.iterate(list(names), step_size=chunk, library="ak"):
+                yield {name: _dense(f"{path}: {name}", events[name], padded) for name in names}
+    except UserError:
+        raise
+    except Exception as error:  # uproot raises what the fault happens to break
+        reason = " ".join(str(error).split())[:200] or type(error).__name__
+        raise UserError(f"{path}: no ROOT file, or a damaged one ({type(error).__name__}: {reason})") from error
+
+
+def _tree_of(path: Path, file: Any, wanted: str) -> str:
+    trees = [name for name, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
+    if not trees:
+        raise UserError(f"{path}: no TTree and no RNTuple is in it")
+    if not wanted and len(trees) > 1:
+        raise UserError(f"{path}: it has the trees {', '.join(trees)}: name one of them, as tree={trees[0]!r}")
+    if wanted:
+        check_known(f"tree of {path}", wanted, trees)
+    return wanted or trees[0]
+
+
+def _dense(where: str, values: Any, padded: int) -> np.ndarray:
+    """(n,), (n, padded) or (n, ...) numpy array of awkward's."""
+    import awkward as ak
+
+    lengths = "var" in str(values.type)
+    if lengths and not padded:
+        raise UserError(f"{where}: as many numbers as an event has particles: say with padded=... how many are kept")
+    try:
+        if lengths:
+            values = ak.fill_none(ak.pad_none(values, padded, clip=True), 0)
+        dense = ak.to_numpy(values, allow_missing=False)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{where}: expected numbers, one list of them an event at most, got {values.type}") from error
+    if dense.dtype.kind not in "biuf":
+        raise UserError(f"{where}: expected numbers, got {values.type}")
+    plain: np.ndarray = dense.astype(dense.dtype.newbyteorder("="), copy=False)
+    return plain
