@@ -56,7 +56,7 @@ class Entry(Generic[Record]):
     record: Record
     given: str
     base: Record
-    module: str
+    module: str = ""
 
     @property
     def shipped(self) -> bool:
