@@ -16,7 +16,7 @@ from rich.text import Text
 
 from hepbench.suite.commands.console import Console
 from hepbench.tracking import diagram, pages, plots, runs
-from hepbench.tracking.printable import printable
+from hepbench.tracking.printable import markdown_cell, printable
 
 ODD = [
     "[bold]",
@@ -46,6 +46,10 @@ def test_what_cannot_be_seen_is_written(text, shown):
     assert printable(text) == shown
     assert printable(shown) == shown
     shown.encode()
+
+
+def test_a_cell_of_markdown_is_one_cell():
+    assert markdown_cell("p < 0.05 | <b>x</b>\n<!-- \x1b") == r"p < 0.05 \| &lt;b>x&lt;/b> &lt;!-- \x1b"
 
 
 @pytest.mark.parametrize("odd", ODD)
@@ -109,6 +113,19 @@ def test_mlflow_keeps_whatever_it_is_given(tmp_path):
     assert found["tags"]["a"] == found["tags"]["d"] == found["tags"]["failure"] == printable(odd)
     assert len(found["tags"]["b"]) == len(found["parameters"]["c"]) == runs.LONGEST_TAG
     assert found["name"].startswith(printable(odd)) and len(found["name"]) == runs.LONGEST_NAME
+
+
+@pytest.mark.parametrize("odd", ["it's", "' OR 1=1 --", "a\"b'c`d", "\udcff\x1b", "%", "n" * 300])
+def test_runs_are_found_by_odd_names(odd, tmp_path):
+    """In the database's tables, and as a server is asked for them."""
+    store = runs.connect(None, tmp_path)
+    wanted = store.start(odd, "one", tags={"sweep": odd}, parameters={})
+    store.start(odd, "other", tags={"sweep": "other"}, parameters={})
+    for through_mlflow in (False, True):
+        if through_mlflow:
+            vars(store)["_rows"] = None
+        assert [run["id"] for run in store.runs(odd, tags={"sweep": odd})] == [wanted]
+        assert len(store.runs(odd)) == 2 and store.runs("another") == []
 
 
 MODEL = '''"""A model that {about}."""

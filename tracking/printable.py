@@ -11,3 +11,8 @@ _HIDDEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u206
 def printable(text: str) -> str:
     """The text with what would not be seen as it is written in Python: `\\x1b`, `\\udcff`. Line feeds and tabs stay."""
     return _HIDDEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+
+
+def markdown_cell(text: str) -> str:
+    """The text in a cell of a Markdown table, where a bar would end it and a tag would be one."""
+    return re.sub("<(?=[A-Za-z/!?])", "&lt;", printable(text)).replace("|", r"\|").replace("\n", " ")

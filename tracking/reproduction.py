@@ -14,6 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from hepbench.tracking import pages
+from hepbench.tracking.printable import markdown_cell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -268,4 +269,4 @@ def _sentence(part: Part) -> str:
 
 def _table(headings: Cells, rows: Rows) -> list[str]:
     table = [headings, [":---"] * len(headings), *rows]
-    return ["| " + " | ".join(text.replace("|", r"\|") for text in row) + " |" for row in table]
+    return ["| " + " | ".join(markdown_cell(text) for text in row) + " |" for row in table]

@@ -34,7 +34,7 @@ LONGEST_TAG = 5000
 """Characters of a tag or parameter that every store takes."""
 
 LONGEST_NAME = LONGEST_KEY = 250
-"""Characters of the name of a run, and of a metric or parameter, that every store takes."""
+"""Characters of the name of a run or an experiment, and of a metric or parameter, that every store takes."""
 
 PAGE = 1000
 """Runs that one request to the store returns."""
@@ -233,7 +233,7 @@ class Store:
         The run is known to be this process', so that `reconcile` finds it if the process dies.
         """
         with self._errors("start a run"):
-            experiment_id = self._experiment_id(experiment)
+            experiment_id = self._experiment_id(_kept(experiment, LONGEST_NAME))
             all_tags = {**_process_tags(), **tags}
             if parent is not None:
                 all_tags["mlflow.parentRunId"] = parent
@@ -343,16 +343,18 @@ class Store:
         Each is {"id", "name", "status", "start", "end", "tags", "metrics", "parameters"}, with times in seconds since
         1970 (end None while it runs), the last value of each metric, and the hyper-parameters as strings.
         """
+        experiment, tags = _kept(experiment, LONGEST_NAME), {name: _kept(value) for name, value in (tags or {}).items()}
         with self._errors("read runs"):
             if self._rows is not None:
-                return reading.of_experiment(self._rows, experiment, status, tags or {})
+                return reading.of_experiment(self._rows, experiment, status, tags)
             found = self._client.get_experiment_by_name(experiment)
             if found is None:
                 return []
             listed: list[Any] = []
             token = None
             wanted = [f"attributes.status = '{status}'"] if status else []
-            wanted += [f"tags.`{name}` = '{value}'" for name, value in (tags or {}).items()]
+            asked = {name: value for name, value in tags.items() if "'" not in value}  # which the query has no word for
+            wanted += [f"tags.`{name}` = '{value}'" for name, value in asked.items()]
             order = ["attributes.start_time ASC"]
             while True:
                 page = self._client.search_runs(
@@ -362,7 +364,7 @@ class Store:
                 token = page.token
                 if not token:
                     break
-        return [_fields(run) for run in listed]
+        return [run for run in map(_fields, listed) if tags.items() <= run["tags"].items()]
 
     def find(self, beginning: str) -> list[dict[str, Any]]:
         """Runs of any experiment whose id begins so, oldest first, as `runs` gives them; at most PAGE."""

@@ -16,6 +16,7 @@ from hepbench.suite import device
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.data.files import choose
 from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
+from hepbench.tracking.printable import printable
 
 if TYPE_CHECKING:
     import optuna
@@ -218,7 +219,7 @@ def resolve(request: StudyRequest) -> StudySpec:
     if refusal := Trial(base, task, model).refusal:
         raise UserError(f"{model.name} cannot serve {task.name}: {refusal}")
     study_spec = StudySpec(
-        name=request.name or f"{task.name}-{model.name}-{request.budget}",
+        name=printable(request.name or f"{task.name}-{model.name}-{request.budget}"),
         task=task,
         model=model,
         base=base,

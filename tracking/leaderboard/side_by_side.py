@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hepbench.tracking.leaderboard.ranking import Row, groups
 from hepbench.tracking.leaderboard.table import NOT_MEASURED, REPORTED, Leaderboard, columns_of, facts_of, setting_of
+from hepbench.tracking.printable import markdown_cell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -137,4 +138,4 @@ def _words(task: str) -> str:
 
 
 def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(markdown_cell(cell) for cell in cells) + " |"

@@ -20,6 +20,7 @@ from hepbench.tracking.leaderboard.table import (
     heading_of,
     published_cells,
 )
+from hepbench.tracking.printable import markdown_cell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -166,4 +167,4 @@ def _markdown(board: Leaderboard) -> str:
 
 
 def _markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
-    return ["| " + " | ".join(text.replace("|", r"\|") for text in line) + " |" for line in lines]
+    return ["| " + " | ".join(markdown_cell(text) for text in line) + " |" for line in lines]
