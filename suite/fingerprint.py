@@ -13,6 +13,7 @@ import functools
 import hashlib
 from collections.abc import Collection, Iterator
 from pathlib import Path
+from typing import Any
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Model, Task
@@ -61,7 +62,7 @@ def reached(start: Collection[Path], without: Collection[Path] = (SIMULATION, VA
 
 def digest_of_code(paths: Collection[Path]) -> str:
     """sha256 over the syntax trees of these files, without comments, docstrings and positions."""
-    trees = sorted((path.name, ast.dump(_without_docstrings(ast.parse(path.read_bytes())))) for path in paths)
+    trees = sorted((path.name, repr(_shape(_without_docstrings(ast.parse(path.read_bytes()))))) for path in paths)
     return hashlib.sha256(repr(trees).encode()).hexdigest()
 
 
@@ -117,6 +118,17 @@ def _statements(node: ast.AST) -> Iterator[ast.AST]:
             continue
         yield child
         yield from _statements(child)
+
+
+def _shape(node: Any) -> Any:
+    """A syntax tree as tuples. Fields that are empty are left out: which of those there are differs from one version of
+    Python to the next, and the digest of a file must not."""
+    if isinstance(node, list):
+        return [_shape(one) for one in node]
+    if not isinstance(node, ast.AST):
+        return node
+    fields = [(name, _shape(value)) for name, value in ast.iter_fields(node) if value is not None and value != []]
+    return (type(node).__name__, *fields)
 
 
 def _without_docstrings(tree: ast.Module) -> ast.Module:

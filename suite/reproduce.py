@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import shlex
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ from hepbench.tracking.runs import Store
 
 PARTS = ("train", "validation")
 """On which a network is evaluated in its modes."""
+
+NOT_ASKED = "not asked for"
+"""Why an experiment is left out that others were chosen before."""
 
 MODE_EVENTS = 5_000
 """Of a part at most, on which a network is evaluated in each of its modes."""
@@ -122,7 +126,7 @@ def request(
         base = Spec("", "", 0, budget, data, chosen, backend)
         setup = _setup(experiment, base, numbers, setups)
         if only and experiment.name not in only:
-            setup = Setup(experiment, (), "not asked for")
+            setup = Setup(experiment, (), NOT_ASKED)
         setups.append(setup)
     return Reproduction(name, found, tuple(setups), budget, numbers, chosen, reason, backend, force)
 
@@ -276,8 +280,19 @@ def result(asked: Reproduction, outcome: Outcome, store: Store) -> reproduction.
         remarks=asked.study.remarks,
         elsewhere=asked.study.elsewhere,
         roc=_roc(asked, found, store),
-        command=f"make reproduce STUDY={asked.name} BUDGET={asked.budget} SEEDS={len(asked.seeds)}",
+        command=_command(asked),
     )
+
+
+def _command(asked: Reproduction) -> str:
+    """What makes the page again."""
+    only = [setup.experiment.name for setup in asked.setups if setup.left_out != NOT_ASKED]
+    words = [f"STUDY={asked.name}", f"BUDGET={asked.budget}", f"SEEDS={len(asked.seeds)}"]
+    if len(only) < len(asked.setups):
+        words.append(f"ONLY={shlex.quote(' '.join(only))}")
+    if asked.backend != device_module.BACKENDS[0]:
+        words.append(f"BACKEND={asked.backend}")
+    return f"make reproduce {' '.join(words)}"
 
 
 def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outcome, store: Store) -> reproduction.Part:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from pathlib import Path
 
@@ -123,3 +124,12 @@ def test_a_users_file_that_changes_while_a_process_runs_changes_the_identity(tmp
 
     assert code(1) != code(2)
     assert code(1) == code(1)
+
+
+def test_versions_of_python_agree():
+    # What 3.12 knows of a function (type parameters) and 3.11 does not stands in no digest.
+    shape = fingerprint._shape(ast.parse("def scale(x):\n    return x"))
+    arguments = ("arguments", ("args", [("arg", ("arg", "x"))]))
+    returned = ("Return", ("value", ("Name", ("id", "x"), ("ctx", ("Load",)))))
+    function = ("FunctionDef", ("name", "scale"), ("args", arguments), ("body", [returned]))
+    assert shape == ("Module", ("body", [function]))
