@@ -90,7 +90,7 @@ class DataLines:
             fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
             self.console.print(f"no official data of {task.name} here{fetch}. Simulating:")
         elif isinstance(event, DataDamaged):
-            text = f"{event.path}: damaged since it was prepared, or prepared without a checksum: prepared again"
+            text = f"{event.path}: not as it was written, or written without a checksum: made again"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             files = event.files

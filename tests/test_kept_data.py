@@ -127,7 +127,7 @@ def test_a_command_says_what_was_damaged(home):
     cut(before.folder / "arrays" / "table.npy")
     done = hepbench("describe", "magic", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "table.npy: damaged since it was prepared" in done.stdout and "19,020 events" in done.stdout
+    assert "table.npy: not as it was written" in done.stdout and "19,020 events" in done.stdout
 
 
 PREPARE_AND_DIE = """
@@ -353,6 +353,32 @@ def test_a_simulation_asked_for_twice_at_once_is_made_once(home, tmp_path, in_on
     assert [one.wait(120) for one in both] == [0, 0]
     assert contents(tmp_path / "made") == expected
     assert sorted(path.name for path in tmp_path.glob(".made*")) == [".made.lock"]
+
+
+@pytest.mark.parametrize("kind", ["flipped", "cut", "empty", "gone"])
+def test_damaged_simulated_files_are_made_again(kind, home):
+    entry = registry.find("task", "ecal")
+    made = obtain(entry, "simulated", 20, 0)
+    before = contents(made.paths[0].parent)
+    DAMAGE[kind](made.paths[0])
+    found = []
+    again = obtain(entry, "simulated", 20, 0, found=found.append)
+    assert found == [made.paths[0]]
+    assert again.paths == made.paths and contents(made.paths[0].parent) == before
+    (home / "data" / "digests.json").unlink()
+    os.utime(made.paths[0])
+    obtain(entry, "simulated", 20, 0, found=found.append)
+    assert len(found) == 1
+
+
+def test_chunks_that_a_killed_process_was_removing_are_removed(home):
+    entry = registry.find("task", "ecal")
+    folder = simulated_folder(entry, 10, 0)
+    simulate_files(entry, 10, 0, folder, 1, lambda done: None)
+    parts = folder.parent / f".{folder.name}.seed0-{folder.name.rpartition('_')[2]}.parts"
+    parts.mkdir()
+    assert hepbench("simulate", "ecal", "--events", 10, home=home).returncode == 0
+    assert not parts.exists()
 
 
 def test_a_folder_of_simulated_files_is_not_made_again(home):

@@ -21,13 +21,12 @@ def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Pat
     if out and folder.exists():
         raise UserError(f"{folder} is there already: give a folder that is not")
     jobs = jobs or cores()
-    if not folder.exists():
-        started = time.perf_counter()
-        with progress_bar(console, "simulating", events, "events") as advance:
-            made = simulate_files(entry, events, seed, folder, jobs, advance)
-        seconds = time.perf_counter() - started
-        if made:
-            rate = f"{made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
-            console.print(f"{made:,} events in {seconds:.1f} s, {rate}")
+    started = time.perf_counter()
+    with progress_bar(console, "simulating", events, "events") as advance:
+        made = simulate_files(entry, events, seed, folder, jobs, advance)
+    seconds = time.perf_counter() - started
+    if made:
+        rate = f"{made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
+        console.print(f"{made:,} events in {seconds:.1f} s, {rate}")
     for path in sorted(folder.iterdir()):
         console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False, soft_wrap=True)

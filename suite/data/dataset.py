@@ -22,7 +22,15 @@ from hepbench.suite import fingerprint
 from hepbench.suite.atomic import discard, locked, remove_leftovers, whole_folder
 from hepbench.suite.data.checked import check_ids, checked, finite_arrays
 from hepbench.suite.data.checksums import damaged, write_checksums
-from hepbench.suite.data.files import Files, check_published, digest_of_files, events_wanted, official, simulated_folder
+from hepbench.suite.data.files import (
+    Files,
+    changed_since,
+    check_published,
+    digest_of_files,
+    events_wanted,
+    official,
+    simulated_folder,
+)
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
 from hepbench.suite.paths import prepared_folder
 
@@ -47,10 +55,16 @@ class Prepared:
 
 
 def obtain(
-    entry: Entry[Task], kind: str, budget_events: int | None, seed: int, progress: Progress = lambda done: None
+    entry: Entry[Task],
+    kind: str,
+    budget_events: int | None,
+    seed: int,
+    progress: Progress = lambda done: None,
+    found: Damage = lambda path: None,
 ) -> Files:
-    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there.
-    UserError where a file that counts as official is not the published one."""
+    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there, or
+    one of them is damaged, which `found` is told. UserError where a file that counts as official is not the published
+    one."""
     if kind == "official":
         paths = official(entry)
         if not paths:
@@ -59,6 +73,11 @@ def obtain(
     else:
         events = events_wanted(entry, budget_events)
         folder = simulated_folder(entry, events, seed)
+        if folder.is_dir() and changed_since(folder):
+            with locked(folder):
+                if folder.is_dir() and (path := changed_since(folder)):
+                    found(path)
+                    discard(folder)
         simulate_files(entry, events, seed, folder, cores(), progress)
         paths = sorted(folder.iterdir(), reverse=True)
     return Files(kind, paths, digest_of_files(paths))

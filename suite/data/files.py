@@ -105,12 +105,27 @@ def digest_of_file(path: Path) -> str:
     known = _known_digests(kept)
     if known.get(str(path), [None])[0] == before:
         return str(known[str(path)][1])
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    digest = _sha256(path)
     if state_of(path) == before:
         with contextlib.suppress(OSError):  # it is a cache: of another user, on a full disk, in a home to be read only
             write_whole(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
     return digest
+
+
+def changed_since(folder: Path) -> Path | None:
+    """A file of the folder that is gone or has changed since its digest was kept; None where none is known to."""
+    for name, (state, digest) in _known_digests(data_folder() / "digests.json").items():
+        path = Path(name)
+        if path.parent == folder.resolve() and not (
+            path.is_file() and (state_of(path) == state or _sha256(path) == digest)
+        ):
+            return path
+    return None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def state_of(path: Path) -> list[int]:

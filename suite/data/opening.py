@@ -32,7 +32,7 @@ class DataProgress:
 
 @dataclass(frozen=True)
 class DataDamaged:
-    """A prepared file is not as it was written, and the data are prepared again."""
+    """A simulated or prepared file is not as it was written, and the data are made again."""
 
     path: Path
 
@@ -56,12 +56,14 @@ def open_data(
     wanted = events_wanted(task, events)
     if kind == "simulated" and not is_simulated(task, events):
         listener(SimulationBegins(task, wanted))
-    files = obtain(task, kind, events, 0, lambda done: listener(DataProgress("simulating", done, wanted)))
-    prepared = prepare(
-        task,
-        files,
-        lambda done: listener(DataProgress("preparing", done, None)),
-        lambda path: listener(DataDamaged(path)),
-    )
+
+    def advance(doing: Literal["simulating", "preparing"], total: int | None) -> Callable[[int], None]:
+        return lambda done: listener(DataProgress(doing, done, total))
+
+    def found(path: Path) -> None:
+        listener(DataDamaged(path))
+
+    files = obtain(task, kind, events, 0, advance("simulating", wanted), found)
+    prepared = prepare(task, files, advance("preparing", None), found)
     listener(DataOpened(files, len(prepared)))
     return files, prepared

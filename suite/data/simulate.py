@@ -54,7 +54,9 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
     this call made. UserError where nothing simulates the task.
     """
     simulation, kinds = simulation_of(entry), len(simulated_classes(entry))
-    if folder.is_dir():
+    version = simulated_folder(entry, 0, 0).name.rpartition("_")[2]
+    parts = folder.parent / f".{folder.name}.seed{seed}-{version}.parts"
+    if folder.is_dir() and not parts.is_dir():
         return 0
     counts = [events // kinds + (label < events % kinds) for label in range(kinds)]
     numbers = math.ceil(max(counts) / simulation.chunk)
@@ -64,8 +66,6 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
         for label in range(kinds)
         if number * simulation.chunk < counts[label]
     ]
-    version = simulated_folder(entry, 0, 0).name.rpartition("_")[2]
-    parts = folder.parent / f".{folder.name}.seed{seed}-{version}.parts"
 
     def work(label: int, number: int) -> Work:
         return entry.given, label, number, seed, parts / f"{label}_{number}.npz"
@@ -76,6 +76,7 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
 
     with locked(folder), full_disk_as_user_error(folder):
         if folder.is_dir():
+            shutil.rmtree(parts, ignore_errors=True)  # of a process that was killed as it removed them
             return 0
         remove_leftovers(folder)
         parts.mkdir(parents=True, exist_ok=True)

@@ -29,7 +29,7 @@ from hepbench.benchmarks.scaling import fit_scaling
 from hepbench.suite import device
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import simulated_classes
-from hepbench.suite.processes import call_in_process, without_main_file
+from hepbench.suite.processes import call_in_process, end_with_parent, without_main_file
 from hepbench.suite.profiling.timing import Rates, for_seconds, rates_of
 from hepbench.suite.profiling.weaver import WEAVER, WEAVER_BATCH, require_weaver, weaver_rates
 from hepbench.suite.training.batches import cloud_lengths
@@ -189,6 +189,7 @@ def flop_counter() -> Iterator[FlopCounter]:
 
 def _keras_on_jax() -> None:
     os.environ["KERAS_BACKEND"], os.environ["JAX_PLATFORMS"] = "jax", "cpu"
+    end_with_parent()
 
 
 def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, hyperparameters: dict[str, Any]) -> float:

@@ -14,7 +14,7 @@ import numpy as np
 from hepbench.benchmarks.base import Model, Sample, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.simulate import cores
-from hepbench.suite.processes import without_main_file
+from hepbench.suite.processes import end_with_parent, without_main_file
 from hepbench.suite.profiling.timing import Rates, for_seconds
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def weaver_rates(
     else:
         inputs = features, _momenta(points, batch.get("log_pt")), mask
     arrays, sizes = [np.ascontiguousarray(array) for array in inputs], (features.shape[1], classes)
-    with without_main_file(), multiprocessing.get_context("spawn").Pool(1) as process:
+    with without_main_file(), multiprocessing.get_context("spawn").Pool(1, end_with_parent) as process:
         process.apply(_start_weaver, (entry.name, sizes, arrays, few.labels, size))
 
         def rate_of(step: str) -> Callable[[], float]:
