@@ -31,3 +31,8 @@ def find(name: str) -> Budget:
     """The budget of this name; UserError with the nearest known name otherwise."""
     check_known("budget", name, BUDGETS)
     return BUDGETS[name]
+
+
+def most_events(budget: str, events: int | None) -> int | None:
+    """Events of a dataset that are used at most: as many as are asked for, else the budget's; None: all."""
+    return find(budget).events if events is None else events

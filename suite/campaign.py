@@ -24,7 +24,7 @@ from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_know
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device as device_module
 from hepbench.suite import results
-from hepbench.suite.data.files import Files, choose, events_wanted, is_simulated
+from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
@@ -65,7 +65,7 @@ class Bench:
     @property
     def most_events(self) -> int | None:
         """Events of the dataset that are used at most; None: all."""
-        return budgets.find(self.budget).events if self.events is None else self.events
+        return budgets.most_events(self.budget, self.events)
 
     @property
     def trials(self) -> list[Trial]:
@@ -99,8 +99,7 @@ class Bench:
     @property
     def events_to_simulate(self) -> int:
         """Events that are to be simulated before anything runs; 0 where the data are there."""
-        missing = self.data == "simulated" and not is_simulated(self.task, self.most_events)
-        return events_wanted(self.task, self.most_events) if missing else 0
+        return events_to_simulate(self.task, self.data, self.most_events)
 
 
 def request(

@@ -27,7 +27,7 @@ from hepbench.suite import campaign, results
 from hepbench.suite import device as device_module
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.campaign import Campaign, closing_runs, ignore, parent_run
-from hepbench.suite.data.files import choose, events_wanted, is_simulated
+from hepbench.suite.data.files import choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import reports_folder, results_folder
@@ -79,13 +79,12 @@ class Asked:
     @property
     def most_events(self) -> int | None:
         """Events of the dataset that are used at most; None: all."""
-        return budgets.find(self.budget).events if self.events is None else self.events
+        return budgets.most_events(self.budget, self.events)
 
     @property
     def events_to_simulate(self) -> int:
         """Events that are to be simulated before anything runs; 0 where the data are there."""
-        missing = self.data == "simulated" and not is_simulated(self.task, self.most_events)
-        return events_wanted(self.task, self.most_events) if missing else 0
+        return events_to_simulate(self.task, self.data, self.most_events)
 
     def trial(self, device: str, batch_size: int, seed: int) -> Trial:
         """A training. With the hyper-parameters of the bench trial that it is one of."""

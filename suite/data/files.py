@@ -70,6 +70,12 @@ def events_wanted(entry: Entry[Task], budget_events: int | None) -> int:
     return math.ceil(events * len(simulated_classes(entry)) / len(entry.record.classes))
 
 
+def events_to_simulate(entry: Entry[Task], kind: str, budget_events: int | None) -> int:
+    """How many events are to be simulated before anything runs; 0 where the data are there."""
+    missing = kind == "simulated" and not is_simulated(entry, budget_events)
+    return events_wanted(entry, budget_events) if missing else 0
+
+
 def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:
     """What the simulation of a task makes, in the order of its class index: for a variant, too, all classes of the
     task, unless it has a simulation of its own."""

@@ -43,7 +43,7 @@ class Spec:
     @property
     def most_events(self) -> int | None:
         """Events of the dataset that are used at most; None: all."""
-        return budgets.find(self.budget).events if self.events is None else self.events
+        return budgets.most_events(self.budget, self.events)
 
 
 def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
