@@ -147,14 +147,6 @@ def hepbench(*arguments: object, home: Path, **variables: str) -> subprocess.Com
     return subprocess.CompletedProcess(arguments, status, printed.getvalue(), complained.getvalue())
 
 
-def given_again(**files: Path) -> list[object]:
-    """Options of what runs the code of a user's own file, such as --task of `hepbench predict`."""
-    from hepbench.suite import cli
-
-    known = {option.name for option in cli.commands.commands["predict"].params}
-    return [word for name, path in files.items() if name in known for word in (f"--{name}", path)]
-
-
 def run_in_a_thread(patch: pytest.MonkeyPatch) -> None:
     """Let trials run in a thread of this process, in place of processes of their own."""
     from hepbench.suite import fingerprint

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, assert_user_mistake, given_again, hepbench
+from conftest import ROOT, assert_user_mistake, hepbench
 from mlflow.utils import validation
 
 from hepbench.benchmarks import registry
@@ -86,7 +86,7 @@ def test_odd_names_and_values_from_the_bench_to_predictions(home, tmp_path, task
         done = hepbench("bench", given, *options, "--budget", "smoke", home=home)
         assert done.returncode == 0, done.stdout + done.stderr
         (row,) = rows_of(home, given)
-        own = given_again(task=task, **({"model": model} if taggers == [model] else {}))
+        own = ("--task", task, *(("--model", model) if taggers == [model] else ()))
         (file,) = home.glob("data/odd_task/simulated/*/*.csv")
         out = tmp_path / f"{len(str(given))}.parquet"
         done = hepbench("predict", row["run_ids"][0], file, *own, "--out", out, home=home)
@@ -99,6 +99,26 @@ def test_odd_names_and_values_from_the_bench_to_predictions(home, tmp_path, task
     row = rows_of(home, task)[0]
     assert {"auc_pt_GeV_0", "auc_pt_GeV_2_error", "auc_a_.._b_True"} <= row.keys()
     assert row["hyperparameters"] == {"layers": "(64, 64)", "depth": "None", "rate": "0.5"}
+
+
+def test_a_task_of_any_file_name_has_its_results(home, tmp_path):
+    task, tagger = tmp_path / "jets #1? 50%20 é [b].py", tmp_path / "my tagger [v2] #1?.py"
+    task.write_text((ROOT / "examples" / "my_task.py").read_text())
+    tagger.write_text(MODEL.replace('["table"][:, 0]', '["table"][:, 1]'))
+    done = hepbench("bench", task, "--model", tagger, "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    (row,) = rows_of(home, task)
+    (file,) = home.glob("data/*/simulated/*/*.csv")
+    given = ("--task", task, "--model", tagger, "--out", tmp_path / "scores.parquet")
+    done = hepbench("predict", row["run_ids"][0], file, *given, home=home)
+    assert done.returncode == 0 and "2,000 events scored" in done.stdout, done.stderr
+
+
+def test_a_training_that_ends_the_program_is_one_failed_trial(home, model):
+    model.write_text(MODEL.replace("    return Fitted()", "    raise SystemExit(0)", 1))
+    done = hepbench("bench", "magic", "--model", model, "--model", "prior", "--budget", "smoke", home=home)
+    assert done.returncode == 1 and "odd seed 0: SystemExit: 0" in done.stdout, done.stdout + done.stderr
+    assert [row["model"] for row in rows_of(home, "magic")] == ["prior"]
 
 
 @pytest.mark.parametrize(
@@ -261,7 +281,7 @@ def test_a_network_of_own_layers_predicts_what_it_was_tested_with(home, tmp_path
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = rows_of(home, "magic")
     files, folder = files_of("magic")[1].paths, tmp_path / "evaluation"
-    done = hepbench("evaluate", row["run_ids"][0], *files, *given_again(model=layers), "--out", folder, home=home)
+    done = hepbench("evaluate", row["run_ids"][0], *files, "--model", layers, "--out", folder, home=home)
     assert done.returncode == 0, done.stderr
     assert "auc" in json.loads((folder / "metrics.json").read_text())["metrics"]
 

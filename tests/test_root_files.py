@@ -9,7 +9,7 @@ import awkward as ak
 import numpy as np
 import pytest
 import uproot
-from conftest import ROOT, assert_user_mistake, given_again, hepbench
+from conftest import ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats.root_tree import columns
@@ -113,5 +113,5 @@ def test_the_example_from_a_root_file_to_predictions(home, tmp_path):
     (row,) = json.loads(hepbench("leaderboard", task, "--format", "json", home=home).stdout)
     assert row["auc"] > 0.9 and row["data"] == "official"
     out = tmp_path / "scores.parquet"
-    done = hepbench("predict", row["run_ids"][0], file, *given_again(task=task), "--out", out, home=home)
+    done = hepbench("predict", row["run_ids"][0], file, "--task", task, "--out", out, home=home)
     assert done.returncode == 0 and f"{JETS - 1} events scored" in done.stdout, done.stderr

@@ -200,4 +200,4 @@ def _bench_command(study_spec: StudySpec, hyperparameters: Mapping[str, Any]) ->
 
 
 def _short(value: Any) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
+    return f"{value:.4g}" if isinstance(value, float) else as_text(value)

@@ -105,7 +105,7 @@ def run_in_worker(
                 "details": "",
                 "of_store": isinstance(error, StoreError),
             }
-        except Exception as error:  # no fault of the sender; the run is ended FAILED with this message
+        except (Exception, SystemExit) as error:  # no fault of the sender; the run is ended FAILED with this message
             text, details = f"{type(error).__name__}: {error}", traceback.format_exc()
             return {"run": run_id, "error": printable(text), "details": printable(details)}
         finally:
