@@ -199,8 +199,8 @@ def test_a_bad_ecal_file_is_refused_and_leaves_nothing(kind, home):
     "text, fault",
     [
         ("", "no events"),
-        ("1,2,3,g\n", "line 1: expected 10 numbers"),
-        ("1,2,3,4,5,6,7,8,9,10,q\n", "line 1: expected 10 numbers and a class g or h"),
+        ("1,2,3,g\n", "line 1: 4 columns; expected 11"),
+        ("1,2,3,4,5,6,7,8,9,10,q\n", "line 1: class is none of h, g"),
         ("1,2,3,4,5,6,7,8,9,10,g\n1,2,3,4,five,6,7,8,9,10,g\n", "five"),
         ("1,2,3,4,5,6,7,8,9,nan,h\n", "line 1: NaN"),
     ],

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats import hepmass as hepmass_format
+from hepbench.benchmarks.formats import text as text_format
 from hepbench.benchmarks.simulation import hepmass as simulation
 from hepbench.benchmarks.tasks import hepmass
 from hepbench.benchmarks.validation import hepmass as hepmass_validation
@@ -50,7 +51,7 @@ def read(*paths):
 @pytest.mark.parametrize("name", ["all_train.csv.gz", "all_train.csv"])
 @pytest.mark.parametrize("block", [2**22, 3000])
 def test_reader_gives_what_csv_and_float_give(tmp_path, monkeypatch, name, block):
-    monkeypatch.setattr(hepmass_format, "BLOCK", block)
+    monkeypatch.setattr(text_format, "BLOCK", block)
     rows = rows_by_hand(50)
     path = write(tmp_path / name, text_of(rows))
     arrays, labels, ids = read(path)
@@ -110,17 +111,16 @@ def dropped(row: int) -> bytes:
 
 
 BAD_TEXT = {
-    "empty": (b"", "empty file"),
+    "empty": (b"", "no events in it"),
     "header alone": (text_of([]), "no events in it"),
-    "header cut": (b"# label,f0", "line 1 is '# label,f0'; expected the 29 columns"),
+    "header cut": (b"# label,f0", "line 1 is 'label,f0'; expected the 29 columns"),
     "no header": (text_of(rows_by_hand(3), rows_by_hand(1)[0]), "line 1 is"),
     "no mass": (text_of([row[:-1] for row in rows_by_hand(3)], HEADER[:-1]), "line 1 is"),
     "page": (b"<html>not found</html>\n", "line 1 is '<html>not found</html>'"),
     "short row": (dropped(4), "line 6: 28 columns; expected 29"),
     "long row": (changed(4, 3, "1.0,2.0"), "line 6: 30 columns; expected 29"),
-    "empty line": (text_of(rows_by_hand(2)) + b"\n" + text_of(rows_by_hand(2)), "line 4: 1 columns"),
+    "header again": (text_of(rows_by_hand(2)) + b"\n" + text_of(rows_by_hand(2)), "line 5: a second header"),
     "word": (changed(5, 4, "five"), "line 7: f3 is 'five', not a number"),
-    "quoted": (changed(5, 4, '"5"'), "line 7: f3 is '\"5\"', not a number"),
     "nothing": (changed(5, 28, ""), "line 7: mass is '', not a number"),
     "nan": (changed(2, 10, "nan"), "line 4: NaN or infinity"),
     "infinity": (changed(2, 10, "-inf"), "line 4: NaN or infinity"),
@@ -136,7 +136,7 @@ BAD_TEXT = {
 @pytest.mark.parametrize("name", ["all_train.csv.gz", "all_train.csv"])
 @pytest.mark.parametrize("kind", BAD_TEXT)
 def test_bad_text_is_refused(tmp_path, monkeypatch, kind, name, block):
-    monkeypatch.setattr(hepmass_format, "BLOCK", block)
+    monkeypatch.setattr(text_format, "BLOCK", block)
     text, fault = BAD_TEXT[kind]
     path = write(tmp_path / name, text)
     with pytest.raises(UserError, match=fault) as caught:
@@ -157,8 +157,6 @@ BAD_STREAM = {
     "lies about its checksum": flipped(-6),
     "lies about its size": flipped(-2),
     "spoilt within": flipped(9000),
-    "page": b"<html>not found</html>",
-    "text": text_of(rows_by_hand(3)),
     "rubbish after it": gzip.compress(text_of(rows_by_hand(3))) + b"rubbish",
 }
 

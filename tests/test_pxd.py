@@ -16,7 +16,7 @@ from hypothesis.extra.numpy import arrays as any_array
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.features import pixel_clusters
-from hepbench.benchmarks.formats import text_table
+from hepbench.benchmarks.formats import text, text_table
 from hepbench.benchmarks.simulation import pxd
 from hepbench.benchmarks.validation import pxd as pxd_validation
 from hepbench.suite.data.dataset import obtain, prepare
@@ -156,14 +156,14 @@ def test_what_is_written_is_read_whatever_the_block(tmp_path_factory, values, bl
     path = tmp_path_factory.mktemp("lines") / "x.txt"
     np.savetxt(path, values, fmt="%d")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(text_table, "BLOCK", block)
+        patch.setattr(text, "BLOCK", block)
         chunks = list(text_table.read(path, 3))
     np.testing.assert_array_equal(np.concatenate([rows for _, rows in chunks]), values)
     np.testing.assert_array_equal(np.concatenate([lines for lines, _ in chunks]), np.arange(1, len(values) + 1))
 
 
 def test_a_fault_has_its_line_whatever_the_block(tmp_path, monkeypatch):
-    monkeypatch.setattr(text_table, "BLOCK", 50)
+    monkeypatch.setattr(text, "BLOCK", 50)
     path = text_file(tmp_path / "pion.txt", ["", *[ROW] * 39, "47 30 x 3 2 2", *[ROW] * 9])
     with pytest.raises(UserError, match="line 41: 'x' is no number"):
         list(CLUSTERS.read([path]))

@@ -7,6 +7,9 @@ photon 0. A file holds one class; a reader asks `y` alone. Where there is no `y`
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -15,7 +18,14 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
-from hepbench.benchmarks.formats.refusal import refuse_first
+from hepbench.benchmarks.formats.refusal import (
+    as_float32,
+    binary_labels,
+    library_errors,
+    refuse_beyond_memory,
+    refuse_first,
+    shown,
+)
 
 CLASSES = ("photon", "electron")
 CHUNK = 4096  # events read at a time: 32 MiB
@@ -24,56 +34,101 @@ ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class; in files without
-    labels, within these files."""
+    labels, within these files. Labels may be (n,) or (n, 1), of any integer, float or bool type."""
     import h5py
 
     seen = [0, 0, 0]  # photons, electrons, events without a label
     for path in paths:
-        try:
+        with library_errors(path, "not a complete HDF5 file"):
             file = h5py.File(path, "r")
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except OSError as error:
-            raise UserError(f"{path}: not a complete HDF5 file ({error})") from None
         with file:
-            images = _dataset(file, path, "X", (32, 32, 2))
-            labels = _dataset(file, path, "y", ()) if "y" in file else None
+            images = _dataset(file, path, "X", "f", ((32, 32, 2),))
+            if images is None:
+                with library_errors(path, "its groups cannot be read"):
+                    names = ", ".join(file)
+                raise UserError(f"{path}: no dataset 'X'; it has {shown(names) or 'nothing'}")
+            labels = _dataset(file, path, "y", "fiub", ((), (1,)))
             if labels is not None and len(images) != len(labels):
                 raise UserError(f"{path}: X has {len(images)} events and y {len(labels)}; they must be equal")
             if not len(images):
                 raise UserError(f"{path}: no events in it")
+            _check_stored(path, images)
             for start in range(0, len(images), CHUNK):
                 where = slice(start, start + CHUNK)
-                try:
+                with library_errors(path, f"events from {start} cannot be read"):
                     image, label = images[where], None if labels is None else labels[where]
-                except OSError as error:
-                    raise UserError(f"{path}: events from {start} cannot be read ({error})") from None
                 yield _checked(path, start, image, label, seen)
 
 
-def _dataset(file: Any, path: Path, key: str, shape: tuple[int, ...]) -> Any:
+def _dataset(file: Any, path: Path, key: str, kinds: str, shapes: Sequence[tuple[int, ...]]) -> Any:
+    """The dataset of this name, None where the file has none; UserError where its numbers are not of these kinds of
+    dtype, where an event has none of these shapes, and for what cannot be opened."""
     import h5py
 
-    if key not in file or not isinstance(file[key], h5py.Dataset):
-        raise UserError(f"{path}: no dataset {key!r}; it has {', '.join(file) or 'nothing'}")
-    data = file[key]
-    if data.shape is None or data.shape[1:] != shape or data.ndim != 1 + len(shape):
-        raise UserError(f"{path}: {key} has shape {data.shape}; expected (n, {', '.join(map(str, shape))})")
-    if data.dtype.kind != "f":
-        raise UserError(f"{path}: {key} has dtype {data.dtype}; expected float32")
+    with library_errors(path, f"{key} cannot be opened"):
+        link = file.get(key, getlink=True)
+        if link is None:
+            return None
+        if isinstance(link, h5py.ExternalLink | h5py.SoftLink):
+            to = f"{link.filename}:{link.path}" if isinstance(link, h5py.ExternalLink) else link.path
+            with library_errors(path, f"{key} is a link to {shown(to)}, which leads nowhere"):
+                data = file[key]
+        else:
+            data = file[key]
+        is_dataset = isinstance(data, h5py.Dataset)
+        shape, dtype = (data.shape, data.dtype) if is_dataset else (None, None)
+    if not is_dataset:
+        raise UserError(f"{path}: {key} is no dataset of numbers; it must be one")
+    if shape is None or len(shape) == 0 or shape[1:] not in shapes:
+        expected = " or ".join(f"(n, {', '.join(map(str, one))})".replace(", )", ",)") for one in shapes)
+        raise UserError(f"{path}: {key} has shape {shape}; expected {expected}")
+    if dtype is None or dtype.kind not in kinds:
+        raise UserError(f"{path}: {key} has dtype {shown(dtype)}; expected {'float32' if key == 'X' else 'numbers'}")
+    with library_errors(path, f"{key} cannot be opened"):
+        filters = data.id.get_create_plist()
+        used = [filters.get_filter(number) for number in range(filters.get_nfilters())]
+        missing = [(code, name) for code, _, _, name in used if not h5py.h5z.filter_avail(code)]
+        if missing and importlib.util.find_spec("hdf5plugin"):
+            importlib.import_module("hdf5plugin")  # registers its filters
+            missing = [(code, name) for code, name in missing if not h5py.h5z.filter_avail(code)]
+    if missing:
+        code, name = missing[0]
+        raise UserError(
+            f"{path}: {key} is compressed by HDF5 filter {code} ({shown(name.decode('ascii', 'replace'))}), which is "
+            "not installed: pip install hdf5plugin, or save the file with gzip"
+        )
     return data
+
+
+def _check_stored(path: Path, images: Any) -> None:
+    """Refuses images that are declared and not in the file, and chunks that do not fit into memory."""
+    with library_errors(path, "X cannot be opened"):
+        chunk, itemsize = images.chunks, images.dtype.itemsize
+        if images.is_virtual:  # of other files
+            return
+        if chunk is None:
+            stored, declared, unit = images.id.get_storage_size(), images.nbytes, "bytes"
+        else:
+            stored, unit = images.id.get_num_chunks(), "chunks"
+            declared = math.prod(-(-length // part) for length, part in zip(images.shape, chunk, strict=True))
+    if stored < declared:
+        raise UserError(
+            f"{path}: X declares {len(images):,} events, {declared:,} {unit}, and the file holds {stored:,}"
+        )
+    if chunk is not None:
+        refuse_beyond_memory(path, "a chunk of X", math.prod(chunk) * itemsize)
 
 
 def _checked(path: Path, start: int, image: np.ndarray, label: np.ndarray | None, seen: list[int]) -> Events:
     refuse = partial(refuse_first, path, "event", start)
-    refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X")
+    image = as_float32(image)
+    refuse(~np.isfinite(image).all(axis=(1, 2, 3)), "NaN or infinity in X, or a number beyond float32")
     refuse((image[..., 0] < 0).any(axis=(1, 2)), "negative energy in X")
-    image = image.astype(np.float32, copy=False)
+    refuse(~(image[..., 0] > 0).any(axis=(1, 2)), "no energy at all in X")
     if label is None:
         seen[2] += len(image)
         return Events({"image": image}, None, np.arange(seen[2] - len(image), seen[2]))
-    refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
-    labels = label.astype(np.int64)
+    labels = binary_labels(refuse, label, "y")
     ids = np.empty(len(labels), dtype=np.int64)
     for kind in (0, 1):
         of_kind = labels == kind

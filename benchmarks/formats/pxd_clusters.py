@@ -15,6 +15,7 @@ import numpy as np
 from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.features.pixel_clusters import CLUSTER_VARIABLES
 from hepbench.benchmarks.formats import pxd_layout, text_table
+from hepbench.benchmarks.formats.refusal import as_float32
 
 CLASSES = ("background", "anti-deuteron", "pion", "tetraquark")
 OF_STUDY = {
@@ -30,10 +31,11 @@ def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Ev
 
     classes: those that are wanted, in the order of the labels; files of the others are passed over.
     """
-    for rows in pxd_layout.read(paths, classes, CLASSES, len(CLUSTER_VARIABLES)):
-        _check(rows.path, rows.lines, rows.values)
+    for rows in pxd_layout.read(paths, classes, CLASSES, len(CLUSTER_VARIABLES), CLUSTER_VARIABLES):
+        table = as_float32(rows.values)
+        _check(rows.path, rows.lines, rows.values, table)
         labels = np.full(len(rows.lines), classes.index(rows.kind), np.int64) if rows.kind else None
-        yield Events({"table": rows.values.astype(np.float32)}, labels, rows.ids)
+        yield Events({"table": table}, labels, rows.ids)
 
 
 def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:
@@ -41,11 +43,12 @@ def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | Non
     return pxd_layout.files_of(folder, classes, CLASSES, len(CLUSTER_VARIABLES), OF_STUDY)
 
 
-def _check(path: Path, lines: np.ndarray, rows: np.ndarray) -> None:
+def _check(path: Path, lines: np.ndarray, rows: np.ndarray, table: np.ndarray) -> None:
     total, seed, lowest, *sizes = rows.T
     size, size_u, size_v = sizes
     faults = {
-        "a minimum charge that is not above 0": lowest <= 0,
+        "a number beyond float32": ~np.isfinite(table).all(axis=1),
+        "a minimum charge that is not above 0": table[:, 2] <= 0,
         "a seed charge below the minimum charge": seed < lowest,
         "a total charge below the seed charge": total < seed,
         "a size that is not a whole number from 1": (np.array(sizes) < 1).any(axis=0)

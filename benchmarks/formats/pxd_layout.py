@@ -1,6 +1,7 @@
 """Where a group's own text files have a kind of particle: a declaration beside them.
 
-`layout.toml` in the folder of the files has a line for each kind whose file is not `<kind>.txt` with the numbers alone:
+`layout.toml` in the folder of the files has a line for each kind whose file is not `<kind>.txt` with the numbers alone
+(`Pion.txt` and `pion.txt.gz` are that, too):
 
     background = {file = "monopol_bg_9x9.txt", first_column = 1, only_where_zero = 0}
     monopole = {file = "monopol_bg_9x9.txt", first_column = 1, skip_where_zero = 0}
@@ -24,6 +25,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.formats import text_table
+from hepbench.benchmarks.formats.text import find, plain_name
 
 DECLARATION = "layout.toml"
 ID_OF_KIND = 10**9  # ids of the kind of number k begin at k times this
@@ -95,15 +97,17 @@ def parts_of(folder: Path, kinds: Sequence[str], width: int) -> dict[str, Part]:
 def files_of(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], width: int, of_study: Mapping[str, str]
 ) -> list[Path] | None:
-    """The declaration and the files in which it has these classes; None where there is no declaration, or it leaves out
-    a class of which there is no `<kind>.txt`.
+    """The files that have these classes, behind the declaration where there is one; None where a class is left out and
+    has no `<kind>.txt`, in letters of any case and compressed or not.
 
     of_study: kind -> the line that declares it where a file has the name that the study gave it. UserError where such a
     file is there and nothing declares it, and for a declared file that is not there.
     """
     declaration = folder / DECLARATION
     parts = parts_of(folder, kinds, width)
-    missing = [kind for kind in classes if not (folder / parts[kind].file).is_file()]
+    there = {kind: find(folder, parts[kind].file) for kind in classes}
+    missing = [kind for kind, path in there.items() if path is None]
+    found = list(dict.fromkeys(path for path in there.values() if path is not None))
     if not declaration.is_file():
         lines = [f"`{line}`" for line in of_study.values() if (folder / line.split('"')[1]).is_file()]
         if missing and lines:
@@ -111,29 +115,30 @@ def files_of(
                 f"{folder} has files under the pixel study's names, and nothing says what is in them: write "
                 f"{DECLARATION} beside them with the line{'s' * (len(lines) > 1)} {' and '.join(lines)}"
             )
-        return None
+        return None if missing else found
     for kind in missing:
         if parts[kind] != Part(kind, f"{kind}.txt"):
             raise UserError(f"{declaration}: {kind} is declared to be in {parts[kind].file}, which is not there")
-    if missing:
-        return None
-    return [declaration, *dict.fromkeys(folder / parts[kind].file for kind in classes)]
+    return None if missing else [declaration, *found]
 
 
-def read(paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], width: int) -> Iterator[Rows]:
-    """The lines of the classes in these files, `width` numbers each; declarations among the paths are passed over, as
-    are other kinds. A file that has no kind's name and is declared as none is read as lines of the numbers alone.
-    Raises UserError where nothing is left."""
+def read(
+    paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], width: int, names: Sequence[str] = ()
+) -> Iterator[Rows]:
+    """The lines of the classes in these files, `width` numbers each, of columns of these names; declarations among the
+    paths are passed over, as are other kinds. A file that has no kind's name and is declared as none is read as lines
+    of the numbers alone. Raises UserError where nothing is left."""
     seen = dict.fromkeys((*kinds, ""), 0)
     for path in paths:
         if path.name == DECLARATION:
             continue
-        parts = [part for part in parts_of(path.parent, kinds, width).values() if part.file == path.name]
+        name = plain_name(path.name)
+        parts = [part for part in parts_of(path.parent, kinds, width).values() if plain_name(part.file) == name]
         for part in parts or [Part("", path.name)]:
             if part.kind and part.kind not in classes:
                 continue
             columns = np.arange(width) if part.columns is None else np.array(part.columns)
-            for lines, values in _lines(path, part, width):
+            for lines, values in _lines(path, part, width, names):
                 first = kinds.index(part.kind) * ID_OF_KIND if part.kind else 0
                 ids = first + seen[part.kind] + np.arange(len(lines), dtype=np.int64)
                 seen[part.kind] += len(lines)
@@ -142,10 +147,10 @@ def read(paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], wi
         raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
 
 
-def _lines(path: Path, part: Part, width: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _lines(path: Path, part: Part, width: int, names: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Numbers of the lines of a part, and what they hold in its columns."""
     if part.columns is None:
-        yield from text_table.read(path, width)
+        yield from text_table.read(path, width, names=names)
         return
     selector = part.only_where_zero if part.skip_where_zero is None else part.skip_where_zero
     found = False

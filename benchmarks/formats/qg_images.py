@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
-from hepbench.benchmarks.formats.refusal import refuse_first
+from hepbench.benchmarks.formats.refusal import (
+    as_float32,
+    binary_labels,
+    library_errors,
+    refuse_beyond_memory,
+    refuse_first,
+    shown,
+)
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
 CLASSES = ("gluon", "quark")
@@ -42,26 +49,30 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def _read_file(path: Path, number: int) -> Iterator[Events]:
-    import pyarrow
     import pyarrow.parquet
 
-    try:
+    with library_errors(path, "not a complete Parquet file"):
         file = pyarrow.parquet.ParquetFile(path)
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (pyarrow.ArrowException, OSError) as error:
-        raise UserError(f"{path}: not a complete Parquet file ({_one_line(error)})") from None
     with file:
-        names = _columns(path, file.schema_arrow)
-        if not file.metadata.num_rows:
+        with library_errors(path, "not a complete Parquet file"):
+            schema, metadata = file.schema_arrow, file.metadata
+        names = _columns(path, schema)
+        if not metadata.num_rows:
             raise UserError(f"{path}: no events in it")
+        with library_errors(path, "not a complete Parquet file"):
+            groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
+            largest = max(group.total_byte_size for group in groups)
+        refuse_beyond_memory(path, "a row group", largest)
         start, seen = 0, [0, 0]
-        try:
-            for batch in file.iter_batches(CHUNK, columns=names):
-                yield _events(path, start, number, batch, seen)
-                start += batch.num_rows
-        except (pyarrow.ArrowException, OSError) as error:
-            raise UserError(f"{path}: events from {start} cannot be read ({_one_line(error)})") from None
+        batches = file.iter_batches(CHUNK, columns=names)
+        while True:
+            with library_errors(path, f"events from {start} cannot be read"):
+                batch = next(batches, None)
+                if batch is None:
+                    return
+                columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+            yield _events(path, start, number, columns, seen)
+            start += batch.num_rows
 
 
 def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
@@ -79,48 +90,52 @@ def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
                     row += 1
 
 
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
 def _columns(path: Path, schema: Any) -> list[str]:
     """Those of COLUMNS that are to be read: all, or all but the label where the file has none."""
     from pyarrow import types
 
     names = [name for name in COLUMNS if name != "y" or name in schema.names]
     for name in names:
-        if name not in schema.names:
-            raise UserError(f"{path}: no column {name!r}; it has {', '.join(schema.names) or 'nothing'}")
+        if schema.names.count(name) != 1:
+            there = f"{schema.names.count(name)} columns" if name in schema.names else "no column"
+            raise UserError(f"{path}: {there} {name!r}; it has {shown(', '.join(schema.names)) or 'nothing'}")
         given = inner = schema.field(name).type
         depth = 0
-        while types.is_list(inner) or types.is_large_list(inner):
+        while _is_list(inner):
             inner, depth = inner.value_type, depth + 1
-        number = types.is_floating(inner) or (types.is_integer(inner) and name != "X_jets")
+        number = types.is_floating(inner) or types.is_decimal(inner)
+        if name != "X_jets":
+            number = number or types.is_integer(inner) or types.is_boolean(inner)
         if depth != (3 if name == "X_jets" else 0) or not number:
             expected = "list<list<list<double>>>" if name == "X_jets" else "double"
-            raise UserError(f"{path}: column {name} is {given}; expected {expected}")
+            raise UserError(f"{path}: column {name} is {shown(given, 200)}; expected {expected}")
     return names
 
 
-def _events(path: Path, start: int, number: int, batch: Any, seen: list[int]) -> Events:
-    columns = dict(zip(batch.schema.names, batch.columns, strict=True))
+def _is_list(given: Any) -> bool:
+    from pyarrow import types
+
+    kinds = (types.is_list, types.is_large_list, types.is_fixed_size_list, types.is_list_view, types.is_large_list_view)
+    return any(kind(given) for kind in kinds)
+
+
+def _events(path: Path, start: int, number: int, columns: dict[str, Any], seen: list[int]) -> Events:
     pixels = _flattened(path, start, columns["X_jets"])  # (n, 3 * 125 * 125)
-    pt, m0, *y = (_scalars(path, start, name, columns[name]) for name in COLUMNS[1:] if name in columns)
+    pt, m0, *y = (_numbers(path, start, name, columns[name]) for name in COLUMNS[1:] if name in columns)
     refuse = partial(refuse_first, path, "event", start)
     lowest, highest = pixels.min(axis=1), pixels.max(axis=1)  # NaN where there is one
     refuse(~np.isfinite(lowest) | ~np.isfinite(highest), "NaN or infinity in X_jets")
     refuse(highest > np.finfo(np.float16).max, "a pixel above 65,504 GeV in X_jets")
-    refuse(~np.isfinite(pt) | ~np.isfinite(m0), "NaN or infinity in pt or m0")
-    refuse(pt <= 0, "pt not above 0")
-    for label in y:
-        refuse(~np.isin(label, (0, 1)), "label outside {0, 1} in y")
+    refuse(highest < SUPPRESSED, f"no pixel of {SUPPRESSED:g} GeV or more in X_jets")
+    context = as_float32(np.stack([pt, m0], axis=1))
+    refuse(~np.isfinite(context).all(axis=1), "NaN or infinity in pt or m0, or a number beyond float32")
+    refuse(context[:, 0] <= 0, "pt not above 0")
+    labels = binary_labels(refuse, y[0], "y") if y else None
     row, index = np.divmod(np.flatnonzero(pixels >= SUPPRESSED), pixels.shape[1])
     _check_blocks(path, pixels, row, index)
-    context = np.stack([pt, m0], axis=1).astype(np.float32)
     arrays = {"image": _channels_last(pixels, row, index), "context": context}
-    if not y:
+    if labels is None:
         return Events(arrays, None, number * ID_OF_FILE + start + np.arange(len(pt)))
-    labels = y[0].astype(np.int64)
     ids = np.empty(len(labels), np.int64)
     for kind in (0, 1):
         of_kind = labels == kind
@@ -136,21 +151,25 @@ def _flattened(path: Path, start: int, column: Any) -> np.ndarray:
     for length, axis in zip((3, SIZE, SIZE), ("channels", "rows", "pixels"), strict=True):
         if column.null_count:
             raise UserError(f"{path}: events from {start}: null in X_jets")
-        lengths = np.diff(np.asarray(column.offsets))
+        with library_errors(path, f"events from {start} cannot be read"):
+            lengths = np.asarray(column.value_lengths())
+            column = column.flatten()
         if (lengths != length).any():
             which = int(np.argmax(lengths != length))
-            event = start + which * rows // len(column)
+            event = start + which * rows // len(lengths)
             raise UserError(f"{path}: event {event}: {lengths[which]} {axis} in X_jets; expected {length}")
-        column = column.flatten()
-    if column.null_count:
-        raise UserError(f"{path}: events from {start}: null in X_jets")
-    return np.asarray(column).reshape(rows, 3 * SIZE * SIZE)
+    return _numbers(path, start, "X_jets", column).reshape(rows, 3 * SIZE * SIZE)
 
 
-def _scalars(path: Path, start: int, name: str, column: Any) -> np.ndarray:
+def _numbers(path: Path, start: int, name: str, column: Any) -> np.ndarray:
+    """(n,) floats of a column of numbers; those of floats are a view on Arrow's buffer."""
+    from pyarrow import types
+
     if column.null_count:
         raise UserError(f"{path}: events from {start}: null in {name}")
-    return np.asarray(column).astype(np.float64)
+    with library_errors(path, f"events from {start}: {name} cannot be read"):
+        floats = column if types.is_floating(column.type) else column.cast("double")
+        return np.asarray(floats)
 
 
 def _check_blocks(path: Path, pixels: np.ndarray, row: np.ndarray, index: np.ndarray) -> None:

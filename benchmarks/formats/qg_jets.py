@@ -8,10 +8,11 @@ before `.npz`; the first has none.
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -20,7 +21,14 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.features import jets
-from hepbench.benchmarks.formats.refusal import refuse_first
+from hepbench.benchmarks.formats.refusal import (
+    as_float32,
+    binary_labels,
+    library_errors,
+    refuse_beyond_memory,
+    refuse_first,
+    shown,
+)
 
 CLASSES = ("gluon", "quark")
 PARTICLES = 150  # that are kept of a jet: the widest of the two million official ones has 148
@@ -29,6 +37,7 @@ CHUNK = 2048  # jets read at a time: some 9 MB at a width of 139
 FILE_EVENTS = 100_000
 IDS_OF_FILE = 10**9  # ids of the file of number n begin here n times
 CODES = (0, *jets.CODES)
+INCOMPLETE = "not a complete npz file, which numpy.savez writes of X and y"
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
@@ -49,90 +58,105 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
             )
         numbers[number] = path
         first = number * IDS_OF_FILE
-        try:
-            with zipfile.ZipFile(path) as archive:
-                yield from _read_archive(path, archive, first)
-        except FileNotFoundError:
-            raise UserError(f"{path}: no such file") from None
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-            raise UserError(f"{path}: not a complete npz file ({error})") from None
+        with library_errors(path, INCOMPLETE):
+            archive = zipfile.ZipFile(path)
+        with archive:
+            yield from _read_archive(path, archive, first)
 
 
 def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[Events]:
-    members = archive.namelist()
-    if "X.npy" not in members:
-        raise UserError(f"{path}: no array 'X'; it has {', '.join(members) or 'nothing'}")
+    members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
+    if len(members) < len(archive.infolist()):
+        raise UserError(f"{path}: holds an array twice; it has {shown(', '.join(archive.namelist()))}")
+    if "X" not in members:
+        raise UserError(f"{path}: no array 'X'; it has {shown(', '.join(archive.namelist())) or 'nothing'}")
     with contextlib.ExitStack() as stack:
-        particles = stack.enter_context(archive.open("X.npy"))
-        shape, dtype = _header(path, "X", particles, archive.getinfo("X.npy").file_size)
-        if len(shape) != 3 or shape[2] != 4 or not 0 < shape[1] <= WIDEST:
-            raise UserError(f"{path}: X has shape {shape}; expected (n, M, 4) with M from 1 to {WIDEST}")
-        if dtype.kind != "f":
-            raise UserError(f"{path}: X has dtype {dtype}; expected float64")
-        classes = None
-        if "y.npy" in members:
-            classes = stack.enter_context(archive.open("y.npy"))
-            label_shape, label_dtype = _header(path, "y", classes, archive.getinfo("y.npy").file_size)
-            if label_dtype.kind not in "fiu" or len(label_shape) != 1:
-                raise UserError(f"{path}: y has shape {label_shape} and dtype {label_dtype}; expected (n,) numbers")
-            if shape[0] != label_shape[0]:
-                raise UserError(f"{path}: X has {shape[0]} events and y {label_shape[0]}; they must be equal")
-        if not shape[0]:
+        x = _opened(path, "X", archive, members["X"], stack)
+        if len(x.shape) != 3 or x.shape[2] != 4 or not 0 < x.shape[1] <= WIDEST:
+            raise UserError(f"{path}: X has shape {x.shape}; expected (n, M, 4) with M from 1 to {WIDEST}")
+        if x.dtype.kind != "f":
+            raise UserError(f"{path}: X has dtype {x.dtype}; expected float64")
+        y = None
+        if "y" in members:
+            y = _opened(path, "y", archive, members["y"], stack)
+            if y.dtype.kind not in "fiub" or y.shape[1:] not in ((), (1,)) or not y.shape:
+                raise UserError(f"{path}: y has shape {y.shape} and dtype {y.dtype}; expected (n,) numbers")
+            if x.shape[0] != y.shape[0]:
+                raise UserError(f"{path}: X has {x.shape[0]} events and y {y.shape[0]}; they must be equal")
+        if x.shape[0] <= 0:
             raise UserError(f"{path}: no events in it")
-        for start in range(0, shape[0], CHUNK):
-            number = min(CHUNK, shape[0] - start)
-            x = _values(path, particles, dtype, (number, *shape[1:]))
-            y = _values(path, classes, label_dtype, (number,)) if classes else None
-            yield _checked(path, start, x, y, first)
+        label = None if y is None else y.rows(path, x.shape[0])
+        for start, particles in _chunks(path, x):
+            of_chunk = None if label is None else label[start : start + len(particles)]
+            yield _checked(path, start, particles, of_chunk, first)
 
 
-def _header(path: Path, key: str, member: IO[bytes], size: int) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and dtype of a npy member, of which nothing but the header is read. Python objects are refused."""
-    try:
-        version = np.lib.format.read_magic(member)
-        reader = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if reader is None:
-            raise ValueError(f"npy version {version}")
-        shape, fortran_order, dtype = reader(member)
-    except ValueError as error:
-        raise UserError(f"{path}: {key} is not an array in npy format ({error})") from None
+@dataclass(frozen=True)
+class Member:
+    """An array in the archive, of which the header was read. fortran: the first axis runs fastest."""
+
+    key: str
+    file: IO[bytes]
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    fortran: bool
+
+    def rows(self, path: Path, number: int) -> np.ndarray:
+        """The next so many rows; of a Fortran array all of them, since each is spread over the whole file."""
+        shape = (number, *self.shape[1:])
+        size = self.dtype.itemsize * math.prod(shape)
+        with library_errors(path, INCOMPLETE):
+            data = self.file.read(size)
+        if len(data) != size:
+            raise UserError(f"{path}: ends before its arrays do")
+        return np.frombuffer(data, self.dtype).reshape(shape, order="F" if self.fortran else "C")
+
+
+def _opened(
+    path: Path, key: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, stack: contextlib.ExitStack
+) -> Member:
+    """A npy member, of which nothing but the header is read. Python objects are refused, and sizes that the file does
+    not have."""
+    with library_errors(path, INCOMPLETE):
+        file = stack.enter_context(archive.open(info))
+    with library_errors(path, f"{key} is not an array in npy format"):
+        version = np.lib.format.read_magic(file)
+        # Version 3 has its header in UTF-8, which is what versions 1 and 2 have for names of numbers.
+        header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, fortran, dtype = header(file)
+        expected = file.tell() + dtype.itemsize * math.prod(shape)
     if dtype.hasobject:
         raise UserError(f"{path}: {key} holds Python objects, which are never loaded; expected numbers")
-    if fortran_order and len(shape) > 1:
-        raise UserError(f"{path}: {key} is in Fortran order; expected C order")
-    expected = member.tell() + dtype.itemsize * int(np.prod(shape, dtype=object))
-    if size != expected:
-        raise UserError(f"{path}: {key} of shape {shape} has {size} bytes; expected {expected}")
-    return shape, dtype
+    if info.file_size != expected:
+        raise UserError(f"{path}: {key} of shape {shape} has {info.file_size} bytes; expected {expected}")
+    if fortran and len(shape) > 1:
+        refuse_beyond_memory(path, f"{key}, which is in Fortran order,", expected)
+    return Member(key, file, shape, dtype, fortran and len(shape) > 1)
 
 
-def _values(path: Path, member: IO[bytes], dtype: np.dtype, shape: tuple[int, ...]) -> np.ndarray:
-    size = dtype.itemsize * int(np.prod(shape))
-    data = member.read(size)
-    if len(data) != size:
-        raise UserError(f"{path}: ends before its arrays do")
-    return np.frombuffer(data, dtype).reshape(shape)
+def _chunks(path: Path, x: Member) -> Iterator[tuple[int, np.ndarray]]:
+    """(number of the first, (n, M, 4) jets), CHUNK at a time."""
+    whole = x.rows(path, x.shape[0]) if x.fortran else None
+    for start in range(0, x.shape[0], CHUNK):
+        stop = min(start + CHUNK, x.shape[0])
+        yield start, x.rows(path, stop - start) if whole is None else np.ascontiguousarray(whole[start:stop])
 
 
 def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray | None, first: int) -> Events:
     refuse = partial(refuse_first, path, "event", start)
-    refuse(~np.isfinite(x).all(axis=(1, 2)), "NaN or infinity in X")
-    if y is not None:
-        refuse(~np.isin(y, (0, 1)), "label outside {0, 1} in y")
+    labels = None if y is None else binary_labels(refuse, y, "y")
     pt, code = x[..., 0], x[..., 3]
+    order = np.argsort(-pt, axis=1, kind="stable")[:, :PARTICLES]
+    kept = np.zeros((len(x), PARTICLES, 4), np.float32)
+    kept[:, : order.shape[1]] = as_float32(np.take_along_axis(x, order[..., None], axis=1))
+    finite = np.isfinite(x).all(axis=(1, 2)) & np.isfinite(kept).all(axis=(1, 2))
+    refuse(~finite, "NaN or infinity in X, or a number beyond float32")
     refuse((pt < 0).any(axis=1), "negative pT in X")
     refuse(~np.isin(code, CODES).all(axis=1), f"PDG code in X that is none of 0, {', '.join(map(str, jets.CODES))}")
     refuse(((pt > 0) != (code != 0)).any(axis=1), "a particle in X with a pT or a PDG code alone")
     refuse((np.abs(x[..., 1]) > 20).any(axis=1), "rapidity beyond 20 in X")
-    refuse(~(pt > 0).any(axis=1), "a jet without particles in X")
-    order = np.argsort(-pt, axis=1, kind="stable")[:, :PARTICLES]
-    kept = np.zeros((len(x), PARTICLES, 4), np.float32)
-    kept[:, : order.shape[1]] = np.take_along_axis(x, order[..., None], axis=1)
+    refuse(~(kept[..., 0] > 0).any(axis=1), "a jet without particles in X")
     kept[kept[..., 0] == 0] = 0
-    labels = None if y is None else y.astype(np.int64)
     return Events({"jets": kept}, labels, first + start + np.arange(len(x), dtype=np.int64))
 
 

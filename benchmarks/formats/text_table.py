@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,40 +10,74 @@ from pathlib import Path
 import numpy as np
 
 from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.formats import text as text_file
+from hepbench.benchmarks.formats.refusal import shown
 
-BLOCK = 2**22  # bytes read at a time
-SEPARATORS = bytes.maketrans(b",;\t\r", b"    ")
+SEPARATORS = bytes.maketrans(b",;\t", b"   ")
+COMMAS = bytes.maketrans(b";\t", b",,")
 
 
-def read(path: Path, columns: int, wanted: Sequence[int] | None = None) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields (number of each line (n,), from 1; (n, columns) float64) until the file ends; blank lines are passed over.
+def read(
+    path: Path, columns: int, wanted: Sequence[int] | None = None, names: Sequence[str] = ()
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields (number of each line (n,), from 1; (n, columns) float64) until the file ends; empty lines, comments (from
+    # on) and one header line in front are passed over.
 
     wanted: numbers of the columns to take, from 0, of lines that have others, too, and all as many; (n, len(wanted)) is
-    what it yields then. Raises UserError, which names the file and the line, for a line of another length, for what is
-    no finite number, and for a file that is missing, empty or not text.
+    what it yields then. names: of the columns; where a header has just these, they stand in its order. Raises
+    UserError, which names the file and the line, for a line of another length, for an empty field, for what is no
+    finite number, and for a file that is missing, empty or not text.
     """
-    before, found = 0, False
+    found = False
     width = columns if wanted is None else None  # then that of the first line
-    try:
-        with path.open("rb") as file:
-            rest, more = b"", True
-            while more:
-                block = file.read(BLOCK)
-                more = bool(block)
-                whole, newline, rest = (rest + (block or b"\n")).rpartition(b"\n")
-                if not newline:
-                    continue
-                text = (whole + newline).translate(SEPARATORS)
-                lines, rows = _rows(path, text, width, wanted, before)
-                before += text.count(b"\n")
-                if len(rows):
-                    found, width = True, rows.shape[1]
-                    yield lines, rows if wanted is None else rows[:, list(wanted)]
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+    order: list[int] | None = None
+    for first, text in text_file.blocks(path):
+        if not found:
+            order, text = _without_header(text, columns if wanted is None else max(wanted) + 1, wanted is None, names)
+        if b"#" in text:
+            text = re.sub(rb"#[^\n]*", b"", text)
+        lines, rows = _rows(path, _blanks(path, text, first), width, wanted, first - 1)
+        if len(rows):
+            found, width = True, rows.shape[1]
+            rows = rows if wanted is None else rows[:, list(wanted)]
+            yield lines, rows if order is None else rows[:, order]
     if not found:
         expected = f"{columns} numbers" if wanted is None else f"at least {max(wanted) + 1} numbers"
         raise UserError(f"{path}: no events in it; expected lines of {expected}")
+
+
+def _without_header(text: bytes, width: int, exactly: bool, names: Sequence[str]) -> tuple[list[int] | None, bytes]:
+    """(where the columns of `names` stand, None where nothing says so; the text with its header as an empty line).
+
+    A header has a word a column, none of which is a number; or it is a comment."""
+    for start, end in ((line.start(), line.end()) for line in re.finditer(rb"[^\n]*\n", text)):
+        words = text[start:end].translate(SEPARATORS, b'"').decode("utf-8", "replace").split()
+        comment = bool(words) and words[0].startswith("#")
+        if not words:
+            continue
+        given = [word.casefold() for word in " ".join(words).lstrip("# ").split()]
+        order = [given.index(name) for name in names] if set(given) == set(names) and len(given) == len(names) else None
+        enough = len(words) == width if exactly else len(words) >= width
+        if not comment and (not enough or any(map(text_file.is_number, words))):
+            return None, text
+        if order is not None or not comment:
+            return order, text[:start] + b"\n" + text[end:]
+    return None, text
+
+
+def _blanks(path: Path, text: bytes, first: int) -> bytes:
+    """The text with blanks between its numbers. UserError for an empty field, which would be skipped in silence, and
+    for commas that may be those of decimals."""
+    comma, semicolon = b"," in text, b";" in text
+    if comma or semicolon or b"\t" in text:
+        if comma and semicolon:
+            raise UserError(f"{path}: commas and semicolons between the numbers: write decimals with a point")
+        closed = text.translate(COMMAS, b" ")
+        if b",," in closed or b"\n," in closed or closed.startswith(b","):
+            start = re.search(rb"^,|,,", closed, re.MULTILINE)
+            number = first + closed.count(b"\n", 0, start.start() if start else 0)
+            raise UserError(f"{path}, line {number}: an empty field; every column must have a number")
+    return text.translate(SEPARATORS, b'"')
 
 
 def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[int, np.ndarray]]) -> list[Path]:
@@ -97,12 +132,12 @@ def _rows(
 
 
 def _first_bad(text: bytes, wanted: Sequence[int] | None, before: int) -> str:
-    for number, line in enumerate(text.decode("ascii").splitlines(), before + 1):
+    for number, line in enumerate(text.decode("ascii").split("\n"), before + 1):
         for column, word in enumerate(line.split()):
             try:
                 finite = np.isfinite(float(word))
             except ValueError:
-                return f"line {number}: {word!r} is no number"
+                return f"line {number}: {shown(word, 40)!r} is no number"
             if not finite and (wanted is None or column in wanted):
                 return f"line {number}: NaN or infinity"
     return "a number that cannot be read"
