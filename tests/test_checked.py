@@ -169,6 +169,6 @@ def test_one_line_in_training_and_in_prediction(home, tmp_path):
 
     (run,) = runs.connect(None, home / "results").runs("mine", tags={"stage": "final"})
     np.savetxt(tmp_path / "bad.txt", bad)
-    done = hepbench("predict", run["id"], tmp_path / "bad.txt", "--out", out, home=home)
+    done = hepbench("predict", run["id"], tmp_path / "bad.txt", "--task", task, "--out", out, home=home)
     assert_user_mistake(done, "bad.txt: mine: table: event 7 has nan at [1]")
     assert not out.exists()
