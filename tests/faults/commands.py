@@ -145,7 +145,7 @@ def stage(scene: Scene, command: Command) -> None:
     if not command.fresh:
         shutil.copytree(undisturbed().home / "data", scene.home / "data")
         (scene.home / "results").mkdir()
-        (scene.home / "results" / "mlflow.db").write_bytes(empty_store())
+        (scene.home / "results" / "mlflow.db").write_bytes(new_store())
     if command in (PREDICT, LEADERBOARD):
         scene.call("bench", TASK, "--model", "prior", "--budget", "smoke", *EVENTS)
 
@@ -183,7 +183,13 @@ def digest(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-_one_makes_it = threading.Lock()
+_one_makes_it = threading.RLock()
+
+
+def new_store() -> bytes:
+    """MLflow's tables, which two threads cannot make at once."""
+    with _one_makes_it:
+        return empty_store()
 
 
 def undisturbed() -> Scene:
@@ -209,9 +215,11 @@ def reference() -> dict[str, float]:
 
 @functools.cache
 def undisturbed_simulation() -> dict[str, str]:
-    scene = undisturbed()
-    _must(scene.call(*SIMULATE.arguments), 0)
-    return {path.name: digest(path) for path in scene.home.glob(f"data/{TASK}/simulated/n*_seed1_*/*")}
+    """Name -> digest of each file that SIMULATE makes."""
+    with _one_makes_it:
+        scene = undisturbed()
+        _must(scene.call(*SIMULATE.arguments, "--out", scene.folder / "simulated"), 0)
+        return {path.name: digest(path) for path in (scene.folder / "simulated").iterdir()}
 
 
 def _must(call: Call, status: int) -> None:

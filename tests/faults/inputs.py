@@ -12,8 +12,7 @@ import tempfile
 import threading
 from pathlib import Path
 
-from conftest import empty_store
-
+from faults.commands import new_store
 from faults.counting import runs_of, tracebacks
 from faults.scene import Call, Scene
 
@@ -49,7 +48,7 @@ def read_file(task: str, scene: Scene, number: int) -> str:
     spoilt, others = mutant(task, number)
     (scene.folder / "hostile.py").write_text(READING.format(task=task, files=list(map(str, [spoilt, *others]))))
     (scene.home / "results").mkdir(parents=True)
-    (scene.home / "results" / "mlflow.db").write_bytes(empty_store())
+    (scene.home / "results" / "mlflow.db").write_bytes(new_store())
     call = in_fork(scene, "bench", "hostile.py", "--model", "prior", "--budget", "smoke", "--dry-run")
     complain_of_refusal(scene, call, allowed=(0, 2))
     return f"{spoilt.parent.name} {spoilt.name}: {'read' if call.status == 0 else call.last_line}"
