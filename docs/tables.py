@@ -31,6 +31,7 @@ def main() -> int:
     pages["tables/trainable.md"] = trainable(models)
     pages |= {"tables/hyperparameters.md": hyperparameters(models), "tables/budgets.md": of_budgets()}
     pages["tables/metrics.md"] = of_metrics()
+    pages["tables/faults.md"] = of_faults()
     stale = [name for name, text in pages.items() if not _is(HERE / name, MADE + text)]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -226,6 +227,14 @@ def of_budgets() -> str:
         for name, one in budgets.BUDGETS.items()
     ]
     return _table(["budget", "events", "epochs", "boosting rounds", "seeds", "trials of a study"], lines)
+
+
+def of_faults() -> str:
+    """Of `make faults`, kind by kind, with their sum."""
+    rows = pd.read_csv(HERE / "faults.csv", index_col="kind")
+    rows.loc["all"] = ["all", *rows.drop(columns="title").sum()]
+    lines = [[f"`{kind}`", *row] for kind, row in zip(rows.index, rows.to_numpy(), strict=True)]
+    return _table(["", "faults", *rows.columns[1:]], lines)
 
 
 def _arxiv(source: str) -> str:

@@ -18,7 +18,8 @@ AT_ONCE = 2
 
 
 def main(asked: list[str]) -> int:
-    """Exit status 1 where a fault did harm. All of them, asked for by no name, write the table of the pages."""
+    """Exit status 1 where a fault did harm. Kinds that were tried in full have their rows in the table of the pages
+    written."""
     faults = chosen(asked)
     folder = Path(tempfile.mkdtemp(prefix="hepbench-faults-"))
     began = time.monotonic()
@@ -33,8 +34,7 @@ def main(asked: list[str]) -> int:
     for one in bad:
         print(f"\nmake faults ONLY={one.kind.name}:{one.number}   {one.scene.folder}")
         print("\n".join(f"  {harm}: {line}" for harm, lines in one.harms.items() for line in lines[:5]))
-    if not asked:
-        write(outcomes)
+    write(outcomes)
     if not bad:
         shutil.rmtree(folder)
     return min(len(bad), 1)
@@ -52,29 +52,39 @@ def chosen(asked: list[str]) -> list[tuple[Kind, int]]:
     return [(kind, number) for kind, number in every if {kind.name, f"{kind.name}:{number}"} & set(asked)]
 
 
-def rows(outcomes: list[Outcome]) -> list[list[object]]:
-    """A row for each kind, with how often each harm was done."""
-    found: list[list[object]] = []
-    for kind in KINDS.values():
-        of_kind = [one for one in outcomes if one.kind == kind]
-        if of_kind:
-            harms = [sum(len(one.harms[harm]) for one in of_kind) for harm in HARMS]
-            found.append([kind.name, kind.title, len(of_kind), sum(one.survived for one in of_kind), *harms])
-    return found
+HEADINGS = ("kind", "title", "tried", "survived", *HARMS)
 
 
-HEADINGS = ["kind", "title", "tried", "survived", *HARMS]
+def row(kind: Kind, outcomes: list[Outcome]) -> list[str]:
+    """How often each harm was done by the faults of a kind."""
+    harms = [sum(len(one.harms[harm]) for one in outcomes) for harm in HARMS]
+    return [kind.name, kind.title, *map(str, [len(outcomes), sum(one.survived for one in outcomes), *harms])]
+
+
+def of_kinds(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
+    return {name: found for name in KINDS if (found := [one for one in outcomes if one.kind.name == name])}
 
 
 def table(outcomes: list[Outcome]) -> str:
-    lines = [[str(cell) for cell in row if cell != row[1]] for row in [HEADINGS, *rows(outcomes)]]
+    rows = [HEADINGS, *(row(KINDS[name], some) for name, some in of_kinds(outcomes).items())]
+    lines = [[name, *numbers] for name, _, *numbers in rows]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
 def write(outcomes: list[Outcome]) -> None:
-    with CSV.open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([HEADINGS, *rows(outcomes)])
+    """The rows of kinds that were tried in full; the others stay."""
+    rows = {}
+    if CSV.is_file():
+        with CSV.open(newline="") as file:
+            rows = {line[0]: line for line in csv.reader(file)}
+    rows |= {
+        name: row(KINDS[name], some) for name, some in of_kinds(outcomes).items() if len(some) == KINDS[name].number
+    }
+    if rows.keys() & KINDS.keys():
+        with CSV.open("w", newline="") as file:
+            lines = [HEADINGS, *(rows[name] for name in KINDS if name in rows)]
+            csv.writer(file, lineterminator="\n").writerows(lines)
 
 
 if __name__ == "__main__":

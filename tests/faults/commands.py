@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from conftest import empty_store
 
@@ -186,42 +187,48 @@ def digest(path: Path) -> str:
 _one_makes_it = threading.RLock()
 
 
+def once(make: Callable[..., Any]) -> Callable[..., Any]:
+    """Keeps what a function returns, made by one thread while others wait."""
+    kept = functools.cache(make)
+
+    @functools.wraps(make)
+    def get(*arguments: Any) -> Any:
+        with _one_makes_it:
+            return kept(*arguments)
+
+    return get
+
+
+@once
 def new_store() -> bytes:
     """MLflow's tables, which two threads cannot make at once."""
-    with _one_makes_it:
-        return empty_store()
+    return empty_store()
 
 
+@once
 def undisturbed() -> Scene:
     """A scene with simulated and prepared data, and the results of BENCH."""
-    with _one_makes_it:
-        return _undisturbed()
-
-
-@functools.cache
-def _undisturbed() -> Scene:
     scene = Scene(Path(tempfile.mkdtemp(prefix="hepbench-faults-")))
     stage(scene, NEW_BENCH)
     _must(scene.call(*BENCH.arguments), 0)
     return scene
 
 
-@functools.cache
+@once
 def reference() -> dict[str, float]:
     """Identity -> AUC of the undisturbed results."""
     every = runs_of(undisturbed().home / "results" / "mlflow.db")
     return {run.tags["identity"]: run.auc for run in every if run.tags.get("stage") == "final" and run.auc is not None}
 
 
-@functools.cache
+@once
 def undisturbed_simulation() -> dict[str, str]:
     """Name -> digest of each file that SIMULATE makes."""
-    with _one_makes_it:
-        scene = undisturbed()
-        _must(scene.call(*SIMULATE.arguments, "--out", scene.folder / "simulated"), 0)
-        return {path.name: digest(path) for path in (scene.folder / "simulated").iterdir()}
+    scene = undisturbed()
+    _must(scene.call(*SIMULATE.arguments, "--out", scene.folder / "simulated"), 0)
+    return {path.name: digest(path) for path in (scene.folder / "simulated").iterdir()}
 
 
 def _must(call: Call, status: int) -> None:
     if call.status != status:
-        raise SystemExit(f"{call.arguments} undisturbed: status {call.status}\n{call.printed}")
+        raise RuntimeError(f"{call.arguments} undisturbed: status {call.status}\n{call.printed}")

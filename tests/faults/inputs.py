@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import multiprocessing
 import os
 import resource
 import sys
 import tempfile
-import threading
 from pathlib import Path
 
-from faults.commands import new_store
+from faults.commands import new_store, once
 from faults.counting import runs_of, tracebacks
 from faults.scene import Call, Scene
 
@@ -45,7 +43,8 @@ TASK = replace(
 def read_file(task: str, scene: Scene, number: int) -> str:
     """Prepare the events of a file that the mutator has spoilt, with the other files of the task as they are: read, or
     refused in a line."""
-    spoilt, others = mutant(task, number)
+    every, others = mutants(task)
+    spoilt = every[number]
     (scene.folder / "hostile.py").write_text(READING.format(task=task, files=list(map(str, [spoilt, *others]))))
     (scene.home / "results").mkdir(parents=True)
     (scene.home / "results" / "mlflow.db").write_bytes(new_store())
@@ -62,18 +61,9 @@ def complain_of_refusal(scene: Scene, call: Call, allowed: tuple[int, ...]) -> N
         scene.complaints.append(f"refused without a line that says so: {call.last_line}")
 
 
-_one_makes_it = threading.Lock()
-
-
-def mutant(task: str, number: int) -> tuple[Path, list[Path]]:
-    """The spoilt file, and the files of the task that stay as they are."""
-    with _one_makes_it:
-        spoilt, others = mutants(task)
-    return spoilt[number], others
-
-
-@functools.cache
+@once
 def mutants(task: str) -> tuple[list[Path], list[Path]]:
+    """The spoilt files, and the files of the task that stay as they are."""
     import mutate
 
     folder = Path(tempfile.mkdtemp(prefix="hepbench-faults-"))
