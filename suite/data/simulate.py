@@ -21,7 +21,7 @@ from hepbench.benchmarks.base import Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import full_disk_as_user_error, locked, remove_leftovers, whole_folder
 from hepbench.suite.data.files import simulated_classes, simulated_folder
-from hepbench.suite.processes import end_with_parent, without_main_file
+from hepbench.suite.processes import end_with_parent, interrupts_held, without_main_file
 from hepbench.tracking.hardware import machine
 
 Progress = Callable[[int], None]
@@ -140,7 +140,9 @@ def _in_pool(work: list[Work], jobs: int) -> Iterator[tuple[int, int]]:
     executor = concurrent.futures.ProcessPoolExecutor(jobs, context, initializer=_begin)
     with without_main_file(), executor as pool:
         try:
-            for done in concurrent.futures.as_completed([pool.submit(_make_chunk, *one) for one in work]):
+            with interrupts_held():
+                begun = [pool.submit(_make_chunk, *one) for one in work]
+            for done in concurrent.futures.as_completed(begun):
                 yield done.result()
         except BaseException:  # an interrupt, too: what is begun is finished, what waits is not
             pool.shutdown(wait=False, cancel_futures=True)

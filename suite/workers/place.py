@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
-from hepbench.suite.processes import without_main_file
+from hepbench.suite.processes import interrupts_held, without_main_file
 from hepbench.suite.workers import preload
 from hepbench.suite.workers.jobs import RETRIES
 from hepbench.suite.workers.pool import Workers
@@ -115,7 +115,8 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
             "distributed.comm.timeouts.connect": "60s",
         }
     ):
-        cluster = SpecCluster(scheduler=scheduler, workers=workers, security=certificate, silence_logs="CRITICAL")
+        with interrupts_held():
+            cluster = SpecCluster(scheduler=scheduler, workers=workers, security=certificate, silence_logs="CRITICAL")
         return Workers(Client(cluster, set_as_default=False), cluster, log)
 
 

@@ -30,7 +30,7 @@ def main(asked: list[str]) -> int:
             outcomes.append(done.result())
             print(f"{len(outcomes)}/{len(faults)} {outcomes[-1].line}", flush=True)
     print(f"\n{table(outcomes)}\n{(time.monotonic() - began) / 60:.0f} minutes")
-    bad = [one for one in outcomes if not one.survived]
+    bad = [one for one in outcomes if any(one.harms.values())]
     for one in bad:
         print(f"\nmake faults ONLY={one.kind.name}:{one.number}   {one.scene.folder}")
         print("\n".join(f"  {harm}: {line}" for harm, lines in one.harms.items() for line in lines[:5]))
@@ -58,7 +58,8 @@ HEADINGS = ("kind", "title", "tried", "survived", *HARMS)
 def row(kind: Kind, outcomes: list[Outcome]) -> list[str]:
     """How often each harm was done by the faults of a kind."""
     harms = [sum(len(one.harms[harm]) for one in outcomes) for harm in HARMS]
-    return [kind.name, kind.title, *map(str, [len(outcomes), sum(one.survived for one in outcomes), *harms])]
+    tried = sum(not one.missed for one in outcomes)
+    return [kind.name, kind.title, *map(str, [tried, sum(one.survived for one in outcomes), *harms])]
 
 
 def of_kinds(outcomes: list[Outcome]) -> dict[str, list[Outcome]]:
@@ -78,10 +79,9 @@ def write(outcomes: list[Outcome]) -> None:
     if CSV.is_file():
         with CSV.open(newline="") as file:
             rows = {line[0]: line for line in csv.reader(file)}
-    rows |= {
-        name: row(KINDS[name], some) for name, some in of_kinds(outcomes).items() if len(some) == KINDS[name].number
-    }
-    if rows.keys() & KINDS.keys():
+    whole = {name: some for name, some in of_kinds(outcomes).items() if len(some) == KINDS[name].number}
+    rows |= {name: row(KINDS[name], some) for name, some in whole.items()}
+    if whole:
         with CSV.open("w", newline="") as file:
             lines = [HEADINGS, *(rows[name] for name in KINDS if name in rows)]
             csv.writer(file, lineterminator="\n").writerows(lines)

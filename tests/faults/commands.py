@@ -107,13 +107,17 @@ MOMENTS = (
     Moment(TUNE, "writing pages", 1.5, text="done 4/4"),
     Moment(SIMULATE, "simulating", 2.0, file="home/data/*/simulated/.*.parts", workers=True),
     Moment(SIMULATE, "writing the files", 0.2, file="home/data/*/simulated/.*_[!.]*[!s]"),
-    Moment(PREDICT, "predicting", 5.0),
-    Moment(LEADERBOARD, "writing pages", 5.0),
+    Moment(PREDICT, "predicting", 3.0),
+    Moment(LEADERBOARD, "writing pages", 3.0),
 )
 
 
+class Missed(Exception):
+    """The command was struck too late, so that there was no fault."""
+
+
 def strike(scene: Scene, moment: Moment, chance: random.Random, blow: Callable[[Running], str], limit: float) -> str:
-    """Call the moment's command, strike it then and wait for its end. Returns what was done, in words; RuntimeError
+    """Call the moment's command, strike it then and wait for its end. Returns what was done, in words; Missed
     where the command ended before."""
     running = scene.start(*arguments_of(moment.command, scene))
     seconds = chance.uniform(0, moment.within)
@@ -121,7 +125,7 @@ def strike(scene: Scene, moment: Moment, chance: random.Random, blow: Callable[[
         _wait_for(running, moment)
         time.sleep(seconds)
         if running.ended:
-            raise RuntimeError(f"{moment.command.name} ended before {seconds:.2f} s of {moment.name}")
+            raise Missed(f"{moment.command.name} ended before {seconds:.2f} s of {moment.name}")
         done = blow(running)
     finally:
         running.end(limit)

@@ -22,6 +22,13 @@ FORMATS = ("ecal", "hepmass", "magic", "pxd_clusters", "pxd_pixels", "qg_images"
 """Tasks, of each format one."""
 PATIENCE = 60.0
 """Seconds that a file of so few events is read at most."""
+IMPORTED = [
+    "hepbench.suite.commands.bench",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "h5py",
+    "pyarrow.parquet",
+]
+"""What a process that reads has behind it."""
 MEMORY = 4 * 2**30
 """Bytes that reading it takes at most."""
 
@@ -92,7 +99,7 @@ def in_fork(scene: Scene, *arguments: object) -> Call:
     """The program in a process that has its imports behind it, since a thousand files are read so."""
     path = scene.folder / "printed-0.txt"
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["hepbench.suite.campaign", "mlflow", "h5py", "pyarrow.parquet", "pandas", "numpy"])
+    context.set_forkserver_preload(IMPORTED)
     texts = tuple(map(str, arguments))
     process = context.Process(target=_program, args=(texts, scene.folder, scene.home, path))
     process.start()

@@ -8,7 +8,7 @@ import random
 import signal
 import time
 
-from faults.commands import MOMENTS, arguments_of, check_files, stage, strike
+from faults.commands import MOMENTS, Missed, arguments_of, check_files, stage, strike
 from faults.scene import Running, Scene
 
 SIGNALS = (signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
@@ -43,7 +43,7 @@ def kill(scene: Scene, number: int) -> str:
             while not (workers := running.workers()) and not running.ended and time.monotonic() < deadline:
                 time.sleep(0.01)
             if not workers:
-                raise RuntimeError("no worker was there to be killed")
+                raise Missed("no worker was there to be killed")
             chance.choice(workers).send_signal(sent)
         return f"{sent.name} to the {target}"
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from faults import crowds, disk, inputs, kills, servers
-from faults.commands import reference
-from faults.counting import count
+from faults.commands import Missed, reference
+from faults.counting import HARMS, count
 from faults.scene import Scene
 
 
@@ -46,22 +46,24 @@ KINDS = {
 
 @dataclass(frozen=True)
 class Outcome:
-    """Of a fault: what was done, in words, and the harm, by its kind."""
+    """Of a fault: what was done, in words, and the harm, by its kind. missed: there was no fault in the end, as the
+    command was faster."""
 
     kind: Kind
     number: int
     scene: Scene
     words: str
     harms: dict[str, list[str]]
+    missed: bool = False
 
     @property
     def survived(self) -> bool:
-        return not any(self.harms.values())
+        return not self.missed and not any(self.harms.values())
 
     @property
     def line(self) -> str:
         bad = "; ".join(f"{harm}: {lines[0]}" for harm, lines in self.harms.items() if lines)
-        return f"{self.kind.name}:{self.number} {self.words}: {bad or 'survived'}"
+        return f"{self.kind.name}:{self.number} {self.words}: {bad or ('' if self.missed else 'survived')}"
 
 
 def attempt(kind: Kind, number: int, folder: Path, undisturbed: bool = True) -> Outcome:
@@ -69,12 +71,16 @@ def attempt(kind: Kind, number: int, folder: Path, undisturbed: bool = True) -> 
     compare its results with those of undisturbed calls."""
     scene = Scene(folder / f"{kind.name}-{number}")
     scene.folder.mkdir()
+    missed = False
     try:
         words = kind.act(scene, number)
+    except Missed as error:
+        words, missed = f"missed, {error}", True
     except Exception as error:  # the others are tried all the same
         words = f"not tried: {type(error).__name__}: {error}"
         scene.complaints.append(words)
-    outcome = Outcome(kind, number, scene, words, count(scene, reference() if undisturbed else {}))
-    if outcome.survived:
+    harms = {harm: [] for harm in HARMS} if missed else count(scene, reference() if undisturbed else {})
+    outcome = Outcome(kind, number, scene, words, harms, missed)
+    if not any(harms.values()):
         shutil.rmtree(scene.folder, ignore_errors=True)
     return outcome
