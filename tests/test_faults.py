@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -12,6 +15,8 @@ from faults.counting import HARMS, count
 from faults.kills import plan
 from faults.kinds import KINDS, Outcome, attempt
 from faults.scene import Call, Scene
+
+from hepbench.suite.processes import interrupts_held
 
 pytestmark = pytest.mark.apart
 
@@ -74,6 +79,14 @@ def test_faults_have_names_and_a_table(scene):
         Outcome(KINDS["kill"], 1, scene, "", {**nothing, "lost": ["one", "another"]}),
     ]
     assert table(outcomes).splitlines()[1].split() == ["kill", "2", "1", "2", "0", "0", "0", "0", "0"]
+
+
+def test_a_process_that_is_started_never_sees_an_interrupt():
+    program = "import signal; print(*signal.pthread_sigmask(signal.SIG_BLOCK, []))"
+    with interrupts_held():
+        started = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert started.stdout.split() == [str(int(signal.SIGINT))]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
 @pytest.mark.parametrize("name", ["kill:0", "disk:0", "model:0"])
