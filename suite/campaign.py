@@ -12,9 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import itertools
 import json
+import math
 import signal
 import threading
+import time
+from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -24,6 +29,7 @@ from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_know
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device as device_module
 from hepbench.suite import results
+from hepbench.suite.claims import Claims, signs_of_life
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
@@ -38,6 +44,9 @@ from hepbench.tracking.runs import Store, StoreError, best_effort
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
+
+LOOK = 2.0
+"""Seconds between two looks at trials that another command is running."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -390,9 +399,8 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
         if asked.events_to_simulate:
             workers()  # whose imports run beside the simulation
         planned, campaign = plan_trials([("", one) for one in asked.trials], store, asked.force, listener)
-        failures = run_planned(
-            planned, campaign, f"bench {asked.task.name} {asked.budget}", "bench", workers, store, listener
-        )
+        name = f"bench {asked.task.name} {asked.budget}"
+        failures = run_planned(planned, campaign, name, "bench", workers, store, listener, asked.force)
     return Outcome(tuple(planned), failures)
 
 
@@ -404,6 +412,7 @@ def run_planned(
     workers: Callable[[], Workers],
     store: Store,
     listener: Listener = ignore,
+    force: bool = False,
 ) -> dict[str, str]:
     """Run what is to run, under one run of this name and stage that the others belong to. Returns the messages of the
     trials that failed, by the trial's name."""
@@ -414,7 +423,7 @@ def run_planned(
     skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
     tags = {"stage": stage, "skipped": json.dumps(skipped), "command": command()}
     with parent_run(store, name, campaign, tags) as (parent, note):
-        failures = run_finals(to_run, campaign, parent, workers(), store, listener)
+        failures = run_finals(to_run, campaign, parent, workers, store, listener, force)
         note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
     return failures
 
@@ -434,7 +443,7 @@ def parent_run(
     ending = "FAILED", "the command ended by an error"
     manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
-        with _sigterm_as_interrupt():
+        with _sigterm_as_interrupt(), signs_of_life(store, run_id):
             yield run_id, notes.append
             ending = "FINISHED", notes[-1]
     except KeyboardInterrupt:
@@ -452,32 +461,69 @@ def run_finals(
     planned: Sequence[PlannedTrial],
     campaign: Campaign,
     parent: str,
-    workers: Workers,
+    workers: Callable[[], Workers],
     store: Store,
     listener: Listener = ignore,
+    force: bool = False,
 ) -> dict[str, str]:
     """Train and test the trials. Every run that is started is ended. Returns the messages of those that failed, by the
-    trial's name."""
-    numbered = iter(enumerate(planned, 1))
+    trial's name.
+
+    What another command is running already is waited for, and its result taken; where it fails there, it is run here.
+    force: run all, whatever others do.
+    """
+    claims, failures, told = Claims(store, campaign.task.name, parent), dict[str, str](), set[int]()
+    waiting = deque(enumerate(planned, 1))
+    elsewhere: deque[tuple[int, PlannedTrial]] = deque()
+
+    def tell(number: int, one: PlannedTrial, event: Event) -> None:
+        listener(TrialEvent(one, number, len(planned), event))
 
     def next_job() -> Job | None:
-        for number, one in numbered:
+        while waiting:
+            number, one = waiting.popleft()
             tags = {"stage": "final", "configuration": one.configuration, "identity": one.identity}
             tags["command"] = command_for(one.trial.spec)
-            return campaign.job(one.trial, one.name, tags, parent, True, (number, one))
+            job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
+            if force:
+                claims.hold(one.identity)
+                return job
+            if holder := claims.take(one.identity):
+                elsewhere.append((number, one))
+                if number not in told:
+                    told.add(number)
+                    tell(number, one, Event(job, "elsewhere", message={"holder": holder}))
+                continue
+            if found := store.runs(campaign.task.name, "FINISHED", {"stage": "final", "identity": one.identity}):
+                claims.release(one.identity)
+                measured = defaultdict(lambda: math.nan, found[-1]["metrics"])
+                tell(number, one, Event(job, "done", found[-1]["id"], measured))
+                continue
+            return job
         return None
 
-    failures: dict[str, str] = {}
     with closing_runs(store) as runs:
-        for event in workers.run(next_job):
-            number, one = event.job.context
-            runs.follow(event)
-            if event.kind == "done":
-                runs.end(event.run, "FINISHED")
-            elif event.kind == "failed":
-                failures[one.name] = event.message["error"]
-                runs.end(event.run, "FAILED", f"{event.message['error']}\n\n{event.message['details']}".strip())
-            listener(TrialEvent(one, number, len(planned), event))
+        while waiting or elsewhere:
+            if (first := next_job()) is not None:
+                jobs = itertools.chain([first], iter(next_job, None))
+                for event in workers().run(functools.partial(next, jobs, None)):
+                    number, one = event.job.context
+                    runs.follow(event)
+                    if event.kind == "done":
+                        runs.end(event.run, "FINISHED")
+                    elif event.kind == "failed":
+                        failures[one.name] = event.message["error"]
+                        details = f"{event.message['error']}\n\n{event.message['details']}".strip()
+                        runs.end(event.run, "FAILED", details)
+                    if event.kind in ("done", "failed", "stopped"):
+                        claims.release(one.identity)
+                    tell(number, one, event)
+            if elsewhere:
+                time.sleep(LOOK)
+                held = claims.held_elsewhere()
+                free = [one for one in elsewhere if one[1].identity not in held]
+                waiting.extend(free)
+                elsewhere = deque(one for one in elsewhere if one[1].identity in held)
     return failures
 
 

@@ -190,6 +190,10 @@ class BenchLines:
     def _trial(self, told: TrialEvent) -> None:
         event, result = told.event, told.event.message
         title = f"{told.number}/{told.total} {told.planned.name}"
+        if event.kind == "elsewhere":
+            text = f" for {title}, which {result['holder']} is running already"
+            self.console.print(Text.assemble(("waiting", "yellow"), text), soft_wrap=True)
+            return
         self._trials.show(title, title, event)
         if event.kind == "done":
             text = (

@@ -200,7 +200,7 @@ def run(
                 continue
             trials[name] = planned
             failed = campaign.run_planned(
-                planned, running, f"reproduce {asked.name} {name}", "reproduce", workers, store, listener
+                planned, running, f"reproduce {asked.name} {name}", "reproduce", workers, store, listener, asked.force
             )
             if failed:
                 failures[name] = [f"{trial}: {message}" for trial, message in failed.items()]

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import json
 import os
+import platform
+import random
 import resource
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
 from conftest import COMMAND, ROOT, hepbench
 
+from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs, sqlite_files
 
@@ -25,6 +31,7 @@ from pathlib import Path
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
 import mlflow.store.tracking.sqlalchemy_store, optuna
+from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
 
@@ -287,3 +294,142 @@ def test_a_thousand_runs_take_seconds_and_no_import_of_mlflow(benched, tmp_path)
         assert " mlflow" not in done.stderr and "Locator" not in done.stderr
         if arguments:
             assert len(json.loads(done.stdout)) == 1002
+
+
+# --- claims ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    return runs.connect(None, tmp_path_factory.mktemp("shared"))
+
+
+def command_in(store: runs.Store, experiment: str, **tags: str) -> Claims:
+    run = store.start(experiment, "bench", tags={"stage": "bench", **tags}, parameters={})
+    return Claims(store, experiment, run)
+
+
+def test_a_trial_is_claimed_once_until_it_is_released(shared):
+    first, second = (command_in(shared, "once") for _ in range(2))
+    assert first.take("a") is None and second.take("b") is None
+    assert second.take("a") == f"process {os.getpid()} on {platform.node()}"
+    assert first.take("a") == "this command"
+    assert set(second.held_elsewhere()) == {"a"}
+    first.release("a")
+    assert second.take("a") is None
+    shared.finish(second.own, "FINISHED")  # claims end with their run
+    assert first.take("a") is None and first.take("b") is None
+
+
+def test_of_many_that_ask_at_once_one_is_given_it(shared):
+    identities = [f"{number:016x}" for number in range(6)]
+    given, began = [], threading.Barrier(4)
+
+    def ask(claims: Claims) -> None:
+        began.wait()
+        for identity in identities:
+            while (holder := claims.take(identity)) and identity not in {one for one, _ in given}:
+                assert holder.startswith("process ")
+                time.sleep(random.random() / 50)
+            if holder is None:
+                given.append((identity, claims.own))
+
+    threads = [threading.Thread(target=ask, args=[command_in(shared, "race")]) for _ in range(4)]
+    for one in threads:
+        one.start()
+    for one in threads:
+        one.join(60)
+    assert sorted(identity for identity, _ in given) == identities
+
+
+def test_what_the_dead_have_claimed_is_taken_over(shared, monkeypatch):
+    program = """
+import os, signal, sys
+from pathlib import Path
+from hepbench.suite.claims import Claims
+from hepbench.tracking import runs
+store = runs.connect(sys.argv[1], Path(sys.argv[2]))
+run = store.start("dead", "bench", tags={"stage": "bench"}, parameters={})
+assert Claims(store, "dead", run).take("a") is None
+print(run, flush=True)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    command = [sys.executable, "-c", program, shared.uri, str(shared.artifacts.parent)]
+    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert dead.returncode == -signal.SIGKILL, dead.stderr
+    mine = command_in(shared, "dead")
+    assert mine.take("a") is None
+    assert {run["id"]: run["status"] for run in shared.runs("dead")}[dead.stdout.strip()] == "KILLED"
+
+    far = command_in(shared, "dead", **{"process.host": "far away"})
+    assert far.take("b") is None
+    assert mine.take("b").endswith("on far away")
+    monkeypatch.setattr("hepbench.suite.claims.LOST", 0.3)
+    time.sleep(0.4)
+    shared.tag(far.own, {"process.sign": "it lives"})
+    assert mine.take("b").endswith("on far away")
+    time.sleep(0.4)
+    assert mine.take("b") is None
+
+
+def test_a_bench_waits_for_what_another_is_running(benched):
+    """The other is this process, which lets its result appear after a while."""
+    store = runs.connect(None, benched / "results")
+    before = store.runs("magic")
+    (run,) = (one for one in before if one["tags"].get("model") == "prior" and one["tags"]["stage"] == "final")
+    other = command_in(store, "magic")
+    store.resume(run["id"])
+    assert other.take(run["tags"]["identity"]) is None
+
+    def end() -> None:
+        time.sleep(3)
+        store.finish(run["id"], "FINISHED")
+        other.release(run["tags"]["identity"])
+
+    ending = threading.Thread(target=end)
+    ending.start()
+    command = ("bench", "magic", "--model", "prior", "--budget", "smoke", "--events", 1000)
+    done = hepbench(*command, home=benched)
+    ending.join()
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"waiting for 1/1 prior seed 0, which process {os.getpid()} on" in done.stdout
+    assert "done 1/1 prior seed 0: AUC 0.5" in done.stdout
+    finals = [one for one in store.runs("magic", tags={"stage": "final", "identity": run["tags"]["identity"]})]
+    assert [one["id"] for one in finals] == [run["id"]]
+    store.finish(other.own, "FINISHED")
+
+
+@pytest.mark.long
+def test_four_equal_calls_run_each_trial_once(home):
+    """In a new home, and one of them is killed."""
+    command = [
+        *COMMAND,
+        "bench",
+        "magic",
+        "--model",
+        "prior",
+        "--model",
+        "logistic",
+        "--seeds",
+        "2",
+        "--budget",
+        "smoke",
+    ]
+    environment = {**os.environ, "HEPBENCH_HOME": str(home)}
+    calls = [
+        subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        for _ in range(4)
+    ]
+    while "seed 0" not in (line := calls[0].stdout.readline()):
+        assert line, calls[0].poll()
+    calls[0].kill()
+    for one in calls[1:]:
+        printed = one.communicate(timeout=300)[0]
+        assert one.returncode == 0, printed
+    calls[0].communicate()
+    found = runs.connect(None, home / "results").runs("magic")
+    assert not [run for run in found if run["status"] == "RUNNING"]
+    finished = [run["tags"]["identity"] for run in found if run["status"] == "FINISHED" and "identity" in run["tags"]]
+    assert len(finished) == len(set(finished)) == 4

@@ -391,8 +391,7 @@ class Store:
         ended = []
         for run in self.runs(experiment, status="RUNNING"):
             tags = run["tags"]
-            here = tags.get("process.host") == platform.node()
-            if here and not _is_running(tags["process.id"], tags["process.started"]):
+            if of_this_machine(run) and not _is_running(tags["process.id"], tags["process.started"]):
                 self.finish(run["id"], "KILLED", "its process died without ending it")
                 ended.append(run["id"])
         return ended
@@ -501,6 +500,11 @@ def _fields(run: Any) -> dict[str, Any]:
         "metrics": dict(run.data.metrics),
         "parameters": dict(run.data.params),
     }
+
+
+def of_this_machine(run: Mapping[str, Any]) -> bool:
+    """Whether a process of this machine has started the run."""
+    return bool(run["tags"].get("process.host") == platform.node())
 
 
 def _process_tags() -> dict[str, str]:

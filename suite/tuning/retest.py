@@ -55,7 +55,7 @@ def retest(study: Study, study_spec: StudySpec, context: RunContext) -> int:
     if missing:
         context.listener(RetestBegins(best.number, study_spec.seeds))
         planned = list(missing.values())
-        failed = len(run_finals(planned, context.campaign, context.parent, context.workers(), store, context.listener))
+        failed = len(run_finals(planned, context.campaign, context.parent, context.workers, store, context.listener))
         done = _by_identity(store, experiment)
     trained = {kind: [done[one.identity] for one in finals[kind] if one.identity in done] for kind in KINDS}
     _mark(store, study.study_name, done.values(), trained["tuned"])

@@ -34,6 +34,7 @@ class Event:
     """What became known of a job.
 
     kind: "started" (run: the id of its run; again if the trial was begun again, `lost` then being the run before),
+    "elsewhere" (message: {"holder"}, who runs it already and is waited for),
     "stage", "epoch" (message: as a `trial.run.Listener` is given it), and at its end one of "done" (message: the
     trial's metrics), "stopped" and "failed" (message: {"error", "details"}, and "of_store" where the store of results
     failed it).
