@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import functools
 import sys
+import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -15,7 +16,9 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 import click
 
 from hepbench.benchmarks.base import UserError
+from hepbench.suite import terminal
 from hepbench.suite.commands.console import Console
+from hepbench.tracking.passwords import masked
 from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
@@ -37,14 +40,16 @@ REFUSALS = {
 
 def main() -> None:
     """Entry point. Exit status 0 done, 1 a trial or the program failed, 2 the user's mistake, 130 interrupted."""
+    terminal.show_what_can_be()
+    sys.excepthook = _without_passwords
     complaints = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         sys.exit(commands(standalone_mode=False))
     except click.ClickException as error:
-        complaints.print(f"error: {error.format_message()}")
+        complaints.print(masked(f"error: {error.format_message()}"))
         sys.exit(2)
     except (UserError, StoreError) as error:
-        complaints.print(f"error: {error}")
+        complaints.print(masked(f"error: {error}"))
         sys.exit(2)
     except (KeyboardInterrupt, click.Abort):
         complaints.print("interrupted; what was finished is kept, the same command resumes from there")
@@ -57,6 +62,11 @@ def main() -> None:
             raise
         complaints.print(f"error: {error.filename or 'a file'}: {REFUSALS[error.errno]}")
         sys.exit(2)
+
+
+def _without_passwords(*raised: Any) -> None:
+    """A traceback, which libraries may have written an address into."""
+    sys.stderr.write(masked("".join(traceback.format_exception(*raised))))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})

@@ -1,16 +1,19 @@
-"""Processes of our own, which never run the caller's main file again."""
+"""Processes of our own, which never run the caller's main file again, and the ports that they take."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
 from typing import Any, TypeVar
+
+from hepbench.benchmarks.base import UserError
 
 Result = TypeVar("Result")
 
@@ -57,3 +60,11 @@ def call_in_process(function: Callable[..., Result], *arguments: Any) -> Result:
     """What a function of a module returns in a process that is made for it and has a memory of its own."""
     with without_main_file(), multiprocessing.get_context("spawn").Pool(1, end_with_parent) as pool:
         return pool.apply(function, arguments)
+
+
+def refuse_taken_port(port: int) -> None:
+    """UserError where another program of this machine listens on this port of loopback, or it may not be used."""
+    try:
+        socket.create_server(("127.0.0.1", port)).close()
+    except OSError as error:
+        raise UserError(f"port {port} cannot be used ({error.strerror}): give another one, PORT= or --port") from None

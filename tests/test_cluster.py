@@ -130,10 +130,10 @@ def process(*command: object, log: Path, **variables: str):
 
 
 @contextlib.contextmanager
-def mlflow_at(database: str, folder: Path, port: int):
+def mlflow_at(database: str, folder: Path, port: int, *options: object):
     """An MLflow server, which answers from then on; gives its address."""
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", port, "--workers", "1"]
-    command += ["--backend-store-uri", database, "--artifacts-destination", folder / "artifacts"]
+    command += ["--backend-store-uri", database, "--artifacts-destination", folder / "artifacts", *options]
     with process(*command, log=folder / "log", MLFLOW_SERVER_ENABLE_JOB_EXECUTION="false"):
 
         def answers() -> bool:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.tracking import reading, sqlite_files
+from hepbench.tracking.passwords import masked
 from hepbench.tracking.printable import printable
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    # A lost server is waited for about a minute instead of MLflow's five, and each request 10 s instead of 120.
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    # A lost server is waited for a minute or two instead of MLflow's five, and each request 20 s instead of 120.
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "5",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "GIT_PYTHON_REFRESH": "quiet",
@@ -53,8 +54,11 @@ ENVIRONMENT = {
 }
 """Set where the user has not."""
 
-SHORT_TIMEOUT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "4", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
-"""For the first request to a server: an answer, or an error, within 10 s."""
+ONE_REQUEST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+"""For the first request to a server: an answer, or an error, within MLFLOW_HTTP_REQUEST_TIMEOUT."""
+
+SERVED = ("mlflow-artifacts:", "http://", "https://")
+"""How the places of artifacts begin that a server takes and gives."""
 
 
 class StoreError(Exception):
@@ -63,16 +67,11 @@ class StoreError(Exception):
 
 def location(uri: str | None, home: Path) -> str:
     """What `connect` opens, to be shown to people: without opening it, and without its password."""
-    return shown(_address(uri, home))
+    return masked(_address(uri, home))
 
 
 def _address(uri: str | None, home: Path) -> str:
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home.absolute() / 'mlflow.db'}"
-
-
-def shown(uri: str) -> str:
-    """An address as it may be shown, without its password."""
-    return re.sub(r"(://[^/@:]*):[^/@]*@", r"\1:***@", uri)
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or sqlite_files.address(home.absolute() / "mlflow.db")
 
 
 def key_of(name: str) -> str:
@@ -88,15 +87,18 @@ def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
     """The store at this URI; None: that of MLFLOW_TRACKING_URI, or else a SQLite file and artifacts in `home`.
 
     Creates what is missing, unless it is only to be read: what is not there has no runs then. Raises StoreError where
-    it cannot be written, or its server does not answer in 10 s.
+    it cannot be written, or its server does not answer in MLFLOW_HTTP_REQUEST_TIMEOUT.
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     home = home.absolute()
     uri = _address(uri, home)
     if "://" not in uri:
-        raise StoreError(f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {uri!r}")
+        raise StoreError(
+            f"MLFLOW_TRACKING_URI must be like http://host:5000 or sqlite:////path/mlflow.db, got {masked(uri)!r}"
+        )
     if uri.startswith(("http://", "https://")):
+        uri = _without_user(uri)
         client = _client_of_server(uri)
         return Store(uri, None, lambda: client)
     store = Store(uri, home / "artifacts", lambda: _client_of_database(uri))
@@ -137,14 +139,51 @@ def _client_of_server(uri: str) -> MlflowClient:
 
     client = MlflowClient(tracking_uri=uri)
     try:
-        with _short_timeout(), _errors_alone("urllib3.connectionpool"):
+        with _one_request(), _errors_alone("urllib3.connectionpool"):
             client.search_experiments(max_results=1)
     except MlflowException as error:
+        if refusal := _refusal(uri, error):
+            raise StoreError(f"the MLflow server {uri} {refusal}") from error
         raise StoreError(
-            f"the MLflow server {shown(uri)} does not answer: {_reason(error)}. "
+            f"the MLflow server {uri} does not answer: {_reason(error)}. "
             "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
         ) from error
     return client
+
+
+def _without_user(uri: str) -> str:
+    """The address of a server, without the user and password that it may hold: MLflow, which puts the address into
+    messages, takes these from the environment."""
+    scheme, _, rest = uri.partition("://")
+    user, at, host = rest.rpartition("@")
+    if not at:
+        return uri
+    name, _, password = user.partition(":")
+    os.environ["MLFLOW_TRACKING_USERNAME"] = urllib.parse.unquote(name)
+    os.environ["MLFLOW_TRACKING_PASSWORD"] = urllib.parse.unquote(password)
+    return f"{scheme}://{host}"
+
+
+def _refusal(uri: str, error: Exception) -> str:
+    """What a server that answers, or takes its time, has against a request, and what helps; empty where it is none of
+    these."""
+    text = str(error)
+    host = urllib.parse.urlsplit(uri).netloc
+    status = re.search(r"error code (\d{3})|UNAUTHENTICATED|PERMISSION_DENIED", text)
+    if "Invalid Host header" in text:
+        return (
+            f"takes no requests for the name {host} (403): start it with --allowed-hosts {host}, or ask by another name"
+        )
+    if status and status[0] in ("error code 401", "UNAUTHENTICATED"):
+        if user := os.environ.get("MLFLOW_TRACKING_USERNAME"):
+            return f"does not accept the user {user!r} with this password (401): see MLFLOW_TRACKING_PASSWORD"
+        return "wants a user (401): set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+    if status and status[0] in ("error code 403", "PERMISSION_DENIED"):
+        return "does not let this user do that (403): ask who runs it for the right to write"
+    if "timed out" in text.lower():
+        seconds = os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"]
+        return f"has not answered within {seconds} s: MLFLOW_HTTP_REQUEST_TIMEOUT=60 waits longer for a slow one"
+    return ""
 
 
 def _client_of_database(uri: str) -> MlflowClient:
@@ -158,12 +197,12 @@ def _client_of_database(uri: str) -> MlflowClient:
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
         if "db upgrade" in str(error):
-            advice = f"run `mlflow db upgrade {shown(uri)}`"
+            advice = f"run `mlflow db upgrade {masked(uri)}`"
         elif isinstance(error, ImportError):
             advice = "install the driver of that database"
         else:
             advice = "move it away or choose another"
-        raise StoreError(f"the store {shown(uri)} cannot be opened: {_reason(error)}; {advice}") from error
+        raise StoreError(f"the store {masked(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
 
 
@@ -175,14 +214,17 @@ def _without_a_line_for_each_table() -> contextlib.AbstractContextManager[None]:
 def best_effort() -> Iterator[None]:
     """To end runs in a store that has failed and may be gone: requests are not repeated, and a failure is passed over.
     Runs that stay open are ended by `Store.reconcile` at another time."""
-    with contextlib.suppress(StoreError), _short_timeout(), _errors_alone("urllib3.connectionpool"):
+    short = _one_request(MLFLOW_HTTP_REQUEST_TIMEOUT="4")
+    with contextlib.suppress(StoreError), short, _errors_alone("urllib3.connectionpool"):
         yield
 
 
 @contextlib.contextmanager
-def _short_timeout() -> Iterator[None]:
-    before = {name: os.environ[name] for name in SHORT_TIMEOUT}
-    os.environ.update(SHORT_TIMEOUT)  # MLflow reads them at each request
+def _one_request(**settings: str) -> Iterator[None]:
+    """A request is not repeated. settings: others of MLflow's."""
+    settings |= ONE_REQUEST
+    before = {name: os.environ[name] for name in settings}
+    os.environ.update(settings)  # MLflow reads them at each request
     try:
         yield
     finally:
@@ -214,7 +256,7 @@ class Store:
         import mlflow
 
         place = f"artifacts in {self.artifacts}" if self.artifacts else "artifacts kept by the server"
-        return f"{shown(self.uri)}, {place}, MLflow {mlflow.__version__}"
+        return f"{masked(self.uri)}, {place}, MLflow {mlflow.__version__}"
 
     def start(
         self,
@@ -315,8 +357,9 @@ class Store:
 
     def finish(self, run_id: str, status: str, message: str = "") -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
-        run that finished) and the UI's description; a longer message is also kept as the artifact failure.txt."""
-        message = printable(message.strip())
+        run that finished) and the UI's description; a longer message is also kept as the artifact failure.txt.
+        Passwords in it are masked."""
+        message = printable(masked(message.strip()))
         with self._errors("end a run"):
             if message:
                 line = message.splitlines()[0][:500]
@@ -396,15 +439,17 @@ class Store:
                 ended.append(run["id"])
         return ended
 
-    def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> list[str]:
-        """Command that serves this store's runs and artifacts. StoreError where a server does that already."""
+    def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> tuple[list[str], dict[str, str]]:
+        """Command that serves this store's runs and artifacts, and what it needs in its environment: the address of a
+        database may hold a password, and anyone on the machine can read a command. StoreError where a server does that
+        already."""
         if self.artifacts is None:
             raise StoreError(
-                f"the store {shown(self.uri)} is a server with a UI of its own: open that address in a browser"
+                f"the store {masked(self.uri)} is a server with a UI of its own: open that address in a browser"
             )
-        command = [sys.executable, "-m", "mlflow", "server", "--backend-store-uri", self.uri]
-        command += ["--artifacts-destination", self.artifacts.as_uri()]
-        return [*command, "--host", host, "--port", str(port), "--workers", "1"]
+        command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", self.artifacts.as_uri()]
+        command += ["--host", host, "--port", str(port), "--workers", "1"]
+        return command, {"MLFLOW_BACKEND_STORE_URI": self.uri}
 
     @functools.cached_property
     def _rows(self) -> reading.Rows | None:
@@ -437,24 +482,38 @@ class Store:
         return create_engine(self.uri, pool_pre_ping=True)
 
     def _experiment_id(self, name: str) -> str:
-        """Of this experiment, created if missing."""
+        """Of this experiment, created if missing. StoreError where its artifacts are not the store's to keep."""
         from mlflow.exceptions import MlflowException
 
-        found = self._client.get_experiment_by_name(name)
+        found, made = self._client.get_experiment_by_name(name), False
         if found is None:
             place = (self.artifacts / name).as_uri() if self.artifacts else None
             try:
-                return str(self._client.create_experiment(name, artifact_location=place))
+                found, made = self._client.get_experiment(self._client.create_experiment(name, place)), True
             except MlflowException as error:
                 found = self._client.get_experiment_by_name(name)
                 if error.error_code != "RESOURCE_ALREADY_EXISTS" or found is None:
                     raise  # else another process was faster
         experiment_id = str(found.experiment_id)
         if found.lifecycle_stage == "deleted":
-            uri = shown(self.uri)
+            uri = masked(self.uri)
             raise StoreError(
                 f"experiment {name!r} of {uri} was deleted: "
                 f"run `MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment_id}`"
+            )
+        if self.artifacts is None and not found.artifact_location.startswith(SERVED):
+            cure = "start it with --serve-artifacts and --artifacts-destination"
+            if made:  # and would keep that place for good
+                self._client.rename_experiment(experiment_id, f"{name}-{experiment_id}-not-served")
+                self._client.delete_experiment(experiment_id)
+            else:
+                rename = f"mlflow experiments rename --experiment-id {experiment_id} --new-name {name}-before"
+                cure += (
+                    f", then `MLFLOW_TRACKING_URI={self.uri} {rename}`, as an experiment keeps the place it began with"
+                )
+            raise StoreError(
+                f"the MLflow server {self.uri} leaves it to every machine to write artifacts of {name} to "
+                f"{masked(found.artifact_location)} itself, where nobody else may find them: {cure}"
             )
         return experiment_id
 
@@ -476,7 +535,9 @@ class Store:
             if not isinstance(error, _faults()):
                 raise
             advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
-            raise StoreError(f"the store {shown(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
+            if self.artifacts is None and (refusal := _refusal(self.uri, error)):
+                raise StoreError(f"failed to {doing}: the MLflow server {self.uri} {refusal}") from error
+            raise StoreError(f"the store {masked(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
 
 
 def _faults() -> tuple[type[Exception], ...]:
@@ -554,4 +615,4 @@ def _reason(error: Exception, longest: int = 200) -> str:
     """The fault itself in a message that wraps it many times over, on one line."""
     text = str(error).strip() or type(error).__name__
     system = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)", text)
-    return "".join(system[-1]) if system else text.splitlines()[0][:longest]
+    return "".join(system[-1]) if system else masked(text.splitlines()[0])[:longest]

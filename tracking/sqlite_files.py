@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import sqlite3
+import urllib.parse
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -24,13 +25,17 @@ WAIT = 60.0
 
 
 def address(file: Path) -> str:
-    return f"sqlite:///{file}"
+    """As SQLAlchemy reads it. With the driver's name MLflow makes no folder of the name before it is decoded."""
+    name = str(file).replace("%", "%25").replace("?", "%3F")
+    return f"sqlite:///{name}" if name == str(file) else f"sqlite+pysqlite:///{name}"
 
 
 def file_of(uri: str) -> Path | None:
     """The file of such an address; None where it is that of another database."""
     found = re.match(r"sqlite(\+\w+)?:///(?P<file>[^?]+)", uri)
-    return Path(found["file"]).absolute() if found and found["file"] != ":memory:" else None
+    if not found or found["file"] == ":memory:":
+        return None
+    return Path(urllib.parse.unquote(found["file"])).absolute()
 
 
 @contextlib.contextmanager

@@ -19,8 +19,8 @@ from hepbench.suite.data.files import official
 from hepbench.suite.paths import data_folder, home_folder, official_folder
 from hepbench.suite.provenance import versions
 from hepbench.suite.tuning import storage
-from hepbench.tracking import runs
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.passwords import masked
 
 
 def print_doctor(console: Console) -> None:
@@ -38,7 +38,7 @@ def print_doctor(console: Console) -> None:
         lines[f"auto with {backend}"] = device.missing(backend) or "{} ({})".format(*device.resolve("auto", backend))
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
     lines["results"] = results.store_location()
-    lines["studies"] = runs.shown(storage.location())
+    lines["studies"] = masked(storage.location())
     lines["data"] = str(data_folder())
     lines["disk"] = f"{shutil.disk_usage(_existing(home)).free / 2**30:.1f} GiB free at {home}"
     for name in registry.names("task"):

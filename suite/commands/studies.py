@@ -10,8 +10,9 @@ from rich.table import Table
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.tune import print_database_gone
+from hepbench.suite.processes import refuse_taken_port
 from hepbench.suite.tuning.storage import best, connect, counted, location
-from hepbench.tracking.runs import shown
+from hepbench.tracking.passwords import masked
 
 
 def print_studies(console: Console) -> None:
@@ -41,7 +42,7 @@ def print_studies(console: Console) -> None:
         numbers = [counts["complete"], counts["pruned"], counts["failed"], counts["running"] + counts["waiting"]]
         last = f"{max(ended):%Y-%m-%d %H:%M}" if ended else "–"
         table.add_row(summary.study_name, " ".join(description["objectives"]), *map(str, numbers), found, last)
-    where = f"studies in {shown(location())}"
+    where = f"studies in {masked(location())}"
     if table.row_count:
         console.print(where, soft_wrap=True)
         console.print(table)
@@ -55,5 +56,6 @@ def dashboard(port: int, console: Console) -> None:
         from optuna_dashboard import run_server
     except ImportError as error:
         raise UserError("optuna-dashboard is not installed: pip install 'hepbench[dashboard]'") from error
+    refuse_taken_port(port)
     console.print(f"Optuna's dashboard: http://127.0.0.1:{port}")
     run_server(connect(partial(print_database_gone, console=console)), host="127.0.0.1", port=port)

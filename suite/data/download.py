@@ -25,7 +25,7 @@ from hepbench.suite.atomic import locked, write_whole
 from hepbench.suite.data.dataset import refuse_unlabelled
 from hepbench.suite.data.files import digest_of_file
 from hepbench.suite.paths import official_folder
-from hepbench.tracking.runs import shown
+from hepbench.tracking.passwords import masked
 
 if TYPE_CHECKING:
     from requests import Response
@@ -143,7 +143,7 @@ def _retrieve(source: Source, arriving: Path, final: Path, task: Task, listener:
             _note(part).unlink(missing_ok=True)
             return
         except Refused as error:
-            reasons.append(f"{shown(url)}: {error}")
+            reasons.append(f"{masked(url)}: {error}")
             if url != addresses[-1]:
                 listener(NextAddress(source, reasons[-1]))
     size = f" ({source.size:,} bytes)" if source.size else ""
@@ -241,7 +241,7 @@ def _faults(url: str) -> Iterator[None]:
         raise Refused(f"the certificate of {host} is not accepted ({_last_words(error)}): {cure}") from None
     except requests.exceptions.ProxyError as error:
         proxy = requests.utils.get_environ_proxies(url).get(urllib.parse.urlsplit(url).scheme, "")
-        raise Refused(f"the proxy {shown(proxy)} of the environment fails: {_last_words(error)}") from None
+        raise Refused(f"the proxy {masked(proxy)} of the environment fails: {_last_words(error)}") from None
     except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         raise Refused(f"{host} does not answer", wait=0) from None
     except (requests.ConnectionError, urllib3.exceptions.HTTPError):
@@ -249,7 +249,7 @@ def _faults(url: str) -> Iterator[None]:
     except OSError as error:
         if error.errno is not None:  # of the disk
             raise
-        raise Refused(shown(" ".join(str(error).split()))) from None
+        raise Refused(masked(" ".join(str(error).split()))) from None
 
 
 def _refuse_status(reply: Response) -> None:

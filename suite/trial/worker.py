@@ -13,6 +13,7 @@ from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.trial.spec import Spec, look_up
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
+from hepbench.tracking.passwords import masked
 from hepbench.tracking.printable import printable
 from hepbench.tracking.runs import StoreError
 
@@ -106,7 +107,7 @@ def run_in_worker(
                 "of_store": isinstance(error, StoreError),
             }
         except (Exception, SystemExit) as error:  # no fault of the sender; the run is ended FAILED with this message
-            text, details = f"{type(error).__name__}: {error}", traceback.format_exc()
+            text, details = masked(f"{type(error).__name__}: {error}"), masked(traceback.format_exc())
             return {"run": run_id, "error": printable(text), "details": printable(details)}
         finally:
             _stopped.discard(key)

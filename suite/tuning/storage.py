@@ -9,13 +9,13 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite.paths import studies_file
 from hepbench.tracking import sqlite_files
-from hepbench.tracking.runs import StoreError, shown
+from hepbench.tracking.passwords import masked
+from hepbench.tracking.runs import StoreError
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
@@ -45,7 +45,7 @@ def ignore(event: DatabaseGone) -> None:
 
 
 def location() -> str:
-    uri = os.environ.get(VARIABLE) or f"sqlite:///{studies_file()}"
+    uri = os.environ.get(VARIABLE) or sqlite_files.address(studies_file())
     return re.sub(r"^postgres(ql)?://", "postgresql+psycopg://", uri)
 
 
@@ -57,8 +57,8 @@ def connect(listener: Listener = ignore) -> BaseStorage:
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     uri = location()
-    if not uri.startswith(("sqlite:///", "postgresql")):
-        raise StoreError(f"{VARIABLE} must be like postgresql://user@host/name or sqlite:////path, got {shown(uri)!r}")
+    if not uri.startswith(("sqlite:///", "sqlite+", "postgresql")):
+        raise StoreError(f"{VARIABLE} must be like postgresql://user@host/name or sqlite:////path, got {masked(uri)!r}")
     sqlite = uri.startswith("sqlite")
     arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
     try:
@@ -71,7 +71,7 @@ def connect(listener: Listener = ignore) -> BaseStorage:
         else:
             advice = f"start it, or unset {VARIABLE}" if not sqlite else "check its disk and permissions"
         raise StoreError(
-            f"the database of studies {shown(uri)} cannot be opened: {_reason(error)}; {advice}"
+            f"the database of studies {masked(uri)} cannot be opened: {_reason(error)}; {advice}"
         ) from error
     return _waiting(storage, listener)
 
@@ -120,7 +120,7 @@ def patiently(call: Callable[..., Any], *arguments: Any, listener: Listener = ig
     except tenacity.RetryError as error:
         gone = error.last_attempt.exception()
         raise StoreError(
-            f"the database of studies {shown(location())} has been gone for {PATIENCE:.0f} s: {_reason(gone)}"
+            f"the database of studies {masked(location())} has been gone for {PATIENCE:.0f} s: {_reason(gone)}"
         ) from gone
 
 
@@ -137,7 +137,8 @@ def alone(name: str) -> Iterator[None]:
 def _held_file(uri: str, name: str, held: UserError) -> Iterator[None]:
     import filelock
 
-    path = _file(uri).with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
+    file = sqlite_files.file_of(uri) or studies_file()
+    path = file.with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
     try:
@@ -244,12 +245,8 @@ def tuned(task: str, model: str, budget: str) -> tuple[str, dict[str, Any]] | No
     return max(found)[1:] if found else None
 
 
-def _file(uri: str) -> Path:
-    return Path(uri.removeprefix("sqlite:///"))
-
-
 def _reason(error: BaseException | None) -> str:
     """The fault itself, on one line, without the address."""
     cause = getattr(error, "orig", None) or getattr(error, "__cause__", None) or error
     cause = getattr(cause, "orig", None) or cause
-    return (str(cause).strip() or type(cause).__name__).splitlines()[0][:200]
+    return masked((str(cause).strip() or type(cause).__name__).splitlines()[0])[:200]

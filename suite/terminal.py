@@ -1,0 +1,30 @@
+"""Terminals that cannot show every character."""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+import unicodedata
+
+INSTEAD = {"±": "+-", "–": "-", "—": "-", "−": "-", "×": "x", "…": "...", "µ": "u", "μ": "u", "→": "->", "·": "."}
+"""What is written where a character cannot be; of others the letter without its accent, or else a question mark."""
+
+
+def show_what_can_be() -> None:
+    """Let standard output and error write something in place of what their encoding lacks: in a latin-1 or an ASCII
+    locale, and of file names that are no text in any."""
+    codecs.register_error("hepbench", _instead)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="hepbench")
+
+
+def _instead(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    written = ""
+    for character in error.object[error.start : error.end]:
+        plain = INSTEAD.get(character) or unicodedata.normalize("NFKD", character)[:1]
+        written += plain if plain.isascii() and plain else "?"
+    return written, error.end
