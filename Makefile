@@ -161,7 +161,7 @@ $(READY): $(LOCK) pyproject.toml
 		env -u PYTHONDONTWRITEBYTECODE $(VENV)/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r $(LOCK) && \
 		$(VENV)/bin/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
 	fi
-	@mkdir -p $(VENV)/linked/hepbench && ln -sfn $(call quoted,$(CURDIR))/hepbench/__init__.py $(VENV)/linked/hepbench/__init__.py
+	@mkdir -p $(VENV)/linked/hepbench && ln -sfn $(call quoted,$(CURDIR))/hepbench/*.py $(VENV)/linked/hepbench/
 	@for room in benchmarks suite tracking; do ln -sfn $(call quoted,$(CURDIR))/$$room $(VENV)/linked/hepbench/$$room; done
 	@touch $@
 
