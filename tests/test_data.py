@@ -252,7 +252,7 @@ def test_a_stopped_simulation_looks_like_no_data_and_goes_on(home):
     simulate_files(entry, events, 0, folder, 1, again.append)
     assert again[0] == 2 * entry.record.simulation.chunk  # found, not made again
     assert sum(again) == events
-    assert [path.name for path in folder.parent.iterdir() if not path.name.endswith(".lock")] == [folder.name]
+    assert [path.name for path in folder.parent.iterdir() if not path.name.startswith(".")] == [folder.name]
 
 
 def test_a_digest_is_of_the_bytes_and_follows_a_change(home, tmp_path):

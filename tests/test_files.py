@@ -488,3 +488,14 @@ def test_no_spoilt_file_ends_in_a_traceback(tmp_path, name):
             refused(task, path)
             outcomes["refused"] += 1
     assert outcomes["refused"] > SPOILT / 3
+
+
+def test_a_copy_beside_simulated_files_is_not_read(home):
+    from hepbench.suite.data.dataset import obtain
+
+    entry = registry.find("task", "pxd_clusters")
+    files = obtain(entry, "simulated", 40, 0)
+    path = files.paths[0]
+    path.with_name(f"{path.name}.bak").write_bytes(path.read_bytes())
+    path.with_name(f"Copy of {path.name}").write_bytes(path.read_bytes())
+    assert obtain(entry, "simulated", 40, 0) == files

@@ -29,6 +29,7 @@ from hepbench.suite.data.files import (
     digest_of_files,
     events_wanted,
     official,
+    simulated_files,
     simulated_folder,
 )
 from hepbench.suite.data.simulate import Progress, cores, simulate_files
@@ -79,7 +80,7 @@ def obtain(
                     found(path)
                     discard(folder)
         simulate_files(entry, events, seed, folder, cores(), progress)
-        paths = sorted(folder.iterdir(), reverse=True)
+        paths = simulated_files(folder)
     return Files(kind, paths, digest_of_files(paths))
 
 

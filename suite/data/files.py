@@ -50,6 +50,18 @@ def simulated_folder(entry: Entry[Task], events: int, seed: int) -> Path:
     return simulations_folder(entry.dataset) / f"{name}{'_' * bool(name)}n{events}_seed{seed}_{version}"
 
 
+def list_of_written(folder: Path) -> Path:
+    """Where the names of the files stand that a simulation wrote into this folder: beside it."""
+    return folder.parent / f".{folder.name}.files"
+
+
+def simulated_files(folder: Path) -> list[Path]:
+    """The files of a simulation, whatever else was put beside them; all of the folder where nothing lists them."""
+    listed = list_of_written(folder)
+    names = set(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None
+    return sorted((path for path in folder.iterdir() if names is None or path.name in names), reverse=True)
+
+
 def choose(entry: Entry[Task], kind: str) -> str:
     """What `auto` means for this task now, or the given kind if the task can serve it: official or simulated."""
     check_known("data", kind, KINDS)
