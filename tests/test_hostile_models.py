@@ -88,6 +88,20 @@ def nodes(tree: list[tuple[bool, int, int, int]], **others) -> dict[str, np.ndar
     return given | others
 
 
+def boosted(folder: Path, **changes: object) -> None:
+    """A forest of XGBoost with one tree that splits once, with other numbers of its nodes."""
+    import xgboost
+
+    table = np.tile(np.arange(8.0)[:, None], VARIABLES)
+    options = {"objective": "binary:logistic", "max_depth": 1, "min_child_weight": 0, "nthread": 1}
+    booster = xgboost.train(options, xgboost.DMatrix(table, np.arange(8) > 3), 1)
+    saved = json.loads(booster.save_raw("json"))
+    (tree,) = saved["learner"]["gradient_booster"]["model"]["trees"]
+    assert len(tree["left_children"]) == 3
+    tree |= changes
+    (folder / "trees.json").write_text(json.dumps(saved))
+
+
 def network(folder: Path, layer: dict[str, object]) -> None:
     """A network in which this stands in place of a layer."""
     import keras
@@ -195,10 +209,22 @@ HOSTILE = {
     ),
     "boosted trees are a pickle": (
         "gbdt",
-        lambda f, t: (f / "trees.ubj").write_bytes(pickle.dumps(Trap(t))),
+        lambda f, t: (f / "trees.json").write_bytes(pickle.dumps(Trap(t))),
         "does not load",
     ),
-    "boosted trees are empty": ("gbdt", lambda f, t: (f / "trees.ubj").touch(), "does not load"),
+    "boosted trees are empty": ("gbdt", lambda f, t: (f / "trees.json").touch(), "does not load"),
+    "a boosted tree with a circle": ("gbdt", lambda f, t: boosted(f, left_children=[0, -1, -1]), "are not whole"),
+    "a boosted tree that ends elsewhere": (
+        "gbdt",
+        lambda f, t: boosted(f, right_children=[2_000_000, -1, -1]),
+        "are not whole",
+    ),
+    "a boosted tree that splits elsewhere": (
+        "gbdt",
+        lambda f, t: boosted(f, split_indices=[2_000_000, 0, 0]),
+        "are not whole",
+    ),
+    "a boosted tree of other lengths": ("gbdt", lambda f, t: boosted(f, split_conditions=[0.0]), "are not whole"),
     "a network is a pickle": (
         "mlp",
         lambda f, t: (f / "network.keras").write_bytes(pickle.dumps(Trap(t))),

@@ -5,6 +5,7 @@ make bench TASK=ecal MODEL=gbdt
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     import xgboost
 
 
-FILE = "trees.ubj"
+FILE = "trees.json"
 REPORTED = 10  # rounds from one report to the next
 
 DEFAULTS = {
@@ -105,9 +106,55 @@ def fit(
 
 
 def load(folder: Path) -> Trees:
+    """What `Trees.save` wrote. ValueError where it is no forest: XGBoost follows what a file says unchecked."""
     import xgboost
 
-    return Trees(xgboost.Booster({"device": "cpu", "nthread": _cores()}, model_file=folder / FILE))
+    saved = json.loads((folder / FILE).read_text())
+    if not _is_whole(saved):
+        raise ValueError(f"the trees in {FILE} are not whole")
+    booster = xgboost.Booster({"device": "cpu", "nthread": _cores()})
+    booster.load_model(bytearray(json.dumps(saved), "utf-8"))  # no other text than the one that was looked at
+    return Trees(booster)
+
+
+def _is_whole(saved: Any) -> bool:
+    """Whether every tree of XGBoost's JSON has all numbers of its nodes, and every way through it ends."""
+    learner = saved["learner"]
+    features, outputs = (int(learner["learner_model_param"][name]) for name in ("num_feature", "num_class"))
+    forest = learner["gradient_booster"]["model"]
+    trees, ends = forest["trees"], forest["iteration_indptr"]
+    whole = learner["gradient_booster"]["name"] == "gbtree"
+    whole &= int(forest["gbtree_model_param"]["num_trees"]) == len(forest["tree_info"]) == len(trees) == ends[-1]
+    whole &= ends[0] == 0 and ends == sorted(ends) and set(forest["tree_info"]) <= set(range(max(1, outputs)))
+    for tree in trees:
+        shape = {name: int(number) for name, number in tree["tree_param"].items()}
+        nodes, no_categories = shape["num_nodes"], not any(tree[name] for name in CATEGORIES)
+        numbers = {name: np.asarray(tree[name]) for name in OF_NODES}
+        if nodes < 1 or any(array.shape != (nodes,) for array in numbers.values()):
+            return False
+        left, right, place = numbers["left_children"], numbers["right_children"], np.arange(nodes)
+        leaf = (left == -1) & (right == -1)
+        split = (left > place) & (left < nodes) & (right > place) & (right < nodes)
+        split &= (numbers["split_indices"] >= 0) & (numbers["split_indices"] < features)
+        whole &= bool((leaf | split).all()) and no_categories and not numbers["split_type"].any()
+        whole &= (shape["size_leaf_vector"], shape["num_deleted"], shape["num_feature"]) == (1, 0, features)
+    return bool(whole)
+
+
+OF_NODES = (
+    "base_weights",
+    "default_left",
+    "left_children",
+    "loss_changes",
+    "parents",
+    "right_children",
+    "split_conditions",
+    "split_indices",
+    "split_type",
+    "sum_hessian",
+)
+CATEGORIES = ("categories", "categories_nodes", "categories_segments", "categories_sizes")
+"""What XGBoost's JSON has of a tree: a number of each node, and splits by category, which there are none of here."""
 
 
 def space(trial: optuna.Trial) -> dict[str, Any]:
