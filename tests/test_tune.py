@@ -536,3 +536,19 @@ def test_the_sites_own_settings_of_a_cluster_stay(home):
     pytest.importorskip("dask_jobqueue")
     with dask.config.set({"jobqueue.slurm.scheduler-options": {"host": "127.0.0.1"}}):
         assert "tls://127.0.0.1:" in BatchSystem("slurm").job_script()
+
+
+def test_what_the_site_has_set_for_jobs_is_added_to_ours(home):
+    pytest.importorskip("dask_jobqueue")
+    site = {"job-script-prologue": ["module load cuda"], "worker-extra-args": ["--resources", "fast=1"]}
+    of_slurm = {"jobqueue.slurm": {**dask.config.get("jobqueue.slurm"), **site, "job-extra-directives": ["-C a100"]}}
+    of_condor = {"jobqueue.htcondor": {**dask.config.get("jobqueue.htcondor"), **site}}
+    of_condor["jobqueue.htcondor"]["job-extra-directives"] = {"+Group": '"hep"'}
+    with dask.config.set({**of_slurm, **of_condor}):
+        for system, words in (
+            ("slurm", ["-C a100", "--gres=gpu:1"]),
+            ("htcondor", ['+Group = "hep"', "request_gpus = 1"]),
+        ):
+            script = BatchSystem(system, gpus=1).job_script()
+            for word in (*words, "module load cuda", "OMP_NUM_THREADS=1", "--resources fast=1", "--memory-limit 0"):
+                assert word in script, script

@@ -93,20 +93,26 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
         "cores": 1,  # threads of a worker, which runs one trial at a time; the job has batch.cores of them
         "processes": 1,
         "memory": batch.memory,
-        "python": sys.executable,
+        "python": shlex.quote(sys.executable),
         "job_name": "hepbench",
-        "job_script_prologue": [f"export {name}={shlex.quote(value)}" for name, value in settings.items()],
-        "worker_extra_args": ["--memory-limit", "0", "--worker-class", f"{security.__name__}.Worker"],
+        "job_script_prologue": [
+            *_of_site(batch, "job-script-prologue", []),
+            *(f"export {name}={shlex.quote(value)}" for name, value in settings.items()),
+        ],
+        "worker_extra_args": [
+            *_of_site(batch, "worker-extra-args", []),
+            *("--memory-limit", "0", "--worker-class", f"{security.__name__}.Worker"),
+        ],
         "log_directory": str(jobs_folder()),
         # Any free port: two clusters may be started on one login node. What the site has set stays.
         "scheduler_options": {"port": 0} | of_site | {"dashboard": False},
     }
     if batch.system == "slurm":
-        gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []
+        gpus = [*_of_site(batch, "job-extra-directives", []), *([f"--gres=gpu:{batch.gpus}"] if batch.gpus else [])]
         return SLURMCluster(
             queue=batch.queue, walltime=batch.walltime, job_cpu=batch.cores, job_extra_directives=gpus, **options
         )
-    extra: dict[str, Any] = {"RequestCpus": batch.cores}
+    extra: dict[str, Any] = {**dict(_of_site(batch, "job-extra-directives", {})), "RequestCpus": batch.cores}
     if batch.gpus:
         extra["request_gpus"] = batch.gpus
     if batch.queue:
@@ -114,6 +120,13 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
     if batch.walltime:
         extra["+MaxRuntime"] = _seconds(batch.walltime)
     return HTCondorCluster(disk="4GB", job_extra_directives=extra, **options)
+
+
+def _of_site(batch: BatchSystem, name: str, without: Any) -> Any:
+    """What the site has set under this name in jobqueue.yaml, to which ours is added."""
+    import dask
+
+    return dask.config.get(f"jobqueue.{batch.system}.{name}", None) or without
 
 
 def _seconds(walltime: str) -> int:
