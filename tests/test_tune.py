@@ -552,3 +552,22 @@ def test_what_the_site_has_set_for_jobs_is_added_to_ours(home):
             script = BatchSystem(system, gpus=1).job_script()
             for word in (*words, "module load cuda", "OMP_NUM_THREADS=1", "--resources fast=1", "--memory-limit 0"):
                 assert word in script, script
+
+
+@pytest.mark.parametrize("system", ["slurm", "htcondor"])
+def test_credentials_reach_workers_and_stand_in_no_job_script(system, home, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    from distributed import Client, LocalCluster
+
+    from hepbench.suite.workers.credentials import Credentials
+
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "postgresql://me:s3cret@host/db")
+    monkeypatch.setenv("PGPASSWORD", "s3cret")
+    assert "s3cret" not in BatchSystem(system).job_script()
+    sent = Credentials()
+    with LocalCluster(n_workers=0, processes=False, dashboard_address=None) as cluster, Client(cluster) as client:
+        client.register_plugin(sent)
+        monkeypatch.delenv("MLFLOW_TRACKING_URI")
+        cluster.scale(1)
+        client.wait_for_workers(1, timeout=20)
+        assert os.environ["MLFLOW_TRACKING_URI"] == "postgresql://me:s3cret@host/db"

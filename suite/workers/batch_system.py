@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 
 SYSTEMS = ("slurm", "htcondor")
-PASSED_ON = ("MLFLOW_TRACKING_URI",)
-"""Variables of the environment that a job is given beside HEPBENCH_HOME."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +41,17 @@ class BatchSystem:
         import dask
         from distributed import Client
 
+        from hepbench.suite.workers.credentials import Credentials
+
         with (
             dask.config.set({"distributed.scheduler.allowed-failures": RETRIES}),
             contextlib.ExitStack() as at_end,
         ):
             cluster = _cluster(self, Path(at_end.enter_context(_folder_of_certificate(self))))
+            client = Client(cluster, set_as_default=False)
+            client.register_plugin(Credentials())
             cluster.scale(jobs=jobs)
-            return Workers(Client(cluster, set_as_default=False), cluster, None, at_end.pop_all())
+            return Workers(client, cluster, None, at_end.pop_all())
 
     def job_script(self) -> str:
         """What would be submitted for each worker."""
@@ -85,7 +87,6 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
         raise UserError("dask-jobqueue is not installed: pip install 'hepbench[cluster]'") from error
     of_site = dask.config.get(f"jobqueue.{batch.system}.scheduler-options", {})
     settings = {"HEPBENCH_HOME": str(home_folder())}
-    settings |= {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     settings |= device.threads(batch.cores) | device.MEMORY_KEPT
     options: dict[str, Any] = {
         "security": security.as_files(security.certificate(), certificate),
