@@ -326,7 +326,8 @@ class Campaign:
             "parent": parent,
             "dataset": self.dataset,
         }
-        return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context)
+        silence = budgets.find(spec.budget).silence
+        return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context, silence)
 
 
 def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str, events: int | None = None) -> Campaign:

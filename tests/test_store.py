@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import platform
@@ -16,11 +17,15 @@ import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import COMMAND, ROOT, hepbench
 
+from hepbench.benchmarks import budgets
+from hepbench.suite import campaign, results
 from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
+from hepbench.suite.workers import pool
 from hepbench.tracking import runs, sqlite_files
 
 # A process that has imported what takes seconds, and has children do what is given on its standard input, as lines of
@@ -31,6 +36,8 @@ from pathlib import Path
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
 import mlflow.store.tracking.sqlalchemy_store, optuna
+from hepbench.benchmarks import budgets
+from hepbench.suite import campaign, results
 from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
@@ -346,6 +353,8 @@ def test_what_the_dead_have_claimed_is_taken_over(shared, monkeypatch):
     program = """
 import os, signal, sys
 from pathlib import Path
+from hepbench.benchmarks import budgets
+from hepbench.suite import campaign, results
 from hepbench.suite.claims import Claims
 from hepbench.tracking import runs
 store = runs.connect(sys.argv[1], Path(sys.argv[2]))
@@ -433,3 +442,44 @@ def test_four_equal_calls_run_each_trial_once(home):
     assert not [run for run in found if run["status"] == "RUNNING"]
     finished = [run["tags"]["identity"] for run in found if run["status"] == "FINISHED" and "identity" in run["tags"]]
     assert len(finished) == len(set(finished)) == 4
+
+
+# --- processes that hang, and that have run many trials --------------------------------------------------------------
+
+HANGS = """
+import numpy as np
+from hepbench.benchmarks.base import Model
+
+class Fitted:
+    trainable_parameters = 0
+    def predict(self, sample):
+        return np.full((len(sample), 2), 0.5, np.float32)
+    def save(self, folder): (folder / "nothing").write_text("")
+
+def fit(train, valid, parameters, classes, seed, device, report):
+    report(1, {"val_auc": 0.5})
+    while seed == 0:
+        pass
+    return Fitted()
+
+MODEL = Model(title="hangs with seed 0", view="table", fit=fit, load=lambda folder: Fitted(), defaults={}, space=None)
+"""
+
+
+@pytest.mark.long
+def test_a_training_that_hangs_is_ended_and_its_process_replaced(home, tmp_path, monkeypatch):
+    """And a process that has run its share of trials is replaced."""
+    monkeypatch.setattr(pool, "TICK", 0.5)
+    monkeypatch.setattr(pool, "LIFETIME", 1)
+    monkeypatch.setitem(budgets.BUDGETS, "smoke", dataclasses.replace(budgets.find("smoke"), silence=8))
+    model = tmp_path / "hangs.py"
+    model.write_text(HANGS)
+    asked = campaign.request("magic", [str(model)], seeds=3, budget="smoke", events=1000, device="cpu")
+    outcome = campaign.run(asked)
+    assert list(outcome.failures) == ["hangs seed 0"]
+    assert outcome.failures["hangs seed 0"].startswith("it hung: nothing was heard of it for 0 min")
+    finals = {run["tags"]["seed"]: run for run in results.open_store().runs("magic", tags={"stage": "final"})}
+    assert {seed: run["status"] for seed, run in finals.items()} == {"0": "FAILED", "1": "FINISHED", "2": "FINISHED"}
+    processes = {int(run["tags"]["process.id"]) for run in finals.values()}
+    assert len(processes) == 3
+    assert not any(psutil.pid_exists(one) for one in processes)

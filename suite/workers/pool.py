@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,12 @@ from hepbench.suite.workers.jobs import RETRIES, Event, Job
 if TYPE_CHECKING:
     from distributed import Client
 
+
+TICK = 5.0
+"""Seconds between two looks at trials that are silent."""
+
+LIFETIME = 50
+"""Trials after which a process is replaced: its libraries keep about a megabyte of each."""
 
 DIED = f"the trial's process died {1 + RETRIES} times"
 
@@ -33,6 +41,7 @@ class Workers:
         self.client = client
         self.log = log
         self._cluster = cluster
+        self._trials: Counter[str] = Counter()
         self._at_end = at_end or contextlib.ExitStack()
         self._topic = f"hepbench-{uuid.uuid4().hex}"
         self._events: queue.SimpleQueue[tuple[str, str, Any]] = queue.SimpleQueue()
@@ -64,6 +73,9 @@ class Workers:
         """
         futures: dict[str, tuple[Job, Any]] = {}
         runs: dict[str, list[str]] = {}
+        places: dict[str, str] = {}  # addresses of the processes
+        silent: dict[str, float] = {}
+        looked = time.monotonic()
         try:
             while True:
                 while len(futures) < max(1, self.capacity) and (job := next_job()) is not None:
@@ -78,7 +90,21 @@ class Workers:
                     future.add_done_callback(lambda future, key=key: self._events.put(("end", key, future)))
                 if not futures:
                     return
-                kind, key, value = self._events.get()
+                try:
+                    kind, key, value = self._events.get(timeout=TICK)
+                except queue.Empty:
+                    kind, key, value = "silence", "", None
+                passed, looked = time.monotonic() - looked, time.monotonic()
+                for one in silent:  # more than a look apart: this process itself was stopped, as by Ctrl-Z
+                    silent[one] += min(passed, 2 * TICK)
+                silent |= {one: 0.0 for one in (key,) if one in futures and runs[one]}
+                for one in [one for one, seconds in silent.items() if seconds > futures[one][0].silence]:
+                    job, future = futures.pop(one)
+                    minutes = silent.pop(one) / 60
+                    future.cancel()
+                    self._replace(places[one])
+                    hung = f"it hung: nothing was heard of it for {minutes:.0f} min, the limit of {job.spec.budget}"
+                    yield Event(job, "failed", runs[one][-1], {"error": hung, "details": ""})
                 if key not in futures:  # the last words of a job that was ended
                     continue
                 job, future = futures[key]
@@ -87,6 +113,7 @@ class Workers:
                 elif "run" in value:
                     event = Event(job, "started", value["run"], value, lost=runs[key][-1] if runs[key] else None)
                     runs[key].append(value["run"])
+                    places[key], silent[key] = value["worker"], 0.0
                     if len(runs[key]) > 1 + RETRIES:  # a scheduler that others set up may allow more of them
                         future.cancel()
                         error = {"error": DIED, "details": ""}
@@ -97,6 +124,8 @@ class Workers:
                     event = Event(job, "stage" if "stage" in value else "epoch", run, value)
                 if event.kind in ("done", "stopped", "failed"):
                     del futures[key]
+                    silent.pop(key, None)
+                    self._age(places.get(key))
                 yield event
         finally:
             for _, future in futures.values():
@@ -107,6 +136,25 @@ class Workers:
         """End the job of an event at its next epoch; it answers "stopped"."""
         address = event.message["worker"]
         self.client.run(stop, event.message["key"], workers=[address], wait=False, on_error="ignore")
+
+    def _age(self, address: str | None) -> None:
+        """Count a trial that a process of our own has ended, and replace one that has had its share."""
+        if address is None or self._cluster is None:
+            return
+        self._trials[address] += 1
+        if self._trials[address] >= LIFETIME and self._has_nanny(address):
+            del self._trials[address]
+            self._replace(address)
+
+    def _has_nanny(self, address: str) -> bool:
+        """Whether another process would start the worker again."""
+        known = self.client.scheduler_info(n_workers=-1)["workers"]
+        return bool(known.get(address, {}).get("nanny"))
+
+    def _replace(self, address: str) -> None:
+        """End a worker's process, whatever it does; its nanny starts another."""
+        with contextlib.suppress(Exception):  # it is gone, or has no nanny: the others go on
+            self.client.restart_workers([address], timeout=60, raise_for_error=False)
 
     def _ended(self, job: Job, future: Any, runs: list[str]) -> Event:
         if future.status == "finished":
