@@ -36,8 +36,6 @@ from pathlib import Path
 
 os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true"}
 import mlflow.store.tracking.sqlalchemy_store, optuna
-from hepbench.benchmarks import budgets
-from hepbench.suite import campaign, results
 from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
@@ -353,8 +351,6 @@ def test_what_the_dead_have_claimed_is_taken_over(shared, monkeypatch):
     program = """
 import os, signal, sys
 from pathlib import Path
-from hepbench.benchmarks import budgets
-from hepbench.suite import campaign, results
 from hepbench.suite.claims import Claims
 from hepbench.tracking import runs
 store = runs.connect(sys.argv[1], Path(sys.argv[2]))

@@ -125,6 +125,7 @@ class Workers:
                 if event.kind in ("done", "stopped", "failed"):
                     del futures[key]
                     silent.pop(key, None)
+                    future.release()  # or the scheduler would run it again for the answer that goes with its process
                     self._age(places.get(key))
                 yield event
         finally:
