@@ -342,7 +342,11 @@ class Fitted(Protocol):
         """What the training sets: weights of a network without its moving averages, leaves and splits of trees."""
 
     def predict(self, sample: Sample) -> np.ndarray:
-        """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""
+        """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`.
+
+        A model may give `predict_log` besides: the natural logarithms of the scores, which still rank events where
+        the scores round to 1. It is then called in place of this.
+        """
 
     def save(self, folder: Path) -> None:
         """Write what `Model.load` needs into an existing folder."""
@@ -403,6 +407,10 @@ class Metric:
     decimals: of a printed value; None: as many as give its error two digits.
     needs: what it asks of a task beside scores: "binary" two classes, "classes" more than two, "weights" of events.
     epochwise: what trainings report after each epoch that rises and falls with it, by which a search ends a trial.
+    scale: "linear", "logit" or "log": on which an interval is symmetric about the value.
+    limit: the bound on the better side, at 95 %, where the value cannot be measured and a bound can; else NaN.
+    parts: (n,) what each event adds to the value, less its mean, so that the sum of squares is the variance of the
+        value; and of the difference of two models on the same events, that of the difference of their parts.
     """
 
     name: str
@@ -414,6 +422,9 @@ class Metric:
     decimals: int | None = None
     needs: tuple[str, ...] = ()
     epochwise: str = "val_auc"
+    scale: str = "linear"
+    limit: Callable[[Scored, int], float] | None = None
+    parts: Callable[[Scored, int], np.ndarray] | None = None
 
     def compute(self, labels: np.ndarray, scores: np.ndarray, signal: int) -> tuple[float, float]:
         """(value, one standard deviation) for labels (n,) and scores (n, classes)."""

@@ -1,13 +1,14 @@
 """From stored labels and scores to numbers with errors, the same lines for every model family.
 
 `METRICS` holds the record of each by name. All work on numpy arrays alone: labels (n,) of class indices, scores
-(n, classes) with rows summing to 1, and the index of the signal class; with more than two classes the background is
-everything else.
+(n, classes) of probabilities with rows summing to 1 or of their natural logarithms, and the index of the signal class;
+with more than two classes the background is everything else. What ranks events is the log-odds of a class.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -17,9 +18,17 @@ import numpy as np
 from hepbench.benchmarks.base import Metric
 from hepbench.benchmarks.scored import Ranking, Scored
 
+FEWEST_AT_THRESHOLD = 5
+"""A threshold that fewer signal events lie above, or below, is not known: a rejection there is "not measurable"."""
+
 FEWEST_PASSING = 10
-"""A rejection measured with fewer background events than this is "not measurable" and NaN, and so is an efficiency at a
-purity with fewer signal events."""
+"""An efficiency at a purity with fewer signal events is "not measurable" and NaN."""
+
+WINDOW = 2.0
+"""Standard deviations of the signal that passes, to either side, over which the slope of a ROC curve is taken."""
+
+LIMIT = 0.95
+"""Confidence of the limit that is given where a value cannot be measured."""
 
 EFFICIENCIES = (30, 50, 70, 90, 95, 99)
 """Signal efficiencies in percent at which the background rejection is given."""
@@ -30,29 +39,47 @@ PURITIES = (90, 95, 99)
 MEASURED_AT = 10_000
 """Thresholds at most that the error of an efficiency at a purity is looked for among."""
 
+BINS = 15
+"""Of equal numbers of events, in which probabilities are compared with shares."""
+
+WORKING_POINT = 0.5
+"""Signal efficiency of all events at whose threshold slices are compared."""
+
 Measured = tuple[float, float]
 """Value and one standard deviation, each NaN where it cannot be measured."""
 
 
 def evaluate(labels: np.ndarray, scores: np.ndarray, signal: int, classes: Sequence[str] = ()) -> dict[str, float]:
-    """Every metric as `name` and its standard deviation as `name_error`; NaN where it cannot be measured.
+    """Every metric as `name` and its standard deviation as `name_error`; NaN where it cannot be measured. Where that is
+    so and a limit is known, at a confidence of LIMIT, it is `name_limit`.
 
-    labels: (n,) class indices. scores: (n, classes). classes: their names; where they are given and more than two, each
-    class has metrics of its own against the rest, `name_<class>`. Raises ValueError if the scores are not finite or
-    their number is not that of the labels or of the classes.
+    labels: (n,) class indices. scores: (n, classes), probabilities or their logarithms. classes: their names; where
+    they are given and more than two, each class has metrics of its own against the rest, `name_<class>`. Raises
+    ValueError where the scores are none, their number is not that of the labels or of the classes, a label is beyond
+    the classes, a class has one event, or, without names, a class of several has none.
     """
-    if scores.ndim != 2 or len(scores) != len(labels):
-        raise ValueError(f"scores must be (n, classes) for {len(labels)} labels, but got {scores.shape}")
-    if classes and len(classes) != scores.shape[1]:
+    if classes and scores.ndim == 2 and len(classes) != scores.shape[1]:
         raise ValueError(f"scores must have a column for each of {', '.join(classes)}, but got {scores.shape}")
-    if not np.isfinite(scores).all():
-        raise ValueError(
-            f"scores must be finite, but {np.count_nonzero(~np.isfinite(scores).all(axis=1))} rows are not"
-        )
     scored = Scored(labels, scores)
+    names = classes or range(scored.classes)
+    alone = [str(name) for name, number in zip(names, scored.numbers, strict=True) if number == 1]
+    if alone:
+        raise ValueError(f"a class must have two events or none, but there is one of {', '.join(alone)}")
+    if not classes and scored.classes > 2 and not scored.numbers.all():
+        raise ValueError(
+            f"scores have {scored.classes} columns, but the labels are of {np.count_nonzero(scored.numbers)} classes: "
+            "give a column for each class, or the names of the classes where one has no events"
+        )
+    return measure(scored, signal, metrics_of(classes) if classes else metrics_for(scored.classes))
+
+
+def measure(scored: Scored, signal: int, records: Mapping[str, Metric]) -> dict[str, float]:
+    """These metrics of scored events, as `evaluate` names them."""
     values = {}
-    for name, metric in (metrics_of(classes) if classes else metrics_for(scored.classes)).items():
+    for name, metric in records.items():
         values[name], values[f"{name}_error"] = metric.of(scored, signal)
+        if metric.limit and math.isnan(values[name]) and math.isfinite(limit := metric.limit(scored, signal)):
+            values[f"{name}_limit"] = limit
     return values
 
 
@@ -77,12 +104,18 @@ def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
                         heading=f"{metric.heading} {kind}",
                         of=partial(_of_class, metric, number),
                         of_class=None,
+                        limit=partial(_limit_of_class, metric, number) if metric.limit else None,
+                        parts=None,
                     )
     return found
 
 
 def _of_class(metric: Metric, number: int, scored: Scored, signal: int) -> Measured:
     return metric.of_class(scored, number) if metric.of_class else (np.nan, np.nan)
+
+
+def _limit_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> float:
+    return metric.limit(scored, number) if metric.limit else math.nan
 
 
 def class_keys(classes: Sequence[str]) -> list[str]:
@@ -127,17 +160,127 @@ def _count(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> Mea
     return float(count), float(all_of_it * _share(count, all_of_it)[1])
 
 
-def _log_loss(scored: Scored, signal: int) -> Measured:
-    """Mean of -log(score of the true class), and the standard error of that mean.
+def _hits(scored: Scored, signal: int) -> np.ndarray:
+    return _centred((scored.guessed == scored.labels) / max(1, len(scored.labels)))
 
-    Scores below the smallest step of float32 are raised to it, so that one certain mistake costs 16 and not infinity.
+
+def _purities(scored: Scored, signal: int) -> np.ndarray:
+    chosen = scored.guessed == signal
+    return _ratio_parts(chosen & (scored.labels == signal), chosen)
+
+
+def _recalls(scored: Scored, signal: int) -> np.ndarray:
+    own = scored.labels == signal
+    return _ratio_parts(own & (scored.guessed == signal), own)
+
+
+def _ratio_parts(hit: np.ndarray, counted: np.ndarray) -> np.ndarray:
+    number = np.count_nonzero(counted)
+    if not number:
+        return np.full(len(hit), np.nan)
+    return np.asarray((hit - counted * (np.count_nonzero(hit) / number)) / number)
+
+
+def _centred(parts: np.ndarray, groups: np.ndarray | None = None) -> np.ndarray:
+    """Parts of a sum, less their mean, so that the sum of their squares is its variance; with groups (n,), within each
+    of them, whose numbers of events are then taken as given."""
+    if groups is None:
+        return np.asarray((parts - parts.mean()) * math.sqrt(len(parts) / max(1, len(parts) - 1)))
+    numbers = np.bincount(groups)
+    means = np.bincount(groups, parts) / np.maximum(numbers, 1)
+    spare = np.sqrt(numbers / np.maximum(numbers - 1, 1))
+    return np.asarray((parts - means[groups]) * spare[groups])
+
+
+def _error(parts: np.ndarray, groups: np.ndarray | None = None) -> float:
+    """One standard deviation of a sum from its `_centred` parts, enlarged where few events decide it.
+
+    The variance is then itself badly known: its relative error is that of a chi-squared variable with 2 V^2 / var(V)
+    degrees of freedom f, var(V) from the fourth moments. The factor 1 + 1.5 / f is nearly that of Student's t at 95 %.
     """
-    labels = scored.labels
-    if len(labels) < 2:
+    squares = parts * parts
+    variance = float(squares.sum())
+    if not variance > 0:
+        return 0.0 if variance == 0 else math.nan
+    if groups is None:
+        own = variance**2 / len(parts)
+    else:
+        own = float((np.bincount(groups, squares) ** 2 / np.maximum(np.bincount(groups), 1)).sum())
+    of_variance = float(np.dot(squares, squares)) - own
+    return math.sqrt(variance) * (1 + 0.75 * max(of_variance, 0) / variance**2)
+
+
+def _losses(scored: Scored) -> np.ndarray:
+    """(n,) -log(score of the true class). Scores below the smallest step of float32 are raised to it, so that one
+    certain mistake costs 16 and not infinity."""
+    true = scored.log_scores[np.arange(len(scored.labels)), scored.labels].astype(np.float64)
+    return np.asarray(-np.clip(true, math.log(np.finfo(np.float32).eps), 0))
+
+
+def _log_loss(scored: Scored, signal: int) -> Measured:
+    """Mean of -log(score of the true class), and the standard error of that mean."""
+    return _mean_of(_losses(scored))
+
+
+def _squares(scored: Scored) -> np.ndarray:
+    """(n,) squared distance of the scores from what is true: of one class' score where there are two, else the sum over
+    the classes."""
+    if scored.classes == 2:
+        return np.asarray((scored.scores[:, 1].astype(np.float64) - scored.labels) ** 2)
+    total = (scored.scores.astype(np.float64) ** 2).sum(axis=1)
+    return np.asarray(total + 1 - 2 * scored.scores[np.arange(len(scored.labels)), scored.labels])
+
+
+def _brier(scored: Scored, signal: int) -> Measured:
+    """Mean squared distance of the scores from what is true (Brier, Monthly Weather Review 78 (1950) 1)."""
+    return _mean_of(_squares(scored))
+
+
+def _mean_of(values: np.ndarray) -> Measured:
+    if len(values) < 2:
         return np.nan, np.nan
-    true = scored.scores[np.arange(len(labels)), labels].astype(np.float64)
-    losses = -np.log(np.clip(true, np.finfo(np.float32).eps, 1))
-    return float(losses.mean()), float(losses.std(ddof=1) / np.sqrt(len(losses)))
+    return float(values.mean()), _error(_centred(values / len(values)))
+
+
+def _loss_parts(scored: Scored, signal: int) -> np.ndarray:
+    return _centred(_losses(scored) / len(scored.labels))
+
+
+def _brier_parts(scored: Scored, signal: int) -> np.ndarray:
+    return _centred(_squares(scored) / len(scored.labels))
+
+
+def reliability(scored: Scored, signal: int) -> dict[str, np.ndarray]:
+    """Equally long "score", "share", "error" and "events" of at most BINS bins of equal numbers of events: the mean
+    probability that was told, the share of events for which it came true, and the standard deviation of their
+    difference. Told is the probability of the signal; with more than two classes that of the class that scores highest.
+    """
+    if scored.classes == 2:
+        told, true = scored.scores[:, signal].astype(np.float64), scored.labels == signal
+    else:
+        told, true = scored.scores.max(axis=1).astype(np.float64), scored.guessed == scored.labels
+    edges = np.unique(np.quantile(told, np.linspace(0, 1, BINS + 1)[1:-1])) if len(told) else np.zeros(0)
+    bins = np.searchsorted(edges, told, side="left")
+    total = len(edges) + 1
+    gaps = true - told
+    kept = np.flatnonzero(np.bincount(bins, minlength=total) > 1)
+    events = np.bincount(bins, minlength=total)[kept]
+    score, gap, square = (np.bincount(bins, one, total)[kept] / events for one in (told, gaps, gaps**2))
+    expected = np.bincount(bins, told * (1 - told), total)[kept] / events  # so that a bin without a miss has an error
+    error = np.sqrt(np.maximum(np.maximum(square - gap**2, expected), 0) / events)
+    return {"score": score, "share": score + gap, "error": error, "events": events.astype(np.float64)}
+
+
+def _calibration_error(scored: Scored, signal: int) -> Measured:
+    """Expected calibration error: the mean over the bins of `reliability` of |share - score|, without what chance in a
+    bin adds: the root of the squared distance less its variance, 0 where that is negative."""
+    bins = reliability(scored, signal)
+    if not len(bins["events"]):
+        return np.nan, np.nan
+    weights = bins["events"] / bins["events"].sum()
+    gap = bins["share"] - bins["score"]
+    value = float(np.sum(weights * np.sqrt(np.maximum(gap**2 - bins["error"] ** 2, 0))))
+    return value, float(np.sqrt(np.sum((weights * bins["error"]) ** 2)))
 
 
 def _auc(scored: Scored, signal: int) -> Measured:
@@ -147,7 +290,11 @@ def _auc(scored: Scored, signal: int) -> Measured:
     before the variance is taken within its true class, so correlations are counted; two classes give DeLong's own
     formula. NaN if a class has fewer than two events.
     """
-    return _mean_area(scored, [signal] if scored.classes == 2 else list(range(scored.classes)))
+    return _mean_area(scored, _tested(scored, signal))
+
+
+def _tested(scored: Scored, signal: int) -> list[int]:
+    return [signal] if scored.classes == 2 else list(range(scored.classes))
 
 
 def _auc_of_class(scored: Scored, positive: int) -> Measured:
@@ -155,17 +302,34 @@ def _auc_of_class(scored: Scored, positive: int) -> Measured:
     return _mean_area(scored, [positive])
 
 
+def _auc_parts(scored: Scored, signal: int) -> np.ndarray:
+    return _area_parts(scored, _tested(scored, signal))
+
+
 def _mean_area(scored: Scored, tested: Sequence[int]) -> Measured:
     if scored.numbers.min() < 2:
         return np.nan, np.nan
+    area = math.fsum(scored.against_the_rest(positive).area for positive in tested) / len(tested)
+    return area, _error_of_area(area, _area_parts(scored, tested), scored)
+
+
+def _error_of_area(area: float, parts: np.ndarray, scored: Scored) -> float:
+    if area == 1:  # no pair is out of order: that of a share where none of so many fails
+        return 1 / float(scored.numbers.min())
+    return _error(parts, scored.labels)
+
+
+def _area_parts(scored: Scored, tested: Sequence[int]) -> np.ndarray:
+    """(n,) of each event in the mean of these areas."""
     total = len(scored.labels)
-    area, share = 0.0, np.zeros(total)
+    if scored.numbers.min() < 2:
+        return np.full(total, np.nan)
+    share = np.zeros(total)
     for positive in tested:
         ranking = scored.against_the_rest(positive)
-        number = ranking.positives[-1]
-        area += ranking.area / len(tested)
-        share += ranking.placements / np.where(ranking.positive, number, total - number) / len(tested)
-    return area, _error_of_mean(scored, share)
+        number = int(scored.numbers[positive])
+        share += ranking.placements * np.where(ranking.positive, 1 / number, 1 / (total - number))
+    return _centred(share / len(tested), scored.labels)
 
 
 def _auc_micro(scored: Scored, signal: int) -> Measured:
@@ -177,55 +341,159 @@ def _auc_micro(scored: Scored, signal: int) -> Measured:
     if scored.numbers.min() < 2:
         return np.nan, np.nan
     ranking = scored.pooled
-    positives, negatives = ranking.positives[-1], ranking.negatives[-1]
-    share = ranking.placements / np.where(ranking.positive, positives, negatives)
-    return ranking.area, _error_of_mean(scored, share.reshape(-1, scored.classes).sum(axis=1))
+    positives, negatives = int(ranking.positives[-1]), int(ranking.negatives[-1])
+    share = ranking.placements * np.where(ranking.positive, 1 / positives, 1 / negatives)
+    parts = _centred(share.reshape(-1, scored.classes).sum(axis=1), scored.labels)
+    return ranking.area, _error_of_area(ranking.area, parts, scored)
 
 
-def _error_of_mean(scored: Scored, share: np.ndarray) -> float:
-    """Of the sum of each event's share (n,), from their variance within each true class."""
-    groups = (share[scored.labels == true] for true in range(scored.classes))
-    return float(np.sqrt(sum(len(group) * group.var(ddof=1) for group in groups)))
+def _pairs_of_classes(scored: Scored) -> list[tuple[int, int]]:
+    return [(one, other) for one in range(scored.classes) for other in range(scored.classes) if one != other]
 
 
 def slice_key(name: str) -> str:
-    """What the AUC of a slice's values is called before the value: what any store takes."""
-    key = re.sub(r"[^\w.-]+", "_", name).strip("_")
-    return f"auc_{key}_"
+    """What stands for a slice before its value in the names of metrics: what any store takes."""
+    return re.sub(r"[^\w.-]+", "_", name).strip("_")
 
 
-def auc_by_slice(
-    name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int
-) -> dict[str, float]:
-    """The AUC and its error for each value of `slices` (n,) alone, as `auc_<name>_<value>` and `..._error`."""
-    values = {}
+def _auc_ovo(scored: Scored, signal: int) -> Measured:
+    """Mean over all pairs of classes of the area of one against the other alone, by the log-odds of the first (Hand and
+    Till, Machine Learning 45 (2001) 171). It does not depend on the proportions of the classes."""
+    if scored.numbers.min() < 2:
+        return np.nan, np.nan
+    areas = [scored.against(one, other).area for one, other in _pairs_of_classes(scored)]
+    area = math.fsum(areas) / len(areas)
+    return area, _error_of_area(area, _ovo_parts(scored, signal), scored)
+
+
+def _ovo_parts(scored: Scored, signal: int) -> np.ndarray:
+    share = np.zeros(len(scored.labels))
+    if scored.numbers.min() < 2:
+        return np.full(len(share), np.nan)
+    pairs = _pairs_of_classes(scored)
+    for one, other in pairs:
+        ranking = scored.against(one, other)
+        weights = np.where(ranking.positive, 1 / scored.numbers[one], 1 / scored.numbers[other])
+        share[scored.of_two(one, other)] += ranking.placements * weights
+    return _centred(share / len(pairs), scored.labels)
+
+
+BY_SLICE = {
+    "auc": "AUC",
+    "rejection_50": "1/ε_B at 50 %",
+    "efficiency": "ε_S at the common cut",
+    "background_efficiency": "ε_B at the common cut",
+}
+"""What `by_slice` measures: name -> heading. The common cut is that which WORKING_POINT of all signal passes."""
+
+
+def by_slice(name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, float]:
+    """What the events of each value of `slices` (n,) alone give, `<metric>_<name>_<value>` with its error: those of
+    BY_SLICE. Where the efficiencies are the same in all slices, the cut is flat."""
+    scored = Scored(labels, scores)
+    ranking = scored.against_the_rest(signal)
+    number = int(scored.numbers[signal])
+    passing = np.zeros(len(labels), bool)
+    if number:
+        last = int(np.searchsorted(ranking.positives, math.ceil(WORKING_POINT * number)))
+        passing[ranking.order[: ranking.ends[last - 1]]] = True
+    values: dict[str, float] = {}
     for value in np.unique(slices):
         inside = slices == value
-        key = f"{slice_key(name)}{value}"
-        values[key], values[f"{key}_error"] = auc(labels[inside], scores[inside], signal)
+        part, own, passed = Scored(labels[inside], scores[inside]), labels[inside] == signal, passing[inside]
+        measured = {
+            "auc": _auc(part, signal),
+            "rejection_50": rejection(part, signal, 0.5),
+            "efficiency": _share(float((passed & own).sum()), float(own.sum())),
+            "background_efficiency": _share(float((passed & ~own).sum()), float((~own).sum())),
+        }
+        for metric, (found, error) in measured.items():
+            key = f"{metric}_{slice_key(name)}_{value}"
+            values[key], values[f"{key}_error"] = found, error
     return values
 
 
 def rejection(scored: Scored, signal: int, efficiency: float) -> Measured:
-    """Background rejection 1/eps_B at this signal efficiency, with the binomial error of the background that passes.
+    """Background rejection 1/eps_B at this signal efficiency. The error has both parts: the binomial one of the
+    background that passes, and that of the threshold, which comes from the signal events.
 
-    Events with equal scores count in proportion, which is the straight line between two corners of the ROC curve.
-    NaN, "not measurable", where fewer than 10 background events pass.
+    At a threshold that a share e of m signal events passes, var(eps_B) = eps_B (1 - eps_B) / n + r^2 e (1 - e) / m with
+    the slope r = d eps_B / d eps_S of the ROC curve, taken over WINDOW standard deviations of the signal to either
+    side. Intervals are symmetric in the logarithm. Events with equal scores count in proportion, which is the straight
+    line between two corners of the ROC curve. NaN, "not measurable", where less than one background event passes, or
+    fewer than FEWEST_AT_THRESHOLD signal events lie above the threshold or below it.
     """
+    found = _at_efficiency(scored, signal, efficiency)
+    if found is None or found.passing < 1:
+        return np.nan, np.nan
+    share = found.passing / found.backgrounds
+    variance = share * (1 - share) / found.backgrounds + found.slope**2 * efficiency * (1 - efficiency) / found.signals
+    return float(1 / share), float(np.sqrt(variance) / share**2)
+
+
+def rejection_limit(scored: Scored, signal: int, efficiency: float) -> float:
+    """What 1/eps_B exceeds at a confidence of LIMIT where less than one background event passes; NaN elsewhere. The
+    binomial limit (Clopper and Pearson, Biometrika 26 (1934) 404), at a threshold that is lowered by a standard
+    deviation of the signal that passes."""
+    found = _at_efficiency(scored, signal, efficiency)
+    if found is None or found.passing >= 1:
+        return math.nan
+    from scipy.stats import beta
+
+    passing = math.ceil(found.loosened)
+    if passing >= found.backgrounds:
+        return math.nan
+    return 1 / float(beta.ppf(LIMIT, passing + 1, found.backgrounds - passing))
+
+
+def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
+    found = _at_efficiency(scored, signal, efficiency)
+    if found is None or found.passing < 1:
+        return np.full(len(scored.labels), np.nan)
+    share = found.passing / found.backgrounds
     ranking = scored.against_the_rest(signal)
-    signal_passing, background_passing = ranking.positives, ranking.negatives
-    signals, backgrounds = signal_passing[-1], background_passing[-1]
-    if not signals or not backgrounds:
-        return np.nan, np.nan
+    above = np.zeros(len(scored.labels))
+    group = found.after - 1  # of equal scores, in which the threshold lies
+    start = int(ranking.ends[group - 1]) if group else 0
+    above[ranking.order[:start]] = 1
+    above[ranking.order[start : ranking.ends[group]]] = found.part
+    of_signal = found.slope * (above - efficiency) / found.signals
+    of_background = (above - share) / found.backgrounds
+    return np.asarray(np.where(ranking.positive, of_signal, -of_background) / share**2)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Threshold:
+    """Of a ROC curve at a signal efficiency: background events that pass, and that pass where the threshold is lowered
+    by a standard deviation of the signal; d eps_B / d eps_S; the place behind the threshold in `Ranking.positives`, and
+    the part of that group of equal scores that passes."""
+
+    signals: int
+    backgrounds: int
+    passing: float
+    loosened: float
+    slope: float
+    after: int
+    part: float
+
+
+def _at_efficiency(scored: Scored, signal: int, efficiency: float) -> _Threshold | None:
+    ranking = scored.against_the_rest(signal)
+    positives, negatives = ranking.positives, ranking.negatives
+    signals, backgrounds = int(positives[-1]), int(negatives[-1])
     wanted = efficiency * signals
-    after = int(np.searchsorted(signal_passing, wanted))
-    before = after - 1
-    part = (wanted - signal_passing[before]) / (signal_passing[after] - signal_passing[before])
-    passing = background_passing[before] + part * (background_passing[after] - background_passing[before])
-    if passing < FEWEST_PASSING:
-        return np.nan, np.nan
-    value = backgrounds / passing
-    return float(value), float(value * np.sqrt((1 - passing / backgrounds) / passing))
+    if not backgrounds or min(wanted, signals - wanted) < FEWEST_AT_THRESHOLD - 1e-6:
+        return None
+    spread = math.sqrt(wanted * (1 - efficiency))
+    places = np.clip(wanted + spread * np.array([0, 1, WINDOW, -WINDOW]), 0, signals)
+    after = np.maximum(np.searchsorted(positives, places - 1e-9 * signals), 1)
+    low, high = positives[after - 1], positives[after]
+    part = (places - low) / (high - low)
+    passing = negatives[after - 1] + part * (negatives[after] - negatives[after - 1])
+    slope = (passing[2] - passing[3]) / (places[2] - places[3]) * signals / backgrounds
+    return _Threshold(
+        signals, backgrounds, float(passing[0]), float(passing[1]), float(slope), int(after[0]), float(part[0])
+    )
 
 
 def efficiency_at_purity(
@@ -284,12 +552,11 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2
 
 
 def roc_curves(
-    labels: np.ndarray, scores: np.ndarray, signal: int, classes: Sequence[str], most: int = 2000
+    scored: Scored, signal: int, classes: Sequence[str], most: int = 2000
 ) -> dict[str, dict[str, np.ndarray]]:
     """ROC curves by name, each as `roc_curve` gives it: that of the signal; with more than two classes that of each
     against the rest, "micro" of all decisions together, and "macro", the mean of the classes' signal efficiencies at
     equal background efficiency, which has no threshold (NaN)."""
-    scored = Scored(labels, scores)
     if len(classes) == 2:
         return {classes[signal]: _curve(scored.against_the_rest(signal), most)}
     curves = {name: _curve(scored.against_the_rest(number), most) for number, name in enumerate(classes)}
@@ -324,10 +591,16 @@ def _curve(ranking: Ranking, most: int) -> dict[str, np.ndarray]:
         steeply = np.searchsorted(background_passing, np.geomspace(1, max(backgrounds, 1), most // 2))
         kept = np.unique(np.minimum(np.concatenate([[0, last], evenly, steeply]), last))
     return {
-        "threshold": ranking.thresholds[kept],
+        "threshold": _thresholds(ranking)[kept],
         "signal_efficiency": signal_passing[kept] / (signals or np.nan),
         "background_efficiency": background_passing[kept] / (backgrounds or np.nan),
     }
+
+
+def _thresholds(ranking: Ranking) -> np.ndarray:
+    """Probabilities of the log-odds that ranked, beginning above all."""
+    with np.errstate(over="ignore"):
+        return np.concatenate([[np.inf], 1 / (1 + np.exp(-ranking.scores.astype(np.float64)))])
 
 
 def _share(k: float, n: float) -> Measured:
@@ -352,11 +625,68 @@ COUNTS = {
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
-        Metric("auc", "area under the ROC curve", "AUC", _auc, _auc_of_class, decimals=4),
-        Metric("accuracy", "accuracy", "accuracy", _accuracy, decimals=4, epochwise="val_accuracy"),
-        Metric("precision", "precision (signal purity)", "precision", _precision, _precision, decimals=4),
-        Metric("recall", "recall (signal efficiency)", "recall", _recall, _recall, decimals=4),
-        Metric("log_loss", "log-loss", "log-loss", _log_loss, higher_is_better=False, decimals=4, epochwise="val_loss"),
+        Metric(
+            "auc", "area under the ROC curve", "AUC", _auc, _auc_of_class, decimals=4, scale="logit", parts=_auc_parts
+        ),
+        Metric(
+            "accuracy",
+            "accuracy",
+            "accuracy",
+            _accuracy,
+            decimals=4,
+            epochwise="val_accuracy",
+            scale="logit",
+            parts=_hits,
+        ),
+        Metric(
+            "precision",
+            "precision (signal purity)",
+            "precision",
+            _precision,
+            _precision,
+            decimals=4,
+            scale="logit",
+            parts=_purities,
+        ),
+        Metric(
+            "recall",
+            "recall (signal efficiency)",
+            "recall",
+            _recall,
+            _recall,
+            decimals=4,
+            scale="logit",
+            parts=_recalls,
+        ),
+        Metric(
+            "log_loss",
+            "log-loss",
+            "log-loss",
+            _log_loss,
+            higher_is_better=False,
+            decimals=4,
+            epochwise="val_loss",
+            parts=_loss_parts,
+        ),
+        Metric(
+            "brier",
+            "Brier score",
+            "Brier score",
+            _brier,
+            higher_is_better=False,
+            decimals=4,
+            epochwise="val_loss",
+            parts=_brier_parts,
+        ),
+        Metric(
+            "calibration_error",
+            "expected calibration error",
+            "calibration error",
+            _calibration_error,
+            higher_is_better=False,
+            decimals=4,
+            epochwise="val_loss",
+        ),
         *(
             Metric(
                 name=f"rejection_{percent}",
@@ -364,6 +694,9 @@ METRICS: dict[str, Metric] = {
                 heading=f"1/ε_B at {percent} %",
                 of=partial(rejection, efficiency=percent / 100),
                 of_class=partial(rejection, efficiency=percent / 100),
+                scale="log",
+                limit=partial(rejection_limit, efficiency=percent / 100),
+                parts=partial(_rejection_parts, efficiency=percent / 100),
             )
             for percent in EFFICIENCIES
         ),
@@ -375,6 +708,7 @@ METRICS: dict[str, Metric] = {
                 of=partial(efficiency_at_purity, purity=percent / 100),
                 of_class=partial(efficiency_at_purity, purity=percent / 100),
                 decimals=4,
+                scale="logit",
             )
             for percent in PURITIES
         ),
@@ -390,8 +724,35 @@ METRICS: dict[str, Metric] = {
             )
             for name, (of_signal, as_signal) in COUNTS.items()
         ),
-        Metric("auc_micro", "AUC of all decisions together", "micro AUC", _auc_micro, decimals=4, needs=("classes",)),
-        Metric("auc_macro", "mean of the classes' AUC", "macro AUC", _auc, decimals=4, needs=("classes",)),
+        Metric(
+            "auc_ovo",
+            "mean AUC of pairs of classes",
+            "one-vs-one AUC",
+            _auc_ovo,
+            decimals=4,
+            needs=("classes",),
+            scale="logit",
+            parts=_ovo_parts,
+        ),
+        Metric(
+            "auc_micro",
+            "AUC of all decisions together",
+            "micro AUC",
+            _auc_micro,
+            decimals=4,
+            needs=("classes",),
+            scale="logit",
+        ),
+        Metric(
+            "auc_macro",
+            "mean of the classes' AUC",
+            "macro AUC",
+            _auc,
+            decimals=4,
+            needs=("classes",),
+            scale="logit",
+            parts=_auc_parts,
+        ),
     )
 }
 

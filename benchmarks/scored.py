@@ -3,70 +3,178 @@
 from __future__ import annotations
 
 import functools
-from dataclasses import dataclass
 
 import numpy as np
 
+MOST_PACKED = 2**31
+"""Decisions that are sorted as 32 bits of score over 32 bits of place; more are sorted by numpy's argsort."""
 
-@dataclass(frozen=True)
+COMPLEMENT = 0.99
+"""Probability of one of several classes above which that of the others is added up, as 1 - p loses digits."""
+
+SUM_WITHIN = 1e-3
+"""How far from one the scores of an event may add up, as of a file with three digits."""
+
+
 class Ranking:
-    """Decisions from the highest score to the lowest, equal scores together.
+    """Decisions from the highest score to the lowest, equal scores together. What is read from it is made at the first
+    reading and kept.
 
-    positive: (n,) true where yes is right. order: (n,) from high to low. ends: (g,) how many decisions stand before the
-    end of each group of equal scores. thresholds, positives, negatives: (g + 1,) falling distinct scores, beginning
-    above all, and how many positives and negatives reach each.
+    positive: (n,) true where yes is right. order: (n,) from high to low.
     """
 
-    positive: np.ndarray
-    order: np.ndarray
-    ends: np.ndarray
-    thresholds: np.ndarray
-    positives: np.ndarray
-    negatives: np.ndarray
+    def __init__(self, positive: np.ndarray, scores: np.ndarray):
+        """positive: (n,) bool. scores: (n,), the higher the more positive; infinite ones have their place, NaN none."""
+        self.positive = positive
+        self.order, self._falling = _falling(scores)
+
+    @functools.cached_property
+    def _last(self) -> np.ndarray:
+        """(g,) place of the last decision of each group of equal scores."""
+        falling = self._falling
+        step = np.ones(len(falling), bool)
+        np.not_equal(falling[1:], falling[:-1], out=step[:-1])
+        return np.flatnonzero(step)
+
+    @functools.cached_property
+    def ends(self) -> np.ndarray:
+        """(g,) how many decisions stand before the end of each group of equal scores."""
+        return self._last + 1
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """(g,) of the groups, falling."""
+        return np.asarray(self._falling[self._last])
+
+    @functools.cached_property
+    def positives(self) -> np.ndarray:
+        """(g + 1,), beginning above all, how many positives reach each group."""
+        counts = np.cumsum(self.positive[self.order], dtype=np.int32 if len(self.order) < MOST_PACKED else np.int64)
+        found = np.zeros(len(self._last) + 1, counts.dtype)
+        np.take(counts, self._last, out=found[1:])
+        return found
+
+    @functools.cached_property
+    def negatives(self) -> np.ndarray:
+        """(g + 1,), beginning above all, how many negatives reach each group."""
+        found = np.zeros(len(self._last) + 1, self.positives.dtype)
+        np.subtract(self.ends, self.positives[1:], out=found[1:], casting="unsafe")
+        return found
 
     @functools.cached_property
     def placements(self) -> np.ndarray:
         """(n,): for a positive the share of negatives below it, for a negative the share of positives above it; equal
         scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing Letters 21
         (2014) 1389, equations 6 to 10)."""
-        above = (self.positives[1:] + self.positives[:-1]) / (2 * self.positives[-1])
-        below = 1 - (self.negatives[1:] + self.negatives[:-1]) / (2 * self.negatives[-1])
-        group = np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
-        found = np.empty(len(self.order))
-        found[self.order] = np.where(self.positive[self.order], below[group], above[group])
-        return found
+        positives, negatives = self.positives, self.negatives
+        placed = np.empty(len(self.order))
+        seen = 0.0
+        for start in range(0, len(placed), BLOCK):
+            order = self.order[start : start + BLOCK]
+            own = self.positive[order]
+            above = np.cumsum(own, dtype=np.float64)
+            above += seen
+            below = np.arange(start + 1.0, start + 1 + len(order)) - above
+            seen = above[-1]
+            above /= positives[-1]
+            below /= -negatives[-1]
+            below += 1
+            placed[order] = np.where(own, below, above)
+        sizes = np.diff(self.ends, prepend=0)
+        tied = np.flatnonzero(sizes > 1)
+        if len(tied):
+            sizes = sizes[tied]
+            starts = self.ends[tied] - sizes
+            before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+            inside = self.order[np.repeat(starts - before, sizes) + np.arange(sizes.sum())]
+            above, below = (np.repeat((x[tied] + x[tied + 1]) / (2 * x[-1]), sizes) for x in (positives, negatives))
+            placed[inside] = np.where(self.positive[inside], 1 - below, above)
+        return placed
 
-    @property
+    @functools.cached_property
     def area(self) -> float:
-        """Under the ROC curve."""
-        return float(np.trapezoid(self.positives / self.positives[-1], self.negatives / self.negatives[-1]))
+        """Under the ROC curve: the mean share of negatives below a positive."""
+        return float(np.dot(self.placements, self.positive) / self.positives[-1])
 
 
-def ranking(positive: np.ndarray, scores: np.ndarray) -> Ranking:
-    """positive: (n,) bool. scores: (n,), the higher the more positive."""
-    order = np.argsort(-scores)
-    falling = scores[order]
-    last = np.flatnonzero(np.append(falling[1:] != falling[:-1], True)) if len(falling) else np.zeros(0, np.int64)
-    positives = np.concatenate([[0], np.cumsum(positive[order])[last]])
-    ends = last + 1
-    thresholds = np.concatenate([[np.inf], falling[last]])
-    return Ranking(positive, order, ends, thresholds, positives, np.concatenate([[0], ends]) - positives)
+BLOCK = 2**15
+"""Decisions that are looked at together, so that they stay in the processor's own memory."""
+
+
+def _falling(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places from the highest score to the lowest, and the scores in this order.
+
+    32-bit scores are sorted as integers of the same order with their places in the lower half, which takes a fraction
+    of an indirect sort."""
+    if scores.dtype != np.float32 or len(scores) >= MOST_PACKED:
+        order = np.argsort(-scores)
+        return order, scores[order]
+    keys = np.empty(len(scores), np.int64)
+    for start in range(0, len(scores), BLOCK):
+        bits = (np.float32(0) - scores[start : start + BLOCK]).view(np.int32)  # 0 - 0 is 0: the two zeros are one
+        bits ^= (bits >> 31) & 0x7FFFFFFF
+        part = keys[start : start + BLOCK]
+        np.left_shift(bits, 32, out=part, dtype=np.int64)
+        part |= np.arange(start, start + len(part))
+    keys.sort()
+    falling = np.empty(len(scores), np.float32)
+    for start in range(0, len(scores), BLOCK):
+        part = keys[start : start + BLOCK]
+        part &= 0xFFFFFFFF
+        falling[start : start + BLOCK] = scores[part]
+    return keys, falling
 
 
 class Scored:
-    """Labels (n,) of class indices and scores (n, classes), rows summing to 1, of the same events. What is read from it
-    is made at the first reading and kept."""
+    """Labels (n,) of class indices and scores (n, classes) of the same events: probabilities that sum to 1, or their
+    natural logarithms, which do not pile up where probabilities round to 1. What is read from it is made at the first
+    reading and kept.
+
+    Raises ValueError where the labels are no indices of the classes, or the scores are neither.
+    """
 
     def __init__(self, labels: np.ndarray, scores: np.ndarray):
+        labels, scores = np.asarray(labels), np.asarray(scores)
+        _check(labels, scores)
         self.labels = labels
-        self.scores = scores
         self.classes = int(scores.shape[1])
+        self._given = scores
+        self._are_logarithms = bool(scores.size) and float(scores.min()) < 0
+        _check_sums(self.scores)
         self._rankings: dict[int, Ranking] = {}
+        self._pairs: dict[tuple[int, int], Ranking] = {}
+
+    @functools.cached_property
+    def scores(self) -> np.ndarray:
+        """(n, classes) probabilities."""
+        return np.asarray(np.exp(self._given) if self._are_logarithms else self._given)
+
+    @functools.cached_property
+    def log_scores(self) -> np.ndarray:
+        """(n, classes) natural logarithms of the probabilities; -inf of 0."""
+        if self._are_logarithms:
+            return self._given
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(self._given))
+
+    def log_odds(self, positive: int) -> np.ndarray:
+        """(n,) logarithm of the probability of one class over that of all others together: what ranks. Equal
+        probabilities have equal log-odds, whatever the others are, up to COMPLEMENT."""
+        logs = self.log_scores
+        if self.classes == 2:
+            with np.errstate(invalid="ignore"):
+                return np.asarray(logs[:, positive] - logs[:, 1 - positive])
+        others = np.log1p(-np.minimum(self.scores[:, positive], COMPLEMENT))
+        above = np.flatnonzero(self.scores[:, positive] > COMPLEMENT)
+        rest = np.delete(logs[above], positive, axis=1)
+        with np.errstate(divide="ignore"):
+            others[above] = np.logaddexp.reduce(rest, axis=1)
+        return np.asarray(logs[:, positive] - others)
 
     @functools.cached_property
     def guessed(self) -> np.ndarray:
         """(n,) the class of the highest score."""
-        return np.asarray(self.scores.argmax(axis=1))
+        return np.asarray(self._given.argmax(axis=1))
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
@@ -74,19 +182,81 @@ class Scored:
         pairs = self.labels * self.classes + self.guessed
         return np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
 
-    @property
+    @functools.cached_property
     def numbers(self) -> np.ndarray:
         """(classes,) how many events each class has."""
-        return np.asarray(self.confusion.sum(axis=1))
+        return np.bincount(self.labels, minlength=self.classes)
 
     def against_the_rest(self, positive: int) -> Ranking:
-        """The events by their score of one class, which is positive."""
+        """The events by their log-odds of one class, which is positive."""
         if positive not in self._rankings:
-            self._rankings[positive] = ranking(self.labels == positive, self.scores[:, positive])
+            self._rankings[positive] = Ranking(self.labels == positive, self.log_odds(positive))
         return self._rankings[positive]
+
+    def of_two(self, one: int, other: int) -> np.ndarray:
+        """Places of the events of these two classes."""
+        return np.flatnonzero((self.labels == one) | (self.labels == other))
+
+    def against(self, positive: int, negative: int) -> Ranking:
+        """The events of two classes alone, in the order of `of_two`, by their log-odds of the first."""
+        if (positive, negative) not in self._pairs:
+            which = self.of_two(positive, negative)
+            self._pairs[positive, negative] = Ranking(self.labels[which] == positive, self.log_odds(positive)[which])
+        return self._pairs[positive, negative]
 
     @functools.cached_property
     def pooled(self) -> Ranking:
-        """Of n * classes decisions, event by event whether it is of each class, by their scores all together."""
+        """Of n * classes decisions, event by event whether it is of each class, by their log-odds all together."""
         own = self.labels[:, None] == np.arange(self.classes)
-        return ranking(own.ravel(), self.scores.ravel())
+        odds = np.stack([self.log_odds(positive) for positive in range(self.classes)], axis=1)
+        return Ranking(own.ravel(), odds.ravel())
+
+
+def log_scores_of(logits: np.ndarray) -> np.ndarray:
+    """(n, classes) float32 logarithms of probabilities, from logits (n, classes), or (n, 1) log-odds of class 1."""
+    logits = np.asarray(logits, np.float32)
+    if logits.shape[1] == 1:
+        logits = np.concatenate([-logits, logits], axis=1)
+        return np.asarray(-np.logaddexp(np.float32(0), -logits))
+    highest = logits.max(axis=1, keepdims=True)
+    return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))
+
+
+def logarithms(scores: np.ndarray) -> np.ndarray:
+    """(n, classes) float32 logarithms of probabilities; of 0, that of the smallest normal 32-bit number."""
+    return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), np.float32)
+
+
+def _check(labels: np.ndarray, scores: np.ndarray) -> None:
+    if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels) or scores.shape[1] < 2:
+        raise ValueError(f"scores must be (n, classes) for {len(labels)} labels, but got {scores.shape}")
+    if labels.dtype.kind not in "iub":
+        raise ValueError(f"labels must be whole numbers, the index of each event's class, but got {labels.dtype}")
+    if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]):
+        raise ValueError(
+            f"labels must be from 0 to {scores.shape[1] - 1}, a column of scores for each class, but got "
+            f"{labels.min()} to {labels.max()}"
+        )
+    if not np.isfinite(scores).all():
+        rows = np.flatnonzero(~np.isfinite(scores).all(axis=1))
+        raise ValueError(f"scores must be finite, but {len(rows)} rows are not, the first at {rows[0]}")
+
+
+def _check_sums(scores: np.ndarray) -> None:
+    sums = _sums(scores)
+    if len(sums) and (abs(float(sums.min()) - 1) > SUM_WITHIN or abs(float(sums.max()) - 1) > SUM_WITHIN):
+        rows = np.flatnonzero(np.abs(sums - 1) > SUM_WITHIN)
+        raise ValueError(
+            f"scores of an event must be probabilities that sum to 1, or their logarithms, but {len(rows)} rows do "
+            f"not, the first at {rows[0]}: {sums[rows[0]]:.6g}"
+        )
+    if len(scores) and float(scores.min()) < 0:
+        raise ValueError("scores must be probabilities, but some are negative")
+
+
+def _sums(scores: np.ndarray) -> np.ndarray:
+    """(n,) of each row; by columns, which is the faster where these are few."""
+    total = scores[:, 0]
+    for number in range(1, scores.shape[1]):
+        total = total + scores[:, number]
+    return total

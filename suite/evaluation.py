@@ -13,6 +13,7 @@ import numpy as np
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, UserError
+from hepbench.benchmarks.scored import Scored
 from hepbench.suite.atomic import whole_folder
 from hepbench.suite.data.dataset import Prepared, prepare, refuse_unlabelled
 from hepbench.suite.data.files import Files, digest_of_file, digest_of_files, events_wanted, official, simulated_folder
@@ -55,7 +56,8 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Metrics of a model on events, and the events. ids, labels: (n,). scores: (n, classes).
+    """Metrics of a model on events, and the events. ids, labels: (n,). scores: (n, classes) logarithms of
+    probabilities.
 
     metrics: as `metrics.evaluate` names them, and by slice. left_out: why -> number of events that do not count.
     warnings, notes: as of `Provenance`.
@@ -166,9 +168,12 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
     if not len(events.ids):
         shown = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
         raise UserError(f"{_names([*provenance.same, *provenance.others])}: no event is left to measure: {shown}")
-    measured = dict(metrics.evaluate(events.labels, events.scores, task.signal, task.classes))
+    try:
+        measured = metrics.evaluate(events.labels, events.scores, task.signal, task.classes)
+    except ValueError as error:
+        raise UserError(f"{_names([*provenance.same, *provenance.others])}: {error}") from error
     for name, values in events.slices.items():
-        measured |= metrics.auc_by_slice(name, values, events.labels, events.scores, task.signal)
+        measured |= metrics.by_slice(name, values, events.labels, events.scores, task.signal)
     warnings, notes = provenance.warnings, provenance.notes
     if provenance.same and provenance.parts:
         counted = ", ".join(f"{left_out[reason]:,} {reason}" for reason in IN_PART.values() if reason in left_out)
@@ -217,7 +222,8 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
     from hepbench.tracking import plots
 
     spec, task = model.trial.spec, model.trial.task.record
-    curves = metrics.roc_curves(found.labels, found.scores, task.signal, task.classes)
+    scored = Scored(found.labels, found.scores)
+    curves = metrics.roc_curves(scored, task.signal, task.classes)
     areas = metrics.areas_of(found.metrics, task.signal, task.classes)
     about = {
         "run": run["id"],
@@ -237,11 +243,11 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
         (scratch / "metrics.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
         write_scores(scratch / "scores.parquet", found.ids, found.labels, found.scores, task.classes)
         write_roc(scratch / "roc.csv", curves)
-        write_confusion(scratch / "confusion.csv", plots.confusion_of(found.labels, found.scores), task.classes)
+        write_confusion(scratch / "confusion.csv", scored.confusion, task.classes)
         (scratch / "plots").mkdir()
         plots.trial_plots(
             scratch / "plots",
-            found.scores,
+            scored.scores,
             found.labels,
             task.signal,
             task.classes,

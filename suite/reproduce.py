@@ -362,10 +362,8 @@ def measured(key: str, epoch: int | None, runs: Sequence[Run], store: Store) -> 
             share = key.removeprefix("val_") == "accuracy"
             errors.append(math.sqrt(values[-1] * (1 - values[-1]) / events) if share else math.nan)
     known = [error for error in errors if math.isfinite(error)]
-    mean, error, spread = statistics.combine(values, known if len(known) == len(values) else [0.0] * len(values))
-    if not known:
-        error = spread / math.sqrt(len(values)) if len(values) > 1 else math.nan
-    return mean, error
+    found = statistics.combine(values, known if len(known) == len(values) else [0.0] * len(values))
+    return found.mean, found.error if known or len(values) > 1 else math.nan
 
 
 def _of_run(key: str, run: Run) -> float:

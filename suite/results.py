@@ -16,7 +16,7 @@ import numpy as np
 
 from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Metric, Task, UserError, check_known
-from hepbench.benchmarks.metrics import METRICS, class_keys, metrics_of, slice_key
+from hepbench.benchmarks.metrics import BY_SLICE, METRICS, class_keys, metrics_of, slice_key
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
@@ -99,7 +99,9 @@ def leaderboard_of(
 def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
     """UserError where one of these is no metric of any of the tasks, no time, and no use of the hardware."""
     known = {name for task in tasks for name in metrics_of(task.record.classes)} | NUMBERS.keys()
-    slices = tuple(slice_key(name) for task in tasks for name in task.record.slices)
+    slices = tuple(
+        f"{metric}_{slice_key(name)}_" for task in tasks for name in task.record.slices for metric in BY_SLICE
+    )
     listed = [name for name in METRICS if name in known] + list(NUMBERS)
     if any(len(task.record.classes) > 2 for task in tasks):
         listed += [f"{name}_CLASS" for name, metric in METRICS.items() if metric.of_class]
@@ -137,9 +139,12 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[
 
 
 def _slice(name: str) -> Metric:
-    """The record of the AUC of a slice, `auc_<name>_<value>`."""
-    heading = f"AUC {name.removeprefix('auc_').replace('_', ' ')}"
-    return dataclasses.replace(METRICS["auc"], name=name, title=heading, heading=heading)
+    """The record of a metric of a slice, `<metric>_<name>_<value>`."""
+    metric = next(one for one in sorted(BY_SLICE, key=len, reverse=True) if name.startswith(f"{one}_"))
+    heading = f"{BY_SLICE[metric]} {name.removeprefix(f'{metric}_').replace('_', ' ')}"
+    record = METRICS.get(metric, METRICS["recall"])
+    better = metric != "background_efficiency"
+    return dataclasses.replace(record, name=name, title=heading, heading=heading, higher_is_better=better)
 
 
 def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path:

@@ -19,7 +19,7 @@ from hepbench.suite import device, results
 from hepbench.suite.atomic import full_disk_as_user_error
 from hepbench.suite.data.checked import checked
 from hepbench.suite.training.network import NETWORK_FILE
-from hepbench.suite.trial.artifacts import SavedModel, load_model, scores_table
+from hepbench.suite.trial.artifacts import SavedModel, load_model, log_scores, scores_table
 from hepbench.suite.trial.spec import cut
 from hepbench.tracking.runs import Store
 
@@ -30,7 +30,8 @@ Progress = Callable[[int], None]
 @dataclass(frozen=True)
 class ScoredEvents:
     """A chunk of events as a model scores them. ids: (n,). labels: (n,) class index of the model's; UNKNOWN where the
-    file does not tell it, OTHER where it is none of the model's classes. scores: (n, classes). slices: name -> (n,)."""
+    file does not tell it, OTHER where it is none of the model's classes. scores: (n, classes) logarithms of the
+    probabilities. slices: name -> (n,)."""
 
     ids: np.ndarray
     labels: np.ndarray
@@ -99,7 +100,7 @@ def score(
             )
         labels = np.full(count, UNKNOWN) if events.labels is None else known[events.labels]
         try:
-            scores = model.fitted.predict(sample)
+            scores = log_scores(model.fitted, sample)
         except Exception as error:  # of a model that was damaged, or of a user's own
             reason = f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
             raise UserError(
@@ -119,7 +120,7 @@ def score(
 def write_predictions(model: SavedModel, paths: Sequence[Path], out: Path, progress: Progress) -> int:
     """Score the files into a Parquet file, whole or not at all, and return the number of events.
 
-    Columns: id, label where a file tells one that the model knows, and score_<class>.
+    Columns: id, label where a file tells one that the model knows, score_<class> and log_probability_<class>.
     """
     import pyarrow.parquet as pq
 

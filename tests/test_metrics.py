@@ -5,7 +5,7 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from hepbench.benchmarks import metrics
-from hepbench.benchmarks.scored import Scored
+from hepbench.benchmarks.scored import Scored, log_scores_of
 
 
 def toy(events=2000, classes=2, seed=0, digits=None):
@@ -15,12 +15,14 @@ def toy(events=2000, classes=2, seed=0, digits=None):
     logits = rng.normal(size=(events, classes)) + np.eye(classes)[labels]
     scores = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     if digits is not None:
-        scores = np.round(scores, digits)
+        scores = rng.multinomial(10**digits, scores) / 10**digits
     return labels, scores
 
 
 def columns(signal_scores):
     signal_scores = np.asarray(signal_scores, dtype=float)
+    if signal_scores.min() < 0 or signal_scores.max() > 1:  # of any size: their order is what counts
+        signal_scores = 1 / (1 + np.exp(-signal_scores))
     return np.stack([1 - signal_scores, signal_scores], axis=1)
 
 
@@ -58,7 +60,7 @@ def test_error_of_the_auc_against_the_bootstrap():
 
 def test_equal_scores_give_one_half():
     labels = np.array([0, 1] * 50)
-    assert metrics.auc(labels, columns(np.full(100, 0.3)), 1) == (0.5, 0.0)
+    assert metrics.auc(labels, columns(np.full(100, 0.3)), 1) == (0.5, pytest.approx(0, abs=1e-12))
 
 
 def test_auc_needs_two_events_of_each_class():
@@ -67,21 +69,31 @@ def test_auc_needs_two_events_of_each_class():
 
 
 def test_rejection_by_hand():
-    # 10 signal events at 0.9, 0.8, ...; 100 background events, of which 20 lie at 0.55, above the sixth signal event
-    labels = np.repeat([1, 0, 0], [10, 20, 80])
-    scores = columns(np.concatenate([np.arange(10, 0, -1) / 10, np.full(20, 0.55), np.full(80, 0.01)]))
-    value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.6)
-    # The fifth event passes at 0.6 without background, the sixth at 0.5 with 20
+    # 100 signal events at 0.995, 0.985, ...; 100 background events, of which 20 lie at 0.6, above the 41st signal event
+    labels = np.repeat([1, 0, 0], [100, 20, 80])
+    scores = columns(np.concatenate([np.arange(99.5, 0, -1) / 100, np.full(20, 0.6), np.full(80, 0.001)]))
+    value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.5)
     assert value == pytest.approx(100 / 20)
-    assert error == pytest.approx(5 * np.sqrt(0.8 / 20))
+    # From 40 to 60 signal events, two standard deviations to either side of 50, no background to 20 of it pass
+    assert error == pytest.approx(25 * np.sqrt(0.2 * 0.8 / 100 + (0.2 / 0.2) ** 2 * 0.5 * 0.5 / 100))
 
 
-def test_rejection_is_not_measurable_below_ten_events():
-    for passing, measurable in ((9, False), (10, True)):
+def test_rejection_where_no_background_passes_has_a_limit():
+    for passing, measurable in ((0, False), (1, True)):
         labels = np.repeat([1, 0, 0], [100, passing, 1000 - passing])
         scores = columns(np.repeat([0.9, 0.95, 0.1], [100, passing, 1000 - passing]))
         value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.5)
         assert np.isfinite(value) == np.isfinite(error) == measurable
+        limit = metrics.rejection_limit(Scored(labels, scores), 1, efficiency=0.5)
+        assert np.isnan(limit) if measurable else limit == pytest.approx(1 / (1 - 0.05 ** (1 / 1000)))
+        values = metrics.evaluate(labels, scores, 1)
+        assert ("rejection_50_limit" in values) != measurable
+
+
+def test_rejection_is_not_measurable_where_too_few_signal_events_decide():
+    labels = np.repeat([1, 0], [40, 1000])
+    scored = Scored(labels, columns(np.linspace(1, 0, 1040)))
+    assert np.isnan(metrics.rejection(scored, 1, 0.9)).all() and np.isnan(metrics.rejection_limit(scored, 1, 0.9))
 
 
 def test_rejection_takes_equal_scores_in_proportion():
@@ -147,6 +159,7 @@ def test_evaluate_gives_every_metric_with_its_error():
     assert set(values) == {f"{name}{suffix}" for name in names for suffix in ("", "_error")}
     unmeasurable = {name for name, value in values.items() if not np.isfinite(value)}
     assert unmeasurable <= {f"efficiency_at_purity_99{suffix}" for suffix in ("", "_error")}
+    assert 0 < values["calibration_error"] < 0.2 and values["brier"] < 0.25
 
 
 def test_a_metric_is_one_record_under_its_own_name():
@@ -155,7 +168,7 @@ def test_a_metric_is_one_record_under_its_own_name():
         assert set(metric.needs) <= {"binary", "classes", "weights"}
     assert metrics.METRICS["auc"].heading == "AUC" and metrics.METRICS["rejection_50"].heading == "1/ε_B at 50 %"
     fewer_is_better = {name for name, metric in metrics.METRICS.items() if not metric.higher_is_better}
-    assert fewer_is_better == {"log_loss", "false_positives", "false_negatives"}
+    assert fewer_is_better == {"log_loss", "brier", "calibration_error", "false_positives", "false_negatives"}
 
 
 def test_evaluate_refuses_what_cannot_be_scores():
@@ -246,7 +259,7 @@ def test_confusion_and_counts_are_those_of_scikit_learn():
 
 def test_curves_of_several_classes():
     labels, scores = toy(20_000, classes=4)
-    curves = metrics.roc_curves(labels, scores, 1, CLASSES, most=400)
+    curves = metrics.roc_curves(Scored(labels, scores), 1, CLASSES, most=400)
     assert list(curves) == [*CLASSES, "micro", "macro"]
     values = metrics.evaluate(labels, scores, 1, CLASSES)
     for name, key in zip(curves, [*metrics.class_keys(CLASSES), "micro", "macro"], strict=True):
@@ -255,7 +268,7 @@ def test_curves_of_several_classes():
         assert (curve["signal_efficiency"][-1], curve["background_efficiency"][-1]) == (1, 1)
         area = np.trapezoid(curve["signal_efficiency"], curve["background_efficiency"])
         assert area == pytest.approx(values[f"auc_{key}"], abs=2e-3)
-    assert list(metrics.roc_curves(*toy(), 1, ("h", "g"))) == ["g"]
+    assert list(metrics.roc_curves(Scored(*toy()), 1, ("h", "g"))) == ["g"]
 
 
 def test_several_classes_where_one_is_absent():
@@ -263,7 +276,7 @@ def test_several_classes_where_one_is_absent():
     labels[labels == 3] = 0
     values = metrics.evaluate(labels, scores, 1, CLASSES)
     assert np.isnan([values["auc"], values["auc_micro"], values["auc_proton"], values["recall_proton"]]).all()
-    curves = metrics.roc_curves(labels, scores, 1, CLASSES)
+    curves = metrics.roc_curves(Scored(labels, scores), 1, CLASSES)
     assert (
         np.isnan(curves["proton"]["signal_efficiency"]).all()
         and np.isnan(curves["macro"]["signal_efficiency"][1:]).all()
@@ -332,3 +345,94 @@ def test_error_of_an_efficiency_at_a_purity_where_the_curve_is_steep():
     found = [metrics.efficiency_at_purity(Scored(labels, columns(rng.normal(4 * labels))), 1, 0.99) for _ in range(200)]
     values, errors = np.transpose(found)
     assert np.median(errors) == pytest.approx(np.std(values), rel=0.35)
+
+
+# --- what is refused, and what ranks where probabilities round to one -------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("labels", "scores", "words"),
+    [
+        ([0, 1, 2, 1], np.full((4, 2), 0.5), "labels must be from 0 to 1"),
+        ([0, 1, -1, 1], np.full((4, 2), 0.5), "labels must be from 0 to 1"),
+        ([0.0, 1.0, 1.0, 0.0], np.full((4, 2), 0.5), "whole numbers"),
+        ([0, 1, 0, 1], np.full((4, 2), 0.4), "4 rows do not, the first at 0: 0.8"),
+        ([0, 1, 0, 1], np.tile([1.5, -0.5], (4, 1)), "must be probabilities"),
+        ([0, 1, 0, 1], np.tile([0.5, 0.3, 0.2], (4, 1)), "3 columns, but the labels are of 2 classes"),
+        ([0, 0, 0, 1], np.full((4, 2), 0.5), "there is one of 1"),
+        ([0, 1, 0, 1], np.full(4, 0.5), "for 4 labels"),
+    ],
+)
+def test_evaluate_refuses_what_cannot_be_measured(labels, scores, words):
+    with pytest.raises(ValueError, match=words):
+        metrics.evaluate(np.array(labels), scores, 1)
+
+
+def test_three_columns_for_two_classes_are_refused():
+    with pytest.raises(ValueError, match="a column for each of a, b"):
+        metrics.evaluate(np.array([0, 1, 0, 1]), np.tile([0.5, 0.3, 0.2], (4, 1)), 1, ("a", "b"))
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_logarithms_rank_where_probabilities_round_to_one(classes):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, classes, 4000)
+    logits = (40 * np.eye(classes)[labels] + rng.normal(size=(4000, classes)) * 15).astype(np.float32)
+    logs = log_scores_of(logits if classes > 2 else logits[:, 1:] - logits[:, :1])
+    assert np.mean(np.exp(logs).max(axis=1) == 1) > 0.5
+    odds = Scored(labels, logs).log_odds(1)
+    assert len(np.unique(odds)) > 3990
+    rest = np.delete(logits.astype(float), 1, axis=1)
+    np.testing.assert_allclose(odds, logits[:, 1] - np.logaddexp.reduce(rest, axis=1), rtol=1e-5, atol=1e-4)
+    values = metrics.evaluate(labels, logs, 1)
+    assert values["auc"] == pytest.approx(metrics.evaluate(labels, np.exp(logs.astype(float)), 1)["auc"], abs=1e-6)
+    assert values["log_loss"] > 0 and np.isfinite(values["brier"])
+
+
+def test_one_against_one_does_not_depend_on_the_proportions():
+    labels, scores = toy(60_000, classes=3)
+    thinned = np.flatnonzero((labels != 2) | (np.arange(len(labels)) % 10 == 0))
+    whole, part = (metrics.evaluate(labels[some], scores[some], 1) for some in (slice(None), thinned))
+    expected = sklearn_metrics.roc_auc_score(labels, scores, multi_class="ovo")
+    assert whole["auc_ovo"] == pytest.approx(expected, abs=2e-3)  # which ranks by probability in place of the odds
+    assert abs(part["auc_ovo"] - whole["auc_ovo"]) < 3 * part["auc_ovo_error"]
+
+
+def test_error_of_one_against_one_is_the_spread_of_repeated_samples():
+    found = [metrics.evaluate(*toy(300, 3, seed), 1) for seed in range(1, 301)]
+    areas, errors = ([values[key] for values in found] for key in ("auc_ovo", "auc_ovo_error"))
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.15)
+
+
+def test_parts_of_events_give_the_error():
+    for classes in (2, 3):
+        scored = Scored(*toy(3000, classes, digits=2))
+        for name, metric in metrics.metrics_for(classes).items():
+            if metric.parts:
+                parts, (_, error) = metric.parts(scored, 1), metric.of(scored, 1)
+                assert abs(parts.sum()) < 1e-6 * len(parts), name
+                assert np.sqrt(np.dot(parts, parts)) == pytest.approx(error, rel=0.02), name
+
+
+def test_calibration_of_what_is_calibrated_and_what_is_not():
+    rng = np.random.default_rng(3)
+    probability = rng.random(20_000)
+    labels = (rng.random(20_000) < probability).astype(int)
+    true, sharpened = (metrics.evaluate(labels, columns(p), 1) for p in (probability, probability > 0.5))
+    assert true["calibration_error"] < 0.008 and true["brier"] == pytest.approx(1 / 6, abs=0.005)
+    assert sharpened["calibration_error"] == pytest.approx(0.25, abs=0.02)
+    bins = metrics.reliability(Scored(labels, columns(probability)), 1)
+    assert len(bins["score"]) == 15 and bins["events"].sum() == 20_000
+    pulls = (bins["share"] - bins["score"]) / bins["error"]
+    assert (pulls**2).sum() < 35
+
+
+def test_slices_at_a_common_cut():
+    labels, scores = toy(20_000)
+    slices = np.repeat([300, 500], 10_000)
+    values = metrics.by_slice("pt", slices, labels, scores, 1)
+    assert {name.removesuffix("_error") for name in values} == {
+        f"{metric}_pt_{value}" for metric in metrics.BY_SLICE for value in (300, 500)
+    }
+    assert values["efficiency_pt_300"] == pytest.approx(0.5, abs=4 * values["efficiency_pt_300_error"])
+    assert values["auc_pt_500"] == metrics.auc(labels[10_000:], scores[10_000:], 1)[0]

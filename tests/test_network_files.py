@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hepbench.benchmarks import metrics
+from hepbench.benchmarks.scored import Scored
 from hepbench.suite.training import layer_graph
 from hepbench.suite.trial.artifacts import read_confusion, read_roc, write_confusion, write_csv, write_roc
 from hepbench.tracking import diagram
@@ -110,7 +111,7 @@ def test_curves_are_read_as_they_were_written(tmp_path):
     rng = np.random.default_rng(0)
     for classes in (("h", "g"), ("a", "b, c", "d")):
         labels = rng.integers(0, len(classes), 400)
-        curves = metrics.roc_curves(labels, rng.dirichlet(np.ones(len(classes)), 400), 1, classes)
+        curves = metrics.roc_curves(Scored(labels, rng.dirichlet(np.ones(len(classes)), 400)), 1, classes)
         write_roc(tmp_path / "roc.csv", curves)
         read = read_roc(tmp_path / "roc.csv", classes[1])
         assert list(read) == list(curves)

@@ -25,8 +25,10 @@ import jinja2
 import numpy as np
 import pytest
 from conftest import COMMAND, ROOT, with_patience
+from scipy import stats
 
 from hepbench.benchmarks.metrics import METRICS, class_keys, evaluate, metrics_of, roc_curves
+from hepbench.benchmarks.scored import Scored
 from hepbench.suite.commands.console import Console
 from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
@@ -382,16 +384,18 @@ def test_quota_and_memory_limit_of_a_container_hold(tmp_path, monkeypatch):
 
 
 def test_seeds_share_the_test_set():
-    mean, error, spread = statistics.combine([0.80, 0.82, 0.84, 0.82], [0.01, 0.01, 0.02, 0.02])
-    assert mean == pytest.approx(0.82)
-    assert spread == pytest.approx(np.std([0.80, 0.82, 0.84, 0.82], ddof=1))
-    assert error == pytest.approx(math.hypot(0.015, spread / 2))
+    found = statistics.combine([0.80, 0.82, 0.84, 0.82], [0.01, 0.01, 0.02, 0.02])
+    assert found.mean == pytest.approx(0.82)
+    assert found.spread == pytest.approx(np.std([0.80, 0.82, 0.84, 0.82], ddof=1))
+    of_training, variance = found.spread**2 / 4, 0.015**2 + found.spread**2 / 4
+    assert found.degrees == pytest.approx(variance**2 / (of_training**2 / 3))
+    assert found.error == pytest.approx(math.sqrt(variance) * stats.t.ppf(stats.norm.cdf(1), found.degrees))
 
 
 def test_one_seed_has_no_spread():
-    mean, error, spread = statistics.combine([0.8], [0.01])
-    assert (mean, error) == (0.8, 0.01)
-    assert math.isnan(spread)
+    found = statistics.combine([0.8], [0.01])
+    assert (found.mean, found.error, found.degrees) == (0.8, 0.01, math.inf)
+    assert math.isnan(found.spread)
     with pytest.raises(ValueError, match="one error a value"):
         statistics.combine([], [])
 
@@ -401,13 +405,19 @@ def brute_auc(labels, scores) -> float:
     return float(np.mean([1.0 if s > b else 0.5 if s == b else 0.0 for s, b in pairs]))
 
 
+def trained(labels, *scores):
+    scored = [Scored(labels, np.stack([-np.logaddexp(0, x), -np.logaddexp(0, -x)], axis=1)) for x in scores]
+    auc = METRICS["auc"]
+    return statistics.trainings([auc.of(one, 1)[0] for one in scored], [auc.parts(one, 1) for one in scored])
+
+
 def test_paired_delong_is_the_sum_over_all_pairs():
     random = np.random.default_rng(0)
     labels = random.integers(0, 2, 60)
     a = np.round(labels + random.normal(size=60), 1)  # rounded: some scores are equal
     b = np.round(a + random.normal(size=60), 1)
-    difference, error, p = statistics.paired_delong(labels, a, b)
-    assert difference == pytest.approx(brute_auc(labels, a) - brute_auc(labels, b))
+    found = statistics.paired(trained(labels, a), trained(labels, b))
+    assert found.value == pytest.approx(brute_auc(labels, a) - brute_auc(labels, b))
 
     def placements(scores):
         above = (scores[labels == 1][:, None] > scores[labels == 0]) + 0.5 * (
@@ -416,8 +426,8 @@ def test_paired_delong_is_the_sum_over_all_pairs():
         return above.mean(axis=1), above.mean(axis=0)
 
     parts = [placements(a)[side] - placements(b)[side] for side in (0, 1)]
-    assert error == pytest.approx(math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)))
-    assert p == pytest.approx(math.erfc(abs(difference / error) / math.sqrt(2)))
+    assert found.error == pytest.approx(math.sqrt(sum(part.var(ddof=1) / len(part) for part in parts)))
+    assert found.p == pytest.approx(math.erfc(abs(found.value / found.error) / math.sqrt(2)))
 
 
 def test_paired_delong_covers():
@@ -426,17 +436,20 @@ def test_paired_delong_covers():
     labels = np.repeat([0, 1], 300)
     truth = labels + random.normal(size=(600, 600))
     p = [
-        statistics.paired_delong(labels, x + 0.5 * random.normal(size=600), x + 0.5 * random.normal(size=600))[2]
+        statistics.paired(
+            trained(labels, x + 0.5 * random.normal(size=600)), trained(labels, x + 0.5 * random.normal(size=600))
+        ).p
         for x in truth
     ]
     assert 0.025 < np.mean(np.array(p) < 0.05) < 0.08
 
 
-def test_paired_delong_of_scores_that_rank_alike():
+def test_scores_that_rank_alike_do_not_differ():
     labels = np.array([0, 0, 1, 1, 1])
     scores = np.array([0.1, 0.7, 0.6, 0.8, 0.9])
-    assert statistics.paired_delong(labels, scores, scores**3) == (0.0, 0.0, 1.0)
-    assert all(math.isnan(x) for x in statistics.paired_delong(labels[1:], scores[1:], scores[1:]))
+    found = statistics.paired(trained(labels, scores), trained(labels, scores**3))
+    assert (found.value, found.error, found.p) == (0.0, 0.0, 1.0)
+    assert math.isnan(statistics.paired(trained(labels[1:], scores[1:]), trained(labels[1:], scores[1:])).p)
 
 
 def test_holm_by_hand():
@@ -576,7 +589,8 @@ def test_seeds_become_one_row():
     assert (row["rank"], row["model"], row["title"], row["seeds"], row["seed_list"]) == (1, "mlp", "dense", 2, [0, 1])
     assert row["run_ids"] == ["r2", "r1"]
     assert row["auc"] == pytest.approx(0.81)
-    assert row["auc_error"] == pytest.approx(math.hypot(0.01, 0.02 / math.sqrt(2) / math.sqrt(2)))
+    assert row["auc_error"] == statistics.combine([0.80, 0.82], [0.01, 0.01]).error
+    assert 0 < row["auc_low"] < row["auc"] - 2 * row["auc_error"] and row["auc"] < row["auc_high"] < 1
     assert (row["parameters"], row["train_seconds"], row["events"]) == (1000, 2.0, 3000)
     assert row["rejection_50"] is None
 
@@ -756,7 +770,7 @@ def test_page_of_several_classes_shows_each_against_the_rest():
     run = a_run(1, "mlp", metrics={**metrics, "train_seconds": 1.0})
     records = metrics_of(names)
     board = Leaderboard(ranking.rows([run], records, "auc"), records, ("auc", "accuracy"))
-    curves = {"r1": roc_curves(labels, scores, 1, names)}
+    curves = {"r1": roc_curves(Scored(labels, scores), 1, names)}
     confusions = {"r1": plots.confusion_of(labels, scores)}
     keys = dict(zip(names, class_keys(names), strict=True))
     shown = page.render(board, curves, confusions, signal="<i>", background="the rest", classes=keys)

@@ -27,3 +27,7 @@ class Metric(Protocol):
     @property
     def decimals(self) -> int | None:
         """Digits after the point of a printed value; None: as many as give its error two digits."""
+
+    @property
+    def scale(self) -> str:
+        """As `statistics.interval` takes it: on which an interval is symmetric."""

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks.scored import log_scores_of
 
 if TYPE_CHECKING:
     import optuna
@@ -50,8 +51,11 @@ class Trees:
         return sum(line.count("leaf=") + line.count("[") for line in self.booster.get_dump())
 
     def predict(self, sample: Sample) -> np.ndarray:
-        scores = self.booster.inplace_predict(_table(sample))
-        return scores if scores.ndim == 2 else np.stack([1 - scores, scores], axis=1)
+        return np.asarray(np.exp(self.predict_log(sample)))
+
+    def predict_log(self, sample: Sample) -> np.ndarray:
+        logits = self.booster.inplace_predict(_table(sample), predict_type="margin")
+        return log_scores_of(logits if logits.ndim == 2 else logits[:, None])
 
     def save(self, folder: Path) -> None:
         self.booster.save_model(folder / FILE)

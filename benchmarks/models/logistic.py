@@ -14,6 +14,7 @@ import numpy as np
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Model, Parameters, Report, Sample
 from hepbench.benchmarks.scaling import BY_SPREAD, method_of
+from hepbench.benchmarks.scored import log_scores_of
 
 if TYPE_CHECKING:
     import optuna
@@ -38,10 +39,10 @@ class Logistic:
         return self.weights.size + self.constant.size
 
     def predict(self, sample: Sample) -> np.ndarray:
-        logits = _table(sample, self.largest) @ self.weights + self.constant
-        scores = np.exp(logits - logits.max(axis=1, keepdims=True))
-        result: np.ndarray = (scores / scores.sum(axis=1, keepdims=True)).astype(np.float32)
-        return result
+        return np.asarray(np.exp(self.predict_log(sample)))
+
+    def predict_log(self, sample: Sample) -> np.ndarray:
+        return log_scores_of(_table(sample, self.largest) @ self.weights + self.constant)
 
     def save(self, folder: Path) -> None:
         np.savez(folder / FILE, weights=self.weights, constant=self.constant, largest=self.largest)

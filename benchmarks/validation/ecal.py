@@ -10,11 +10,11 @@ from decimal import Decimal
 
 import numpy as np
 
-from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, Check
 from hepbench.benchmarks.features import calorimeter
 from hepbench.benchmarks.formats.ecal import CHUNK, CLASSES
 from hepbench.benchmarks.sampling import evenly_spaced
+from hepbench.benchmarks.scored import Ranking
 
 GENUINE_EVENTS = (98, 102)
 GENUINE_SOURCE = "200 genuine images (98 photons, 102 electrons)"
@@ -109,5 +109,5 @@ def _figures(
     figures["total energy, highest of 200"] = total[both].max()
     labels = np.repeat([0, 1], [len(photons), len(electrons)])
     for name, values in (variables | {"total energy": total}).items():
-        figures[f"{name}, AUC"] = metrics.auc(labels, np.stack([-values[both], values[both]], axis=1), signal=1)[0]
+        figures[f"{name}, AUC"] = Ranking(labels == 1, values[both]).area
     return figures

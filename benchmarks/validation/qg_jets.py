@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, Check, Comparison
 from hepbench.benchmarks.features import jets
 from hepbench.benchmarks.formats.qg_jets import CLASSES
 from hepbench.benchmarks.sampling import evenly_spaced
+from hepbench.benchmarks.scored import Ranking
 from hepbench.benchmarks.validation import qg_jets_reference as genuine
 
 VALIDATED = 20_000  # jets at most
@@ -76,7 +76,7 @@ def _auc(below: np.ndarray, above: np.ndarray) -> tuple[float, float]:
     """Probability that a value of the second is above one of the first, ties counting half, and its error."""
     values = np.concatenate([below, above])
     labels = np.repeat([0, 1], [len(below), len(above)])
-    area, _ = metrics.auc(labels, np.stack([-values, values], axis=1), signal=1)
+    area = Ranking(labels == 1, values).area
     return area, _auc_error(area, len(below), len(above))
 
 

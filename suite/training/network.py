@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample, UserError
+from hepbench.benchmarks.scored import log_scores_of, logarithms
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
-from hepbench.suite.training.steps import assign, forward, structured_batch
+from hepbench.suite.training.steps import assign, forward, gives_logits, structured_batch
 
 if TYPE_CHECKING:
     import keras
@@ -40,10 +41,16 @@ class Network:
         self.trainable_parameters = trainable_parameters(keras_model)
         self.history: list[dict[str, float]] = []
         self.timings: dict[str, float] = {}
-        self._forward = forward(keras_model)
+        self._are_logits = gives_logits(keras_model)
+        self._forward = forward(keras_model, self._are_logits)
 
     def predict(self, sample: Sample) -> np.ndarray:
         """(n, classes) float32 scores, each row summing to 1, in the order of `sample.rows`."""
+        return np.asarray(np.exp(self.predict_log(sample)))
+
+    def predict_log(self, sample: Sample) -> np.ndarray:
+        """(n, classes) float32 logarithms of the scores, from the logits where the last layer ends in a sigmoid or a
+        softmax: they do not pile up where probabilities round to 1."""
         sample = inputs_of(sample, self.keras_model)
         batch_size = self.batch_size(sample)
         order = np.argsort(cloud_lengths(sample), kind="stable")
@@ -52,7 +59,11 @@ class Network:
             which = order[start : start + batch_size]
             filled = np.resize(which, batch_size)  # one shape for the backend: repeats events of this batch
             output = np.asarray(self._forward(sample.take(filled)))[: len(which)]
-            scores[which] = np.concatenate([1 - output, output], axis=1) if output.shape[1] == 1 else output
+            if self._are_logits:
+                scores[which] = log_scores_of(output)
+            else:
+                both = np.concatenate([1 - output, output], axis=1) if output.shape[1] == 1 else output
+                scores[which] = logarithms(both)
         return scores
 
     def batch_size(self, sample: Sample) -> int:

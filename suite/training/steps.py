@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -112,30 +113,63 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Chunk
     return run_and_keep
 
 
-def forward(keras_model: keras.Model) -> Callable[[dict[str, np.ndarray]], Any]:
-    """inputs of a batch -> outputs, compiled."""
+def forward(keras_model: keras.Model, logits: bool = False) -> Callable[[dict[str, np.ndarray]], Any]:
+    """inputs of a batch -> outputs, compiled. logits: without its last activation, of a network that `gives_logits`."""
     import keras
+
+    output = _without_activation if logits else contextlib.nullcontext
 
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
         signature = {tensor.name: tf.TensorSpec(tensor.shape, tensor.dtype) for tensor in keras_model.inputs}
-        compiled: Callable[[dict[str, np.ndarray]], Any] = tf.function(
-            lambda inputs: keras_model(structured_batch(keras_model, inputs), training=False),
-            input_signature=[signature],
-        )
+
+        def outputs(inputs: Any) -> Any:
+            with output(keras_model):
+                return keras_model(structured_batch(keras_model, inputs), training=False)
+
+        compiled: Callable[[dict[str, np.ndarray]], Any] = tf.function(outputs, input_signature=[signature])
         return compiled
     import jax
 
     @jax.jit
     def run(weights: Any, others: Any, inputs: Any) -> Any:
-        return keras_model.stateless_call(weights, others, structured_batch(keras_model, inputs), training=False)[0]
+        with output(keras_model):
+            return keras_model.stateless_call(weights, others, structured_batch(keras_model, inputs), training=False)[0]
 
     return lambda inputs: run(
         [variable.value for variable in keras_model.trainable_variables],
         [variable.value for variable in keras_model.non_trainable_variables],
         inputs,
     )
+
+
+def gives_logits(keras_model: keras.Model) -> bool:
+    """Whether the sigmoid or softmax that a network ends in is the activation of its last layer, so that it can be left
+    out."""
+    import keras
+
+    activation = getattr(_last_layer(keras_model), "activation", None)
+    return activation in (keras.activations.sigmoid, keras.activations.softmax)
+
+
+def _last_layer(keras_model: keras.Model) -> Any:
+    history = getattr(keras_model.outputs[0], "_keras_history", None)
+    return history.operation if history else None
+
+
+@contextlib.contextmanager
+def _without_activation(keras_model: keras.Model) -> Iterator[None]:
+    """While a backend reads the network, its last layer has no activation."""
+    import keras
+
+    last = _last_layer(keras_model)
+    activation = last.activation
+    last.activation = keras.activations.linear
+    try:
+        yield
+    finally:
+        last.activation = activation
 
 
 def structured_batch(keras_model: keras.Model, batch: dict[str, Any]) -> Any:

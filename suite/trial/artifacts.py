@@ -17,7 +17,11 @@ import numpy as np
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Fitted, Sample, Shapes, UserError
+from hepbench.benchmarks.scored import logarithms
 from hepbench.suite.trial.spec import Spec, Trial, command_for, look_up
+
+SCORES, VALIDATION_SCORES = "scores.parquet", "validation_scores.parquet"
+"""Of the test part, and of the validation part, by which an ensemble is chosen."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,22 +133,46 @@ def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.nda
 
 
 def scores_table(ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> Any:
-    """Arrow table of ids (n,), labels (n,), null where one is negative, and a column score_<class> of scores
-    (n, classes)."""
+    """Arrow table of ids (n,), labels (n,), null where one is negative, and for each class a column score_<class>, its
+    probability, and log_probability_<class>. scores: (n, classes) logarithms of probabilities."""
     import pyarrow as pa
 
     columns = {"id": pa.array(ids, pa.int64()), "label": pa.array(labels.astype(np.int8), mask=labels < 0)}
-    columns |= {f"score_{name}": scores[:, i].astype(np.float32) for i, name in enumerate(classes)}
+    logs = scores.astype(np.float32)
+    columns |= {f"score_{name}": np.exp(logs[:, i]) for i, name in enumerate(classes)}
+    columns |= {f"log_probability_{name}": logs[:, i] for i, name in enumerate(classes)}
     return pa.table(columns)
 
 
-def read_scores(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Labels (n,) and scores (n, classes) of a file that a trial wrote."""
+@dataclasses.dataclass(frozen=True)
+class StoredScores:
+    """What a trial keeps of a part of its events. ids: (n,). labels: (n,). scores: (n, classes) logarithms of
+    probabilities."""
+
+    ids: np.ndarray
+    labels: np.ndarray
+    scores: np.ndarray
+
+
+def read_scores(path: Path) -> StoredScores:
+    """A file that a trial wrote; one of an older version has probabilities alone."""
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    scores = [table[name].to_numpy() for name in table.column_names if name.startswith("score_")]
-    return table["label"].to_numpy().astype(np.int64), np.column_stack(scores)
+
+    def columns(beginning: str) -> list[np.ndarray]:
+        return [table[name].to_numpy() for name in table.column_names if name.startswith(beginning)]
+
+    logs = columns("log_probability_")
+    scores = np.column_stack(logs) if logs else logarithms(np.column_stack(columns("score_")))
+    return StoredScores(table["id"].to_numpy(), table["label"].to_numpy().astype(np.int64), scores)
+
+
+def log_scores(fitted: Fitted, sample: Sample) -> np.ndarray:
+    """(n, classes) logarithms of the scores of a trained model, by its `predict_log` where it has one."""
+    own = getattr(fitted, "predict_log", None)
+    scores = own(sample) if own else fitted.predict(sample)
+    return np.asarray(scores if own else logarithms(scores))
 
 
 def write_roc(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]]) -> None:

@@ -23,7 +23,16 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
-from hepbench.suite.trial.artifacts import save_model, write_confusion, write_csv, write_roc, write_scores
+from hepbench.suite.trial.artifacts import (
+    SCORES,
+    VALIDATION_SCORES,
+    log_scores,
+    save_model,
+    write_confusion,
+    write_csv,
+    write_roc,
+    write_scores,
+)
 from hepbench.suite.trial.inputs import samples_of, slices_of
 from hepbench.suite.trial.spec import Trial
 from hepbench.suite.trial.start import Start, fetch
@@ -48,6 +57,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import metrics
+    from hepbench.benchmarks.scored import Scored
     from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
     from hepbench.tracking import plots
@@ -87,23 +97,24 @@ def run(
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
-        valid_scores = fitted.predict(valid)
+        valid_scores = log_scores(fitted, valid)
         if final:
             with _timed(seconds, "predict_seconds"):
-                scores = fitted.predict(test)  # the one look at the test set
+                scores = log_scores(fitted, test)  # the one look at the test set
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
-    validated = metrics.evaluate(valid.labels, valid_scores, signal)
+    validated = metrics.measure(Scored(valid.labels, valid_scores), signal, metrics.metrics_for(len(classes)))
     result = {f"valid_{name}": value for name, value in validated.items()}
     result |= {**seconds, "latency_ms": latency, "parameters": fitted.trainable_parameters}
     result |= {"train_events": len(train), "valid_events": len(valid)}
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
-        measured = metrics.evaluate(test.labels, scores, signal, classes)
+        scored = Scored(test.labels, scores)
+        measured = metrics.measure(scored, signal, metrics.metrics_of(classes))
         for name, values in slices.items():
-            measured |= metrics.auc_by_slice(name, values[test.rows], test.labels, scores, signal)
+            measured |= metrics.by_slice(name, values[test.rows], test.labels, scores, signal)
         result |= {f"test_{name}": value for name, value in measured.items()}
         result["test_events"] = len(test)
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
@@ -115,10 +126,12 @@ def run(
     listener({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_scores(folder / "scores.parquet", prepared.ids[test.rows], test.labels, scores, classes)
-        curves = metrics.roc_curves(test.labels, scores, signal, classes)
+        for part, found, name in ((test, scores, SCORES), (valid, valid_scores, VALIDATION_SCORES)):
+            write_scores(folder / name, prepared.ids[part.rows], part.labels, found, classes)
+        curves = metrics.roc_curves(scored, signal, classes)
         write_roc(folder / "roc.csv", curves)
-        write_confusion(folder / "confusion.csv", plots.confusion_of(test.labels, scores), classes)
+        write_confusion(folder / "confusion.csv", scored.confusion, classes)
+        write_csv(folder / "reliability.csv", metrics.reliability(scored, signal))
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
@@ -126,7 +139,16 @@ def run(
         (folder / "plots").mkdir()
         areas = metrics.areas_of(measured, signal, classes)
         plots.trial_plots(
-            folder / "plots", scores, test.labels, signal, classes, curves, areas, metrics.METRICS, history, weights
+            folder / "plots",
+            scored.scores,
+            test.labels,
+            signal,
+            classes,
+            curves,
+            areas,
+            metrics.METRICS,
+            history,
+            weights,
         )
         save_model(folder / "model", fitted, trial, train)
         store.upload(run_id, folder)

@@ -104,8 +104,8 @@ def _compare(
             kind: [read_scores(store.download(run["id"], "scores.parquet", Path(scratch) / run["id"])) for run in found]
             for kind, found in trained.items()
         }
-    labels = tables["tuned"][0][0]
-    scores = {kind: [table[1] for table in found] for kind, found in tables.items()}
+    labels = tables["tuned"][0].labels
+    scores = {kind: [table.scores for table in found] for kind, found in tables.items()}
     compute = metrics.METRICS[objective.name].compute
     differences = np.subtract(values["tuned"], values["default"])
     of_the_test_set = statistics.paired_bootstrap(

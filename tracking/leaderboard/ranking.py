@@ -53,11 +53,12 @@ def rows(
     were not measured. ranked_by: the name of one. titles: model name -> what it is.
 
     Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
-    the budget's was asked for), events (of the test set), seeds, every metric with `_error` and `_spread` (see
-    `statistics.combine`), parameters (the number of trainable ones), seconds of training and prediction, the latency
-    of one event and the use of the hardware as means over the seeds, set (hyper-parameters that differ from the
-    defaults), start (id of the run whose weights it began with), tuned (the study that chose them), device, hardware,
-    backend, configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
+    the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
+    `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the number
+    of trainable ones), seconds of training and prediction, the latency of one event and the use of the hardware as
+    means over the seeds, set (hyper-parameters that differ from the defaults), start (id of the run whose weights it
+    began with), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
+    ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -96,7 +97,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
-        row |= _combined(name, runs)
+        row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))
 
     hardware = sorted({run["tags"].get("hardware", "") for run in runs})
     for name in (*COSTS, *HARDWARE):  # a mean over different machines says nothing
@@ -120,14 +121,30 @@ def _tested(runs: Sequence[Mapping[str, Any]]) -> list[str]:
     return sorted(n.removeprefix("test_") for n in names if n.startswith("test_") and f"{n}_error" in names)
 
 
-def _combined(name: str, runs: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """The metric over the seeds; None where a seed did not measure it, which a mean over the others would hide."""
-    pairs = [(run["metrics"].get(f"test_{name}"), run["metrics"].get(f"test_{name}_error")) for run in runs]
-    values, errors = zip(*pairs, strict=True)
-    mean = error = spread = math.nan
-    if None not in values:
-        mean, error, spread = statistics.combine(values, [math.nan if e is None else e for e in errors])
-    return {name: _number(mean), f"{name}_error": _number(error), f"{name}_spread": _number(spread)}
+def _scale_of_slice(name: str, metrics: Mapping[str, Metric]) -> str:
+    """Of the metric that a slice's name begins with; other shares are efficiencies."""
+    known = [metric.scale for metric in metrics.values() if name.startswith(f"{metric.name}_")]
+    return known[0] if known else "logit" if "efficiency" in name else "linear"
+
+
+def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str) -> dict[str, float | None]:
+    """The metric over the seeds, with its 95 % interval; None where a seed did not measure it, which a mean over the
+    others would hide. Where each seed has a value or a limit, `_low` is the lowest of their bounds."""
+    values, errors, limits = (
+        [run["metrics"].get(f"test_{name}{part}", math.nan) for run in runs] for part in ("", "_error", "_limit")
+    )
+    if any(map(math.isnan, values)):
+        bounds = [
+            statistics.interval(value, error, scale)[0] if math.isnan(limit) else limit
+            for value, error, limit in zip(values, errors, limits, strict=True)
+        ]
+        found = statistics.Combined(math.nan, math.nan, math.nan, math.inf)
+        low, high = math.nan if any(map(math.isnan, bounds)) else min(bounds), math.nan
+    else:
+        found = statistics.combine(values, errors)
+        low, high = statistics.interval(found.mean, found.error, scale, degrees=found.degrees)
+    parts = {"": found.mean, "_error": found.error, "_spread": found.spread, "_low": low, "_high": high}
+    return {f"{name}{part}": _number(value) for part, value in parts.items()}
 
 
 def _mean(runs: Sequence[Mapping[str, Any]], name: str) -> float | None:
