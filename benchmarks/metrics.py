@@ -679,7 +679,7 @@ METRICS: dict[str, Metric] = {
             parts=_brier_parts,
         ),
         Metric(
-            "calibration_error",
+            "ece",
             "expected calibration error",
             "calibration error",
             _calibration_error,

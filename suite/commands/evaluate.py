@@ -10,7 +10,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from hepbench.benchmarks.base import Metric, UserError
-from hepbench.benchmarks.metrics import class_keys, metrics_for, metrics_of
+from hepbench.benchmarks.metrics import LIMIT, class_keys, metrics_for, metrics_of
 from hepbench.suite import evaluation, results, scoring
 from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import progress_bar
@@ -57,24 +57,30 @@ def _tables(found: evaluation.Evaluation, classes: Sequence[str]) -> Iterator[Ta
     by_class = {f"{name}_{key}" for name in whole for key in class_keys(classes)} & known.keys() - whole.keys()
     table = Table("metric", Column("value", justify="right"), Column("error", justify="right"))
     for name, value in values.items():
-        if not name.endswith("_error") and name not in by_class:
+        if f"{name}_error" in values and name not in by_class:
             metric = known.get(name)
-            table.add_row(metric.title if metric else name, *shown(value, values[f"{name}_error"], metric))
+            told = shown(value, values[f"{name}_error"], metric, values.get(f"{name}_limit", math.nan))
+            table.add_row(metric.title if metric else name, *told)
     yield table
     if by_class:
         table = Table("each class against the rest", *(Column(kind, justify="right") for kind in classes))
         for name, metric in whole.items():
             names = [f"{name}_{key}" for key in class_keys(classes)]
             if by_class.issuperset(names):
-                cells = [" ".join(shown(values[one], values[f"{one}_error"], metric)).strip() for one in names]
+                cells = [
+                    " ".join(
+                        shown(values[one], values[f"{one}_error"], metric, values.get(f"{one}_limit", math.nan))
+                    ).strip()
+                    for one in names
+                ]
                 table.add_row(metric.heading, *cells)
         yield table
 
 
-def shown(value: float, error: float, metric: Metric | None) -> tuple[str, str]:
-    """A value and its error as text, to as many digits as the metric has or as give the error two."""
+def shown(value: float, error: float, metric: Metric | None, limit: float = math.nan) -> tuple[str, str]:
+    """A value and its error as text, to as many digits as the metric has or as give the error two; or its limit."""
     if not math.isfinite(value):
-        return NOT_MEASURABLE, ""
+        return (f"> {limit:,.1f}", f"at {LIMIT:.0%}") if math.isfinite(limit) else (NOT_MEASURABLE, "")
     decimals = metric.decimals if metric else 4
     if decimals is None:
         decimals = min(max(1 - math.floor(math.log10(error)), 0), 4) if error > 0 else 1

@@ -12,17 +12,18 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
 from hepbench.suite.commands.console import Console
 from hepbench.suite.paths import reports_folder
-from hepbench.tracking.leaderboard import side_by_side, text
+from hepbench.tracking.leaderboard import matrix, side_by_side, text
 from hepbench.tracking.leaderboard.table import Leaderboard
 from hepbench.tracking.printable import printable
 from hepbench.tracking.runs import Store
 
 
-def print_leaderboard(task_given: str, form: str, columns: Sequence[str], console: Console) -> None:
+def print_leaderboard(task_given: str, form: str, columns: Sequence[str], pairs: bool, console: Console) -> None:
     """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page. That of all
     variants of a task is one table; JSON and CSV have the rows of each.
 
-    columns: of the table, in place of the usual ones. UserError where variants stand side by side.
+    columns: of the table, in place of the usual ones. pairs: with the differences between all rows; JSON and CSV have
+    these in place of the rows. UserError where variants stand side by side.
     """
     check_known("format", form, text.FORMATS)
     store = results.open_store(to_write=False)
@@ -30,6 +31,8 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], consol
     variants = task_given.endswith(":all")
     if columns and variants:
         raise UserError("a table of variants has one metric a cell: leave --columns out, or name one variant")
+    if pairs and variants:
+        raise UserError("a table of variants has no pairs of rows: leave --pairs out, or name one variant")
     if form == "table" and variants:
         write_variants(tasks, store, console)
         return
@@ -37,9 +40,12 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], consol
         every, tasks = tasks, _with_results(tasks, store)
     if form == "table":
         for task in tasks:
-            write(task, store, console, columns)
+            write(task, store, console, columns, pairs)
         return
     board = results.board_of(tasks, store, columns)
+    if pairs:
+        sys.stdout.write({"json": matrix.as_json, "csv": matrix.as_csv, "markdown": matrix.as_markdown}[form](board))
+        return
     rendered = side_by_side.markdown(_tables(every, board)) if variants and form == "markdown" else None
     sys.stdout.write(printable(rendered or text.render(board, form)))
 
@@ -80,10 +86,12 @@ def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task
     return found
 
 
-def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = ()) -> None:
+def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = (), pairs: bool = False) -> None:
     """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page."""
     board = results.board_of([task], store, columns)
     for part in text.renderables(dataclasses.replace(board, title=""), console.width):
+        console.print(part)
+    for part in matrix.renderables(board, console.width) if pairs else ():
         console.print(part)
     _write_page(task, dataclasses.replace(board, columns=()), store, console)
 

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from hepbench.tracking import pages
+from hepbench.tracking.leaderboard import matrix
 from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row, groups
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
@@ -78,14 +79,25 @@ def render(
         notes=board.notes,
         command=command,
         legend=(*LEGEND, NOT_MEASURED),
+        pairs_legend=matrix.LEGEND,
     )
 
 
 def _table(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
     """What the template shows of one ranked table."""
     columns = columns_of(board, rows)
+    of_table = next((found for table, found in matrix.tables(board) if table[0] is rows[0]), ())
     return {
         "task": rows[0]["task"],
+        "differences": [
+            {
+                "heading": board.metrics[one.metric].heading,
+                "columns": matrix.headings(rows),
+                "cells": matrix.cells(rows, one, board.metrics[one.metric]),
+                "left_out": matrix.left_out(rows, one),
+            }
+            for one in of_table
+        ],
         "facts": facts_of(rows),
         "official": rows[0]["data"] == "official",
         "columns": columns,

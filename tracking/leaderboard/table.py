@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+from hepbench.tracking.leaderboard.differences import Differences
 from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row
 from hepbench.tracking.metric import Metric
 
 LEGEND = (
-    "±: one standard deviation, the test events' error and the seeds' spread / √seeds in quadrature.",
-    f"=: not told apart from the first, within {TIED_WITHIN} combined errors. The errors are taken as independent, "
-    "which is cautious: all rows see the same test events.",
+    "±: half of the 68 % interval, from the test events and the spread of the seeds, few of which are taken as such.",
+    "=: not told apart from the first on the same test events, at 5 % after Holm's correction for all pairs of the "
+    f"table; a row without stored scores: within {TIED_WITHIN} combined errors of it.",
 )
 NOT_MEASURED = "–: not measured, or not measurable with these events."
 
@@ -55,7 +56,8 @@ class Leaderboard:
     have a column, the one that ranks first. columns: names of metrics and NUMBERS that are shown in place of the usual
     ones, beside the metric that ranks. chance: what it is for a model that knows nothing; None: not to be told.
     references: published results, each {"model", "metrics": {name: value}, "trained_on", "source", "verified"}.
-    notes: lines below the tables, such as what was skipped and why.
+    notes: lines below the tables, such as what was skipped and why. differences: of each table, in the order of
+    `ranking.groups`, those of some metrics between its rows.
     """
 
     rows: Sequence[Row]
@@ -66,6 +68,7 @@ class Leaderboard:
     references: Sequence[Mapping[str, Any]] = ()
     notes: Sequence[str] = ()
     columns: Sequence[str] = ()
+    differences: Sequence[Sequence[Differences]] = ()
 
     @property
     def ranked_by(self) -> Metric:

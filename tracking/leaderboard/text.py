@@ -155,16 +155,17 @@ def _markdown(board: Leaderboard) -> str:
         rule = ["---:" if column.numeric else ":---" for column in columns]
         cells = [[column.cell(row) for column in columns] for row in rows]
         lines += [f"**{heading_of(rows)}**", ""]
-        lines += _markdown_table([[column.heading for column in columns], rule, *cells])
+        lines += markdown_table([[column.heading for column in columns], rule, *cells])
         lines += ["", *(f"{line}  " for line in hardware_lines(rows)), ""]
     if board.rows:
         lines += [*(f"{line}  " for line in LEGEND), ""]
     if board.references:
         lines += [f"**Published** ({REPORTED})", ""]
-        lines += [*_markdown_table([PUBLISHED, [":---"] * len(PUBLISHED), *published_cells(board)]), ""]
+        lines += [*markdown_table([PUBLISHED, [":---"] * len(PUBLISHED), *published_cells(board)]), ""]
     lines += [f"{line}  " for line in board.notes]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
+def markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a table; the second has the rule."""
     return ["| " + " | ".join(markdown_cell(text) for text in line) + " |" for line in lines]

@@ -1,0 +1,138 @@
+"""The rows of a leaderboard against each other, event by event, from the scores that their runs keep."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import metrics, scored
+from hepbench.benchmarks.base import Metric, Task
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite.atomic import write_whole
+from hepbench.suite.fingerprint import digest_of_code
+from hepbench.suite.paths import results_folder
+from hepbench.suite.trial.artifacts import SCORES, StoredScores, read_scores
+from hepbench.suite.trial.spec import hash_of
+from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard import differences as of_leaderboard
+from hepbench.tracking.leaderboard.differences import Differences, Pair
+from hepbench.tracking.runs import Store, StoreError
+
+COMPARED = ("auc", "accuracy", "rejection_50")
+"""Metrics of which a leaderboard has the differences; the first ranks."""
+
+_known: dict[str, list[Differences]] = {}
+
+
+class NotComparable(ValueError):
+    """Why scores cannot be paired with those of others: one line."""
+
+
+def of_table(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store) -> list[Differences]:
+    """The differences of COMPARED between all rows of one ranked table. What was compared once is kept in the results
+    folder, as long as neither the runs nor the code that measures have changed."""
+    code = digest_of_code([Path(str(module.__file__)) for module in (metrics, scored, statistics)])
+    key = hash_of([task.name, COMPARED, [row["run_ids"] for row in table], code])
+    if key not in _known:
+        path = results_folder() / "differences" / f"{key}.json"
+        found = _read(path)
+        if found is None:
+            found = _compare(task, table, store)
+            with contextlib.suppress(OSError):  # a folder that cannot be written is compared again
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, json.dumps([_plain(one) for one in found]))
+        _known[key] = found
+    return _known[key]
+
+
+def _compare(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store) -> list[Differences]:
+    trained: dict[str, dict[str, statistics.Trainings]] = {name: {} for name in COMPARED}
+    left_out: dict[str, str] = {}
+    reference: StoredScores | None = None
+    for row in table:
+        values: dict[str, list[float]] = {name: [] for name in COMPARED}
+        parts: dict[str, list[np.ndarray]] = {name: [] for name in COMPARED}
+        try:
+            for run in row["run_ids"]:
+                found = scores_of(store, run)
+                reference = reference or found
+                found = matched(found, reference)
+                events = scored.Scored(found.labels, found.scores)
+                for name in COMPARED:
+                    metric = metrics.METRICS[name]
+                    value, part = compared(metric, events, task.record.signal)
+                    values[name].append(value)
+                    parts[name].append(part)
+        except (StoreError, OSError, ValueError, KeyError) as error:
+            left_out[row["configuration"]] = str(error).partition("\n")[0]
+            continue
+        for name in COMPARED:
+            trained[name][row["configuration"]] = statistics.trainings(values[name], parts[name])
+    return [of_leaderboard.compare(name, trained[name], left_out) for name in COMPARED]
+
+
+def compared(metric: Metric, events: scored.Scored, signal: int) -> tuple[float, np.ndarray]:
+    """(value, parts (n,)) of a metric, on the scale on which it is compared: of a rejection its logarithm, so that a
+    difference is that of a ratio."""
+    value, _ = metric.of(events, signal)
+    assert metric.parts is not None
+    parts = metric.parts(events, signal)
+    return (math.log(value), parts / value) if metric.scale == "log" else (value, parts)
+
+
+def scores_of(store: Store, run: str, name: str = SCORES) -> StoredScores:
+    """What a run keeps of its test part, or of another. NotComparable where it keeps none."""
+    if name not in store.files(run):
+        raise NotComparable(f"run {run[:12]} keeps no {name}")
+    with tempfile.TemporaryDirectory() as scratch:
+        found = read_scores(store.download(run, name, Path(scratch)))
+    if len(np.unique(found.ids)) < len(found.ids):
+        raise NotComparable(f"{name} of run {run[:12]} has the id of an event twice")
+    return found
+
+
+def matched(found: StoredScores, reference: StoredScores) -> StoredScores:
+    """The scores in the order of the reference's events. NotComparable where they are of other events."""
+    if not np.array_equal(found.ids, reference.ids):
+        mine, theirs = np.argsort(found.ids), np.argsort(reference.ids)
+        if not np.array_equal(found.ids[mine], reference.ids[theirs]):
+            raise NotComparable("its scores are of other events than those of the first row")
+        order = np.empty(len(mine), np.int64)
+        order[theirs] = mine
+        found = StoredScores(found.ids[order], found.labels[order], found.scores[order])
+    if not np.array_equal(found.labels, reference.labels):
+        raise NotComparable("its events have other labels than those of the first row")
+    if found.scores.shape != reference.scores.shape:
+        raise NotComparable("its scores are of another number of classes than those of the first row")
+    return found
+
+
+def _plain(one: Differences) -> dict[str, Any]:
+    return {
+        "metric": one.metric,
+        "left_out": one.left_out,
+        "pairs": [[pair.one, pair.other, dataclasses.asdict(pair.difference), pair.adjusted] for pair in one.pairs],
+    }
+
+
+def _read(path: Path) -> list[Differences] | None:
+    """What was kept; None where there is none, or it is damaged."""
+    try:
+        return [
+            Differences(
+                one["metric"],
+                [Pair(a, b, statistics.Difference(**found), adjusted) for a, b, found, adjusted in one["pairs"]],
+                one["left_out"],
+            )
+            for one in json.loads(path.read_text())
+        ]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,170 @@
+"""Ensembles of trained models, chosen by their validation scores alone: Caruana et al., ICML 2004."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks.base import Task, UserError
+from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scored import Scored, logarithms
+from hepbench.suite import rescoring, results
+from hepbench.suite.differences import matched, scores_of
+from hepbench.suite.provenance import command, provenance_tags
+from hepbench.suite.trial.artifacts import VALIDATION_SCORES, StoredScores
+from hepbench.suite.trial.spec import hash_of
+from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, groups
+from hepbench.tracking.runs import Store, StoreError
+
+NAME = "ensemble"
+"""What it is called as a model."""
+
+STEPS = 50
+"""Members that are drawn, the same as often as it helps."""
+
+Advance = Callable[[], None]
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained model. name: of its row. run: as `Store.runs` gives it. validation: its scores."""
+
+    name: str
+    run: Mapping[str, Any]
+    validation: StoredScores
+
+
+def choose(
+    labels: np.ndarray, scores: Sequence[np.ndarray], signal: int, advance: Advance = lambda: None
+) -> np.ndarray:
+    """(members,) weights that sum to 1. scores: (n, classes) probabilities of each member on the validation part.
+
+    From nothing, the member is added that makes the mean's AUC the highest, the same one again where that is best,
+    STEPS times; the weights are those of the step that was the best."""
+    auc = METRICS["auc"]
+    counts, total = np.zeros(len(scores)), np.zeros_like(scores[0], dtype=np.float64)
+    best, chosen = -np.inf, counts
+    for step in range(1, STEPS + 1):
+        reached = [auc.of(Scored(labels, (total + one) / step), signal)[0] for one in scores]
+        place = int(np.argmax(reached))
+        counts = counts + np.eye(len(scores))[place]
+        total += scores[place]
+        if reached[place] > best:
+            best, chosen = reached[place], counts
+        advance()
+    return np.asarray(chosen / chosen.sum())
+
+
+def mean_of(members: Sequence[StoredScores], weights: np.ndarray) -> StoredScores:
+    """The weighted mean of the members' probabilities, as logarithms, on the events of the first."""
+    with np.errstate(divide="ignore"):
+        logs = np.stack([found.scores.astype(np.float64) for found in members]) + np.log(weights)[:, None, None]
+    scores = np.logaddexp.reduce(logs, axis=0)
+    scores = np.maximum(scores, logarithms(np.zeros(1))).astype(np.float32)
+    return StoredScores(members[0].ids, members[0].labels, scores)
+
+
+@dataclass(frozen=True)
+class Made:
+    """An ensemble that was stored. weights: name of a member -> its weight, the largest first."""
+
+    budget: str
+    seed: int
+    run: str
+    weights: Mapping[str, float]
+    metrics: Mapping[str, float]
+
+
+def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) -> list[Made]:
+    """Of each table of a task's leaderboard and each seed that two rows or more have: an ensemble of their networks,
+    stored as a run, so that it is a row of its own. UserError where no table has two rows with validation scores."""
+    rows, _ = results.leaderboard_of(task, store)
+    runs = {run["id"]: run for run in rescoring.finals(task, store)}
+    made = []
+    for table in groups(rows):
+        members = [row for row in table if row["model"] != NAME]
+        seeds = sorted({seed for row in members for seed in row["seed_list"]})
+        for seed in seeds:
+            found = _members(members, seed, runs, store)
+            if len(found) > 1:
+                made.append(_make(task, table[0], seed, found, store, advance))
+    if not made:
+        raise UserError(
+            f"no two rows of {task.name} have validation scores of the same seed: train them again with hepbench bench "
+            f"{task.given} --force, runs of older versions keep none"
+        )
+    return made
+
+
+def _members(
+    rows: Sequence[Mapping[str, Any]], seed: int, runs: Mapping[str, Mapping[str, Any]], store: Store
+) -> list[Member]:
+    found: list[Member] = []
+    for row in rows:
+        for run, own in zip(row["run_ids"], row["seed_list"], strict=True):
+            if own == seed:
+                try:
+                    scores = scores_of(store, run, VALIDATION_SCORES)
+                    scores = matched(scores, found[0].validation) if found else scores
+                except (StoreError, OSError, ValueError, KeyError):
+                    continue
+                found.append(Member(f"{row['model']} {row['set']}".strip(), runs[run], scores))
+    return found
+
+
+def _make(
+    task: Entry[Task], first: Mapping[str, Any], seed: int, members: Sequence[Member], store: Store, advance: Advance
+) -> Made:
+    validation = [member.validation for member in members]
+    weights = choose(validation[0].labels, [np.exp(one.scores) for one in validation], task.record.signal, advance)
+    taken = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight]
+    tests: list[StoredScores] = []
+    for member, _ in taken:
+        scores = scores_of(store, member.run["id"])
+        tests.append(matched(scores, tests[0]) if tests else scores)
+    kept = np.array([weight for _, weight in taken])
+    test, valid = mean_of(tests, kept), mean_of([member.validation for member, _ in taken], kept)
+    named = {member.name: round(float(weight), 4) for member, weight in sorted(taken, key=lambda one: -one[1])}
+    values = rescoring.measured(task.record, test, "test") | rescoring.measured(task.record, valid, "valid")
+    values |= {"test_events": float(len(test.ids))}
+    for name in ("parameters", *COSTS):
+        costs = [member.run["metrics"].get(name) for member, _ in taken]
+        if None not in costs:
+            values[name] = float(sum(costs))
+    tags = taken[0][0].run["tags"]
+    configuration = hash_of([NAME, task.name, *(first[name] for name in GROUP), STEPS])
+    run = store.start(
+        task.name,
+        f"{NAME} seed {seed}",
+        tags={
+            **{name: first[name] for name in GROUP},
+            **{name: tags[name] for name in ("device", "backend", "hardware", "events") if name in tags},
+            **provenance_tags(),
+            "stage": "final",
+            "model": NAME,
+            "seed": seed,
+            "set": "",
+            "configuration": configuration,
+            "identity": hash_of([configuration, seed, [member.run["id"] for member in members]]),
+            "weights": json.dumps(named),
+            "command": command(),
+        },
+        parameters={"chosen_by": "validation AUC", "steps": STEPS},
+    )
+    status = "FAILED"
+    try:
+        store.log(run, values)
+        with tempfile.TemporaryDirectory() as scratch:
+            rescoring.write_all(Path(scratch), task.record, test, valid)
+            store.upload(run, Path(scratch))
+        status = "FINISHED"
+    finally:
+        store.finish(run, status)
+    return Made(str(first["budget"]), seed, run, named, values)

@@ -1,0 +1,83 @@
+"""Every metric of stored runs again, from the scores that they keep, and those that were added since: no training."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import metrics
+from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scored import Scored
+from hepbench.suite.differences import scores_of
+from hepbench.suite.provenance import versions
+from hepbench.suite.trial.artifacts import (
+    SCORES,
+    VALIDATION_SCORES,
+    StoredScores,
+    write_confusion,
+    write_csv,
+    write_roc,
+    write_scores,
+)
+from hepbench.tracking.runs import Store, StoreError
+
+Advance = Callable[[], None]
+"""Is called after each run."""
+
+
+def finals(task: Entry[Task], store: Store) -> list[dict[str, Any]]:
+    """The finished trials of a task."""
+    return store.runs(task.name, status="FINISHED", tags={"stage": "final"})
+
+
+def rescore(
+    task: Entry[Task], store: Store, runs: Sequence[Mapping[str, Any]], advance: Advance = lambda: None
+) -> dict[str, str]:
+    """Measure these runs again and log what is found to them, in place of what was; curves, confusion matrix and
+    reliability are written again as well. What a slice gives stays, since slices are of the events and not of scores.
+    Returns run id -> why it was left as it is."""
+    skipped = {}
+    for run in runs:
+        try:
+            test = scores_of(store, run["id"])
+            values = measured(task.record, test, "test")
+            if VALIDATION_SCORES in store.files(run["id"]):
+                values |= measured(task.record, scores_of(store, run["id"], VALIDATION_SCORES), "valid")
+        except (StoreError, OSError, ValueError, KeyError) as error:
+            skipped[run["id"]] = str(error).partition("\n")[0]
+        else:
+            store.log(run["id"], values)
+            store.tag(run["id"], {"rescored": versions(("hepbench",)).get("hepbench", "")})
+            with tempfile.TemporaryDirectory() as scratch:
+                write_curves(Path(scratch), task.record, test)
+                store.upload(run["id"], Path(scratch))
+        advance()
+    return skipped
+
+
+def measured(task: Task, found: StoredScores, part: str) -> dict[str, float]:
+    """Every metric of stored scores, as a trial logs them. part: "test", or "valid", which has none of single
+    classes."""
+    records = metrics.metrics_of(task.classes) if part == "test" else metrics.metrics_for(len(task.classes))
+    values = metrics.measure(Scored(found.labels, found.scores), task.signal, records)
+    return {f"{part}_{name}": value for name, value in values.items()}
+
+
+def write_curves(folder: Path, task: Task, found: StoredScores) -> None:
+    """roc.csv, confusion.csv and reliability.csv of scores, into an existing folder."""
+    scored = Scored(found.labels, found.scores)
+    write_roc(folder / "roc.csv", metrics.roc_curves(scored, task.signal, task.classes))
+    write_confusion(folder / "confusion.csv", scored.confusion, task.classes)
+    write_csv(folder / "reliability.csv", metrics.reliability(scored, task.signal))
+
+
+def write_all(folder: Path, task: Task, test: StoredScores, validation: StoredScores) -> None:
+    """The scores of both parts, and what `write_curves` makes of the test part."""
+    for name, found in ((SCORES, test), (VALIDATION_SCORES, validation)):
+        write_scores(folder / name, np.asarray(found.ids), found.labels, found.scores, task.classes)
+    write_curves(folder, task, test)

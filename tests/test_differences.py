@@ -1,0 +1,147 @@
+"""Rows against each other on the same events: from arrays, from a store, in text and on the page."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from conftest import assert_user_mistake, hepbench
+
+from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.scored import Scored
+from hepbench.suite import differences
+from hepbench.suite.differences import NotComparable, matched
+from hepbench.suite.trial.artifacts import StoredScores, read_scores, write_scores
+from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard.differences import compare, mark_tied
+
+
+def trained(rng, truth, labels, seeds, noise, shift=0.0):
+    """Seeds of a model whose log-odds are those of the truth and noise of each seed."""
+    values, parts = [], []
+    for _ in range(seeds):
+        odds = truth + shift * labels + noise * rng.normal(size=len(labels))
+        scored = Scored(labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1))
+        value, part = differences.compared(METRICS["auc"], scored, 1)
+        values.append(value)
+        parts.append(part)
+    return statistics.trainings(values, parts)
+
+
+def test_what_is_better_is_told_apart_and_what_is_equal_is_not():
+    rng = np.random.default_rng(4)
+    labels = np.repeat([0, 1], 1000)
+    truth = labels + rng.normal(size=2000)
+    found = compare(
+        "auc",
+        {name: trained(rng, truth, labels, 3, 0.3, shift) for name, shift in (("a", 0.5), ("b", 0.0), ("c", 0.0))},
+    )
+    assert {(pair.one, pair.other): pair.told_apart for pair in found.pairs} == {
+        ("a", "b"): True,
+        ("a", "c"): True,
+        ("b", "c"): False,
+    }
+    assert found.between("b", "a").difference.value == -found.between("a", "b").difference.value < 0
+    table = [{"configuration": name, "tied": None} for name in "abc"]
+    mark_tied(table, found)
+    assert [row["tied"] for row in table] == [None, False, False]
+    mark_tied(table[1:], found)
+    assert table[2]["tied"]
+
+
+def test_paired_is_known_better_than_two_errors_in_quadrature():
+    rng = np.random.default_rng(1)
+    labels = np.repeat([0, 1], 1000)
+    truth = labels + rng.normal(size=2000)
+    one, other = (trained(rng, truth, labels, 2, 0.2) for _ in range(2))
+    alone = np.hypot(*(statistics.combine_trainings(side).error for side in (one, other)))
+    assert statistics.paired(one, other).error < alone / 2
+
+
+@pytest.mark.parametrize(("of_training", "seeds"), [(0.0, 2), (0.03, 2), (0.03, 3), (0.1, 5)])
+def test_intervals_over_few_seeds_cover(of_training, seeds):
+    """The mean over seeds of which each has its own shift, 600 toys: 95 of 100 give or take 2."""
+    rng = np.random.default_rng(2)
+    inside = []
+    for _ in range(600):
+        shared, values, parts = rng.normal(size=200), [], []
+        for _ in range(seeds):
+            part = (shared + 0.5 * rng.normal(size=200)) / 200
+            values.append(part.sum() + of_training * rng.normal())
+            parts.append(part - part.mean())
+        found = statistics.combine_trainings(statistics.trainings(values, parts))
+        low, high = statistics.interval(found.mean, found.error, degrees=found.degrees)
+        inside.append(low <= 0 <= high)
+    assert 0.93 <= np.mean(inside) <= 0.985
+
+
+def test_more_seeds_are_needed_for_less():
+    needed = [statistics.seeds_needed(difference, 1e-6, [1e-4, 1e-4]) for difference in (0.05, 0.02, 0.01, 0.001)]
+    assert needed[0] < needed[1] < needed[2] and needed[3] is None
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "scale", "expected"),
+    [
+        (0.5, 0.1, "linear", (0.304, 0.696)),
+        (10, 1, "log", (8.22, 12.17)),
+        (0.99, 0.01, "logit", (0.932, 0.9986)),
+        (1.0, 0.01, "logit", (0.97, 1.0)),
+        (0.0, 0.01, "logit", (0.0, 0.03)),
+    ],
+)
+def test_intervals_by_hand(value, error, scale, expected):
+    assert statistics.interval(value, error, scale) == pytest.approx(expected, rel=2e-3)
+    assert np.isnan(statistics.interval(float("nan"), error, scale)).all()
+
+
+def test_scores_of_other_events_are_not_paired():
+    ids, labels, scores = np.arange(4), np.array([0, 1, 0, 1]), np.log(np.full((4, 2), 0.5))
+    one = StoredScores(ids, labels, scores)
+    turned = matched(StoredScores(ids[::-1], labels[::-1], scores - ids[::-1, None]), one)
+    np.testing.assert_array_equal(turned.scores[:, 0] - scores[:, 0], -ids)
+    for other, words in (
+        (StoredScores(ids + 1, labels, scores), "other events"),
+        (StoredScores(ids, 1 - labels, scores), "other labels"),
+        (StoredScores(ids, labels, scores[:, :1]), "another number of classes"),
+    ):
+        with pytest.raises(NotComparable, match=words):
+            matched(other, one)
+
+
+def test_stored_scores_are_read_as_they_were(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    logs = -np.array([[0.0, 60.0], [120.0, 1e-30], [0.7, 0.69]], np.float32)
+    write_scores(tmp_path / "new.parquet", np.arange(3), np.array([0, 1, 1]), logs, ("h", "g"))
+    np.testing.assert_array_equal(read_scores(tmp_path / "new.parquet").scores, logs)
+    assert pq.read_table(tmp_path / "new.parquet")["score_h"].to_pylist()[0] == 1
+    old = {"id": [5, 6], "label": [0, 1], "score_h": [0.75, 0.0], "score_g": [0.25, 1.0]}
+    pq.write_table(pa.table(old), tmp_path / "old.parquet")
+    found = read_scores(tmp_path / "old.parquet")
+    np.testing.assert_allclose(found.scores[0], np.log([0.75, 0.25]), rtol=1e-6)
+    assert np.isfinite(found.scores).all() and found.ids.tolist() == [5, 6]
+
+
+def test_pairs_of_a_leaderboard(tmp_path):
+    bench = ("bench", "magic", "--model", "logistic", "--model", "prior", "--budget", "smoke", "--seeds", 2)
+    assert hepbench(*bench, home=tmp_path).returncode == 0
+    done = hepbench("leaderboard", "magic", "--pairs", home=tmp_path)
+    assert done.returncode == 0 and "Differences of AUC" in done.stdout and "× " in done.stdout
+    pairs = json.loads(hepbench("leaderboard", "magic", "--pairs", "--format", "json", home=tmp_path).stdout)
+    assert [pair["metric"] for pair in pairs] == list(differences.COMPARED)
+    assert pairs[0]["told_apart"] and pairs[0]["one"] == "logistic" and pairs[0]["difference"] > 0.1
+    lines = list(
+        csv.DictReader(
+            io.StringIO(hepbench("leaderboard", "magic", "--pairs", "--format", "csv", home=tmp_path).stdout)
+        )
+    )
+    assert float(lines[0]["p"]) == pytest.approx(pairs[0]["p"])
+    page = (tmp_path / "results" / "reports" / "magic.html").read_text()
+    assert "Differences between all rows" in page
+    assert len(list((tmp_path / "results" / "differences").iterdir())) == 1
+    assert_user_mistake(hepbench("leaderboard", "pxd_clusters:all", "--pairs", home=tmp_path), "leave --pairs out")
+    rows = json.loads(hepbench("leaderboard", "magic", "--format", "json", home=tmp_path).stdout)
+    assert rows[0]["auc_low"] < rows[0]["auc"] < rows[0]["auc_high"]

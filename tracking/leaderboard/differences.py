@@ -1,0 +1,69 @@
+"""Every pair of rows of a ranked table: the difference of a metric on the same test events, and whether it is one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard.ranking import Row
+
+
+@dataclass(frozen=True)
+class Pair:
+    """one, other: configurations. difference: of one minus other; its p is that of this pair alone, adjusted that of
+    all pairs of the table."""
+
+    one: str
+    other: str
+    difference: statistics.Difference
+    adjusted: float
+
+    @property
+    def told_apart(self) -> bool:
+        return self.adjusted <= 1 - statistics.LEVEL
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Of one metric. left_out: configuration -> why it is in no pair."""
+
+    metric: str
+    pairs: Sequence[Pair]
+    left_out: Mapping[str, str]
+
+    def between(self, one: str, other: str) -> Pair | None:
+        """The difference of two configurations in this order."""
+        for pair in self.pairs:
+            if (pair.one, pair.other) == (one, other):
+                return pair
+            if (pair.other, pair.one) == (one, other):
+                turned = replace(pair.difference, value=-pair.difference.value)
+                return Pair(one, other, turned, pair.adjusted)
+        return None
+
+
+def compare(
+    metric: str, trainings: Mapping[str, statistics.Trainings], left_out: Mapping[str, str] | None = None
+) -> Differences:
+    """All pairs of these configurations, in their order; what cannot be measured of either has no pair."""
+    names = list(trainings)
+    found = [
+        (one, other, statistics.paired(trainings[one], trainings[other]))
+        for place, one in enumerate(names)
+        for other in names[place + 1 :]
+    ]
+    found = [entry for entry in found if math.isfinite(entry[2].p)]
+    adjusted = statistics.holm([difference.p for _, _, difference in found])
+    pairs = [Pair(*entry, float(p)) for entry, p in zip(found, adjusted, strict=True)]
+    return Differences(metric, pairs, dict(left_out or {}))
+
+
+def mark_tied(table: Sequence[Row], differences: Differences) -> None:
+    """Let "tied" of the rows of a table say whether the paired test tells them apart from the first. Rows without a
+    pair keep what their errors say."""
+    for row in table[1:]:
+        pair = differences.between(table[0]["configuration"], row["configuration"])
+        if pair:
+            row["tied"] = not pair.told_apart
