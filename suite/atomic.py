@@ -42,6 +42,22 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A scratch file beside it that becomes `path` when the block ends well and is removed when it does not. UserError
+    where its folder is not there."""
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise UserError(f"{path}: there is no folder {folder}")
+    scratch = path.with_name(f".{path.name}.{os.getpid()}{UNFINISHED}")
+    try:
+        with full_disk_as_user_error(path):
+            yield scratch
+        os.replace(scratch, path)
+    finally:
+        scratch.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
 def full_disk_as_user_error(folder: Path) -> Iterator[None]:
     """A full disk while `folder` is written raises UserError, whatever library met it."""
     try:

@@ -502,6 +502,23 @@ def evaluate(run: str, files: tuple[Path, ...], task: str | None, model: str | N
     evaluate(run, list(files), out, task, model, Console())
 
 
+@commands.command()
+@click.argument("task")
+@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+@click.option("--labels", is_flag=True, help="With the class of each event.")
+@click.option(
+    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+)
+@BUDGET
+@DATA
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: TASK-SPLIT.h5.")
+def events(task: str, split: str, labels: bool, events: int | None, budget: str, data: str, out: Path | None) -> None:
+    """Write ids and raw inputs of one part of TASK's events to an HDF5 file, to be scored by other means."""
+    from hepbench.suite.commands.events import write
+
+    write(task, split, out, labels=labels, data=data, budget=budget, events=events, console=Console())
+
+
 @commands.command("list")
 @click.argument("what", default="all")
 def list_(what: str) -> None:
