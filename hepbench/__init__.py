@@ -7,54 +7,22 @@ What a file of a user's own imports stands here: the records that a task or a mo
 
 from __future__ import annotations
 
-from hepbench.benchmarks.base import (
-    Arrays,
-    Check,
-    Comparison,
-    Events,
-    FeatureSet,
-    Fitted,
-    Metric,
-    Model,
-    Parameters,
-    Reference,
-    Report,
-    Sample,
-    Shapes,
-    Simulation,
-    Source,
-    Task,
-    UserError,
-)
-from hepbench.benchmarks.formats.root_tree import columns
-from hepbench.benchmarks.metrics import METRICS, evaluate
-from hepbench.suite.api import bench, evaluate_files, leaderboard, models, predict, tasks
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "METRICS",
-    "Arrays",
-    "Check",
-    "Comparison",
-    "Events",
-    "FeatureSet",
-    "Fitted",
-    "Metric",
-    "Model",
-    "Parameters",
-    "Reference",
-    "Report",
-    "Sample",
-    "Shapes",
-    "Simulation",
-    "Source",
-    "Task",
-    "UserError",
-    "bench",
-    "columns",
-    "evaluate",
-    "evaluate_files",
-    "leaderboard",
-    "models",
-    "predict",
-    "tasks",
-]
+if TYPE_CHECKING:
+    from hepbench.public import *  # noqa: F403
+
+
+def __getattr__(name: str) -> Any:
+    # At the first name that is asked for, not before: what the console script does first is to mind an interrupt.
+    if name in ("public", "__path__"):
+        raise AttributeError(name)
+    import hepbench.public
+
+    return getattr(hepbench.public, name)
+
+
+def __dir__() -> list[str]:
+    import hepbench.public
+
+    return sorted(hepbench.public.__all__)

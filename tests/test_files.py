@@ -499,3 +499,13 @@ def test_a_copy_beside_simulated_files_is_not_read(home):
     path.with_name(f"{path.name}.bak").write_bytes(path.read_bytes())
     path.with_name(f"Copy of {path.name}").write_bytes(path.read_bytes())
     assert obtain(entry, "simulated", 40, 0) == files
+
+
+def test_a_locked_file_says_what_helps(tmp_path):
+    import fcntl
+
+    path = write_images(tmp_path / "photons.hdf5", images_by_hand(4), np.zeros(4, "f4"))
+    with path.open("rb+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=r"another program has locked it.*HDF5_USE_FILE_LOCKING=FALSE"):
+            list(ECAL.read([path]))

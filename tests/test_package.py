@@ -175,3 +175,13 @@ def test_the_wheel_works_from_another_folder(distribution, tmp_path, home):
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(str(site))
     assert "done 2/2" in done.stdout
+
+
+def test_an_interrupt_before_anything_runs_is_no_traceback():
+    """From the first moment of the program's own; Python's start is Python's."""
+    program = "import os, signal, hepbench.__main__ as m\n"
+    program += "import builtins\nload = builtins.__import__\n"
+    program += "def interrupted(name, *a):\n    if name == 'click': os.kill(os.getpid(), signal.SIGINT)\n"
+    program += "    return load(name, *a)\nbuiltins.__import__ = interrupted\nm.main()"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 130 and not done.stderr

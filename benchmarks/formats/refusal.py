@@ -36,6 +36,11 @@ def library_errors(path: Path, fault: str) -> Iterator[None]:
         raise
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
+    except BlockingIOError as error:
+        raise UserError(
+            f"{path}: another program has locked it, or its file system's locks fail ({shown(error, 300)}): close what "
+            "writes to it, or set HDF5_USE_FILE_LOCKING=FALSE"
+        ) from None
     except Exception as error:
         raise UserError(f"{path}: {fault} ({shown(error, 300) or type(error).__name__})") from None
 
