@@ -408,6 +408,8 @@ class Metric:
     needs: what it asks of a task beside scores: "binary" two classes, "classes" more than two, "weights" of events.
     epochwise: what trainings report after each epoch that rises and falls with it, by which a search ends a trial.
     scale: "linear", "logit" or "log": on which an interval is symmetric about the value.
+    interval: scored events, signal class, standard deviations to either side -> (low, high), where the scale does not
+        give it; also where the value cannot be measured.
     limit: the bound on the better side, at 95 %, where the value cannot be measured and a bound can; else NaN.
     parts: (n,) what each event adds to the value, less its mean, so that the sum of squares is the variance of the
         value; and of the difference of two models on the same events, that of the difference of their parts.
@@ -423,6 +425,7 @@ class Metric:
     needs: tuple[str, ...] = ()
     epochwise: str = "val_auc"
     scale: str = "linear"
+    interval: Callable[[Scored, int, float], tuple[float, float]] | None = None
     limit: Callable[[Scored, int], float] | None = None
     parts: Callable[[Scored, int], np.ndarray] | None = None
 

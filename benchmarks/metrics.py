@@ -28,7 +28,10 @@ WINDOW = 2.0
 """Standard deviations of the signal that passes, to either side, over which the slope of a ROC curve is taken."""
 
 LIMIT = 0.95
-"""Confidence of the limit that is given where a value cannot be measured."""
+"""Confidence of the limit that is given where a value cannot be measured, and of intervals."""
+
+TWO_SIDED = 1.959964
+"""Standard deviations of a normal variable to either side that hold LIMIT of it."""
 
 EFFICIENCIES = (30, 50, 70, 90, 95, 99)
 """Signal efficiencies in percent at which the background rejection is given."""
@@ -51,7 +54,8 @@ Measured = tuple[float, float]
 
 def evaluate(labels: np.ndarray, scores: np.ndarray, signal: int, classes: Sequence[str] = ()) -> dict[str, float]:
     """Every metric as `name` and its standard deviation as `name_error`; NaN where it cannot be measured. Where that is
-    so and a limit is known, at a confidence of LIMIT, it is `name_limit`.
+    so and a limit is known, at a confidence of LIMIT, it is `name_limit`. A metric with an interval of its own has that
+    as `name_low` and `name_high`.
 
     labels: (n,) class indices. scores: (n, classes), probabilities or their logarithms. classes: their names; where
     they are given and more than two, each class has metrics of its own against the rest, `name_<class>`. Raises
@@ -80,6 +84,8 @@ def measure(scored: Scored, signal: int, records: Mapping[str, Metric]) -> dict[
         values[name], values[f"{name}_error"] = metric.of(scored, signal)
         if metric.limit and math.isnan(values[name]) and math.isfinite(limit := metric.limit(scored, signal)):
             values[f"{name}_limit"] = limit
+        if metric.interval:
+            values[f"{name}_low"], values[f"{name}_high"] = metric.interval(scored, signal, TWO_SIDED)
     return values
 
 
@@ -105,6 +111,7 @@ def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
                         of=partial(_of_class, metric, number),
                         of_class=None,
                         limit=partial(_limit_of_class, metric, number) if metric.limit else None,
+                        interval=None,
                         parts=None,
                     )
     return found
@@ -504,16 +511,53 @@ def efficiency_at_purity(
     proportions: (classes,) how much of each class there is where the purity is meant; None: as in these events.
     NaN, "not measurable", where no threshold with at least 10 signal events above it is so pure.
 
-    The error is half the width of the efficiencies at which the purity is the wanted one within a standard deviation:
-    where |B - S (1 - purity) / purity| is within that of the background B at a fixed signal efficiency, which has a
-    binomial part and the slope dB/dS times the binomial error of the signal S. The slope is taken between 0.7 and 1.3
-    times the signal that passes, or that fails where that is less.
+    The error is half the width of `purity_interval` for one standard deviation.
     """
-    ranking = scored.against_the_rest(signal)
-    signals, backgrounds = ranking.positives[-1], ranking.negatives[-1]
-    if not signals or not backgrounds:
+    found = _at_purity(scored, signal, purity, proportions)
+    if found is None or not found.passing:
         return np.nan, np.nan
-    passing, weights = ranking.positives, np.ones(scored.classes)
+    least, most = found.between(1)
+    return found.passing / found.signals, max((most - least) / 2, _share(found.passing, found.signals)[1])
+
+
+def purity_interval(
+    scored: Scored, signal: int, deviations: float, purity: float, proportions: Sequence[float] | None = None
+) -> tuple[float, float]:
+    """(least, most) efficiency at which the purity is the wanted one within so many standard deviations, measurable or
+    not.
+
+    There |B - S (1 - purity) / purity| is within that of the background B at a fixed signal efficiency, which has a
+    binomial part and the slope dB/dS times the binomial error of the signal S. The slope is taken between 0.7 and 1.3
+    times the signal that passes, or that fails where that is less. The width is enlarged by a twentieth: of the
+    thresholds of the wanted purity the loosest is taken, where chance is not what it is elsewhere.
+    """
+    found = _at_purity(scored, signal, purity, proportions)
+    return (np.nan, np.nan) if found is None else found.between(1.05 * deviations)
+
+
+@dataclasses.dataclass(frozen=True)
+class _AtPurity:
+    """passing: signal events above the loosest threshold of the purity wanted, 0 where there is none. near: (m,) signal
+    events above thresholds; excess, width: of the background allowed over that found there, and its deviation."""
+
+    signals: float
+    passing: float
+    near: np.ndarray
+    excess: np.ndarray
+    width: np.ndarray
+
+    def between(self, deviations: float) -> tuple[float, float]:
+        least = self.near[self.excess >= deviations * self.width].max(initial=0)
+        most = self.near[self.excess >= -deviations * self.width].max(initial=self.passing)
+        return float(least / self.signals), float(most / self.signals)
+
+
+def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence[float] | None) -> _AtPurity | None:
+    ranking = scored.against_the_rest(signal)
+    signals, backgrounds = float(ranking.positives[-1]), float(ranking.negatives[-1])
+    if not signals or not backgrounds:
+        return None
+    passing, weights = ranking.positives.astype(np.float64), np.ones(scored.classes)
     if proportions is not None:
         shares = np.asarray(proportions, float) / sum(proportions)
         weights = np.divide(shares * len(scored.labels), scored.numbers, where=scored.numbers > 0, out=weights)
@@ -523,9 +567,7 @@ def efficiency_at_purity(
 
     allowed = passing * (1 - purity) / purity
     pure = np.flatnonzero((allowed >= background * (1 - 1e-9)) & (passing >= FEWEST_PASSING))
-    if not len(pure):
-        return np.nan, np.nan
-    found = passing[pure[-1]]
+    found = float(passing[pure[-1]]) if len(pure) else 0.0
 
     looked_at = np.unique(np.append(np.arange(0, len(passing), max(1, len(passing) // MEASURED_AT)), len(passing) - 1))
     near, at = passing[looked_at], background[looked_at]
@@ -535,10 +577,7 @@ def efficiency_at_purity(
     one = squares[-1] / background[-1]  # weight of an event: where none has passed yet, one may
     binomial = (squares[looked_at] + one**2) * (1 - at / (background[-1] + one))
     width = np.sqrt(binomial + slope**2 * near * (1 - near / signals))
-    excess = allowed[looked_at] - at
-    least = near[excess >= width].max(initial=0)
-    most = near[excess >= -width].max(initial=found)
-    return float(found / signals), max((most - least) / 2 / signals, _share(found, signals)[1])
+    return _AtPurity(signals, found, near, allowed[looked_at] - at, width)
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2000) -> dict[str, np.ndarray]:
@@ -709,6 +748,7 @@ METRICS: dict[str, Metric] = {
                 of_class=partial(efficiency_at_purity, purity=percent / 100),
                 decimals=4,
                 scale="logit",
+                interval=partial(purity_interval, purity=percent / 100),
             )
             for percent in PURITIES
         ),

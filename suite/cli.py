@@ -474,6 +474,37 @@ OWN_TASK = click.option("--task", help="The file ./my_task.py of the run's task,
 OWN_MODEL = click.option("--model", help="The file ./my_model.py of the run's model, where it is one: its code runs.")
 
 
+@measure.command("statistics")
+@click.option("--toys", type=click.IntRange(min=2), default=4_000, show_default=True, help="Test sets of each study.")
+@click.option(
+    "--events", type=click.IntRange(min=50), multiple=True, default=(1_000, 10_000), show_default=True, help="Of a toy."
+)
+@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
+    """Toys: whether intervals cover, how often equal models are told apart, and how often unequal ones."""
+    from hepbench.suite.commands.measure_statistics import measure_statistics
+
+    measure_statistics(events, toys, form, Console(stderr=form == "markdown"))
+
+
+@commands.command()
+@click.argument("task")
+def rescore(task: str) -> None:
+    """Measure every stored run of TASK (a name, a file, or all) again from the scores it keeps, without a training."""
+    from hepbench.suite.commands.rescore import rescore
+
+    rescore(task, Console())
+
+
+@commands.command()
+@click.argument("task")
+def ensemble(task: str) -> None:
+    """Ensembles of the trained models of TASK, chosen by their validation scores, each a row of the leaderboard."""
+    from hepbench.suite.commands.ensemble import ensemble
+
+    ensemble(task, Console())
+
+
 @commands.command()
 @click.argument("run")
 @click.argument("files", type=click.Path(exists=True, dir_okay=False, path_type=Path), nargs=-1, required=True)

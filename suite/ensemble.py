@@ -23,9 +23,6 @@ from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, groups
 from hepbench.tracking.runs import Store, StoreError
 
-NAME = "ensemble"
-"""What it is called as a model."""
-
 STEPS = 50
 """Members that are drawn, the same as often as it helps."""
 
@@ -89,7 +86,7 @@ def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) 
     runs = {run["id"]: run for run in rescoring.finals(task, store)}
     made = []
     for table in groups(rows):
-        members = [row for row in table if row["model"] != NAME]
+        members = [row for row in table if row["model"] != results.ENSEMBLE]
         seeds = sorted({seed for row in members for seed in row["seed_list"]})
         for seed in seeds:
             found = _members(members, seed, runs, store)
@@ -139,16 +136,16 @@ def _make(
         if None not in costs:
             values[name] = float(sum(costs))
     tags = taken[0][0].run["tags"]
-    configuration = hash_of([NAME, task.name, *(first[name] for name in GROUP), STEPS])
+    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), STEPS])
     run = store.start(
         task.name,
-        f"{NAME} seed {seed}",
+        f"{results.ENSEMBLE} seed {seed}",
         tags={
             **{name: first[name] for name in GROUP},
             **{name: tags[name] for name in ("device", "backend", "hardware", "events") if name in tags},
             **provenance_tags(),
             "stage": "final",
-            "model": NAME,
+            "model": results.ENSEMBLE,
             "seed": seed,
             "set": "",
             "configuration": configuration,

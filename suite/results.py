@@ -32,6 +32,9 @@ Read = TypeVar("Read")
 SHOWN = differences.COMPARED
 """Metrics that have a column; the first ranks."""
 
+ENSEMBLE = "ensemble"
+"""What an ensemble of trained models is called as a model."""
+
 CHANCE = 0.5
 """AUC of a model that knows nothing."""
 
@@ -53,6 +56,9 @@ def find_run(store: runs.Store, given: str) -> dict[str, Any]:
     found = store.find(given)
     trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") == "final"]
     if len(trials) == 1:
+        if "weights" in trials[0]["tags"]:
+            name = f"{trials[0]['name']!r}, {trials[0]['id'][:12]}"
+            raise UserError(f"{name}, is an ensemble of other runs and keeps no model")
         return trials[0]
     if trials:
         some = ", ".join(f"{run['id'][:12]} ({run['name']})" for run in trials[:3])
@@ -184,7 +190,11 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
 def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     """What makes these rows again: a command for all models that share budget, data, seeds and settings."""
     models: dict[str, list[str]] = {}
+    commands = []
     for row in rows:
+        if row["model"] == ENSEMBLE:
+            commands = [f"hepbench ensemble {task.given}"]
+            continue
         setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
         setting += f" FROM={row['start']}" if row["start"] else ""
         events = f" EVENTS={row['asked_events']}" if row["asked_events"] else ""
@@ -193,7 +203,7 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     return [
         f"make bench TASK={task.given} MODEL={shlex.quote(' '.join(dict.fromkeys(some)))} {options}"
         for options, some in models.items()
-    ]
+    ] + commands
 
 
 @dataclasses.dataclass

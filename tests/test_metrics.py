@@ -156,7 +156,8 @@ def test_roc_curve_without_signal_is_nan():
 def test_evaluate_gives_every_metric_with_its_error():
     values = metrics.evaluate(*toy(), 1)
     names = [name for name, metric in metrics.METRICS.items() if "classes" not in metric.needs]
-    assert set(values) == {f"{name}{suffix}" for name in names for suffix in ("", "_error")}
+    bounds = {f"efficiency_at_purity_{percent}{suffix}" for percent in (90, 95, 99) for suffix in ("_low", "_high")}
+    assert set(values) == bounds | {f"{name}{suffix}" for name in names for suffix in ("", "_error")}
     unmeasurable = {name for name, value in values.items() if not np.isfinite(value)}
     assert unmeasurable <= {f"efficiency_at_purity_99{suffix}" for suffix in ("", "_error")}
     assert 0 < values["ece"] < 0.2 and values["brier"] < 0.25
@@ -233,7 +234,8 @@ def test_the_records_of_a_task_are_those_that_are_evaluated():
         labels, scores = toy(classes=len(classes))
         values = metrics.evaluate(labels, scores, 1, classes)
         records = metrics.metrics_of(classes)
-        assert set(values) == {f"{name}{suffix}" for name in records for suffix in ("", "_error")}
+        own = {f"{name}{suffix}" for name, one in records.items() if one.interval for suffix in ("_low", "_high")}
+        assert set(values) == own | {f"{name}{suffix}" for name in records for suffix in ("", "_error")}
         assert all(name == record.name for name, record in records.items())
     assert "auc_micro" not in records
 

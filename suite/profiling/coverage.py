@@ -8,7 +8,7 @@ what it sees, so that every metric has a value that is known: the truth that int
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +43,8 @@ Advance = Callable[[int], None]
 @dataclass(frozen=True)
 class Coverage:
     """Of one quantity on test sets of so many events. truth: what it is. measured: share of the toys that gave a value;
-    a limit counts as an interval. covered: share of the intervals at each of LEVELS that contain the truth."""
+    a limit, or the interval of what has no value, counts as an interval. covered: share of the intervals at each of
+    LEVELS that contain the truth."""
 
     quantity: str
     distance: float
@@ -110,15 +111,20 @@ def coverage(events: int, distance: float, toys: int, advance: Advance) -> list[
             value, error = metric.of(scored, 1)
             limit = metric.limit(scored, 1) if metric.limit and math.isnan(value) else math.nan
             measured[name] += math.isfinite(value)
-            if math.isfinite(value) or math.isfinite(limit):
+            if math.isfinite(value) or math.isfinite(limit) or metric.interval:
                 shown[name] += 1
                 for place, level in enumerate(LEVELS):
-                    low, high = (limit, math.inf) if math.isnan(value) else interval(value, error, metric.scale, level)
+                    if metric.interval:
+                        low, high = metric.interval(scored, 1, statistics.quantile(_exact(level), math.inf))
+                    elif math.isnan(value):
+                        low, high = limit, math.inf
+                    else:
+                        low, high = interval(value, error, metric.scale, level)
                     inside[name][place] += low <= truths[name] <= high
         advance(1)
     return [
         Coverage(
-            METRICS[name].title,
+            METRICS[name].heading,
             distance,
             events,
             truths[name],
@@ -130,8 +136,12 @@ def coverage(events: int, distance: float, toys: int, advance: Advance) -> list[
 
 
 def interval(value: float, error: float, scale: str, level: float) -> tuple[float, float]:
-    """As `statistics.interval`, at 68.27 % for 68 %."""
-    return statistics.interval(value, error, scale, statistics.ONE_SIGMA if level == LEVELS[0] else level)
+    return statistics.interval(value, error, scale, _exact(level))
+
+
+def _exact(level: float) -> float:
+    """68.27 % for 68 %."""
+    return statistics.ONE_SIGMA if level == LEVELS[0] else level
 
 
 def differences(events: int, distance: float, toys: int, advance: Advance) -> tuple[list[Coverage], list[Tested]]:
@@ -166,7 +176,7 @@ def differences(events: int, distance: float, toys: int, advance: Advance) -> tu
         advance(1)
     covered = [
         Coverage(
-            f"difference of {METRICS[name].title}" + (", as a ratio" if METRICS[name].scale == "log" else ""),
+            f"difference of {METRICS[name].heading}" + (", as a ratio" if METRICS[name].scale == "log" else ""),
             distance,
             events,
             math.exp(truths[name]) if METRICS[name].scale == "log" else truths[name],
@@ -177,7 +187,7 @@ def differences(events: int, distance: float, toys: int, advance: Advance) -> tu
     ]
     tested = [
         Tested(
-            METRICS[name].title,
+            METRICS[name].heading,
             distance,
             events,
             *(one[name] / max(1, measured[name]) for one in (false, power, independent)),
@@ -206,8 +216,9 @@ def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> lis
                 parts.append(part)
             combined = statistics.combine_trainings(statistics.trainings(values, parts))
             for place, level in enumerate(LEVELS):
-                chosen = statistics.ONE_SIGMA if place == 0 else level
-                low, high = statistics.interval(combined.mean, combined.error, "linear", chosen, combined.degrees)
+                low, high = statistics.interval(
+                    combined.mean, combined.error, "linear", _exact(level), combined.degrees
+                )
                 inside[place] += low <= area <= high
             advance(1)
         name = f"mean AUC of {seeds} seeds that spread by {spread:g} errors of the test set"
@@ -215,13 +226,30 @@ def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> lis
     return found
 
 
-def studies(events: Sequence[int], toys: int) -> Iterator[tuple[str, int, int, float]]:
-    """(kind, events, toys, distance) of each study."""
+def studies(events: Sequence[int], toys: int) -> list[tuple[str, int, int, float]]:
+    """(kind, events, toys, distance) of each study that `every` makes."""
+    found = []
     for number in events:
         for distance in DISTANCES:
-            yield "coverage", number, toys, distance
-            yield "differences", number, toys, distance
-        yield "seeds", number, max(1, toys // 4), DISTANCES[0]
+            found += [("coverage", number, toys, distance), ("differences", number, toys, distance)]
+        found.append(("seeds", number, len(SEEDS) * max(2, toys // 2), DISTANCES[0]))
+    return found
+
+
+def every(events: Sequence[int], toys: int, advance: Advance) -> tuple[list[Coverage], list[Tested]]:
+    """All studies, with toys of each of these numbers of events."""
+    covered: list[Coverage] = []
+    tested: list[Tested] = []
+    for kind, number, repeated, distance in studies(events, toys):
+        if kind == "coverage":
+            covered += coverage(number, distance, repeated, advance)
+        elif kind == "differences":
+            found, tests = differences(number, distance, repeated, advance)
+            covered += found
+            tested += tests
+        else:
+            covered += over_seeds(number, distance, repeated // len(SEEDS), advance)
+    return covered, tested
 
 
 def _events(rng: np.random.Generator, events: int, distance: float) -> tuple[np.ndarray, np.ndarray]:

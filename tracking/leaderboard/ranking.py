@@ -143,6 +143,15 @@ def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str) -> dict[
     else:
         found = statistics.combine(values, errors)
         low, high = statistics.interval(found.mean, found.error, scale, degrees=found.degrees)
+    own = [[run["metrics"].get(f"test_{name}{part}", math.nan) for run in runs] for part in ("_low", "_high")]
+    if not any(math.isnan(bound) for some in own for bound in some):  # the metric has an interval of its own
+        of_training = 0.0
+        if len(runs) > 1 and math.isfinite(found.spread):
+            of_training = statistics.quantile(statistics.LEVEL, len(runs) - 1) * found.spread / math.sqrt(len(runs))
+        lows, highs = (math.fsum(some) / len(runs) for some in own)
+        middle = (lows + highs) / 2 if math.isnan(found.mean) else found.mean
+        low = max(middle - math.hypot(middle - lows, of_training), 0)
+        high = min(middle + math.hypot(highs - middle, of_training), 1)
     parts = {"": found.mean, "_error": found.error, "_spread": found.spread, "_low": low, "_high": high}
     return {f"{name}{part}": _number(value) for part, value in parts.items()}
 

@@ -198,7 +198,7 @@ def _broken_name(row: Row) -> str:
 def _measured(row: Row, metric: Metric, with_error: bool) -> str:
     value, error = row.get(metric.name), row.get(f"{metric.name}_error")
     if value is None:
-        low = row.get(f"{metric.name}_low")
+        low = row.get(f"{metric.name}_low") if metric.scale == "log" else None
         return "–" if low is None else f"> {low:,.{max(2 - math.floor(math.log10(low)), 0) if low > 0 else 0}f}"
     decimals = metric.decimals
     if decimals is None:

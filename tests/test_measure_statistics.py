@@ -1,0 +1,55 @@
+"""The study of toys, reduced: intervals cover, equal models are seldom told apart, and the paired test sees more."""
+
+import numpy as np
+import pytest
+from conftest import hepbench
+
+from hepbench.benchmarks.metrics import METRICS
+from hepbench.suite.profiling import coverage
+
+WITHIN = 3.5
+"""Standard deviations of a share of the toys, and TOLERANCE points besides, as the study in full has them."""
+
+TOLERANCE = 0.015
+
+LOW = ("efficiency_at_purity_95", "efficiency_at_purity_99", "rejection_99")
+"""Of some ten events at a distance of 1: too few for any interval to be exact."""
+
+
+def ignore(done):
+    pass
+
+
+@pytest.mark.parametrize("events", [1_000, 5_000])
+def test_intervals_cover(events):
+    toys = 400 if events == 1_000 else 200
+    for one in coverage.coverage(events, 1.0, toys, ignore):
+        if one.quantity in {METRICS[name].heading for name in LOW}:
+            continue
+        for level, share in zip(coverage.LEVELS, one.covered, strict=True):
+            error = np.sqrt(level * (1 - level) / toys)
+            assert abs(share - level) < TOLERANCE + WITHIN * error, one
+
+
+def test_differences_cover_and_equal_models_are_not_told_apart():
+    covered, tested = coverage.differences(1_000, 2.0, 300, ignore)
+    for one in covered:
+        assert one.covered[1] > 0.95 - TOLERANCE - WITHIN * np.sqrt(0.05 * 0.95 / 300), one
+    for test in tested:
+        assert test.false < 0.05 + WITHIN * np.sqrt(0.05 * 0.95 / 300), test
+    assert tested[0].power > 1.5 * tested[0].independent
+
+
+def test_truths_are_those_of_many_events():
+    rng = np.random.default_rng(0)
+    labels, variable = coverage._events(rng, 400_000, 2.0)
+    scored = coverage._model(labels, variable, 2.0, 0.5, rng)
+    for name in coverage.MEASURED:
+        value, error = METRICS[name].of(scored, 1)
+        assert value == pytest.approx(coverage.truth(name, 2.0, 0.5), abs=4 * error), name
+
+
+def test_the_study_is_printed(tmp_path):
+    done = hepbench("measure", "statistics", "--toys", 4, "--events", 200, "--format", "markdown", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| 200 | 1 | AUC | 0.7602 |" in done.stdout and "told apart" in done.stdout

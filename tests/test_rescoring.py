@@ -1,0 +1,81 @@
+"""Stored runs measured again, and ensembles of them, without a training."""
+
+import json
+
+import numpy as np
+import pytest
+from conftest import assert_user_mistake, hepbench
+
+from hepbench.suite import ensemble, results
+from hepbench.suite.trial.artifacts import StoredScores
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Of two models with two seeds each."""
+    home = tmp_path_factory.mktemp("home")
+    models = ("--model", "logistic", "--model", "gbdt", "--model", "prior", "--set", "rounds=20")
+    done = hepbench("bench", "magic", *models, "--budget", "smoke", "--seeds", 2, home=home)
+    assert done.returncode == 0, done.stderr
+    return home
+
+
+def rows_of(home):
+    return json.loads(hepbench("leaderboard", "magic", "--format", "json", home=home).stdout)
+
+
+def test_rescoring_finds_what_was_measured(home, monkeypatch):
+    before = rows_of(home)
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    store = results.open_store()
+    run = before[0]["run_ids"][0]
+    store.log(run, {"test_auc": 0.1})
+    assert rows_of(home)[0]["auc"] != before[0]["auc"]
+    done = hepbench("rescore", "magic", home=home)
+    assert done.returncode == 0 and "6 runs measured again" in done.stdout, done.stdout + done.stderr
+    after = rows_of(home)
+    assert [row["model"] for row in after] == [row["model"] for row in before]
+    for old, new in zip(before, after, strict=True):
+        for name, value in old.items():
+            if isinstance(value, float):
+                assert new[name] == pytest.approx(value, rel=1e-6), name
+
+
+def test_rescoring_of_nothing(tmp_path):
+    assert_user_mistake(hepbench("rescore", "magic", home=tmp_path), "no finished runs", "make bench TASK=magic")
+    assert_user_mistake(hepbench("ensemble", "magic", home=tmp_path), "no finished runs")
+
+
+def test_an_ensemble_is_a_row_of_its_own(home):
+    done = hepbench("ensemble", "magic", home=home)
+    assert done.returncode == 0, done.stderr
+    assert "ensemble seed 0" in done.stdout and "ensemble seed 1" in done.stdout
+    rows = {row["model"]: row for row in rows_of(home)}
+    assert rows["ensemble"]["seeds"] == 2 and rows["ensemble"]["auc"] > rows["logistic"]["auc"] - 0.02
+    assert rows["ensemble"]["parameters"] >= rows["gbdt"]["parameters"]
+    assert hepbench("rescore", "magic", home=home).returncode == 0
+    again = hepbench("ensemble", "magic", home=home)  # of the same members, and never of itself
+    assert again.returncode == 0 and "ensemble" not in again.stdout.partition(": ")[2].partition("\n")[0]
+    assert len([row for row in rows_of(home) if row["model"] == "ensemble"]) == 1
+    assert_user_mistake(
+        hepbench("predict", rows["ensemble"]["run_ids"][0], __file__, home=home), "is an ensemble", "keeps no model"
+    )
+    assert "hepbench ensemble magic" in (home / "results" / "reports" / "magic.html").read_text()
+
+
+def test_members_are_chosen_by_what_they_add():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 4000)
+    parts = [labels + rng.normal(size=4000) for _ in range(2)]
+    odds = [parts[0], parts[1], rng.normal(size=4000)]  # two that know something each, and one that knows nothing
+    scores = [np.stack([1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))], axis=1) for x in odds]
+    weights = ensemble.choose(labels, scores, 1)
+    assert weights.sum() == pytest.approx(1) and weights[2] < 0.1 and 0.3 < weights[0] < 0.7
+
+
+def test_the_mean_keeps_what_probabilities_round_away():
+    ids, labels = np.arange(2), np.array([0, 1])
+    some = [StoredScores(ids, labels, -np.array([[0.0, x], [x, 0.0]], np.float32)) for x in (60.0, 61.0)]
+    found = ensemble.mean_of(some, np.array([0.5, 0.5]))
+    assert found.scores[0, 1] == pytest.approx(np.log((np.exp(-60) + np.exp(-61)) / 2), rel=1e-6)
+    assert found.scores[0, 0] == 0
