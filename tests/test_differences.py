@@ -71,7 +71,7 @@ def test_intervals_over_few_seeds_cover(of_training, seeds):
             values.append(part.sum() + of_training * rng.normal())
             parts.append(part - part.mean())
         found = statistics.combine_trainings(statistics.trainings(values, parts))
-        low, high = statistics.interval(found.mean, found.error, degrees=found.degrees)
+        low, high = found.interval()
         inside.append(low <= 0 <= high)
     assert 0.93 <= np.mean(inside) <= 0.985
 

@@ -387,14 +387,15 @@ def test_seeds_share_the_test_set():
     found = statistics.combine([0.80, 0.82, 0.84, 0.82], [0.01, 0.01, 0.02, 0.02])
     assert found.mean == pytest.approx(0.82)
     assert found.spread == pytest.approx(np.std([0.80, 0.82, 0.84, 0.82], ddof=1))
-    of_training, variance = found.spread**2 / 4, 0.015**2 + found.spread**2 / 4
-    assert found.degrees == pytest.approx(variance**2 / (of_training**2 / 3))
-    assert found.error == pytest.approx(math.sqrt(variance) * stats.t.ppf(stats.norm.cdf(1), found.degrees))
+    assert found.error == pytest.approx(math.hypot(0.015, stats.t.ppf(stats.norm.cdf(1), 3) * found.spread / 2))
+    low, high = found.interval()
+    assert high - 0.82 == pytest.approx(math.hypot(1.96 * 0.015, stats.t.ppf(0.975, 3) * found.spread / 2), rel=1e-4)
+    assert high - 0.82 == pytest.approx(0.82 - low)
 
 
 def test_one_seed_has_no_spread():
     found = statistics.combine([0.8], [0.01])
-    assert (found.mean, found.error, found.degrees) == (0.8, 0.01, math.inf)
+    assert (found.mean, found.error) == (0.8, pytest.approx(0.01))
     assert math.isnan(found.spread)
     with pytest.raises(ValueError, match="one error a value"):
         statistics.combine([], [])

@@ -18,15 +18,28 @@ MOST_SEEDS = 100
 """More than these are not counted up to."""
 
 
+Parts = Sequence[tuple[float, int]]
+"""Parts of a variance that were estimated from seeds, each with its degrees of freedom."""
+
+
 @dataclass(frozen=True)
 class Combined:
-    """One metric over the seeds of one configuration. error: half of the 68 % interval; spread: standard deviation of
-    the seeds, NaN for one seed; degrees: of freedom of the error, infinite where the spread has no part in it."""
+    """One metric over the seeds of one configuration. known: variance by the choice of the test events; parts: by the
+    chance in training. spread: standard deviation of the seeds, NaN for one seed."""
 
     mean: float
-    error: float
+    known: float
+    parts: Parts
     spread: float
-    degrees: float
+
+    @property
+    def error(self) -> float:
+        """Half of the 68 % interval."""
+        return half_width(ONE_SIGMA, self.known, self.parts)
+
+    def interval(self, scale: str = "linear", level: float = LEVEL) -> tuple[float, float]:
+        """As the function `interval`."""
+        return _between(self.mean, half_width(level, self.known, self.parts), scale, self.error, level)
 
 
 def combine(values: Sequence[float], errors: Sequence[float]) -> Combined:
@@ -34,9 +47,8 @@ def combine(values: Sequence[float], errors: Sequence[float]) -> Combined:
 
     All seeds are tested on the same events, so the statistical error of the test set does not shrink with the number
     of seeds: it is the mean of their errors. The chance in training does shrink: spread / sqrt(n), spread being the
-    sample standard deviation, which one seed cannot tell (NaN) and then is not counted. Both are taken in quadrature,
-    and multiplied with Student's t for 68 %, at the degrees of freedom of the sum (Welch, Biometrika 34 (1947) 28),
-    since a spread of few seeds is itself hardly known. Raises ValueError unless there is an error for each value.
+    sample standard deviation, which one seed cannot tell (NaN) and then is not counted. Raises ValueError unless there
+    is an error for each value.
     """
     number = len(values)
     if not number or number != len(errors):
@@ -44,58 +56,62 @@ def combine(values: Sequence[float], errors: Sequence[float]) -> Combined:
     mean = math.fsum(values) / number
     error = math.fsum(errors) / number
     if number == 1:
-        return Combined(mean, error, math.nan, math.inf)
+        return Combined(mean, error**2, (), math.nan)
     spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (number - 1))
-    return Combined(mean, *_with_t(error**2, [(spread**2 / number, number - 1)], spread))
+    return Combined(mean, error**2, [(spread**2 / number, number - 1)], spread)
 
 
-def _with_t(known: float, parts: Sequence[tuple[float, int]], spread: float = math.nan) -> tuple[float, float, float]:
-    """(error, spread, degrees) of a variance that is known and of parts, each with its degrees of freedom."""
-    variance = known + math.fsum(part for part, _ in parts)
-    degrees = _degrees(variance, parts)
-    return math.sqrt(variance) * quantile(ONE_SIGMA, degrees), spread, degrees
+def half_width(level: float, known: float, parts: Parts) -> float:
+    """Of the central interval at this level. Each part of the variance has the quantile of its own, Student's t at its
+    degrees of freedom, and they are taken in quadrature: a spread of two or three seeds is itself hardly known, and
+    degrees of the sum (Welch) are too many where it came out small by chance."""
+    return _width_of_tail((1 - level) / 2, known, parts)
 
 
-def _degrees(variance: float, parts: Sequence[tuple[float, int]]) -> float:
-    uncertain = math.fsum(part**2 / degrees for part, degrees in parts if degrees)
-    return variance**2 / uncertain if uncertain > 0 else math.inf
+def _width_of_tail(tail: float, known: float, parts: Parts) -> float:
+    from scipy.special import ndtri, stdtrit
+
+    variance = 0.0 if not known else float(ndtri(tail)) ** 2 * known
+    return math.sqrt(variance + math.fsum(float(stdtrit(degrees, tail)) ** 2 * part for part, degrees in parts if part))
 
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))
 """Level of one standard deviation."""
 
 
-def quantile(level: float, degrees: float) -> float:
-    """Half width of the central interval of Student's t, in standard deviations; of the normal's for infinite degrees.
-    1 for ONE_SIGMA at infinite degrees."""
-    if degrees > 1e6 and level == ONE_SIGMA:
+def quantile(level: float, degrees: float = math.inf) -> float:
+    """Half width of the central interval of Student's t, in standard deviations; of the normal's for infinite
+    degrees."""
+    return half_width(level, 1.0, ()) if math.isinf(degrees) else half_width(level, 0.0, [(1.0, int(degrees))])
+
+
+def two_sided(difference: float, known: float, parts: Parts = ()) -> float:
+    """p of a difference: 1 less the level at which it is half of the interval about it."""
+    if math.isnan(difference):
+        return math.nan
+    if difference == 0:
         return 1.0
-    from scipy.special import ndtri, stdtrit
+    if not any(part for part, _ in parts):
+        return math.erfc(abs(difference) / math.sqrt(2 * known)) if known else 0.0
+    from scipy.optimize import brentq
 
-    tail = (1 + level) / 2
-    return float(ndtri(tail) if degrees > 1e6 else stdtrit(max(degrees, 1.0), tail))
+    def excess(logarithm: float) -> float:
+        return _width_of_tail(math.exp(logarithm) / 2, known, parts) - abs(difference)
 
-
-def two_sided(pull: float, degrees: float) -> float:
-    """p of a pull in standard deviations."""
-    if not math.isfinite(pull):
-        return math.nan if math.isnan(pull) else 0.0
-    if degrees > 1e6:
-        return math.erfc(abs(pull) / math.sqrt(2))
-    from scipy.special import stdtr
-
-    return float(2 * stdtr(max(degrees, 1.0), -abs(pull)))
+    lowest = -200.0  # of the logarithm of p; beyond, Student's t is too large a number
+    return 0.0 if excess(lowest) < 0 else math.exp(float(brentq(excess, lowest, 0.0, xtol=1e-6)))
 
 
-def interval(
-    value: float, error: float, scale: str = "linear", level: float = LEVEL, degrees: float = math.inf
-) -> tuple[float, float]:
+def interval(value: float, error: float, scale: str = "linear", level: float = LEVEL) -> tuple[float, float]:
     """(low, high) of the central interval at this level, symmetric on the scale: "linear", "log" for a positive value,
-    "logit" for a share. error: half of the 68 % interval. At the end of the scale, where a share is 0 or 1 with
-    an error 1/n, it is that of n events of which none fails. NaN where value or error is."""
-    if not (math.isfinite(value) and math.isfinite(error)):
+    "logit" for a share. error: one standard deviation. At the end of the scale, where a share is 0 or 1 with an error
+    1/n, it is that of n events of which none fails. NaN where value or error is."""
+    return _between(value, error * quantile(level), scale, error, level)
+
+
+def _between(value: float, width: float, scale: str, error: float, level: float) -> tuple[float, float]:
+    if not (math.isfinite(value) and math.isfinite(width)):
         return math.nan, math.nan
-    width = error * quantile(level, degrees) / quantile(ONE_SIGMA, degrees)
     if scale == "log" and value > 0:
         factor = math.exp(min(width / value, 700))
         return value / factor, value * factor
@@ -151,7 +167,7 @@ def trainings(values: Sequence[float], parts: Sequence[np.ndarray]) -> Trainings
 def combine_trainings(found: Trainings) -> Combined:
     """As `combine`, with the parts of the events known: what seeds share and what they do not is told apart."""
     spread = math.nan if len(found.values) < 2 else float(np.std(found.values, ddof=1))
-    return Combined(found.mean, *_with_t(float(np.dot(found.parts, found.parts)), [found.of_training], spread))
+    return Combined(found.mean, float(np.dot(found.parts, found.parts)), [found.of_training], spread)
 
 
 @dataclass(frozen=True)
@@ -163,7 +179,6 @@ class Difference:
     value: float
     error: float
     p: float
-    degrees: float
     needed: int | None = 0
 
 
@@ -171,59 +186,37 @@ def paired(one: Trainings, other: Trainings) -> Difference:
     """The difference of two configurations, event by event.
 
     Its variance is that of the events' parts in it, in which what both share drops out (for the AUC this is DeLong's
-    test, Biometrics 44 (1988) 837, over all seeds; for the accuracy McNemar's), and that of the trainings of both. The
-    test is Student's t at the degrees of freedom of the sum. With one seed a side it is about these two networks alone.
+    test, Biometrics 44 (1988) 837, over all seeds; for the accuracy McNemar's in its normal form), and that of the
+    trainings of both, as in `half_width`. With one seed a side it is about these two networks alone.
     """
     difference = one.mean - other.mean
     apart = one.parts - other.parts
     of_events = float(np.dot(apart, apart))
-    return _difference(difference, of_events, [one.of_training, other.of_training], _counts(one, other))
-
-
-def _counts(*sides: Trainings) -> list[int]:
-    return [len(side.values) for side in sides]
-
-
-def _difference(
-    difference: float, of_events: float, parts: Sequence[tuple[float, int]], seeds: Sequence[int]
-) -> Difference:
     if not (math.isfinite(difference) and math.isfinite(of_events)):
-        return Difference(math.nan, math.nan, math.nan, math.nan)
-    error, _, degrees = _with_t(of_events, parts)
-    variance = of_events + math.fsum(part for part, _ in parts)
-    if variance == 0:
-        return Difference(difference, 0.0, 1.0 if difference == 0 else 0.0, math.inf)
-    p = two_sided(difference / math.sqrt(variance), degrees)
-    spreads = [part * number for (part, _), number in zip(parts, seeds, strict=True)]
-    needed = seeds_needed(difference, of_events, spreads) if min(seeds) > 1 else 0
-    return Difference(difference, error, p, degrees, needed)
+        return Difference(math.nan, math.nan, math.nan)
+    sides = (one, other)
+    parts = [side.of_training for side in sides]
+    spreads = [part * len(side.values) for (part, _), side in zip(parts, sides, strict=True)]
+    few = min(len(side.values) for side in sides) < 2
+    return Difference(
+        difference,
+        half_width(ONE_SIGMA, of_events, parts),
+        two_sided(difference, of_events, parts),
+        0 if few else seeds_needed(difference, of_events, spreads),
+    )
 
 
 def seeds_needed(difference: float, of_events: float, spreads: Sequence[float], power: float = POWER) -> int | None:
     """How many trainings of each side a claim needs: the least number at which a difference of this size is found, at
     LEVEL, with this power; None where MOST_SEEDS would not do. of_events: its variance by the choice of the test
     events. spreads: variance of one training of each side."""
-    from scipy.special import ndtri
-
+    above = quantile(2 * power - 1)
     for number in range(2, MOST_SEEDS + 1):
         parts = [(spread / number, number - 1) for spread in spreads]
-        variance = of_events + math.fsum(part for part, _ in parts)
-        if variance == 0:
-            return number if difference else None
-        reach = quantile(LEVEL, _degrees(variance, parts)) + float(ndtri(power))
-        if abs(difference) >= reach * math.sqrt(variance):
+        deviation = math.sqrt(of_events + math.fsum(part for part, _ in parts))
+        if difference and abs(difference) >= half_width(LEVEL, of_events, parts) + above * deviation:
             return number
     return None
-
-
-def mcnemar(right: np.ndarray, other_right: np.ndarray) -> float:
-    """Two-sided p that two classifiers are right equally often, from the events in which one of them is: right,
-    other_right: (n,) bool. The binomial test, which is exact (McNemar, Psychometrika 12 (1947) 153)."""
-    from scipy.stats import binomtest
-
-    alone, other_alone = int(np.count_nonzero(right & ~other_right)), int(np.count_nonzero(other_right & ~right))
-    total = alone + other_alone
-    return float(binomtest(alone, total).pvalue) if total else 1.0
 
 
 def paired_bootstrap(

@@ -115,7 +115,7 @@ def coverage(events: int, distance: float, toys: int, advance: Advance) -> list[
                 shown[name] += 1
                 for place, level in enumerate(LEVELS):
                     if metric.interval:
-                        low, high = metric.interval(scored, 1, statistics.quantile(_exact(level), math.inf))
+                        low, high = metric.interval(scored, 1, statistics.quantile(_exact(level)))
                     elif math.isnan(value):
                         low, high = limit, math.inf
                     else:
@@ -168,8 +168,8 @@ def differences(events: int, distance: float, toys: int, advance: Advance) -> tu
             false[name] += statistics.paired(sides[0], sides[1]).p < 0.05
             found = statistics.paired(sides[0], sides[2])
             power[name] += found.p < 0.05
-            alone = math.sqrt(sides[0].alone + sides[2].alone)
-            independent[name] += statistics.two_sided(found.value / alone, math.inf) < 0.05
+            alone = sides[0].alone + sides[2].alone
+            independent[name] += statistics.two_sided(found.value, alone) < 0.05
             for place, level in enumerate(LEVELS):
                 low, high = interval(found.value, found.error, "linear", level)
                 inside[name][place] += low <= truths[name] <= high
@@ -216,9 +216,7 @@ def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> lis
                 parts.append(part)
             combined = statistics.combine_trainings(statistics.trainings(values, parts))
             for place, level in enumerate(LEVELS):
-                low, high = statistics.interval(
-                    combined.mean, combined.error, "linear", _exact(level), combined.degrees
-                )
+                low, high = combined.interval("linear", _exact(level))
                 inside[place] += low <= area <= high
             advance(1)
         name = f"mean AUC of {seeds} seeds that spread by {spread:g} errors of the test set"

@@ -138,11 +138,11 @@ def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str) -> dict[
             statistics.interval(value, error, scale)[0] if math.isnan(limit) else limit
             for value, error, limit in zip(values, errors, limits, strict=True)
         ]
-        found = statistics.Combined(math.nan, math.nan, math.nan, math.inf)
+        found = statistics.Combined(math.nan, math.nan, (), math.nan)
         low, high = math.nan if any(map(math.isnan, bounds)) else min(bounds), math.nan
     else:
         found = statistics.combine(values, errors)
-        low, high = statistics.interval(found.mean, found.error, scale, degrees=found.degrees)
+        low, high = found.interval(scale)
     own = [[run["metrics"].get(f"test_{name}{part}", math.nan) for run in runs] for part in ("_low", "_high")]
     if not any(math.isnan(bound) for some in own for bound in some):  # the metric has an interval of its own
         of_training = 0.0
