@@ -254,6 +254,7 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
             curves,
             areas,
             metrics.METRICS,
+            reliability=metrics.reliability(scored, task.signal),
         )
 
 

@@ -181,6 +181,7 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         classes=dict(zip(record.classes, class_keys(record.classes), strict=True)) if len(record.classes) > 2 else {},
         about=[line for line in (record.citation, record.licence) if line],
+        slices={slice_key(name): BY_SLICE for name in record.slices},
     )
     path = reports_folder() / f"{task.name}.html"
     write_whole(path, text)

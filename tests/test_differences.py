@@ -145,3 +145,21 @@ def test_pairs_of_a_leaderboard(tmp_path):
     assert_user_mistake(hepbench("leaderboard", "pxd_clusters:all", "--pairs", home=tmp_path), "leave --pairs out")
     rows = json.loads(hepbench("leaderboard", "magic", "--format", "json", home=tmp_path).stdout)
     assert rows[0]["auc_low"] < rows[0]["auc"] < rows[0]["auc_high"]
+
+
+def test_a_page_draws_slices_and_says_whether_a_cut_is_flat():
+    from test_tracking import a_run, board_of, ranked
+
+    from hepbench.benchmarks.metrics import BY_SLICE, by_slice
+    from hepbench.tracking.leaderboard import page
+
+    rng = np.random.default_rng(0)
+    labels, slices = rng.integers(0, 2, 3000), rng.choice([500, 1000, 1500], 3000)
+    odds = rng.normal(size=3000) + 2 * labels * slices / 1000
+    measured = by_slice("mass", slices, labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1), 1)
+    run = a_run(1)
+    run["metrics"] |= {f"test_{name}": value for name, value in measured.items()}
+    shown = page.render(board_of(ranked([run])), slices={"mass": BY_SLICE})
+    assert shown.count("for each value of mass") == 4 and shown.count("flat with p = ") == 2
+    assert statistics.flat([1.0, 1.1], [0.1, 0.1]) == pytest.approx(0.4795, abs=1e-3)
+    assert statistics.flat([1.0, 2.0], [0.1, 0.1]) < 1e-6

@@ -50,13 +50,15 @@ def trial_plots(
     metrics: Mapping[str, Metric],
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
+    reliability: Mapping[str, np.ndarray] | None = None,
 ) -> list[Path]:
     """Write what a trial has to show, each as PNG and PDF: roc, roc_tpr_fpr, rejection, scores and confusion, of a
     training with epochs history and history_decisions, of a network weights. Returns the paths.
 
     scores: (n, classes). labels: (n,) class indices. signal: index of the signal class. curves: of the signal; with
     more than two classes of each, "micro" and "macro". history: a dict an epoch, with "epoch", "loss" and names of
-    metrics, each also as val_. metrics: their records by name. weights: of a network by name.
+    metrics, each also as val_. metrics: their records by name. weights: of a network by name. reliability: "score",
+    "share" and "error" of bins of events.
     """
     name = classes[signal]
     against = classes[1 - signal] if len(classes) == 2 else f"not {name}"
@@ -80,6 +82,7 @@ def trial_plots(
         figures["history"] = _draw_history(history, metrics)
         figures["history_decisions"] = _draw_decisions(history, metrics)
         figures["weights"] = _draw_weights(weights or {})
+        figures["reliability"] = _draw_reliability(reliability, name if len(classes) == 2 else "the class told")
         written = []
         for file, drawing in figures.items():
             if drawing is not None:
@@ -306,6 +309,21 @@ def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: S
         panel.set_ylabel("share of events per bin")
         panel.legend(loc="upper center", ncols=2, fontsize=None if len(shown) == 1 else 8)
     return drawing
+
+
+def _draw_reliability(bins: Mapping[str, np.ndarray] | None, name: str) -> Figure | None:
+    """The share of events for which a probability came true, over that probability."""
+    if bins is None or not len(bins["score"]):
+        return None
+    drawn, axes = figure(figsize=(5.0, 4.6))
+    axes.plot([0, 1], [0, 1], ":", color=COLOURS[4], label="calibrated")
+    axes.errorbar(bins["score"], bins["share"], yerr=bins["error"], fmt="o-", color=COLOURS[0], capsize=3)
+    axes.set_xlabel(literal(f"probability of {name}"))
+    axes.set_ylabel("share of events for which it is true")
+    axes.set_xlim(-0.02, 1.02)
+    axes.set_ylim(-0.02, 1.02)
+    axes.legend()
+    return drawn
 
 
 def _draw_history(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:

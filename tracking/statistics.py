@@ -243,6 +243,15 @@ def paired_bootstrap(
     return float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
 
 
+def flat(values: Sequence[float], errors: Sequence[float]) -> float:
+    """p of the chi-squared test that values with these errors have one mean."""
+    from scipy.special import chdtrc
+
+    x, weights = np.asarray(values), 1 / np.maximum(np.asarray(errors, float), 1e-12) ** 2
+    mean = (weights * x).sum() / weights.sum()
+    return float(chdtrc(len(x) - 1, (weights * (x - mean) ** 2).sum()))
+
+
 def holm(p_values: Sequence[float]) -> np.ndarray:
     """(n,) p-values adjusted for n tests: below a level they keep the chance of any false one below it (Holm, Scand. J.
     Statistics 6 (1979) 65). By hand, since scipy has no Holm and statsmodels is a heavy dependency for four lines."""

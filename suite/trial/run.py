@@ -131,7 +131,8 @@ def run(
         curves = metrics.roc_curves(scored, signal, classes)
         write_roc(folder / "roc.csv", curves)
         write_confusion(folder / "confusion.csv", scored.confusion, classes)
-        write_csv(folder / "reliability.csv", metrics.reliability(scored, signal))
+        reliability = metrics.reliability(scored, signal)
+        write_csv(folder / "reliability.csv", reliability)
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
@@ -149,6 +150,7 @@ def run(
             metrics.METRICS,
             history,
             weights,
+            reliability,
         )
         save_model(folder / "model", fitted, trial, train)
         store.upload(run_id, folder)

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks import metrics
+from hepbench.benchmarks.scored import Scored
 from hepbench.suite.campaign import run_finals
-from hepbench.suite.trial.artifacts import read_scores
+from hepbench.suite.trial.artifacts import StoredScores, read_scores
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.context import RunContext
 from hepbench.suite.tuning.events import ComparisonBegins, RetestBegins
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
 
 RESAMPLINGS = 100
-"""Of the test set, for the error of the difference between two models."""
+"""Of the test set, for the error of the difference between two models in a metric that has no parts of events."""
 
 KINDS = ("tuned", "default")
 """What is trained: the best trial's hyper-parameters, and the defaults."""
@@ -104,13 +105,8 @@ def _compare(
             kind: [read_scores(store.download(run["id"], "scores.parquet", Path(scratch) / run["id"])) for run in found]
             for kind, found in trained.items()
         }
-    labels = tables["tuned"][0].labels
-    scores = {kind: [table.scores for table in found] for kind, found in tables.items()}
-    compute = metrics.METRICS[objective.name].compute
     differences = np.subtract(values["tuned"], values["default"])
-    of_the_test_set = statistics.paired_bootstrap(
-        lambda truth, given: compute(truth, given, signal)[0], labels, scores["tuned"], scores["default"], RESAMPLINGS
-    )
+    of_the_test_set = _error_of_test_set(objective.name, tables["tuned"], tables["default"], signal)
     spread = float(differences.std(ddof=1)) / math.sqrt(len(differences))
     selected = math.nan if best.value is None else best.value
     validated = float(np.mean(_values(trained["tuned"], objective.measured)))
@@ -135,6 +131,25 @@ def _compare(
         "seeds": len(differences),
         **costs,
     }
+
+
+def _error_of_test_set(name: str, tuned: Sequence[StoredScores], default: Sequence[StoredScores], signal: int) -> float:
+    """Of the difference of the means of a metric, by the choice of the test events that both have in common: from the
+    parts of the events where the metric has them, else by the bootstrap."""
+    metric = metrics.METRICS[name]
+    if metric.parts is None:
+        return statistics.paired_bootstrap(
+            lambda truth, given: metric.compute(truth, given, signal)[0],
+            tuned[0].labels,
+            [one.scores for one in tuned],
+            [one.scores for one in default],
+            RESAMPLINGS,
+        )
+    means = [
+        np.mean([metric.parts(Scored(one.labels, one.scores), signal) for one in some], axis=0)
+        for some in (tuned, default)
+    ]
+    return float(np.linalg.norm(means[0] - means[1]))
 
 
 def _values(found: Sequence[Run], metric: str) -> list[float]:

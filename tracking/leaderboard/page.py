@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup
 
-from hepbench.tracking import pages
+from hepbench.tracking import pages, statistics
 from hepbench.tracking.leaderboard import matrix
 from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row, groups
 from hepbench.tracking.leaderboard.table import (
@@ -51,6 +53,7 @@ def render(
     background: str = "background",
     classes: Mapping[str, str] | None = None,
     about: Sequence[str] = (),
+    slices: Mapping[str, Mapping[str, str]] | None = None,
 ) -> str:
     """The page: the tables, the ranking metric with its errors, ROC curves, sources and how to repeat it.
 
@@ -58,7 +61,8 @@ def render(
     background: the classes that it is of. classes: of a task with more than two, what stands for each in the names of
     metrics; then the page has each class against the rest. confusions: of the best rows, by run id, (classes, classes)
     events of each true class that score highest in each. command: what makes these results. about: paragraphs below
-    the title, such as data, licence and citation.
+    the title, such as data, licence and citation. slices: what stands for each
+    slice of the task in the names of metrics -> metric -> heading; rows have `<metric>_<slice>_<value>`.
     """
     return pages.render(
         "leaderboard.html",
@@ -68,7 +72,10 @@ def render(
         tables=[
             {
                 **_table(board, rows),
-                "figures": _figures(board, rows, curves or {}, signal, background),
+                "figures": [
+                    *_figures(board, rows, curves or {}, signal, background),
+                    *_of_slices(rows, slices or {}),
+                ],
                 "classes": _of_classes(board, rows, curves or {}, confusions or {}, classes) if classes else None,
             }
             for rows in groups(board.rows)
@@ -217,6 +224,58 @@ def _figures(
                 draw(axes, drawn, signal, background)
                 figures.append((pages.inline_svg(figure), caption))
     return figures
+
+
+MOST_SLICED = 6
+"""Rows that are told apart where they are drawn over the values of a slice."""
+
+
+def _of_slices(rows: Sequence[Row], slices: Mapping[str, Mapping[str, str]]) -> list[tuple[Markup, str]]:
+    """What the first rows give for each value of a slice, with errors, and whether the cut of the first is flat."""
+    from hepbench.tracking import plots
+
+    figures = []
+    with pages.style():
+        for name, headings in slices.items():
+            for metric, heading in headings.items():
+                names = _values_of(rows, f"{metric}_{name}_")
+                drawn = [row for row in rows if any(row.get(one) is not None for one in names)][:MOST_SLICED]
+                if len(names) < 2 or not drawn:
+                    continue
+                figure, axes = plots.figure(figsize=(6.0, 4.6))
+                for place, row in enumerate(drawn):
+                    axes.errorbar(
+                        list(names.values()),
+                        [_or_nan(row.get(one)) for one in names],  # a gap where it is not measurable
+                        yerr=[_or_nan(row.get(f"{one}_error")) for one in names],
+                        fmt="o-",
+                        color=plots.COLOURS[place % len(plots.COLOURS)],
+                        capsize=3,
+                        label=plots.literal(row["model"]),
+                    )
+                axes.set_xlabel(plots.literal(name))
+                axes.set_ylabel(heading)
+                axes.legend()
+                caption = f"{heading} for each value of {name}, with one standard deviation."
+                if "efficiency" in metric:
+                    best, known = drawn[0], [one for one in names if drawn[0].get(one) is not None]
+                    p = statistics.flat([best[one] for one in known], [best[f"{one}_error"] or 0 for one in known])
+                    caption += f" {best['model']}: flat with p = {p:.2g}."
+                figures.append((pages.inline_svg(figure), caption))
+    return figures
+
+
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _values_of(rows: Sequence[Row], beginning: str) -> dict[str, float]:
+    """Names of metrics that begin so and end in a number -> the number, in its order."""
+    found = {}
+    for name in {name for row in rows for name in row if name.startswith(beginning)}:
+        with contextlib.suppress(ValueError):
+            found[name] = float(name.removeprefix(beginning))
+    return dict(sorted(found.items(), key=lambda one: one[1]))
 
 
 def _draw_intervals(board: Leaderboard, shown: Sequence[Row]) -> Figure:
