@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -530,6 +531,19 @@ def test_the_job_script_of_a_batch_system(system, words, home):
         "--memory-limit 0",
     ):
         assert word in script, script
+
+
+@pytest.mark.parametrize("system", ["slurm", "htcondor"])
+def test_a_home_with_blanks_is_quoted_in_a_job_script(system, tmp_path, monkeypatch):
+    pytest.importorskip("dask_jobqueue")
+    home = tmp_path / "a home"
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    script = BatchSystem(system).job_script().replace("''", "'")
+    jobs = re.escape(str(home / "results" / "jobs"))
+    assert re.search(rf"--tls-key '{jobs}/certificate-\w+/key.pem'", script), script
+    if system == "slurm":
+        assert re.search(rf"#SBATCH -o '{jobs}/hepbench-%J.out'", script), script
+        assert script.count("#SBATCH -o ") == script.count("#SBATCH -e ") == 1
 
 
 def test_the_sites_own_settings_of_a_cluster_stay(home):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 SYSTEMS = ("slurm", "htcondor")
+LOGS = {"o": "out", "e": "err"}  # option of sbatch -> ending of the file
 
 
 @dataclass(frozen=True)
@@ -109,9 +110,16 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
         "scheduler_options": {"port": 0} | of_site | {"dashboard": False},
     }
     if batch.system == "slurm":
-        gpus = [*_of_site(batch, "job-extra-directives", []), *([f"--gres=gpu:{batch.gpus}"] if batch.gpus else [])]
+        # Dask-jobqueue's own lines of the logs do not quote their path.
+        logs = [f"-{kind} {shlex.quote(f'{jobs_folder()}/hepbench-%J.{ending}')}" for kind, ending in LOGS.items()]
+        gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []
         return SLURMCluster(
-            queue=batch.queue, walltime=batch.walltime, job_cpu=batch.cores, job_extra_directives=gpus, **options
+            queue=batch.queue,
+            walltime=batch.walltime,
+            job_cpu=batch.cores,
+            job_extra_directives=[*_of_site(batch, "job-extra-directives", []), *gpus, *logs],
+            job_directives_skip=[*_of_site(batch, "job-directives-skip", []), *(f"#SBATCH -{kind} " for kind in LOGS)],
+            **options,
         )
     extra: dict[str, Any] = {**dict(_of_site(batch, "job-extra-directives", {})), "RequestCpus": batch.cores}
     if batch.gpus:

@@ -7,6 +7,7 @@ and the web pages that Dask would serve beside them, which ask for nothing, are 
 from __future__ import annotations
 
 import os
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,19 @@ def as_files(certificate: Any, folder: Path) -> Security:
     roles = ("client", "scheduler", "worker")
     options = {f"tls_{role}_cert": paths["certificate.pem"] for role in roles}
     options |= {f"tls_{role}_key": paths["key.pem"] for role in roles}
-    return Security(require_encryption=True, tls_ca_file=paths["certificate.pem"], **options)
+    return _InJobScript(  # type: ignore[no-untyped-call]
+        require_encryption=True, tls_ca_file=paths["certificate.pem"], **options
+    )
+
+
+class _InJobScript(Security):
+    """Dask-jobqueue writes the worker's paths into a line of the job script, as they are."""
+
+    def get_tls_config_for_role(self, role: str) -> dict[str, Any]:
+        config: dict[str, Any] = super().get_tls_config_for_role(role)  # type: ignore[no-untyped-call]
+        if role == "worker":
+            config = {name: shlex.quote(path) if isinstance(path, str) else path for name, path in config.items()}
+        return config
 
 
 class _WithoutPages:

@@ -152,7 +152,7 @@ def stage(scene: Scene, command: Command) -> None:
         (scene.home / "results").mkdir()
         (scene.home / "results" / "mlflow.db").write_bytes(new_store())
     if command in (PREDICT, LEADERBOARD):
-        scene.call("bench", TASK, "--model", "prior", "--budget", "smoke", *EVENTS)
+        scene.call("bench", TASK, *_TRAINED, *EVENTS)
 
 
 def arguments_of(command: Command, scene: Scene) -> list[str]:

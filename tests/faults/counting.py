@@ -64,12 +64,15 @@ def _count_results(scene: Scene, reference: dict[str, float], found: dict[str, l
     every = runs_of(scene.store or scene.home / "results" / "mlflow.db")
     finished = [run for run in every if run.status == "FINISHED"]
     finals = [run for run in finished if run.tags.get("stage") == "final"]
-    announced = sum(len(re.findall(r"^done \d+/\d+ ", call.printed, re.MULTILINE)) for call in scene.calls)
+    # A call that finds another at its trials waits for them, and tells of them, too.
+    announced = {
+        name for call in scene.calls for name in re.findall(r"^done \d+/\d+ ([^:]*)", call.printed, re.MULTILINE)
+    }
     there = len({run.tags["identity"] for run in finals})
     if there < scene.results:
         found["lost"].append(f"{there} of {scene.results} results are there")
-    elif announced > len(finals):
-        found["lost"].append(f"{announced} results were said to be done, {len(finals)} are there")
+    elif len(announced) > len(finals):
+        found["lost"].append(f"{len(announced)} results were said to be done, {len(finals)} are there")
     for run in finals:
         identity = run.tags["identity"]
         place = urlparse(run.artifacts)
@@ -102,12 +105,16 @@ def _count_trials(scene: Scene, found: dict[str, list[str]]) -> None:
     found["others"] += [f"a trial is {state.lower()}" for state in states if state in ("RUNNING", "WAITING")]
 
 
+KEPT = (".lock", ".files")
+"""Endings of hidden files that belong there: locks, and the list of what a simulation wrote."""
+
+
 def _count_files(scene: Scene, found: dict[str, list[str]]) -> None:
     for page in scene.home.glob("results/reports/*.html"):
         if not page.read_text(errors="replace").rstrip().endswith("</html>"):
             found["lost"].append(f"the page {page.name} is cut")
     for path in [*scene.home.glob("data/**/.*"), *scene.home.glob("results/**/.*")]:
-        if not path.name.endswith(".lock"):
+        if not path.name.endswith(KEPT):
             found["others"].append(f"left in the home: {path.relative_to(scene.home)}")
 
 
