@@ -5,12 +5,14 @@ MAKEFLAGS += --no-print-directory
 # What a user gives is words, never a program: its text is taken as it stands, without `make`'s own $(...), and reaches
 # the shell in quotes alone. (`override`, as what stands on the command line would win.)
 GIVEN := TASK MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
-	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT SPLIT LABELS BATCHES EPOCHS TARGET PORT
+	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT \
+	SPLIT LABELS NAME SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE
 define NEWLINE
 
 
 endef
 COLUMNS_ASKED := $(findstring command,$(origin COLUMNS))
+NAME_ASKED := $(findstring command,$(origin NAME))
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(subst $$(NEWLINE), ,$$(value $(name))))))
 quoted = '$(subst ','\'',$(1))'
 # Of a variable that has a value. $(call given,NAME): it. option: behind an option. each: each of its words behind one.
@@ -41,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate events data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -55,6 +57,7 @@ help:  ## this text
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path, TASK=./file.py MODEL=./file.py where they are files of your own"
 	@echo "           of events: SPLIT=train|validation|test LABELS=1 OUT=file"
+	@echo "           of score: FILES=scores.parquet NAME=mine SEED=n TRAIN_EVENTS=n PARAMETERS=n LATENCY_MS=x URL=... CODE=..."
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
@@ -93,6 +96,14 @@ evaluate: $(READY)  ## every metric of the model of RUN on labelled FILES, with 
 events: $(READY)  ## ids and raw inputs of the SPLIT part of TASK (test; train, validation), in one file (OUT=, LABELS=1)
 	@$(HEPBENCH) events $(call given,TASK) $(call option,--split,SPLIT) $(call flag,--labels,LABELS) \
 		$(call option,--events,EVENTS) $(call option,--budget,BUDGET) $(call option,--data,DATA) $(call option,--out,OUT)
+
+# NAME, too, only of the command line: some systems have that of the machine under it.
+FACTS = $(if $(NAME_ASKED),$(call option,--name,NAME)) $(call option,--seed,SEED) $(call option,--train-events,TRAIN_EVENTS) \
+	$(call option,--parameters,PARAMETERS) $(call option,--latency-ms,LATENCY_MS) $(call option,--url,URL) \
+	$(call option,--code,CODE) $(call flag,--force,FORCE)
+
+score: $(READY)  ## rate scores of TASK that were made elsewhere, FILES=scores.parquet, and rank them as NAME, submitted
+	@$(HEPBENCH) score $(call given,TASK) $(call files,FILES) $(FACTS)
 
 data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where fewer will do)
 	@$(HEPBENCH) data $(call given,TASK) $(call option,--files,FILES)

@@ -550,6 +550,25 @@ def events(task: str, split: str, labels: bool, events: int | None, budget: str,
     write(task, split, out, labels=labels, data=data, budget=budget, events=events, console=Console())
 
 
+@commands.command()
+@click.argument("task")
+@click.argument("scores", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--name", required=True, help="Of the row.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the training: a row may have several.")
+@click.option("--train-events", type=int, help="How many events it was trained on.")
+@click.option("--parameters", type=int, help="How many of it were trained.")
+@click.option("--latency-ms", type=float, help="Of the prediction of one event.")
+@click.option("--url", default="", help="Of a description of it.")
+@click.option("--code", default="", help="Address of the code that trained it.")
+@click.option("--force", is_flag=True, help="Put these scores in the place of others of the same name and seed.")
+def score(task: str, scores: Path, force: bool, **facts: Any) -> None:
+    """Rate SCORES, made elsewhere for the events that `hepbench events TASK` gave, and enter them on its leaderboard as
+    submitted."""
+    from hepbench.suite.commands.score import score
+
+    score(task, scores, facts, force, Console())
+
+
 @commands.command("list")
 @click.argument("what", default="all")
 def list_(what: str) -> None:

@@ -19,11 +19,9 @@ from hepbench.suite.trial.artifacts import (
     SCORES,
     VALIDATION_SCORES,
     StoredScores,
-    write_confusion,
-    write_csv,
-    write_roc,
     write_scores,
 )
+from hepbench.suite.trial.rating import write_curves
 from hepbench.tracking.runs import Store, StoreError
 
 Advance = Callable[[], None]
@@ -54,7 +52,7 @@ def rescore(
             store.log(run["id"], values)
             store.tag(run["id"], {"rescored": versions(("hepbench",)).get("hepbench", "")})
             with tempfile.TemporaryDirectory() as scratch:
-                write_curves(Path(scratch), task.record, test)
+                write_curves(Path(scratch), task.record, Scored(test.labels, test.scores))
                 store.upload(run["id"], Path(scratch))
         advance()
     return skipped
@@ -68,16 +66,8 @@ def measured(task: Task, found: StoredScores, part: str) -> dict[str, float]:
     return {f"{part}_{name}": value for name, value in values.items()}
 
 
-def write_curves(folder: Path, task: Task, found: StoredScores) -> None:
-    """roc.csv, confusion.csv and reliability.csv of scores, into an existing folder."""
-    scored = Scored(found.labels, found.scores)
-    write_roc(folder / "roc.csv", metrics.roc_curves(scored, task.signal, task.classes))
-    write_confusion(folder / "confusion.csv", scored.confusion, task.classes)
-    write_csv(folder / "reliability.csv", metrics.reliability(scored, task.signal))
-
-
 def write_all(folder: Path, task: Task, test: StoredScores, validation: StoredScores) -> None:
     """The scores of both parts, and what `write_curves` makes of the test part."""
     for name, found in ((SCORES, test), (VALIDATION_SCORES, validation)):
         write_scores(folder / name, np.asarray(found.ids), found.labels, found.scores, task.classes)
-    write_curves(folder, task, test)
+    write_curves(folder, task, Scored(test.labels, test.scores))

@@ -7,7 +7,7 @@ import dataclasses
 import json
 import shlex
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -56,9 +56,8 @@ def find_run(store: runs.Store, given: str) -> dict[str, Any]:
     found = store.find(given)
     trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") == "final"]
     if len(trials) == 1:
-        if "weights" in trials[0]["tags"]:
-            name = f"{trials[0]['name']!r}, {trials[0]['id'][:12]}"
-            raise UserError(f"{name}, is an ensemble of other runs and keeps no model")
+        if why := _without_model(trials[0]["tags"]):
+            raise UserError(f"{trials[0]['name']!r}, {trials[0]['id'][:12]}, keeps no model: {why}")
         return trials[0]
     if trials:
         some = ", ".join(f"{run['id'][:12]} ({run['name']})" for run in trials[:3])
@@ -79,6 +78,15 @@ def find_run(store: runs.Store, given: str) -> dict[str, Any]:
     )
 
 
+def _without_model(tags: Mapping[str, str]) -> str:
+    """Why a finished trial has no model; "" where it should have one."""
+    if "weights" in tags:
+        return "it is an ensemble of other runs"
+    if tags.get("origin") == ranking.SUBMITTED:
+        return "it was submitted as scores"
+    return f"it was imported, and is on {tags['imported_from']}" if tags.get("imported_from") else ""
+
+
 def leaderboard_of(
     task: Entry[Task], store: runs.Store, only: Collection[str] | None = None
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -97,6 +105,7 @@ def leaderboard_of(
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
     notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
+    notes += [_of_submission(row) for row in rows if row["submitted"]]
     ranked = {row["configuration"] for row in rows}
     for run in found:
         tags = run["tags"]
@@ -104,6 +113,15 @@ def leaderboard_of(
         if unfinished and tags["configuration"] not in ranked:
             notes.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
     return rows, list(dict.fromkeys(notes))
+
+
+def _of_submission(row: Mapping[str, Any]) -> str:
+    """What is known of a row whose scores were made by other means."""
+    trained = "an unknown number of" if row["train_events"] is None else f"{row['train_events']:,}"
+    code = row["training_code"]
+    facts = [f"trained on {trained} events", f"training code {'not known' if code == 'not known' else f'at {code}'}"]
+    facts.append(f"whether it has seen the test labels: {row['test_labels_seen']}")
+    return f"submitted {row['model']}: {'; '.join([*facts, row['url']] if row['url'] else facts)}"
 
 
 def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
@@ -195,6 +213,7 @@ def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
     for row in rows:
         if row["model"] == ENSEMBLE:
             commands = [f"hepbench ensemble {task.given}"]
+        if row["model"] == ENSEMBLE or row["submitted"]:
             continue
         setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
         setting += f" FROM={row['start']}" if row["start"] else ""

@@ -6,10 +6,13 @@ import json
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from conftest import assert_user_mistake, hepbench
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.metrics import metrics_for
+from hepbench.suite import results
 from hepbench.suite.data.dataset import obtain, prepare
 from hepbench.suite.data.split import split_events
 from hepbench.suite.exchange.events import write_events
@@ -71,3 +74,142 @@ def test_events_that_cannot_be_had(home, tmp_path):
         options = () if "--out" in arguments else ("--out", out)
         assert_user_mistake(hepbench("events", *arguments, *options, home=home), words)
     assert not list(tmp_path.glob("*.h5*"))
+
+
+def scored(events):
+    """A frame of scores of exported events, by one variable of theirs."""
+    with h5py.File(events) as file:
+        frame = pd.DataFrame({"id": file["id"][:]})
+        signal = 1 / (1 + np.exp(file["inputs/table"][:, 8].astype(float) / 20 - 1))
+        frame["score_gamma"], frame["score_hadron"] = signal, 1 - signal
+        frame["events"] = file.attrs["events"]
+    return frame
+
+
+def entered(home, path, *options, frame=None):
+    if frame is not None:
+        frame.to_parquet(path)
+    return hepbench("score", "magic", path, *options, home=home)
+
+
+def rows_of(home, task="magic"):
+    return json.loads(hepbench("leaderboard", task, "--format", "json", home=home).stdout)
+
+
+def test_scores_made_elsewhere_are_rated_like_ours(home, tmp_path):
+    """Those of a run of ours, shuffled, give its very numbers."""
+    assert hepbench("bench", "magic", "--model", "logistic", "--budget", "smoke", home=home).returncode == 0
+    (own,) = rows_of(home)
+    store = results.open_store(to_write=False)
+    ours = pd.read_parquet(store.download(own["run_ids"][0], "scores.parquet", tmp_path))
+    export(home, tmp_path / "events.h5")
+    with h5py.File(tmp_path / "events.h5") as file:
+        ours["events"] = file.attrs["events"]
+    facts = ("--train-events", 1_400, "--parameters", 11, "--latency-ms", 0.5, "--code", "https://example.org/code")
+    done = entered(home, tmp_path / "mine.parquet", "--name", "mine", *facts, frame=ours.sample(frac=1, random_state=0))
+    assert done.returncode == 0, done.stderr
+    assert "mine submitted" in done.stdout and "training code at https://example.org/code" in done.stdout
+    rows = {row["model"]: row for row in rows_of(home)}
+    for name in metrics_for(2):
+        for part in ("", "_error"):
+            assert rows["mine"][name + part] == own[name + part], name
+    mine = rows["mine"]
+    assert mine["submitted"] and not own["submitted"]
+    assert (mine["train_events"], mine["parameters"], mine["latency_ms"]) == (1_400, 11, 0.5)
+    assert (mine["training_code"], own["training_code"]) == ("https://example.org/code", "known")
+    assert own["test_labels_seen"] == "no" and mine["test_labels_seen"].startswith("not known")
+    assert mine["train_seconds"] is None
+    assert {"roc.csv", "scores.parquet"} <= set(store.files(mine["run_ids"][0]))
+    assert "mine" in (home / "results" / "reports" / "magic.html").read_text()
+    told = hepbench("predict", mine["run_ids"][0], tmp_path / "events.h5", home=home)
+    assert_user_mistake(told, "submitted as scores")
+
+    again = entered(home, tmp_path / "mine.parquet", "--name", "mine", *facts)
+    assert "are there already" in again.stdout and again.returncode == 0
+    assert len(store.runs("magic", tags={"model": "mine"})) == 1
+
+
+def test_probabilities_and_their_logarithms_several_trainings_and_others_in_their_place(home, tmp_path):
+    export(home, tmp_path / "events.h5", "--labels")
+    frame = scored(tmp_path / "events.h5")
+    logs = frame.rename(columns=lambda name: name.replace("score_", "log_probability_"))
+    named = [name for name in logs if name.startswith("log_")]
+    logs[named] = np.log(logs[named])
+    hidden = frame.copy()
+    hidden[["score_gamma", "score_hadron"]] = np.log(hidden[["score_gamma", "score_hadron"]])
+    for number, one in enumerate((frame, logs, hidden)):
+        done = entered(home, tmp_path / f"{number}.parquet", "--name", "cut", "--seed", number, frame=one)
+        assert done.returncode == 0, done.stderr
+    (row,) = rows_of(home)
+    assert row["seed_list"] == [0, 1, 2] and row["auc_spread"] < 1e-9
+    assert row["test_labels_seen"].startswith("may have been") and row["training_code"] == "not known"
+    worse = frame.assign(score_gamma=0.4, score_hadron=0.6)
+    assert_user_mistake(
+        entered(home, tmp_path / "w.parquet", "--name", "cut", frame=worse), "is there already", "--force"
+    )
+    done = entered(home, tmp_path / "w.parquet", "--name", "cut", "--force")
+    assert done.returncode == 0, done.stderr
+    (row,) = rows_of(home)
+    assert row["seeds"] == 3 and row["auc_spread"] > 0.01
+
+
+def refused(home, path, frame, *words, name="mine"):
+    assert_user_mistake(entered(home, path, "--name", name, frame=frame), *words)
+
+
+def test_scores_that_are_none_of_these_events(home, tmp_path):
+    export(home, tmp_path / "events.h5")
+    export(home, tmp_path / "train.h5", "--split", "train")
+    frame, path = scored(tmp_path / "events.h5"), tmp_path / "bad.parquet"
+    told = json.loads(frame["events"][0])
+    train = scored(tmp_path / "train.h5")
+
+    def but(**facts):
+        return frame.assign(events=json.dumps(told | facts))
+
+    def with_value(column, value):
+        changed = frame.copy()
+        changed.loc[3, column] = value
+        return changed
+
+    first = frame["id"][3]
+    for bad, words in (
+        (frame.drop(columns="events"), ("no column 'events'",)),
+        (frame.drop(columns="id"), ("no column 'id'",)),
+        (frame.drop(columns="score_gamma"), ("score_hadron; expected score_hadron, score_gamma",)),
+        (frame.assign(score_muon=0.0), ("score_muon", "expected score_hadron, score_gamma")),
+        (frame[["id", "events"]], ("no columns of scores",)),
+        (frame.iloc[:0], ("no rows",)),
+        (frame.iloc[5:], ("5 of 300 events", str(frame["id"][0]))),
+        (pd.concat([frame, frame.iloc[:2]]), ("2 rows repeat the id",)),
+        (with_value("id", 10**9), ("1 rows are of no event", str(10**9))),
+        (train.assign(events=frame["events"][0]), ("1,400 of them of the training or validation part",)),
+        (train, ("scores of the train part",)),
+        (with_value("score_gamma", np.nan), ("1 rows are not finite", f"id {first}")),
+        (with_value("score_gamma", np.inf), ("1 rows are not finite", f"id {first}")),
+        (with_value("score_gamma", 7.0), ("1 rows are neither probabilities", f"id {first}")),
+        (frame.assign(score_gamma="high"), ("score_gamma holds", "expected numbers")),
+        (frame.assign(id=frame["id"].astype(float)), ("id holds double", "expected whole numbers")),
+        (frame.assign(label=0), ("rows have another label",)),
+        (frame.assign(events="magic"), ("not the text that hepbench events wrote",)),
+        (frame.assign(events=[f"{number}" for number in range(300)]), ("300 values",)),
+        (but(task="ecal"), ("scores of the task ecal, not of magic",)),
+        (but(data_digest="0" * 64), ("digest 000000000000",)),
+        (but(split_hash="0" * 64), ("another split",)),
+        (but(budget="quik"), ("did you mean 'quick'",)),
+        (but(more=1), ("not the text",)),
+        (but(events="many"), ("events is 'many'",)),
+    ):
+        refused(home, path, bad, *words)
+    path.write_text("no Parquet")
+    refused(home, path, None, "no Parquet file")
+    for name, word in (("a b", "its name must be"), ("gbdt", "is the name of a model"), ("ensemble", "of a model")):
+        refused(home, path, frame, word, name=name)
+    for options, word in (
+        (("--latency-ms", "nan"), "latency_ms must be"),
+        (("--train-events", -1), "train_events must be"),
+        (("--url", "javascript:alert(1)"), "url must be an address"),
+        (("--code", "https://example.org/a b"), "code must be an address"),
+    ):
+        assert_user_mistake(entered(home, path, "--name", "mine", *options), word)
+    assert not results.open_store(to_write=False).runs("magic")

@@ -17,7 +17,7 @@ GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE).group(1).re
 """Variables that a user sets."""
 
 FIXED = {"VENV", "READY", "LOCK", "HEPBENCH", "PYTEST", "EXTRAS", "COMPILE", "ELSEWHERE", "CURDIR", "MAKEFILE_LIST"}
-FIXED |= {"GIVEN", "NEWLINE", "COLUMNS_ASKED"} | set(re.findall(r"^(\w+) = ", TEXT, re.MULTILINE))
+FIXED |= {"GIVEN", "NEWLINE", "COLUMNS_ASKED", "NAME_ASKED"} | set(re.findall(r"^(\w+) = ", TEXT, re.MULTILINE))
 """Those that the Makefile makes itself."""
 
 TARGETS = sorted(set(re.findall(r"^([a-z-]+):.*## ", TEXT, re.MULTILINE)) - {"help", "clean", "lock"})

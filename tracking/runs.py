@@ -267,9 +267,10 @@ class Store:
         parameters: Mapping[str, Any],
         parent: str | None = None,
         dataset: Mapping[str, str] | None = None,
+        started: float | None = None,
     ) -> str:
         """Start a run and return its id. parameters: what MLflow calls so, the hyper-parameters. parent: id of the run
-        that it belongs to.
+        that it belongs to. started: seconds since 1970; None: now.
 
         dataset: name, digest (at most 36 characters), source and context ("train", "all", ...), as the UI shows them.
         The run is known to be this process', so that `reconcile` finds it if the process dies.
@@ -281,7 +282,7 @@ class Store:
                 all_tags["mlflow.parentRunId"] = parent
             shortened = {key: _kept(value) for key, value in all_tags.items()}
             run_id: str = self._client.create_run(
-                experiment_id, tags=shortened, run_name=_kept(name, LONGEST_NAME)
+                experiment_id, _milliseconds(started), shortened, run_name=_kept(name, LONGEST_NAME)
             ).info.run_id
             self.log_parameters(run_id, parameters)
             if dataset is not None:
@@ -355,17 +356,17 @@ class Store:
         address = urllib.parse.urlparse(found)
         return Path(urllib.parse.unquote(address.path)) if address.scheme in ("", "file") else None
 
-    def finish(self, run_id: str, status: str, message: str = "") -> None:
+    def finish(self, run_id: str, status: str, message: str = "", ended: float | None = None) -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
         run that finished) and the UI's description; a longer message is also kept as the artifact failure.txt.
-        Passwords in it are masked."""
+        Passwords in it are masked. ended: seconds since 1970; None: now."""
         message = printable(masked(message.strip()))
         with self._errors("end a run"):
             if message:
                 line = message.splitlines()[0][:500]
                 name = "note" if status == "FINISHED" else "failure"
                 self.tag(run_id, {name: line, "mlflow.note.content": line})
-            self._client.set_terminated(run_id, status=status)
+            self._client.set_terminated(run_id, status=status, end_time=_milliseconds(ended))
             if message and message != line:
                 self._client.log_text(run_id, message + "\n", f"{name}.txt")
 
@@ -585,6 +586,10 @@ def _is_running(pid: str, started: str) -> bool:
         return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
     except psutil.NoSuchProcess:
         return False
+
+
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 def _kept(value: object, longest: int = LONGEST_TAG) -> str:

@@ -24,16 +24,15 @@ from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import (
-    SCORES,
     VALIDATION_SCORES,
+    StoredScores,
     log_scores,
     save_model,
-    write_confusion,
     write_csv,
-    write_roc,
     write_scores,
 )
 from hepbench.suite.trial.inputs import samples_of, slices_of
+from hepbench.suite.trial.rating import rate, write_rated
 from hepbench.suite.trial.spec import Trial
 from hepbench.suite.trial.start import Start, fetch
 
@@ -60,7 +59,6 @@ def run(
     from hepbench.benchmarks.scored import Scored
     from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
-    from hepbench.tracking import plots
     from hepbench.tracking.hardware.sampler import Sampler
 
     seconds: dict[str, float] = {}
@@ -111,11 +109,9 @@ def run(
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
-        scored = Scored(test.labels, scores)
-        measured = metrics.measure(scored, signal, metrics.metrics_of(classes))
-        for name, values in slices.items():
-            measured |= metrics.by_slice(name, values[test.rows], test.labels, scores, signal)
-        result |= {f"test_{name}": value for name, value in measured.items()}
+        found = StoredScores(prepared.ids[test.rows], test.labels, scores)
+        rated = rate(task.record, found, {name: values[test.rows] for name, values in slices.items()})
+        result |= {f"test_{name}": value for name, value in rated.metrics.items()}
         result["test_events"] = len(test)
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
     store.log(run_id, result | sampler.summary())
@@ -126,32 +122,12 @@ def run(
     listener({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        for part, found, name in ((test, scores, SCORES), (valid, valid_scores, VALIDATION_SCORES)):
-            write_scores(folder / name, prepared.ids[part.rows], part.labels, found, classes)
-        curves = metrics.roc_curves(scored, signal, classes)
-        write_roc(folder / "roc.csv", curves)
-        write_confusion(folder / "confusion.csv", scored.confusion, classes)
-        reliability = metrics.reliability(scored, signal)
-        write_csv(folder / "reliability.csv", reliability)
+        write_scores(folder / VALIDATION_SCORES, prepared.ids[valid.rows], valid.labels, valid_scores, classes)
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         weights = write_network(folder, fitted.keras_model) if isinstance(fitted, Network) else {}
-        (folder / "plots").mkdir()
-        areas = metrics.areas_of(measured, signal, classes)
-        plots.trial_plots(
-            folder / "plots",
-            scored.scores,
-            test.labels,
-            signal,
-            classes,
-            curves,
-            areas,
-            metrics.METRICS,
-            history,
-            weights,
-            reliability,
-        )
+        write_rated(folder, task.record, rated, history, weights)
         save_model(folder / "model", fitted, trial, train)
         store.upload(run_id, folder)
     return result

@@ -22,6 +22,9 @@ GROUP = ("task", "data", "data_digest", "split_hash", "budget")
 IDENTITY = {"model", "seed", "configuration", "identity"}
 """Tags without which a run is not one of a benchmark."""
 
+SUBMITTED = "submitted"
+"""The tag `origin` of a run whose scores were made by other means than a training of this suite."""
+
 COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
 
 HARDWARE = (
@@ -49,29 +52,32 @@ def rows(
 
     runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
     repeated counts once, by its latest run, and a configuration once, by its latest version: that of the same model,
-    hyper-parameters, start, device and backend. metrics: records by name; every row has all of them, None where they
-    were not measured. ranked_by: the name of one. titles: model name -> what it is.
+    hyper-parameters, start, device, backend and machine that it was imported from. metrics: records by name; every row
+    has all of them, None where they were not measured. ranked_by: the name of one. titles: model name -> what it is.
 
     Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
     the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
     `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the number
     of trainable ones), seconds of training and prediction, the latency of one event and the use of the hardware as
     means over the seeds, set (hyper-parameters that differ from the defaults), start (id of the run whose weights it
-    began with), tuned (the study that chose them), device, hardware, backend, configuration, hyperparameters, run_ids,
-    ended (seconds since 1970). What was not measured is None.
+    began with), tuned (the study that chose them), submitted (whether its scores were made by other means),
+    imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or "not
+    known"), test_labels_seen ("no", or what is known of it), url, train_events, device, hardware, backend,
+    configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
-    latest: dict[str, Mapping[str, Any]] = {}
+    latest: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
         tags = run["tags"]
         if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
-            latest[tags["identity"]] = run
+            latest[tags["identity"], tags.get("imported_from", "")] = run
 
     versions: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for run in latest.values():
         tags = run["tags"]
         group = tuple(tags.get(name, "") for name in GROUP)
         hyperparameters = tuple(sorted(run["parameters"].items()))
-        same = (group, tags["model"], hyperparameters, tags.get("start", ""), tags.get("device"), tags.get("backend"))
+        where = (tags.get("device"), tags.get("backend"), tags.get("imported_from", ""))
+        same = (group, tags["model"], hyperparameters, tags.get("start", ""), *where)
         versions[same][tags["configuration"]].append(run)
 
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
@@ -95,6 +101,11 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["set"] = first.get("set", "")
     row["start"] = first.get("start", "")
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")
+    row["submitted"] = first.get("origin") == SUBMITTED
+    row["imported_from"] = first.get("imported_from", "")
+    row["training_code"] = (first.get("training_code") or "not known") if row["submitted"] else "known"
+    row["test_labels_seen"] = _seen(runs) if row["submitted"] else "no"
+    row["url"] = first.get("url", "")
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
         row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))
@@ -104,8 +115,9 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
     trainable = _mean(runs, "parameters")
     row["parameters"] = None if trainable is None else round(trainable)
-    events = runs[0]["metrics"].get("test_events")
-    row["events"] = None if events is None else round(events)
+    for name, metric in (("events", "test_events"), ("train_events", "train_events")):
+        events = runs[0]["metrics"].get(metric)
+        row[name] = None if events is None else round(events)
     row |= {name: first.get(name) for name in ("device", "backend", "configuration")}
     row["hardware"] = "; ".join(hardware)
     row["hyperparameters"] = dict(runs[0]["parameters"])
@@ -113,6 +125,12 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["run_ids"] = [run["id"] for run in runs]
     row["ended"] = max(run["end"] or run["start"] for run in runs)
     return row
+
+
+def _seen(runs: Sequence[Mapping[str, Any]]) -> str:
+    """What is known of whether a submitted model has seen the labels of the test events."""
+    given = any(run["tags"].get("test_labels") == "given out" for run in runs)
+    return "may have been, they were given out with the events" if given else "not known, they were not given out here"
 
 
 def _tested(runs: Sequence[Mapping[str, Any]]) -> list[str]:

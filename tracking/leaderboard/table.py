@@ -92,7 +92,7 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     columns += _chosen(board) if board.columns else _usual(board, narrow)
     marks = hardware_marks(table)
     if len(marks) > 1:
-        columns.append(Column("hardware", "on", lambda row: marks[_hardware(row)], numeric=False))
+        columns.append(Column("hardware", "on", lambda row: marks.get(_hardware(row), "–"), numeric=False))
     columns.append(Column("seeds", "seeds", lambda row: str(row["seeds"])))
     return columns
 
@@ -143,8 +143,8 @@ def heading_of(table: Sequence[Row]) -> str:
 
 
 def hardware_marks(table: Sequence[Row]) -> dict[Hardware, str]:
-    """A letter for each hardware: times compare within a letter."""
-    places = dict.fromkeys(_hardware(row) for row in table)
+    """A letter for each hardware: times compare within a letter. Rows that tell of none have no letter."""
+    places = dict.fromkeys(_hardware(row) for row in table if any(_hardware(row)))
     return {place: string.ascii_lowercase[i % 26] * (i // 26 + 1) for i, place in enumerate(places)}
 
 
@@ -153,7 +153,7 @@ def hardware_lines(table: Sequence[Row]) -> list[str]:
     marks = hardware_marks(table)
     lines = []
     for (machine, device, backend), mark in marks.items():
-        on = f"{machine or 'unknown hardware'}, {device}, {backend}"
+        on = ", ".join(part for part in (machine or "unknown hardware", device, backend) if part)
         lines.append(f"times [{mark}] on {on}" if len(marks) > 1 else f"times on {on}")
     if len(marks) > 1:
         lines.append("times compare only between rows of the same letter")
@@ -163,7 +163,9 @@ def hardware_lines(table: Sequence[Row]) -> list[str]:
 def setting_of(row: Row) -> str:
     """What makes a row another than that of the model's defaults."""
     start = f"from {row['start'][:8]}" if row.get("start") else ""
-    return " ".join(part for part in ("tuned" if row["tuned"] else row["set"], start) if part)
+    submitted = "submitted" if row.get("submitted") else ""
+    elsewhere = f"on {row['imported_from']}" if row.get("imported_from") else ""
+    return " ".join(part for part in ("tuned" if row["tuned"] else row["set"], start, submitted, elsewhere) if part)
 
 
 def published_cells(board: Leaderboard) -> list[list[str]]:
