@@ -4,7 +4,7 @@ MAKEFLAGS += --no-print-directory
 
 # What a user gives is words, never a program: its text is taken as it stands, without `make`'s own $(...), and reaches
 # the shell in quotes alone. (`override`, as what stands on the command line would win.)
-GIVEN := TASK MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
+GIVEN := TASK A B MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
 	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT \
 	SPLIT LABELS NAME SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE
 define NEWLINE
@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard compare predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -56,6 +56,7 @@ help:  ## this text
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path, TASK=./file.py MODEL=./file.py where they are files of your own"
+	@echo "           of compare: A, B, each a model, \"model name=value\", \"model tuned\", a study, the id of a run or a configuration; BUDGET"
 	@echo "           of events: SPLIT=train|validation|test LABELS=1 OUT=file"
 	@echo "           of score: FILES=scores.parquet NAME=mine SEED=n TRAIN_EVENTS=n PARAMETERS=n LATENCY_MS=x URL=... CODE=..."
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
@@ -83,6 +84,9 @@ optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
 	@$(HEPBENCH) leaderboard $(call given,TASK) $(call option,--format,FORMAT) $(SHOWN)
+
+compare: $(READY)  ## two results of TASK on the same test events: every difference, where they disagree (A=cnn B="gbdt rounds=300")
+	@$(HEPBENCH) compare $(call given,TASK) $(call given,A) $(call given,B) $(call option,--budget,BUDGET)
 
 # A run of a file of one's own asks for that file again, as its code runs.
 OWN = $(call option,--task,TASK) $(call option,--model,MODEL)

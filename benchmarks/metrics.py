@@ -397,17 +397,11 @@ BY_SLICE = {
 def by_slice(name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, float]:
     """What the events of each value of `slices` (n,) alone give, `<metric>_<name>_<value>` with its error: those of
     BY_SLICE. Where the efficiencies are the same in all slices, the cut is flat."""
-    scored = Scored(labels, scores)
-    ranking = scored.against_the_rest(signal)
-    number = int(scored.numbers[signal])
-    passing = np.zeros(len(labels), bool)
-    if number:
-        last = int(np.searchsorted(ranking.positives, math.ceil(WORKING_POINT * number)))
-        passing[ranking.order[: ranking.ends[last - 1]]] = True
+    passed_all = passing_at(Scored(labels, scores), signal, WORKING_POINT)
     values: dict[str, float] = {}
     for value in np.unique(slices):
         inside = slices == value
-        part, own, passed = Scored(labels[inside], scores[inside]), labels[inside] == signal, passing[inside]
+        part, own, passed = Scored(labels[inside], scores[inside]), labels[inside] == signal, passed_all[inside]
         measured = {
             "auc": _auc(part, signal),
             "rejection_50": rejection(part, signal, 0.5),
@@ -418,6 +412,17 @@ def by_slice(name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarr
             key = f"{metric}_{slice_key(name)}_{value}"
             values[key], values[f"{key}_error"] = found, error
     return values
+
+
+def passing_at(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
+    """(n,) bool, which events pass the cut that this share of the signal passes, or as little more as equal scores
+    ask for; none where there is no signal."""
+    ranking = scored.against_the_rest(signal)
+    chosen = np.zeros(len(scored.labels), bool)
+    if number := int(scored.numbers[signal]):
+        last = int(np.searchsorted(ranking.positives, math.ceil(efficiency * number)))
+        chosen[ranking.order[: ranking.ends[last - 1]]] = True
+    return chosen
 
 
 def rejection(scored: Scored, signal: int, efficiency: float) -> Measured:
@@ -661,6 +666,21 @@ COUNTS = {
 }
 """name -> (of the signal, scores highest as signal)."""
 
+
+def rejection_at(percent: float) -> Metric:
+    """The record of the background rejection at a signal efficiency in percent."""
+    return Metric(
+        name=f"rejection_{percent:g}",
+        title=f"1/ε_B at ε_S = {percent:g} %",
+        heading=f"1/ε_B at {percent:g} %",
+        of=partial(rejection, efficiency=percent / 100),
+        of_class=partial(rejection, efficiency=percent / 100),
+        scale="log",
+        limit=partial(rejection_limit, efficiency=percent / 100),
+        parts=partial(_rejection_parts, efficiency=percent / 100),
+    )
+
+
 METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -726,19 +746,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             epochwise="val_loss",
         ),
-        *(
-            Metric(
-                name=f"rejection_{percent}",
-                title=f"1/ε_B at ε_S = {percent} %",
-                heading=f"1/ε_B at {percent} %",
-                of=partial(rejection, efficiency=percent / 100),
-                of_class=partial(rejection, efficiency=percent / 100),
-                scale="log",
-                limit=partial(rejection_limit, efficiency=percent / 100),
-                parts=partial(_rejection_parts, efficiency=percent / 100),
-            )
-            for percent in EFFICIENCIES
-        ),
+        *(rejection_at(percent) for percent in EFFICIENCIES),
         *(
             Metric(
                 name=f"efficiency_at_purity_{percent}",

@@ -366,6 +366,19 @@ def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool) -> 
 
 @commands.command()
 @click.argument("task")
+@click.argument("a")
+@click.argument("b")
+@click.option("--budget", help="Only results within this one. Default: the latest of the same test events.")
+def compare(task: str, a: str, b: str, budget: str | None) -> None:
+    """Compare two results of TASK on the same test events, from the store alone: A and B are each a model, a model with
+    its settings ("gbdt rounds=300"), "gbdt tuned", a study, or the id of a configuration or a run."""
+    from hepbench.suite.commands.compare import compare
+
+    compare(task, a, b, budget, Console())
+
+
+@commands.command()
+@click.argument("task")
 @click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
 def data(task: str, files: int | None) -> None:
     """Fetch the official files of TASK, or say where to put files fetched by hand."""

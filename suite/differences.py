@@ -104,14 +104,14 @@ def matched(found: StoredScores, reference: StoredScores) -> StoredScores:
     if not np.array_equal(found.ids, reference.ids):
         mine, theirs = np.argsort(found.ids), np.argsort(reference.ids)
         if not np.array_equal(found.ids[mine], reference.ids[theirs]):
-            raise NotComparable("its scores are of other events than those of the first row")
+            raise NotComparable("its scores are of other events than those of the first")
         order = np.empty(len(mine), np.int64)
         order[theirs] = mine
         found = StoredScores(found.ids[order], found.labels[order], found.scores[order])
     if not np.array_equal(found.labels, reference.labels):
-        raise NotComparable("its events have other labels than those of the first row")
+        raise NotComparable("its events have other labels than those of the first")
     if found.scores.shape != reference.scores.shape:
-        raise NotComparable("its scores are of another number of classes than those of the first row")
+        raise NotComparable("its scores are of another number of classes than those of the first")
     return found
 
 

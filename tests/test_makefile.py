@@ -87,5 +87,7 @@ def test_words_arrive_as_they_were_given(folder):
     assert made(folder, "reproduce") == "[reproduce][--list]\n"
     assert made(folder, "reproduce", "STUDY=ecal_cnn", "ONLY=a b") == "[reproduce][ecal_cnn][--only][a][--only][b]\n"
     assert made(folder, "leaderboard", "TASK=x", COLUMNS="80") == "[leaderboard][x]\n"
+    told = made(folder, "compare", "TASK=x", "A=cnn", "B=gbdt rounds=3", "BUDGET=quick")
+    assert told == "[compare][x][cnn][gbdt rounds=3][--budget][quick]\n"
     assert made(folder, "sweep", "TASK=x", "EPOCHS=1,2", "FORCE=1") == "[sweep][x][--epochs][1,2][--force]\n"
     assert made(folder, "test-all", "ONLY=long").endswith("[-m][long]\n")

@@ -251,14 +251,17 @@ def draw_confusion(axes: Axes, confusion: np.ndarray, classes: Sequence[str]) ->
     axes.set_ylabel("true class")
 
 
-def figure(rows: int = 1, columns: int = 1, squeeze: bool = True, **options: Any) -> tuple[Figure, Any]:
-    """A figure that pyplot does not keep, so that many trials in one process leave nothing behind."""
+def figure(
+    rows: int = 1, columns: int = 1, squeeze: bool = True, heights: Sequence[float] | None = None, **options: Any
+) -> tuple[Figure, Any]:
+    """A figure that pyplot does not keep, so that many trials in one process leave nothing behind. heights: of the
+    rows, relative to each other."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     drawing = Figure(**options)
     FigureCanvasAgg(drawing)
-    return drawing, drawing.subplots(rows, columns, squeeze=squeeze)
+    return drawing, drawing.subplots(rows, columns, squeeze=squeeze, height_ratios=heights)
 
 
 def _panels(rows: int = 1, columns: int = 1, width: float = 6.4, height: float = 4.8) -> tuple[Figure, Any]:

@@ -172,14 +172,16 @@ def combine_trainings(found: Trainings) -> Combined:
 
 @dataclass(frozen=True)
 class Difference:
-    """Of the means of two configurations on the same events. error: half of its 68 % interval. p: two-sided, that it is
-    none. needed: trainings of each at which a difference of this size is found with POWER; None: more than MOST_SEEDS;
-    0: the spread is not known, as one of them has one seed."""
+    """Of the means of two configurations on the same events. error: half of its 68 % interval; low, high: that at
+    LEVEL. p: two-sided, that it is none. needed: trainings of each at which a difference of this size is found with
+    POWER; None: more than MOST_SEEDS; 0: the spread is not known, as one of them has one seed."""
 
     value: float
     error: float
     p: float
     needed: int | None = 0
+    low: float = math.nan
+    high: float = math.nan
 
 
 def paired(one: Trainings, other: Trainings) -> Difference:
@@ -198,11 +200,14 @@ def paired(one: Trainings, other: Trainings) -> Difference:
     parts = [side.of_training for side in sides]
     spreads = [part * len(side.values) for (part, _), side in zip(parts, sides, strict=True)]
     few = min(len(side.values) for side in sides) < 2
+    reach = half_width(LEVEL, of_events, parts)
     return Difference(
         difference,
         half_width(ONE_SIGMA, of_events, parts),
         two_sided(difference, of_events, parts),
         0 if few else seeds_needed(difference, of_events, spreads),
+        difference - reach,
+        difference + reach,
     )
 
 

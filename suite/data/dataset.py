@@ -90,10 +90,24 @@ def prepare(
     """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first.
     A variant that reads files as its task does shares the task's arrays. found: is told what was damaged since it was
     prepared, and is prepared again."""
-    variant = "" if entry.record.read is entry.base.read else entry.name.partition(":")[2]
-    key = f"{files.digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
-    folder = prepared_folder(entry.dataset) / key
+    folder = _folder_of(entry, files.digest)
     _made(folder, lambda scratch: _write(scratch, files.paths, entry, progress), found)
+    return _opened(folder)
+
+
+def prepared_here(entry: Entry[Task], digest: str) -> Prepared | None:
+    """What was prepared of files with this digest, where it is there and undamaged; nothing is made."""
+    folder = _folder_of(entry, digest)
+    return _opened(folder) if folder.is_dir() and not damaged(folder) else None
+
+
+def _folder_of(entry: Entry[Task], digest: str) -> Path:
+    variant = "" if entry.record.read is entry.base.read else entry.name.partition(":")[2]
+    key = f"{digest[:16]}-{fingerprint.code_of_reader(entry)[:8]}{'-' * bool(variant)}{variant}"
+    return prepared_folder(entry.dataset) / key
+
+
+def _opened(folder: Path) -> Prepared:
     return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
 
 

@@ -39,7 +39,8 @@ class Differences:
             if (pair.one, pair.other) == (one, other):
                 return pair
             if (pair.other, pair.one) == (one, other):
-                turned = replace(pair.difference, value=-pair.difference.value)
+                found = pair.difference
+                turned = replace(found, value=-found.value, low=-found.high, high=-found.low)
                 return Pair(one, other, turned, pair.adjusted)
         return None
 

@@ -1,0 +1,100 @@
+"""`hepbench compare`: two results of a task on the same test events, printed, and as a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from hepbench.suite import compare as compare_module
+from hepbench.suite import results
+from hepbench.suite.commands.console import Console
+from hepbench.suite.paths import reports_folder
+from hepbench.suite.progress import progress_bar
+from hepbench.tracking.comparison import table
+from hepbench.tracking.comparison.record import Comparison
+
+Shown = tuple[Sequence[str], Sequence[Sequence[str]]]
+"""Headings of columns, and cells."""
+
+FEW_EVENTS = 5
+"""That disagree most, as a terminal shows them; the page has more."""
+
+
+def compare(task: str, one: str, other: str, budget: str | None, console: Console) -> None:
+    """Print every metric's difference and where the two disagree, and write the page."""
+    store = results.open_store(to_write=False)
+    asked = compare_module.request(task, one, other, store, budget)
+    with progress_bar(console, "comparing:", asked.steps, "steps") as advance:
+        found = compare_module.compare(asked, store, advance)
+    console.print(
+        Text.assemble((found.one.name, "bold"), " and ", (found.other.name, "bold"), f" on {found.task}"),
+        soft_wrap=True,
+    )
+    console.print(" · ".join(found.facts), soft_wrap=True, highlight=False)
+    for side in (found.one, found.other):
+        console.print(Text(table.about(side), style="dim"), soft_wrap=True)
+    for line in found.notes:
+        console.print(Text(line, style="yellow"), soft_wrap=True)
+    for line in table.verdicts(found):
+        console.print(Text(line, style="bold"), soft_wrap=True)
+    for heading, heads, cells in _tables(found, console.width):
+        console.print()
+        if heading:
+            console.print(Text(heading, style="bold"))
+        _print(heads, cells, console)
+    console.print()
+    for line in (*table.agreement_lines(found), *table.LEGEND):
+        console.print(Text(line, style="dim"))
+    try:
+        line = f"page: {compare_module.write_page(asked, found)}"
+    except OSError as error:
+        line = f"no page is written: {error.filename or reports_folder()}: {error.strerror or error}"
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
+    """(heading, headings of columns, cells) of what there is; narrow where the width asks for it."""
+
+    def measured(heads: Sequence[Sequence[str]], cells: Sequence[Sequence[Sequence[str]]]) -> Shown:
+        narrow = not _fits(heads[0], cells[0], width)
+        return heads[narrow], cells[narrow]
+
+    heads = [table.headings(found, narrow) for narrow in (False, True)]
+    slices = [table.slice_headings(found, narrow) for narrow in (False, True)]
+    every = [
+        ("", *measured(heads, [table.cells(found, False, narrow) for narrow in (False, True)])),
+        (
+            "Each class against the rest",
+            *measured(heads, [table.cells(found, True, narrow) for narrow in (False, True)]),
+        ),
+        ("Slices", *measured(slices, [table.slice_cells(found, narrow) for narrow in (False, True)])),
+        ("Where they disagree", table.overlap_headings(found), table.overlap_cells(found)),
+        ("Events whose scores are farthest apart", table.odd_headings(found), table.odd_cells(found)[:FEW_EVENTS]),
+        ("What they cost", table.cost_headings(found), found.costs),
+    ]
+    return [one for one in every if one[2]]
+
+
+def _fits(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> bool:
+    widths = [max([len(head), *(len(line[place]) for line in cells)]) for place, head in enumerate(heads)]
+    return sum(widths) + 2 * (len(widths) - 1) <= width
+
+
+def _print(heads: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
+    """As a table; where names are so long that it does not fit, a line a cell, so that no number is cut."""
+    if _fits(heads, cells, console.width):
+        drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+        for number, head in enumerate(heads):
+            drawn.add_column(head, justify="right" if number else "left", no_wrap=True)
+        for line in cells:
+            drawn.add_row(*map(Text, line))
+        console.print(drawn)
+        return
+    name = max(map(len, heads))
+    for line in cells:
+        for head, cell in zip(heads, line, strict=True):
+            console.print(Text.assemble((f"{head:<{name}}", "dim"), "  ", cell), soft_wrap=True)
+        console.print()
