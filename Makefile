@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard compare predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard rescore ensemble compare predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -90,6 +90,12 @@ compare: $(READY)  ## two results of TASK on the same test events: every differe
 
 # A run of a file of one's own asks for that file again, as its code runs.
 OWN = $(call option,--task,TASK) $(call option,--model,MODEL)
+
+rescore: $(READY)  ## every metric of the runs of TASK again from their scores, without a training
+	@$(HEPBENCH) rescore $(TASK)
+
+ensemble: $(READY)  ## ensembles of the trained models of TASK, chosen by validation scores, as rows of the leaderboard
+	@$(HEPBENCH) ensemble $(TASK)
 
 predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
 	@$(HEPBENCH) predict $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) $(OWN)

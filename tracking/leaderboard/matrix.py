@@ -25,8 +25,8 @@ NOT_TOLD_APART = (
 )
 SEEDS = (
     "seeds: trainings of each with which a difference of this size from the first is found at "
-    f"{1 - statistics.LEVEL:.0%} with a power of {statistics.POWER:.0%}; ?: one of the two has one seed, and what "
-    "training adds is not known."
+    f"{1 - statistics.LEVEL:.0%} with a power of {statistics.POWER:.0%}, for this pair alone; ?: one of both has one "
+    "seed, and what training adds is not known."
 )
 
 
