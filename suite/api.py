@@ -119,12 +119,13 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
 
     Columns:
 
-    - rank, tied (True: not told apart from the first), model, title;
+    - rank, tied (True: not told apart from the first by the paired test), model, title;
     - task, data, data_digest, split_hash, budget: what must be equal for rows to be ranked together;
     - set: settings that differ from the defaults; tuned: the study that chose them;
     - start: id of the run whose weights it began with;
     - auc, accuracy, precision, recall, log_loss, rejection_50 and the other metrics: means over the seeds, each with
-      `_error`, one standard deviation, and `_spread` over the seeds; by class where there are several, and by slice;
+      `_error`, half of the 68 % interval, `_low` and `_high`, the 95 % interval or a limit, and `_spread` over the
+      seeds; by class where there are several, and by slice;
     - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:
       the use of CPU, GPU and memory;
     - asked_events: of the dataset, where another number than the budget's was asked for;
@@ -152,7 +153,8 @@ def predict(
 ) -> pd.DataFrame:
     """Score files of the task's format, with labels or without, by the model that a run saved; a row for each event.
 
-    Columns: `id`; `label`, the class index, where a file tells one that the model knows; `score_<class>`.
+    Columns: `id`; `label`, the class index, where a file tells one that the model knows; `score_<class>`, and
+    `log_probability_<class>`, its logarithm, which ranks events where scores round to 1.
 
     - run: its id, as `bench` and `leaderboard` give it in `run_ids`, or as much of it as is unique.
     - files: in the task's published format; one alone will do where the dataset has several.
