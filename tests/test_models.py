@@ -559,3 +559,23 @@ def test_layers_of_networks_saved_before_are_found():
         saved = {"module": "benchmarks.layers", "class_name": "CloudMean", "registered_name": "hepbench>CloudMean"}
         layer = keras.saving.deserialize_keras_object({**saved, "config": {"name": "cloud", "total": total}})
         assert type(layer) is kind and layer.name == "cloud"
+
+
+@pytest.mark.parametrize(("activation", "outputs"), [("sigmoid", 1), ("softmax", 3)])
+def test_a_network_gives_the_logarithms_of_its_scores(activation, outputs):
+    """From its logits, so that they differ where the scores are 1; what is saved keeps its activation."""
+    import keras
+
+    from hepbench.suite.training.network import Network
+
+    inputs = keras.Input((4,), name="table")
+    last = keras.layers.Dense(outputs, activation=activation, kernel_initializer=keras.initializers.RandomNormal(0, 30))
+    network = Network(keras.Model({"table": inputs}, last(inputs)), max(2, outputs))
+    table = np.random.default_rng(0).normal(size=(50, 4)).astype(np.float32)
+    sample = Sample({"table": table}, np.arange(50), np.zeros(50, int))
+    logs, logits = network.predict_log(sample), table @ np.asarray(last.kernel)
+    expected = logits[:, 0] if outputs == 1 else logits[:, 1] - logits[:, 0]
+    np.testing.assert_allclose(logs[:, 1] - logs[:, 0], expected, rtol=1e-4, atol=1e-4)
+    assert logs.min() < -50 and np.isfinite(logs).all()
+    np.testing.assert_allclose(network.predict(sample).sum(axis=1), 1, atol=1e-5)
+    assert last.activation is getattr(keras.activations, activation)
