@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard rescore ensemble compare predict evaluate events score data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard rescore ensemble compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -114,6 +114,12 @@ FACTS = $(if $(NAME_ASKED),$(call option,--name,NAME)) $(call option,--seed,SEED
 
 score: $(READY)  ## rate scores of TASK that were made elsewhere, FILES=scores.parquet, and rank them as NAME, submitted
 	@$(HEPBENCH) score $(call given,TASK) $(call files,FILES) $(FACTS)
+
+export: $(READY)  ## every result of TASK, or of all, in one file for another machine (OUT=results.zip)
+	@$(HEPBENCH) export $(call given,TASK) $(call option,--out,OUT)
+
+import: $(READY)  ## put the results of another machine, FILES=results.zip, beside the ones here; TASK=./file.py of your own
+	@$(HEPBENCH) import $(call files,FILES) $(call each,--task,TASK)
 
 data: $(READY)  ## fetch the official files of TASK (FILES=n: the first n, where fewer will do)
 	@$(HEPBENCH) data $(call given,TASK) $(call option,--files,FILES)

@@ -582,6 +582,27 @@ def score(task: str, scores: Path, force: bool, **facts: Any) -> None:
     score(task, scores, facts, force, Console())
 
 
+@commands.command()
+@click.argument("task")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: TASK-results.zip.")
+def export(task: str, out: Path | None) -> None:
+    """Write every finished result of TASK (a name, a file, or all), scores and records, to one file for another
+    machine."""
+    from hepbench.suite.commands.exchange import write
+
+    write(task, out, Console())
+
+
+@commands.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--task", "tasks", multiple=True, help="The file ./my_task.py of a task of its results; may be repeated.")
+def import_(file: Path, tasks: tuple[str, ...]) -> None:
+    """Check the results in FILE, which `hepbench export` wrote, and put those that are new beside the ones here."""
+    from hepbench.suite.commands.exchange import read
+
+    read(file, tasks, Console())
+
+
 @commands.command("list")
 @click.argument("what", default="all")
 def list_(what: str) -> None:

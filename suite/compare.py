@@ -154,7 +154,7 @@ def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> 
     if BEGINNING.fullmatch(given):
         if found := [row for row in rows if str(row["configuration"]).startswith(given)]:
             return found
-        run = results.find_run(store, given)
+        run = results.find_run(store, given, with_model=False)
         if run["tags"]["task"] != task.name:
             raise UserError(f"run {given} is of the task {run['tags']['task']}, not of {task.name}")
         return ranking.rows([run], metrics.metrics_of(task.record.classes), differences.COMPARED[0])

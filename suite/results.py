@@ -50,13 +50,13 @@ def store_location() -> str:
     return runs.location(None, results_folder())
 
 
-def find_run(store: runs.Store, given: str) -> dict[str, Any]:
-    """The one finished trial with a model whose id begins with `given`; UserError for none, several, and what keeps
-    no model."""
+def find_run(store: runs.Store, given: str, *, with_model: bool = True) -> dict[str, Any]:
+    """The one finished trial whose id begins with `given`; UserError for none, several, and, where a model is asked
+    for, what keeps none."""
     found = store.find(given)
     trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") == "final"]
     if len(trials) == 1:
-        if why := _without_model(trials[0]["tags"]):
+        if with_model and (why := _without_model(trials[0]["tags"])):
             raise UserError(f"{trials[0]['name']!r}, {trials[0]['id'][:12]}, keeps no model: {why}")
         return trials[0]
     if trials:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import json
+import platform
+import zipfile
 
 import h5py
 import numpy as np
@@ -213,3 +217,161 @@ def test_scores_that_are_none_of_these_events(home, tmp_path):
     ):
         assert_user_mistake(entered(home, path, "--name", "mine", *options), word)
     assert not results.open_store(to_write=False).runs("magic")
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """(home, its export): a trained model with two seeds, and a submission."""
+    folder = tmp_path_factory.mktemp("exported")
+    home, path = folder / "home", folder / "results.zip"
+    bench = ("bench", "magic", "--model", "logistic", "--budget", "smoke", "--seeds", 2)
+    assert hepbench(*bench, home=home).returncode == 0
+    export(home, folder / "events.h5")
+    assert entered(home, folder / "s.parquet", "--name", "cut", frame=scored(folder / "events.h5")).returncode == 0
+    done = hepbench("export", "magic", "--out", path, home=home)
+    assert done.returncode == 0 and "3 runs of magic" in done.stdout, done.stderr
+    return home, path
+
+
+def test_two_leaderboards_become_one(exported, home, tmp_path):
+    elsewhere, path = exported
+    bench = ("bench", "magic", "--model", "logistic", "--budget", "smoke", "--seeds", 1)
+    assert hepbench(*bench, home=home).returncode == 0
+    (own,) = rows_of(home)
+    done = hepbench("import", path, home=home)
+    assert done.returncode == 0 and "imported 3 runs of magic from" in done.stdout, done.stderr
+    rows, theirs = rows_of(home), {row["model"]: row for row in rows_of(elsewhere)}
+    assert len(rows) == 3 and len({row["configuration"] for row in rows}) == 3
+    (here,) = (row for row in rows if not row["imported_from"])
+    assert here["run_ids"] == own["run_ids"]  # nothing is overwritten
+    for row in rows:
+        if row["imported_from"]:
+            assert row["imported_from"] == platform.node()
+            other = theirs[row["model"]]
+            assert row["seed_list"] == other["seed_list"] and row["submitted"] == other["submitted"]
+            for name in ("auc", "auc_error", "rejection_50", "train_seconds", "hardware", "parameters", "ended"):
+                assert row[name] == other[name], name
+            assert not set(row["run_ids"]) & set(other["run_ids"])
+    board = hepbench("leaderboard", "magic", home=home).stdout
+    assert f"logistic on {platform.node()}" in board and f"cut submitted on {platform.node()}" in board
+    planned = hepbench(*bench[:-1], 2, "--dry-run", home=home).stdout
+    assert "run" in planned.split("seed 1")[-1]  # a training of another machine is none of this one
+
+    again = hepbench("import", path, home=home)
+    assert again.returncode == 0 and "3 runs here already" in again.stdout and "imported" not in again.stdout
+    assert rows_of(home) == rows
+    assert "here already" in hepbench("import", path, home=elsewhere).stdout  # of itself
+    back = tmp_path / "back.zip"
+    assert "4 runs" in hepbench("export", "magic", "--out", back, home=home).stdout
+    assert "3 runs here already" in hepbench("import", back, home=elsewhere).stdout
+    assert len(rows_of(elsewhere)) == 3
+    run = next(row for row in rows if row["imported_from"] and not row["submitted"])["run_ids"][0]
+    assert_user_mistake(hepbench("predict", run, path, home=home), "it was imported")
+
+
+def changed(path, out, change, digests=True):
+    """A copy of an export with its files changed: change(name, bytes) -> bytes or None for none."""
+    with zipfile.ZipFile(path) as old:
+        files = {name: change(name, old.read(name)) for name in old.namelist()}
+    contents = files.pop("hepbench.json")
+    if digests and contents:
+        about = json.loads(contents)
+        for run in about["runs"]:
+            for name in run["sha256"]:
+                data = files.get(f"runs/{run['run']}/{name}") or b""
+                run["sha256"][name] = hashlib.sha256(data).hexdigest()
+        contents = json.dumps(about).encode()
+    with zipfile.ZipFile(out, "w") as new:
+        for name, data in {"hepbench.json": contents, **files}.items():
+            if data is not None:
+                new.writestr(name, data)
+    return out
+
+
+def of_record(**facts):
+    def change(name, data):
+        if not name.endswith("record.json"):
+            return data
+        record = json.loads(data)
+        for key, value in facts.items():
+            record[key] = {**record[key], **value} if isinstance(value, dict) else value
+        return json.dumps(record).encode()
+
+    return change
+
+
+def of_scores(change):
+    def changed_file(name, data):
+        if not name.endswith("/scores.parquet"):
+            return data
+        frame = change(pd.read_parquet(io.BytesIO(data)))
+        return frame.to_parquet()
+
+    return changed_file
+
+
+def of_contents(**facts):
+    return lambda name, data: json.dumps({**json.loads(data), **facts}).encode() if name == "hepbench.json" else data
+
+
+def test_an_export_that_was_changed_is_refused_whole(exported, home, tmp_path):
+    _, path = exported
+    out = tmp_path / "changed.zip"
+
+    def one_byte(name, data):
+        return data if not name.endswith("/scores.parquet") else data[:50] + bytes([data[50] ^ 1]) + data[51:]
+
+    reverse = ["score_hadron", "score_gamma", "log_probability_hadron", "log_probability_gamma"]
+
+    def swapped(frame):
+        frame[reverse] = frame[[reverse[1], reverse[0], reverse[3], reverse[2]]].to_numpy()
+        return frame
+
+    for change, digests, words in (
+        (one_byte, False, ("its sha256 is", "changed or damaged")),
+        (lambda name, data: None if name.endswith("record.json") else data, False, ("no file of hepbench export",)),
+        (of_contents(format=2), True, ("format 2, and this version reads 1",)),
+        (of_contents(runs=[]), True, ("it holds no runs",)),
+        (of_contents(runs=[{"run": "../../a", "sha256": {}}]), True, ("other files than an export has",)),
+        (of_record(metrics={"test_auc": 0.99}), True, ("its record tells auc 0.9900, and its scores give",)),
+        (of_record(metrics={"test_auc": "high"}), True, ("a metric or time is no number",)),
+        (of_record(tags={"seed": "x"}), True, ("of no trial",)),
+        (of_record(tags={"task": "absent"}), True, ("the task absent, which is not here",)),
+        (of_record(tags={"task": "ecal"}), True, ("2 columns of scores; expected score_photon",)),
+        (of_record(more=1), True, ("the record of a run is none",)),
+        (of_scores(swapped), True, ("its record tells auc",)),
+        (of_scores(lambda frame: frame.iloc[[0, *range(len(frame))]]), True, ("has the id of an event twice",)),
+        (of_scores(lambda frame: frame.drop(columns="label")), True, ("holds no scores",)),
+        (of_scores(lambda frame: frame.assign(label=7)), True, ("labels must be from 0 to 1",)),
+        (of_scores(lambda frame: frame.assign(log_probability_gamma=0.0)), True, ("sum to 1",)),
+        (of_scores(lambda frame: frame.assign(score_muon=0.0)), True, ("3 columns of scores; expected score_hadron",)),
+    ):
+        done = hepbench("import", changed(path, out, change, digests), home=home)
+        assert_user_mistake(done, *words)
+    out.write_bytes(path.read_bytes()[:-100])
+    assert_user_mistake(hepbench("import", out, home=home), "no file of hepbench export")
+    assert not results.open_store(to_write=False).runs("magic")
+
+    def others(frame):
+        return frame.assign(id=frame["id"] + 1)
+
+    assert hepbench("import", path, home=home).returncode == 0
+    with zipfile.ZipFile(path) as old:
+        run = json.loads(old.read("hepbench.json"))["runs"][0]["run"]
+
+    def renamed(name, data):
+        return (
+            others_of(name, data).replace(run.encode(), b"f" * 32) if name.endswith("json") else others_of(name, data)
+        )
+
+    others_of = of_scores(others)
+    with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "renamed.zip", "w") as new:
+        for name in old.namelist():
+            new.writestr(name.replace(run, "f" * 32), renamed(name, old.read(name)))
+    done = hepbench("import", changed(tmp_path / "renamed.zip", out, lambda name, data: data), home=home)
+    assert_user_mistake(done, "of other events than those of the same split here")
+
+
+def test_nothing_to_export(home, tmp_path):
+    assert_user_mistake(hepbench("export", "magic", "--out", tmp_path / "a.zip", home=home), "nothing to export")
+    assert not list(tmp_path.glob("*.zip*"))

@@ -84,6 +84,12 @@ def test_words_arrive_as_they_were_given(folder):
     )
     told = made(folder, "predict", "RUN=ab", "FILES=*.hdf5 absent.hdf5", "OUT=x y", "MODEL=./my.py")
     assert told == "[predict][ab][one.hdf5][two.hdf5][absent.hdf5][--out][x y][--model][./my.py]\n"
+    told = made(folder, "score", "TASK=x", "FILES=*.hdf5", "NAME=mine", "URL=https://a/b?c=d&e", "FORCE=1")
+    assert told == "[score][x][one.hdf5][two.hdf5][--name][mine][--url][https://a/b?c=d&e][--force]\n"
+    assert made(folder, "score", "TASK=x", "FILES=one.hdf5", NAME="machine") == "[score][x][one.hdf5]\n"
+    assert made(folder, "events", "TASK=x", "SPLIT=train", "LABELS=1") == "[events][x][--split][train][--labels]\n"
+    assert made(folder, "export", "TASK=all", "OUT=a b.zip") == "[export][all][--out][a b.zip]\n"
+    assert made(folder, "import", "FILES=one.hdf5") == "[import][one.hdf5]\n"
     assert made(folder, "reproduce") == "[reproduce][--list]\n"
     assert made(folder, "reproduce", "STUDY=ecal_cnn", "ONLY=a b") == "[reproduce][ecal_cnn][--only][a][--only][b]\n"
     assert made(folder, "leaderboard", "TASK=x", COLUMNS="80") == "[leaderboard][x]\n"

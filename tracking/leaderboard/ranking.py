@@ -65,11 +65,11 @@ def rows(
     known"), test_labels_seen ("no", or what is known of it), url, train_events, device, hardware, backend,
     configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
-    latest: dict[tuple[str, str], Mapping[str, Any]] = {}
+    latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
         tags = run["tags"]
         if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
-            latest[tags["identity"], tags.get("imported_from", "")] = run
+            latest[tags["identity"]] = run
 
     versions: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for run in latest.values():
