@@ -56,7 +56,7 @@ help:  ## this text
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
 	@echo "           of predict, evaluate: RUN=id FILES=\"...\" OUT=path, TASK=./file.py MODEL=./file.py where they are files of your own"
-	@echo "           of compare: A, B, each a model, \"model name=value\", \"model tuned\", a study, the id of a run or a configuration; BUDGET"
+	@echo "           of compare: A, B, each a model, \"model name=value\", \"model tuned\", a study, the id of a run or a configuration, scores.parquet; BUDGET"
 	@echo "           of events: SPLIT=train|validation|test LABELS=1 OUT=file"
 	@echo "           of score: FILES=scores.parquet NAME=mine SEED=n TRAIN_EVENTS=n PARAMETERS=n LATENCY_MS=x URL=... CODE=..."
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"

@@ -371,7 +371,8 @@ def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool) -> 
 @click.option("--budget", help="Only results within this one. Default: the latest of the same test events.")
 def compare(task: str, a: str, b: str, budget: str | None) -> None:
     """Compare two results of TASK on the same test events, from the store alone: A and B are each a model, a model with
-    its settings ("gbdt rounds=300"), "gbdt tuned", a study, or the id of a configuration or a run."""
+    its settings ("gbdt rounds=300"), "gbdt tuned", a study, the id of a configuration or a run, or a file of
+    scores as `hepbench score` takes it."""
     from hepbench.suite.commands.compare import compare
 
     compare(task, a, b, budget, Console())

@@ -18,6 +18,9 @@ from hepbench.benchmarks.scored import Scored
 from hepbench.suite import differences, results
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.data.dataset import prepared_here
+from hepbench.suite.differences import NotComparable
+from hepbench.suite.exchange import scores
+from hepbench.suite.exchange.scores import GivenScores
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.trial.artifacts import StoredScores
 from hepbench.suite.trial.inputs import slices_of
@@ -94,8 +97,8 @@ class Asked:
 
 def request(task: str, one: str, other: str, store: Store, budget: str | None = None) -> Asked:
     """Find what the names stand for: a model (that of its defaults, where it has been run), a model with its settings
-    as a leaderboard names it, "<model> tuned" or the name of a study, or the beginning of the id of a configuration or
-    a run. budget: only results within it.
+    as a leaderboard names it, "<model> tuned" or the name of a study, the beginning of the id of a configuration or a
+    run, or a file of scores as `hepbench score` takes it. budget: only results within it.
 
     Of several results of these names the latest that are of the same test events are taken. UserError for what is not
     there, and for two results of other test events, another split or other data.
@@ -133,10 +136,8 @@ def request(task: str, one: str, other: str, store: Store, budget: str | None = 
 def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> list[Row]:
     """Rows that a name, or the beginning of an id, may mean."""
     first, *settings = given.split() or [""]
-    if first.endswith(".parquet"):
-        raise UserError(
-            f"{given}: a file of scores is compared once it is on the leaderboard: hepbench score {task.given}"
-        )
+    if given.endswith(".parquet"):
+        return [_row_of_file(task, given)]
     path = re.fullmatch(r"(.+)\.py(?::(.+))?", first)
     model = (path[2] or Path(path[1]).name) if path else first
     own = [row for row in rows if row["model"] == model]
@@ -160,6 +161,31 @@ def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> 
         return ranking.rows([run], metrics.metrics_of(task.record.classes), differences.COMPARED[0])
     check_known(f"result of {task.name}", given, dict.fromkeys(map(name_of, rows)), ", or the beginning of a run's id")
     raise AssertionError(given)
+
+
+def _row_of_file(task: Entry[Task], given: str) -> Row:
+    """What a row would hold, and beside it "given", the scores. UserError as of `scores.read`."""
+    path = Path(given)
+    if not path.is_file():
+        raise UserError(f"no file of scores {given}")
+    found = scores.read(path, task.name, task.record.classes)
+    told = {name: getattr(found.part, name) for name in ranking.GROUP}
+    empty = dict.fromkeys((*COSTS, "device", "backend", "hardware"))
+    return {
+        **told,
+        **empty,
+        "model": path.stem,
+        "set": "",
+        "tuned": "",
+        "asked_events": found.part.events,
+        "events": len(found.ids),
+        "configuration": found.sha256[:16],
+        "run_ids": [found.sha256],
+        "seed_list": [],
+        "ended": path.stat().st_mtime,
+        "path": given,
+        "given": found,
+    }
 
 
 def _paired(task: Entry[Task], given: tuple[str, str], sides: Sequence[Sequence[Row]]) -> tuple[Row, Row]:
@@ -187,7 +213,7 @@ def _paired(task: Entry[Task], given: tuple[str, str], sides: Sequence[Sequence[
 
 def _apart(row: Row, other: Row) -> str:
     """In what two rows of one name differ."""
-    parts = [str(row[name]) for name in ("budget", "device", "backend") if row[name] != other[name]]
+    parts = [str(row[name]) for name in ("budget", "device", "backend") if row[name] and row[name] != other[name]]
     if not parts:
         parts = [row["run_ids"][0][:8] if len(row["run_ids"]) == 1 else str(row["configuration"])[:8]]
     return ", ".join(parts)
@@ -254,25 +280,43 @@ def command(asked: Asked) -> str:
 
 def _given(row: Row) -> str:
     """An id, as a name means another result once there is a later one."""
+    if "given" in row:
+        return str(row["path"])
     return str(row["run_ids"][0] if len(row["run_ids"]) == 1 else row["configuration"])[:12]
 
 
 def _scores(rows: Sequence[Row], names: Sequence[str], store: Store) -> list[list[StoredScores]]:
     """Of each training, in the order of the first one's events."""
     reference: StoredScores | None = None
-    found: list[list[StoredScores]] = []
-    for row, name in zip(rows, names, strict=True):
-        side = []
-        for run in row["run_ids"]:
+    found: list[list[StoredScores]] = [[], []]
+    for place in sorted((0, 1), key=lambda place: "given" in rows[place]):  # a file's labels are the other's
+        for run in rows[place]["run_ids"]:
             try:
-                scores = differences.scores_of(store, run)
-                side.append(differences.matched(scores, reference) if reference else scores)
+                own = _of_file(rows[place]["given"], reference) if "given" in rows[place] else None
+                own = own or differences.scores_of(store, run)
+                found[place].append(differences.matched(own, reference) if reference else own)
             except (StoreError, OSError, ValueError, KeyError) as error:
                 reason = str(error).partition("\n")[0] or type(error).__name__
-                raise UserError(f"{name} cannot be compared: {reason}") from error
-            reference = reference or scores
-        found.append(side)
+                raise UserError(f"{names[place]} cannot be compared: {reason}") from error
+            reference = reference or own
     return found
+
+
+def _of_file(given: GivenScores, reference: StoredScores | None) -> StoredScores:
+    """With the labels of the reference's events, where the file has none. NotComparable where it is of others."""
+    order = np.argsort(given.ids)
+    if np.any(np.diff(given.ids[order]) == 0):
+        raise NotComparable("its file has the id of an event twice")
+    if given.labels is not None:
+        return StoredScores(given.ids, given.labels.astype(np.int64), given.scores)
+    if reference is None:
+        raise NotComparable("neither of two files tells the labels: put one on the leaderboard with hepbench score")
+    theirs = np.argsort(reference.ids)
+    if not np.array_equal(given.ids[order], reference.ids[theirs]):
+        raise NotComparable("its scores are of other events than those of the first")
+    labels = np.empty(len(order), np.int64)
+    labels[order] = reference.labels[theirs]
+    return StoredScores(given.ids, labels, given.scores)
 
 
 def _scored(name: str, found: StoredScores) -> Scored:
@@ -291,7 +335,8 @@ def _facts(rows: Sequence[Row], events: int) -> list[str]:
 
 def _side(row: Row, name: str, rows: Sequence[Row]) -> Side:
     told = [f"settings {row['set']}"] if row["tuned"] and row["set"] else []
-    told += [str(row[name]) for name in ("device", "backend") if rows[0][name] != rows[1][name]]
+    told += [f"of the file {row['path']}"] if "given" in row else []
+    told += [str(row[name]) for name in ("device", "backend") if row[name] and rows[0][name] != rows[1][name]]
     return Side(name, "".join(f", {one}" for one in told), row["seed_list"], row["run_ids"])
 
 

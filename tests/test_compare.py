@@ -6,6 +6,8 @@ import re
 import types
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import assert_user_mistake, empty_store, hepbench
 
@@ -13,6 +15,7 @@ from hepbench.benchmarks import metrics, registry
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite import compare, rescoring
 from hepbench.suite.data.dataset import prepare, prepared_here
+from hepbench.suite.exchange.part import Part
 from hepbench.suite.trial.artifacts import StoredScores, write_scores
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking import runs, statistics
@@ -120,7 +123,7 @@ def test_what_names_mean(made):
         ("mlp", "mlp", "are the same result"),
         ("mlp", "mlq", "did you mean 'mlp'?"),
         ("mlp", "mlp units=7", "there are: mlp, mlp tuned, mlp units=8"),
-        ("mlp", "s.parquet", "hepbench score magic"),
+        ("mlp", "s.parquet", "no file of scores s.parquet"),
         ("mlp", "abcdef123", "no finished trial with an id that begins"),
     ):
         assert_user_mistake(hepbench("compare", "magic", one, other, home=made.home), words)
@@ -146,6 +149,44 @@ def test_what_is_not_comparable_is_refused(made):
     }.items():
         assert_user_mistake(hepbench("compare", "magic", "mlp", name, home=made.home), words)
     assert not (made.home / "results" / "reports").exists()
+
+
+def test_a_file_of_scores_without_labels(made, tmp_path):
+    made.add("mlp")
+    odds = made.hard + odds_of(made.rng, made.labels, power=2.5)
+    order = made.rng.permutation(EVENTS)
+
+    def written(name, ids, logs, **part):
+        told = {
+            "task": "magic",
+            "split": "test",
+            "data": "official",
+            "budget": "quick",
+            "events": None,
+            "labels": False,
+        }
+        told |= {"data_digest": "d1", "split_hash": "s1", **part}
+        columns = {f"log_probability_{kind}": logs[:, n] for n, kind in enumerate(made.task.record.classes)}
+        table = pa.table({"id": ids, "events": [Part(**told).as_text()] * len(ids), **columns})
+        pq.write_table(table, tmp_path / name)
+        return tmp_path / name
+
+    mine = written("mine.parquet", made.ids[order], logs_of(odds)[order])
+    for sides in ((mine, "mlp"), ("mlp", mine)):
+        done = hepbench("compare", "magic", *sides, home=made.home)
+        assert done.returncode == 0 and "mine is the better by AUC" in done.stdout, done.stderr
+        assert "mine: 1 training, of the file" in done.stdout and "One training of mine: this is" in done.stdout
+    for name, ids, part, words in (
+        ("other.parquet", made.ids + 1, {}, "other events"),
+        ("twice.parquet", made.ids // 14, {}, "twice"),
+        ("split.parquet", made.ids, {"split_hash": "s2"}, "another split"),
+        ("task.parquet", made.ids, {"task": "ecal"}, "scores of the task ecal"),
+    ):
+        path = written(name, ids, logs_of(odds), **part)
+        assert_user_mistake(hepbench("compare", "magic", "mlp", path, home=made.home), words)
+    assert_user_mistake(
+        hepbench("compare", "magic", mine, written("b.parquet", made.ids, logs_of(-odds)), home=made.home)
+    )
 
 
 def test_the_bootstrap_has_the_errors_of_the_parts():

@@ -14,7 +14,8 @@ from hepbench.tracking.statistics import LEVEL, Combined, Difference
 
 @dataclass(frozen=True)
 class Side:
-    """name: as it is shown. about: what it is. seeds, runs: of its trainings."""
+    """name: as it is shown. about: what else it is. seeds, runs: of its trainings; a file of scores tells no seed, and
+    has its sha256 in place of a run."""
 
     name: str
     about: str

@@ -131,7 +131,7 @@ def verdicts(found: Comparison) -> list[str]:
 
 
 def _seeds(found: Comparison, difference: Difference) -> list[str]:
-    single = [side.name for side in (found.one, found.other) if len(side.seeds) == 1]
+    single = [side.name for side in (found.one, found.other) if len(side.runs) == 1]
     if single:
         return [
             f"One training of {' and of '.join(single)}: this is about these networks alone; what another "
@@ -146,7 +146,7 @@ def overlap_headings(found: Comparison) -> list[str]:
 
 
 def overlap_cells(found: Comparison) -> list[list[str]]:
-    several = max(len(found.one.seeds), len(found.other.seeds)) > 1
+    several = max(len(found.one.runs), len(found.other.runs)) > 1
     return [
         [one.name, *(f"{number:,.{1 if several else 0}f}" for number in (one.both, one.one, one.other, one.neither))]
         for one in found.agreement.overlaps
@@ -190,6 +190,6 @@ def cost_headings(found: Comparison) -> list[str]:
 
 def about(side: Side) -> str:
     """A line on one side."""
-    word = "training" if len(side.seeds) == 1 else "trainings"
-    seeds = ", ".join(map(str, side.seeds))
-    return f"{side.name}: {len(side.seeds)} {word} (seed{'s' * (len(side.seeds) > 1)} {seeds}){side.about}"
+    several = "s" * (len(side.runs) > 1)
+    seeds = f" (seed{several} {', '.join(map(str, side.seeds))})" if side.seeds else ""
+    return f"{side.name}: {len(side.runs)} training{several}{seeds}{side.about}"
