@@ -112,13 +112,20 @@ def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
                         of_class=None,
                         limit=partial(_limit_of_class, metric, number) if metric.limit else None,
                         interval=None,
-                        parts=None,
+                        parts=partial(_parts_of_class, metric, number) if metric.parts else None,
                     )
     return found
 
 
 def _of_class(metric: Metric, number: int, scored: Scored, signal: int) -> Measured:
     return metric.of_class(scored, number) if metric.of_class else (np.nan, np.nan)
+
+
+def _parts_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> np.ndarray:
+    if metric.of_class is _auc_of_class:
+        return _area_parts(scored, [number])  # the metric itself is a mean over the classes
+    assert metric.parts is not None
+    return metric.parts(scored, number)
 
 
 def _limit_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> float:
@@ -347,11 +354,17 @@ def _auc_micro(scored: Scored, signal: int) -> Measured:
     """
     if scored.numbers.min() < 2:
         return np.nan, np.nan
+    area = scored.pooled.area
+    return area, _error_of_area(area, _micro_parts(scored, signal), scored)
+
+
+def _micro_parts(scored: Scored, signal: int) -> np.ndarray:
+    if scored.numbers.min() < 2:
+        return np.full(len(scored.labels), np.nan)
     ranking = scored.pooled
     positives, negatives = int(ranking.positives[-1]), int(ranking.negatives[-1])
     share = ranking.placements * np.where(ranking.positive, 1 / positives, 1 / negatives)
-    parts = _centred(share.reshape(-1, scored.classes).sum(axis=1), scored.labels)
-    return ranking.area, _error_of_area(ranking.area, parts, scored)
+    return _centred(share.reshape(-1, scored.classes).sum(axis=1), scored.labels)
 
 
 def _pairs_of_classes(scored: Scored) -> list[tuple[int, int]]:
@@ -790,6 +803,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             needs=("classes",),
             scale="logit",
+            parts=_micro_parts,
         ),
         Metric(
             "auc_macro",

@@ -207,6 +207,18 @@ def test_the_bootstrap_has_the_errors_of_the_parts():
     assert np.isnan(statistics.paired(*few["rejection_50"]).p)
 
 
+def test_each_class_of_several_has_parts_of_its_own():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 3, 1500)
+    odds = 1.5 * np.eye(3)[labels] + rng.normal(size=(1500, 3))
+    events = Scored(labels, odds - np.logaddexp.reduce(odds, axis=1, keepdims=True))
+    records = metrics.metrics_of(("a", "b", "c"))
+    for name in ("auc_a", "auc_b", "auc_micro", "recall_c", "precision_b", "rejection_50_a"):
+        value, error = records[name].of(events, 0)
+        parts = records[name].parts(events, 0)
+        assert np.isfinite(value) and np.sqrt(parts @ parts) == pytest.approx(error, rel=0.05)
+
+
 def test_agreement_is_the_mean_over_pairs_of_trainings():
     labels = np.array([1, 1, 0, 0])
     right, wrong = np.where(labels == 1, 3.0, -3.0), np.where(labels == 1, -3.0, 3.0)

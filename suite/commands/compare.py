@@ -66,10 +66,6 @@ def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Seq
     slices = [table.slice_headings(found, narrow) for narrow in (False, True)]
     every = [
         ("", *measured(heads, [table.cells(found, False, narrow) for narrow in (False, True)])),
-        (
-            "Each class against the rest",
-            *measured(heads, [table.cells(found, True, narrow) for narrow in (False, True)]),
-        ),
         ("Slices", *measured(slices, [table.slice_cells(found, narrow) for narrow in (False, True)])),
         ("Where they disagree", table.overlap_headings(found), table.overlap_cells(found)),
         ("Events whose scores are farthest apart", table.odd_headings(found), table.odd_cells(found)[:FEW_EVENTS]),

@@ -47,7 +47,8 @@ def _draw_curves(found: Comparison, inverted: bool) -> Figure:
     if inverted:
         above.set_ylim(0, 1)
     else:
-        above.set(yscale="log", ylim=(1, None))
+        values = np.concatenate([curves.one.value, curves.other.value])
+        above.set(yscale="log", ylim=(1, 3 * max(values[np.isfinite(values)], default=10)))
     above.legend(loc="upper left" if inverted else "upper right")
     above.tick_params(labelbottom=False)
     below.axhline(1, color="0.6", linewidth=1, linestyle=":")
