@@ -7,6 +7,8 @@ import dataclasses
 import importlib.util
 import json
 import os
+import subprocess
+import sys
 
 import nbclient
 import nbformat
@@ -51,6 +53,38 @@ def test_the_tagger_on_the_task(home):
     rows = json.loads(hepbench("leaderboard", task, "--format", "json", home=home).stdout)
     assert [row["model"] for row in rows] == ["my_tagger", "prior"]
     assert rows[0]["auc"] > 0.55  # after two epochs
+
+
+@pytest.fixture(scope="module")
+def outside(tmp_path_factory):
+    """A folder with the exported events of a task, and the home that they are from."""
+    folder = tmp_path_factory.mktemp("outside")
+    home = folder / "home"
+    for name, *options in (("train.h5", "--split", "train", "--labels"), ("test.h5",)):
+        done = hepbench("events", "magic", "--budget", "smoke", "--out", folder / name, *options, home=home)
+        assert done.returncode == 0, done.stderr
+    done = hepbench("bench", "magic", "--model", "prior", "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stderr
+    return folder, home
+
+
+@pytest.mark.parametrize("how", ["trees", pytest.param("torch", marks=pytest.mark.long)])
+def test_a_script_outside_is_ranked_by_its_scores(how, outside):
+    if how == "torch":
+        torch_there("torch")
+    folder, home = outside
+    files = [folder / name for name in ("train.h5", "test.h5", "scores.parquet")]
+    script = [sys.executable, EXAMPLES / "outside.py", *files, how]
+    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    done = hepbench("score", "magic", files[2], "--name", how, "--train-events", 1_400, home=home)
+    assert done.returncode == 0, done.stderr
+    rows = {
+        row["model"]: row for row in json.loads(hepbench("leaderboard", "magic", "--format", "json", home=home).stdout)
+    }
+    assert rows[how]["submitted"] and rows[how]["rank"] < rows["prior"]["rank"]
+    assert rows[how]["auc"] > 0.8
+    assert f"<b>{how}</b> submitted" in (home / "results" / "reports" / "magic.html").read_text()
 
 
 @pytest.mark.long
