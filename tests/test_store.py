@@ -479,3 +479,19 @@ def test_a_training_that_hangs_is_ended_and_its_process_replaced(home, tmp_path,
     processes = {int(run["tags"]["process.id"]) for run in finals.values()}
     assert len(processes) == 3
     assert not any(psutil.pid_exists(one) for one in processes)
+
+
+def test_a_dataset_that_another_records_at_once_is_found_the_next_time(tmp_path, monkeypatch):
+    store = runs.connect(None, tmp_path / "results")
+    log, refused = store._client.log_inputs, []
+
+    def beaten(*arguments):
+        if not refused:
+            refused.append(arguments)
+            raise sqlite3.IntegrityError("UNIQUE constraint failed: datasets.experiment_id")
+        return log(*arguments)
+
+    monkeypatch.setattr(store._client, "log_inputs", beaten)
+    dataset = {"name": "ecal", "digest": "d" * 40, "source": "file", "context": "training"}
+    store.start("ecal", "a run", tags={}, parameters={}, dataset=dataset)
+    assert refused

@@ -521,12 +521,16 @@ class Store:
     def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
         import json
 
+        import tenacity
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
         source = json.dumps({"uri": dataset["source"]})
         record = Dataset(dataset["name"], dataset["digest"][:36], "local", source)
         context = InputTag("mlflow.data.context", dataset["context"])
-        self._client.log_inputs(run_id, [DatasetInput(record, [context])])
+        # Of two that record a dataset for the first time at once one is refused; the next time it finds it there.
+        refused = tenacity.retry_if_exception_message(match="(?is).*unique constraint")
+        retrying = tenacity.Retrying(retry=refused, stop=tenacity.stop_after_attempt(3), reraise=True)
+        retrying(self._client.log_inputs, run_id, [DatasetInput(record, [context])])
 
     @contextlib.contextmanager
     def _errors(self, doing: str) -> Iterator[None]:
