@@ -128,8 +128,10 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
       seeds; by class where there are several, and by slice;
     - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:
       the use of CPU, GPU and memory;
+    - submitted: whether its scores were made by other means; imported_from: the machine whose results were imported;
+      training_code ("known", an address or "not known"), test_labels_seen ("no", "not known" or "may have been"), url;
     - asked_events: of the dataset, where another number than the budget's was asked for;
-    - events: of the test set; device, hardware, backend;
+    - events: of the test set; train_events: of the training part; device, hardware, backend;
     - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
     - configuration, hyperparameters (a dict), ended (seconds since 1970).
 

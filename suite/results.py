@@ -120,7 +120,10 @@ def _of_submission(row: Mapping[str, Any]) -> str:
     trained = "an unknown number of" if row["train_events"] is None else f"{row['train_events']:,}"
     code = row["training_code"]
     facts = [f"trained on {trained} events", f"training code {'not known' if code == 'not known' else f'at {code}'}"]
-    facts.append(f"whether it has seen the test labels: {row['test_labels_seen']}")
+    given = (
+        "were given out with the events" if row["test_labels_seen"] == "may have been" else "were not given out here"
+    )
+    facts.append(f"whether it has seen the test labels is not known, they {given}")
     return f"submitted {row['model']}: {'; '.join([*facts, row['url']] if row['url'] else facts)}"
 
 

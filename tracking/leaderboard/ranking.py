@@ -62,7 +62,7 @@ def rows(
     means over the seeds, set (hyper-parameters that differ from the defaults), start (id of the run whose weights it
     began with), tuned (the study that chose them), submitted (whether its scores were made by other means),
     imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or "not
-    known"), test_labels_seen ("no", or what is known of it), url, train_events, device, hardware, backend,
+    known"), test_labels_seen ("no", "not known" or "may have been"), url, train_events, device, hardware, backend,
     configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
@@ -106,6 +106,8 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["training_code"] = (first.get("training_code") or "not known") if row["submitted"] else "known"
     row["test_labels_seen"] = _seen(runs) if row["submitted"] else "no"
     row["url"] = first.get("url", "")
+    if row["submitted"]:
+        row["title"] = f"training code: {row['training_code']}; test labels seen: {row['test_labels_seen']}"
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
         row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))
@@ -128,9 +130,9 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
 
 
 def _seen(runs: Sequence[Mapping[str, Any]]) -> str:
-    """What is known of whether a submitted model has seen the labels of the test events."""
+    """Whether a submitted model has seen the labels of the test events, as far as that is known."""
     given = any(run["tags"].get("test_labels") == "given out" for run in runs)
-    return "may have been, they were given out with the events" if given else "not known, they were not given out here"
+    return "may have been" if given else "not known"
 
 
 def _tested(runs: Sequence[Mapping[str, Any]]) -> list[str]:
