@@ -193,13 +193,13 @@ def _paired(task: Entry[Task], given: tuple[str, str], sides: Sequence[Sequence[
         (one, other)
         for one in sides[0]
         for other in sides[1]
-        if all(one[name] == other[name] for name in SAME) and one["run_ids"] != other["run_ids"]
+        if all(one[name] == other[name] for name in SAME) and not _shared(one, other)
     ]
     if pairs:
         return max(pairs, key=lambda pair: (pair[0]["budget"] == pair[1]["budget"], min(row["ended"] for row in pair)))
+    if any(_shared(one, other) for one in sides[0] for other in sides[1]):
+        raise UserError(f"{given[0]} and {given[1]} are the same result of {task.name}, or share a training: give two")
     one, other = (max(side, key=lambda row: row["ended"]) for side in sides)
-    if one["run_ids"] == other["run_ids"]:
-        raise UserError(f"{given[0]} and {given[1]} are the same result of {task.name}: give two")
     reasons = [
         f"{words} ({str(one[name])[:12]}, {str(other[name])[:12]})"
         for name, words in SAME.items()
@@ -209,6 +209,10 @@ def _paired(task: Entry[Task], given: tuple[str, str], sides: Sequence[Sequence[
         f"{given[0]} and {given[1]} are not of the same test events of {task.name}: {', '.join(reasons)}; budgets "
         f"{one['budget']} and {other['budget']}: run both within one budget on the same data"
     )
+
+
+def _shared(one: Row, other: Row) -> bool:
+    return bool(set(one["run_ids"]) & set(other["run_ids"]))
 
 
 def _apart(row: Row, other: Row) -> str:

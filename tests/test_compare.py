@@ -118,9 +118,11 @@ def test_what_names_mean(made):
     assert names("mlp", "mlp units=8") == (("mlp", "mlp units=8"), ())
     assert names("mlp tuned", "mlp")[0] == names("magic-mlp-quick", "mlp")[0] == ("mlp tuned", "mlp")
     assert names(tuned[:12], "mlp")[0] == names("mlp units=9", "mlp")[0] == ("mlp tuned", "mlp")
-    assert names("./gnn.py", single[:12])[0][0].startswith("gnn (") and "latest of 2" in names("gnn", "mlp")[1][0]
+    assert names("./gnn.py", "mlp")[0] == names(single[:12], "mlp")[0] == ("gnn", "mlp")
+    assert "latest of 2 results" in names("gnn", "mlp")[1][0]
     for one, other, words in (
         ("mlp", "mlp", "are the same result"),
+        ("gnn", single[:12], "share a training"),
         ("mlp", "mlq", "did you mean 'mlp'?"),
         ("mlp", "mlp units=7", "there are: mlp, mlp tuned, mlp units=8"),
         ("mlp", "s.parquet", "no file of scores s.parquet"),
