@@ -19,7 +19,8 @@ from hepbench.suite.data.dataset import Prepared, prepare, refuse_unlabelled
 from hepbench.suite.data.files import Files, digest_of_file, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.split import split_events
 from hepbench.suite.scoring import OTHER, UNKNOWN, Progress, ScoredEvents, Slices, reader_of, score
-from hepbench.suite.trial.artifacts import SavedModel, write_confusion, write_roc, write_scores
+from hepbench.suite.trial.artifacts import SavedModel, StoredScores
+from hepbench.suite.trial.rating import Rated, write_rated
 from hepbench.suite.trial.spec import Trial
 
 IN_PART = {"train": "of its training part", "validation": "of its validation part"}
@@ -219,12 +220,7 @@ def _of(events: ScoredEvents, which: np.ndarray) -> ScoredEvents:
 def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequence[Path], found: Evaluation) -> None:
     """Write scores, ROC, confusion matrix, plots and metrics.json, all that a run has of its test part, into a new
     folder, which appears whole or not at all."""
-    from hepbench.tracking import plots
-
-    spec, task = model.trial.spec, model.trial.task.record
-    scored = Scored(found.labels, found.scores)
-    curves = metrics.roc_curves(scored, task.signal, task.classes)
-    areas = metrics.areas_of(found.metrics, task.signal, task.classes)
+    spec = model.trial.spec
     about = {
         "run": run["id"],
         "task": model.trial.task.name,
@@ -241,21 +237,9 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
     }
     with whole_folder(folder) as scratch:
         (scratch / "metrics.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        write_scores(scratch / "scores.parquet", found.ids, found.labels, found.scores, task.classes)
-        write_roc(scratch / "roc.csv", curves)
-        write_confusion(scratch / "confusion.csv", scored.confusion, task.classes)
-        (scratch / "plots").mkdir()
-        plots.trial_plots(
-            scratch / "plots",
-            scored.scores,
-            found.labels,
-            task.signal,
-            task.classes,
-            curves,
-            areas,
-            metrics.METRICS,
-            reliability=metrics.reliability(scored, task.signal),
-        )
+        stored = StoredScores(found.ids, found.labels, found.scores)
+        rated = Rated(stored, Scored(found.labels, found.scores), dict(found.metrics))
+        write_rated(scratch, model.trial.task.record, rated)
 
 
 def _files_of(run: Mapping[str, Any], trial: Trial, given: Sequence[Path]) -> Files | None:

@@ -332,7 +332,7 @@ def test_events_that_trained_a_model_do_not_count(task, files_of, run_of, tmp_pa
         assert left["of classes that it does not know"] == 100 and "100 events of classes that the model" in said
 
 
-FOUND = {"metrics.json", "scores.parquet", "roc.csv", "confusion.csv", "plots"}
+FOUND = {"metrics.json", "scores.parquet", "roc.csv", "confusion.csv", "reliability.csv", "plots"}
 
 
 @pytest.mark.parametrize("task", registry.names("task"))
