@@ -21,7 +21,7 @@ from hepbench.suite.data.dataset import prepared_here
 from hepbench.suite.differences import NotComparable
 from hepbench.suite.exchange import scores
 from hepbench.suite.exchange.scores import GivenScores
-from hepbench.suite.paths import reports_folder
+from hepbench.suite.paths import file_name, reports_folder
 from hepbench.suite.trial.artifacts import StoredScores
 from hepbench.suite.trial.inputs import slices_of
 from hepbench.tracking import statistics
@@ -270,8 +270,8 @@ def compare(asked: Asked, store: Store, advance: Advance = lambda done: None) ->
 
 def write_page(asked: Asked, found: Comparison) -> Path:
     """Write the page; returns its path."""
-    name = re.sub(r"[^\w.=-]+", "_", "-".join(["compare", found.task, found.one.name, found.other.name]))
-    path = reports_folder() / f"{name[:120]}.html"
+    name = file_name("-".join(["compare", found.task, found.one.name, found.other.name]))
+    path = reports_folder() / f"{name}.html"
     write_whole(path, page.render(found, command=command(asked)))
     return path
 

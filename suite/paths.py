@@ -9,8 +9,20 @@ results/reports/             pages
 
 from __future__ import annotations
 
+import hashlib
 import os
+import re
 from pathlib import Path
+
+LONGEST_NAME = 100
+
+
+def file_name(name: str) -> str:
+    """A part of a file's name that stands for any name, a long one with a digest of the rest."""
+    safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
+    if len(safe) <= LONGEST_NAME:
+        return safe
+    return f"{safe[:LONGEST_NAME]}-{hashlib.sha256(name.encode(errors='surrogatepass')).hexdigest()[:8]}"
 
 
 def home_folder() -> Path:

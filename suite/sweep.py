@@ -30,7 +30,7 @@ from hepbench.suite.campaign import Campaign, closing_runs, ignore, parent_run
 from hepbench.suite.data.files import choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
-from hepbench.suite.paths import reports_folder, results_folder
+from hepbench.suite.paths import file_name, reports_folder, results_folder
 from hepbench.suite.provenance import command
 from hepbench.suite.trial.inputs import check_scaling
 from hepbench.suite.trial.spec import Spec, Trial, hash_of, identity_of
@@ -426,7 +426,7 @@ def _training(run: Mapping[str, Any], store: Store) -> Training:
 
 def _write(asked: Asked, sweep: Sweep, common: Campaign) -> list[Path]:
     """Write the page, the CSV beside it and the figures in a folder; returns that folder, and the files."""
-    name = re.sub("[^A-Za-z0-9_.-]", "_", f"sweep-{asked.task.name}-{asked.model.name}-{asked.budget}")
+    name = file_name(f"sweep-{asked.task.name}-{asked.model.name}-{asked.budget}")
     folder = reports_folder() / name
     folder.mkdir(parents=True, exist_ok=True)
     drawings = page.write_figures(sweep, folder)

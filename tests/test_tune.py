@@ -22,6 +22,7 @@ from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbenc
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import UserError
+from hepbench.suite import paths
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.study_spec import count_of, seconds_of
 from hepbench.suite.workers import place
@@ -585,3 +586,9 @@ def test_credentials_reach_workers_and_stand_in_no_job_script(system, home, monk
         cluster.scale(1)
         client.wait_for_workers(1, timeout=20)
         assert os.environ["MLFLOW_TRACKING_URI"] == "postgresql://me:s3cret@host/db"
+
+
+def test_a_name_of_any_length_is_a_files():
+    assert paths.file_name("a/../b?") == "a_.._b_"
+    one, other = (paths.file_name("x" * 300 + end) for end in "ab")
+    assert one != other and len(one) == len(other) < 120

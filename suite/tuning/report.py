@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hepbench.suite.atomic import write_whole
+from hepbench.suite.paths import file_name
 from hepbench.suite.tuning import storage
 from hepbench.tracking import pages
 
@@ -41,7 +41,7 @@ IMPORTANT = 8
 
 
 def path_of(study: Study, folder: Path) -> Path:
-    return folder / f"study-{re.sub('[^A-Za-z0-9_.-]', '_', study.study_name)}.html"
+    return folder / f"study-{file_name(study.study_name)}.html"
 
 
 def write(study: Study, described: Mapping[str, Any], path: Path) -> None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.paths import studies_file
+from hepbench.suite.paths import file_name, studies_file
 from hepbench.tracking import sqlite_files
 from hepbench.tracking.passwords import masked
 from hepbench.tracking.runs import StoreError
@@ -138,7 +138,7 @@ def _held_file(uri: str, name: str, held: UserError) -> Iterator[None]:
     import filelock
 
     file = sqlite_files.file_of(uri) or studies_file()
-    path = file.with_suffix(".locks") / f"{re.sub('[^A-Za-z0-9_.-]', '_', name)}.lock"
+    path = file.with_suffix(".locks") / f"{file_name(name)}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(path)
     try:
