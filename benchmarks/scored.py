@@ -215,11 +215,12 @@ class Scored:
 def log_scores_of(logits: np.ndarray) -> np.ndarray:
     """(n, classes) float32 logarithms of probabilities, from logits (n, classes), or (n, 1) log-odds of class 1."""
     logits = np.asarray(logits, np.float32)
-    if logits.shape[1] == 1:
-        logits = np.concatenate([-logits, logits], axis=1)
-        return np.asarray(-np.logaddexp(np.float32(0), -logits))
-    highest = logits.max(axis=1, keepdims=True)
-    return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))
+    with np.errstate(invalid="ignore"):  # what is no number stays none, for the training to say so
+        if logits.shape[1] == 1:
+            logits = np.concatenate([-logits, logits], axis=1)
+            return np.asarray(-np.logaddexp(np.float32(0), -logits))
+        highest = logits.max(axis=1, keepdims=True)
+        return np.asarray(logits - highest - np.log(np.exp(logits - highest).sum(axis=1, keepdims=True)))
 
 
 def logarithms(scores: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ from hepbench.suite.trial.artifacts import SCORES, StoredScores, read_scores
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking import statistics
 from hepbench.tracking.leaderboard import differences as of_leaderboard
-from hepbench.tracking.leaderboard.differences import Differences, Pair
+from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
 from hepbench.tracking.runs import Store, StoreError
 
 COMPARED = ("auc", "accuracy", "rejection_50")
@@ -37,8 +37,9 @@ class NotComparable(ValueError):
 
 
 def of_table(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store) -> list[Differences]:
-    """The differences of COMPARED between all rows of one ranked table. What was compared once is kept in the results
-    folder, as long as neither the runs nor the code that measures have changed."""
+    """The differences of COMPARED between the rows of one ranked table, the first MOST_COMPARED of them. What was
+    compared once is kept in the results folder, as long as neither the runs nor the code that measures have changed."""
+    table = table[:MOST_COMPARED]
     code = digest_of_code([Path(str(module.__file__)) for module in (metrics, scored, statistics)])
     key = hash_of([task.name, COMPARED, [row["run_ids"] for row in table], code])
     if key not in _known:

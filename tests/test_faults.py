@@ -56,7 +56,9 @@ def test_each_harm_is_counted(scene):
     assert harms(scene, reference={"of 1": 0.5, "of 0": 0.6})["lost"] == 2
     (scene.folder / "run2" / "scores.parquet").unlink()
     assert harms(scene)["lost"] == 1
-    scene.calls.append(Call(("bench",), 0, "".join(f"done {number}/5 cnn\n" for number in range(1, 6))))
+    scene.calls.append(
+        Call(("bench",), 0, "".join(f"done {number}/5 cnn seed {number}: AUC\n" for number in range(1, 6)))
+    )
     assert len(harms(scene)) == 3 and harms(scene)["lost"] == 2
     scene.calls = [Call(("bench",), 1, "Traceback (most recent call last):\n  File\nKeyError: 'x'\n")]
     scene.calls += [Call(("bench",), None, ""), Call(("bench",), -11, "")]

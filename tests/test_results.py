@@ -8,6 +8,7 @@ from hepbench.suite.results import _commands
 
 def test_a_page_says_how_its_own_rows_are_made_again():
     common = {"budget": "quick", "data": "simulated", "seeds": 1, "set": "", "asked_events": None, "start": ""}
+    common |= {"submitted": False}
     rows = [
         {**common, "model": "gbdt"},
         {**common, "model": "particlenet_lite"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,6 +26,10 @@ class Pair:
         return self.adjusted <= 1 - statistics.LEVEL
 
 
+MOST_COMPARED = 40
+"""Rows of a table, the first ones, that are compared event by event: pairs are as many as their square."""
+
+
 @dataclass(frozen=True)
 class Differences:
     """Of one metric. left_out: configuration -> why it is in no pair."""
@@ -35,14 +40,17 @@ class Differences:
 
     def between(self, one: str, other: str) -> Pair | None:
         """The difference of two configurations in this order."""
-        for pair in self.pairs:
-            if (pair.one, pair.other) == (one, other):
-                return pair
-            if (pair.other, pair.one) == (one, other):
-                found = pair.difference
-                turned = replace(found, value=-found.value, low=-found.high, high=-found.low)
-                return Pair(one, other, turned, pair.adjusted)
+        if pair := self._by_names.get((one, other)):
+            return pair
+        if pair := self._by_names.get((other, one)):
+            found = pair.difference
+            turned = replace(found, value=-found.value, low=-found.high, high=-found.low)
+            return Pair(one, other, turned, pair.adjusted)
         return None
+
+    @functools.cached_property
+    def _by_names(self) -> Mapping[tuple[str, str], Pair]:
+        return {(pair.one, pair.other): pair for pair in self.pairs}
 
 
 def compare(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hepbench.tracking import statistics
-from hepbench.tracking.leaderboard.differences import Differences, Pair
+from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
 from hepbench.tracking.leaderboard.ranking import GROUP, Row, groups
 from hepbench.tracking.leaderboard.table import Leaderboard, heading_of, setting_of
 from hepbench.tracking.leaderboard.text import markdown_table
@@ -35,7 +35,8 @@ LEGEND = (NOT_TOLD_APART, SEEDS)
 
 def cells(table: Sequence[Row], differences: Differences, metric: Metric) -> list[list[str]]:
     """A row of the matrix for each row of the table: rank, name, the difference to each row, and how many seeds a claim
-    over the first needs."""
+    over the first needs. Of the first MOST_COMPARED rows."""
+    table = table[:MOST_COMPARED]
     first = table[0]["configuration"]
     lines = []
     for row in table:
@@ -47,7 +48,7 @@ def cells(table: Sequence[Row], differences: Differences, metric: Metric) -> lis
 
 def headings(table: Sequence[Row]) -> list[str]:
     """Of the columns of `cells`."""
-    return ["#", "model", *(f"– {row['rank']}" for row in table), "seeds"]
+    return ["#", "model", *(f"– {row['rank']}" for row in table[:MOST_COMPARED]), "seeds"]
 
 
 def name_of(row: Row) -> str:
