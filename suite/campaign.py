@@ -509,13 +509,8 @@ def run_finals(
                 jobs = itertools.chain([first], iter(next_job, None))
                 for event in workers().run(functools.partial(next, jobs, None)):
                     number, one = event.job.context
-                    runs.follow(event)
-                    if event.kind == "done":
-                        runs.end(event.run, "FINISHED")
-                    elif event.kind == "failed":
-                        failures[one.name] = event.message["error"]
-                        details = f"{event.message['error']}\n\n{event.message['details']}".strip()
-                        runs.end(event.run, "FAILED", details)
+                    if (error := runs.follow_to_end(event)) is not None:
+                        failures[one.name] = error
                     if event.kind in ("done", "failed", "stopped"):
                         claims.release(one.identity)
                     tell(number, one, event)
@@ -545,6 +540,17 @@ class OpenRuns:
                 self.ids.add(event.run)
             if event.lost:
                 self.end(event.lost, "KILLED", "its process died; the trial was begun again")
+
+    def follow_to_end(self, event: Event) -> str | None:
+        """`follow`, and end the run of a trial that is done or failed. Returns what failed it, in one line."""
+        self.follow(event)
+        if event.kind == "done":
+            self.end(event.run, "FINISHED")
+        if event.kind != "failed":
+            return None
+        error: str = event.message["error"]
+        self.end(event.run, "FAILED", f"{error}\n\n{event.message['details']}".strip())
+        return error
 
     def end(self, run_id: str | None, status: str, message: str = "") -> None:
         if run_id is not None and run_id in self.ids:

@@ -361,13 +361,8 @@ def _run_all(
             jobs = iter([common.job(one.trial, one.name, tags, parent, False, one)])
             with place.reserve(one.device, one.trial.spec.backend, True) as workers:
                 for event in workers().run(functools.partial(next, jobs, None)):
-                    runs.follow(event)
-                    if event.kind == "done":
-                        runs.end(event.run, "FINISHED")
-                    elif event.kind == "failed":
-                        failures[one.name] = event.message["error"]
-                        details = f"{event.message['error']}\n\n{event.message['details']}".strip()
-                        runs.end(event.run, "FAILED", details)
+                    if (error := runs.follow_to_end(event)) is not None:
+                        failures[one.name] = error
                     listener(TrainingEvent(one, number, len(planned), event))
     return failures
 
