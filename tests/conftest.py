@@ -83,6 +83,17 @@ def home(tmp_path, monkeypatch):
     return tmp_path / "home"
 
 
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. In CI it is there; elsewhere a test without it is skipped."""
+    from browser import NO_BROWSER, Browser, chromium
+
+    if chromium() is None and "CI" not in os.environ:
+        pytest.skip(NO_BROWSER)
+    with Browser() as one:
+        yield one
+
+
 EVENTS = 200
 
 
