@@ -10,6 +10,7 @@ import contextlib
 import functools
 import logging
 import math
+import operator
 import os
 import platform
 import posixpath
@@ -232,8 +233,12 @@ def _one_request(**settings: str) -> Iterator[None]:
 
 
 def ui_address(host: str = "127.0.0.1", port: int = 5000) -> str:
-    """Where `Store.ui_command` serves the list of experiments, as trainings: MLflow opens it for language models."""
-    return f"http://{host}:{port}/#/experiments?workflowType=machine_learning"
+    """Of what `Store.ui_command` serves."""
+    return f"http://{host}:{port}/"
+
+
+EXPERIMENTS = "#/experiments?workflowType=machine_learning"
+"""What follows the address for the list of experiments, as trainings: MLflow opens it for language models."""
 
 
 class Store:
@@ -429,6 +434,23 @@ class Store:
                 return reading.history(self._rows, run_id, metric)
             points = self._client.get_metric_history(run_id, metric)
         return [(point.step, point.value) for point in sorted(points, key=lambda p: (p.step, p.timestamp))]
+
+    def experiments(self) -> dict[str, str]:
+        """Name -> id of every experiment that has runs or may have, newest first; without the one of MLflow's own that
+        stands in each store."""
+        with self._errors("read experiments"):
+            found = self._client.search_experiments(max_results=PAGE)
+        return {one.name: str(one.experiment_id) for one in found if one.name != "Default"}
+
+    def tag_experiment(
+        self, experiment_id: str, tags: Mapping[str, str], same: Callable[[str, str | None], bool] = operator.eq
+    ) -> None:
+        """Set tags of an experiment where it has others. same: whether a new tag says what the present one does."""
+        with self._errors("set tags"):
+            present = self._client.get_experiment(experiment_id).tags
+            for name, value in tags.items():
+                if not same(value, present.get(name)):
+                    self._client.set_experiment_tag(experiment_id, name, value)
 
     def reconcile(self, experiment: str) -> list[str]:
         """End as KILLED the runs that a process of this machine started and did not live to end; returns their ids."""

@@ -1,20 +1,29 @@
-"""`hepbench ui`: MLflow's own pages on the store."""
+"""`hepbench ui`: MLflow's own pages on the store, opened by views that are prepared."""
 
 from __future__ import annotations
 
 import os
 
-from hepbench.suite import results
+from hepbench.suite import results, views
 from hepbench.suite.commands.console import Console
 from hepbench.suite.processes import refuse_taken_port
 from hepbench.tracking import runs
+from hepbench.tracking.views import page_of
 
 
 def open_ui(port: int, console: Console) -> None:
     """Become the MLflow server on the store, until Ctrl-C. UserError where another program has the port."""
     refuse_taken_port(port)
-    command, environment = results.open_store().ui_command(port=port)
-    console.print(
-        f"MLflow will answer at {runs.ui_address(port=port)} (Ctrl-C ends it)", highlight=False, soft_wrap=True
-    )
+    store = results.open_store()
+    command, environment = store.ui_command(port=port)
+    address = runs.ui_address(port=port)
+    lines = [f"MLflow will answer at {address}{runs.EXPERIMENTS} (Ctrl-C ends it)"]
+    for name, experiment_id in views.prepare(store).items():
+        lines += ["", f"{name}:"]
+        lines += [f"  {'models, a table':<18} {address}{page_of(experiment_id, views.MODELS)}"]
+        lines += [f"  {'models, charts':<18} {address}{page_of(experiment_id, views.MODELS, charts=True)}"]
+        lines += [f"  {'means of seeds':<18} {address}{page_of(experiment_id, views.MEANS)}"]
+        lines += [f"  {'trials of studies':<18} {address}{page_of(experiment_id, views.STUDIES)}"]
+    for line in lines:
+        console.print(line, highlight=False, soft_wrap=True)
     os.execve(command[0], command, {**os.environ, **environment})
