@@ -11,7 +11,8 @@ from hepbench.benchmarks.base import check_known
 class Budget:
     """events: at most so many of a dataset (None: all). epochs: at most so many passes, or for trees
     `rounds`. seeds: trainings of each entry. trials: of a tuning study. silence: seconds without an epoch, or another
-    step of a trial, after which it counts as hanging and is ended."""
+    step of a trial, after which it counts as hanging and is ended. timing: seconds for which predictions of each number
+    of events are repeated to be timed; 0: their latency alone is timed."""
 
     events: int | None
     epochs: int
@@ -19,13 +20,14 @@ class Budget:
     seeds: int
     trials: int
     silence: float
+    timing: float
 
 
 BUDGETS = {
-    "smoke": Budget(events=2_000, epochs=2, rounds=20, seeds=1, trials=3, silence=1_800),
-    "quick": Budget(events=30_000, epochs=8, rounds=500, seeds=1, trials=20, silence=7_200),
-    "standard": Budget(events=150_000, epochs=20, rounds=2_000, seeds=3, trials=50, silence=43_200),
-    "full": Budget(events=None, epochs=100, rounds=10_000, seeds=5, trials=200, silence=172_800),
+    "smoke": Budget(events=2_000, epochs=2, rounds=20, seeds=1, trials=3, silence=1_800, timing=0),
+    "quick": Budget(events=30_000, epochs=8, rounds=500, seeds=1, trials=20, silence=7_200, timing=0.5),
+    "standard": Budget(events=150_000, epochs=20, rounds=2_000, seeds=3, trials=50, silence=43_200, timing=1),
+    "full": Budget(events=None, epochs=100, rounds=10_000, seeds=5, trials=200, silence=172_800, timing=2),
 }
 
 

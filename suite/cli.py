@@ -356,12 +356,13 @@ def optuna_ui(port: int) -> None:
 @click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
 @COLUMNS
 @click.option("--pairs", is_flag=True, help="The differences between all rows, tested on the same events, as well.")
-def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool) -> None:
+@click.option("--target", type=float, help="With the seconds of training to this validation AUC, such as 0.9.")
+def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool, target: float | None) -> None:
     """Print the ranking of TASK (a name, a file, or all) from the store alone; of <task>:all its variants side by
     side."""
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
-    print_leaderboard(task, form, columns, pairs, Console())
+    print_leaderboard(task, form, columns, pairs, target, Console())
 
 
 @commands.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import json
+import math
 import shlex
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -25,7 +26,7 @@ from hepbench.suite.trial.artifacts import read_confusion, read_roc
 from hepbench.tracking import runs
 from hepbench.tracking.leaderboard import page, ranking
 from hepbench.tracking.leaderboard.differences import mark_tied
-from hepbench.tracking.leaderboard.table import NUMBERS, Leaderboard
+from hepbench.tracking.leaderboard.table import NUMBERS, TARGET, Leaderboard
 
 Read = TypeVar("Read")
 
@@ -127,6 +128,17 @@ def _of_submission(row: Mapping[str, Any]) -> str:
     return f"submitted {row['model']}: {'; '.join([*facts, row['url']] if row['url'] else facts)}"
 
 
+def _seconds_to(target: float, run_ids: Sequence[str], store: runs.Store) -> float | None:
+    """As `TARGET` of a row."""
+    seconds = []
+    for run in run_ids:
+        scores, trained = dict(store.history(run, "val_auc")), dict(store.history(run, "trained_seconds"))
+        reached = [trained[step] for step, score in sorted(scores.items()) if score >= target and step in trained]
+        seconds.append(reached[0] if reached else math.inf)
+    middle = float(np.median(seconds))
+    return middle if math.isfinite(middle) else None
+
+
 def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
     """UserError where one of these is no metric of any of the tasks, no time, and no use of the hardware."""
     known = {name for task in tasks for name in metrics_of(task.record.classes)} | NUMBERS.keys()
@@ -142,15 +154,23 @@ def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
             check_known("column", name, listed)
 
 
-def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[str] = ()) -> Leaderboard:
+def board_of(
+    tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[str] = (), target: float | None = None
+) -> Leaderboard:
     """The rankings of these tasks as they are shown, with the published results, those of a study where the study's own
     network is ranked.
 
-    columns: to be shown in place of the usual ones. UserError as of `leaderboard_of` and `check_columns`.
+    columns: to be shown in place of the usual ones. target: a validation AUC, to which the seconds of training are told
+    besides. UserError as of `leaderboard_of` and `check_columns`, and for a target that is no such AUC.
     """
     check_columns(tasks, columns)
+    if target is not None and not CHANCE < target <= 1:
+        raise UserError(f"--target must be above {CHANCE}, the AUC of chance, and at most 1, got {target:g}")
     found = [leaderboard_of(task, store) for task in tasks]
     rows = [row for rows, _ in found for row in rows]
+    if target is not None:
+        for row in rows:
+            row[TARGET] = _seconds_to(target, row["run_ids"], store)
     ranked = {row["model"] for row in rows}
     published = [reference for task in tasks for reference in task.record.references]
     for task in tasks:
@@ -162,6 +182,7 @@ def board_of(tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[
         metrics=records | {name: _slice(name) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
         shown=SHOWN,
         columns=columns,
+        target=target,
         chance=CHANCE,
         title=tasks[0].record.title if len(tasks) == 1 else "every task",
         references=[dataclasses.asdict(reference) for reference in published],

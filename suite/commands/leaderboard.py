@@ -18,12 +18,14 @@ from hepbench.tracking.printable import printable
 from hepbench.tracking.runs import Store
 
 
-def print_leaderboard(task_given: str, form: str, columns: Sequence[str], pairs: bool, console: Console) -> None:
+def print_leaderboard(
+    task_given: str, form: str, columns: Sequence[str], pairs: bool, target: float | None, console: Console
+) -> None:
     """Print the ranking of a task, or of all, in one of `leaderboard.FORMATS`; a table comes with its page. That of all
     variants of a task is one table; JSON and CSV have the rows of each.
 
     columns: of the table, in place of the usual ones. pairs: with the differences between all rows; JSON and CSV have
-    these in place of the rows. UserError where variants stand side by side.
+    these in place of the rows. target: as of `results.board_of`. UserError where variants stand side by side.
     """
     check_known("format", form, text.FORMATS)
     store = results.open_store(to_write=False)
@@ -31,6 +33,8 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], pairs:
     variants = task_given.endswith(":all")
     if columns and variants:
         raise UserError("a table of variants has one metric a cell: leave --columns out, or name one variant")
+    if target is not None and variants:
+        raise UserError("a table of variants has no times: leave --target out, or name one variant")
     if pairs and variants:
         raise UserError("a table of variants has no pairs of rows: leave --pairs out, or name one variant")
     if form == "table" and variants:
@@ -40,9 +44,9 @@ def print_leaderboard(task_given: str, form: str, columns: Sequence[str], pairs:
         every, tasks = tasks, _with_results(tasks, store)
     if form == "table":
         for task in tasks:
-            write(task, store, console, columns, pairs)
+            write(task, store, console, columns, pairs, target)
         return
-    board = results.board_of(tasks, store, columns)
+    board = results.board_of(tasks, store, columns, target)
     if pairs:
         sys.stdout.write({"json": matrix.as_json, "csv": matrix.as_csv, "markdown": matrix.as_markdown}[form](board))
         return
@@ -86,14 +90,21 @@ def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task
     return found
 
 
-def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = (), pairs: bool = False) -> None:
+def write(
+    task: Entry[Task],
+    store: Store,
+    console: Console,
+    columns: Sequence[str] = (),
+    pairs: bool = False,
+    target: float | None = None,
+) -> None:
     """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page."""
-    board = results.board_of([task], store, columns)
+    board = results.board_of([task], store, columns, target)
     for part in text.renderables(dataclasses.replace(board, title=""), console.width):
         console.print(part)
     for part in matrix.renderables(board, console.width) if pairs else ():
         console.print(part)
-    _write_page(task, dataclasses.replace(board, columns=()), store, console)
+    _write_page(task, dataclasses.replace(board, columns=(), target=None), store, console)
 
 
 def _write_page(task: Entry[Task], board: Leaderboard, store: Store, console: Console) -> None:

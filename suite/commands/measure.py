@@ -109,7 +109,10 @@ def measure_models(
                         rates = profiling.rates_alone(trial, samples[key], seconds, matrix_rate, count_flops)
                         table.add_row(*_cells(rates))
             console.print(table)
-    console.print("Training and prediction in events a second; nothing else should run beside this.")
+    told = "Training and prediction in events a second; nothing else should run beside this."
+    if not against:
+        told += f" Medians of {profiling.REPEATS} repeats, ± half of the range that holds 68 % of them."
+    console.print(told)
 
 
 def _table(title: str, against: str | None) -> Table:
@@ -130,10 +133,14 @@ def _cells(rates: ModelRates) -> list[str]:
         rates.model,
         f"{rates.parameters:,}",
         missing if rates.flops is None else f"{rates.flops / 1e6:,.3g} M",
-        f"{'whole ' * rates.whole}{rates.training:,.0f}",
-        f"{rates.prediction:,.0f}",
+        f"{'whole ' * rates.whole}{_with_spread(rates.training, rates.training_spread)}",
+        _with_spread(rates.prediction, rates.prediction_spread),
         missing if rates.matrix_share is None else f"{100 * rates.matrix_share:.2g} %",
     ]
+
+
+def _with_spread(rate: float, spread: float | None) -> str:
+    return f"{rate:,.0f}" if spread is None else f"{rate:,.0f} ± {spread:,.0f}"
 
 
 def _compared_cells(rates: ComparedRates) -> list[str]:

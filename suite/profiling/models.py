@@ -37,6 +37,7 @@ from hepbench.suite.training.network import PREDICTION_BATCH, trainable_paramete
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import structured_batch
+from hepbench.suite.trial.prediction_times import rate_and_spread
 from hepbench.suite.trial.spec import Spec, Trial, cut, refusal
 
 MATRIX = 2048
@@ -51,6 +52,9 @@ SAMPLE_BYTES = 2**28
 TURNS = 3
 """That each of two programs takes."""
 
+REPEATS = 5
+"""Of a rate that is measured alone, whose median is told."""
+
 AGAINST = ("keras", "weaver")
 """Programs to measure against: plain `keras.Model.fit` on the same networks, and weaver-core's networks with the same
 layers on the same clouds."""
@@ -61,13 +65,16 @@ FlopCounter = Callable[[Trial, Sample], "float | None"]
 
 @dataclass(frozen=True)
 class ModelRates:
-    """training, prediction: events a second; whole: of a whole training, as there are no steps. flops: of a
-    prediction. matrix_share: of the training's FLOPs in the machine's rate. None where it is not measured."""
+    """training, prediction: events a second, medians of `REPEATS`; their spread: half of the range that holds 68 % of
+    these. whole: of a whole training, as there are no steps, once. flops: of a prediction. matrix_share: of the
+    training's FLOPs in the machine's rate. None where it is not measured."""
 
     model: str
     parameters: int
     training: float
     prediction: float
+    training_spread: float | None = None
+    prediction_spread: float | None = None
     whole: bool = False
     flops: float | None = None
     matrix_share: float | None = None
@@ -128,16 +135,26 @@ def sample_of(
 def rates_alone(
     trial: Trial, sample: Sample, seconds: float, matrix_rate: float, count_flops: FlopCounter
 ) -> ModelRates:
-    """Each rate is taken over about so many seconds. matrix_rate: as `matrix_rate` gives it."""
+    """Each rate is taken over about so many seconds, in `REPEATS` parts. matrix_rate: as `matrix_rate` gives it."""
     build, classes = trial.model.record.build, len(trial.task.record.classes)
     if build is None:
         return _rates_of_whole_training(trial, sample)
-    network, train, predict = rates_of(build, sample, trial.hyperparameters, classes, seconds)
+    network, train, predict = rates_of(build, sample, trial.hyperparameters, classes, seconds / REPEATS)
     flops = count_flops(trial, sample)
-    training, prediction = train(), predict()
+    rates = [(train(), predict()) for _ in range(REPEATS)]
+    (training, training_spread), (prediction, prediction_spread) = (
+        rate_and_spread("rate", np.array(some)).values() for some in zip(*rates, strict=True)
+    )
     share = None if flops is None else 3 * flops * training / matrix_rate
     return ModelRates(
-        trial.model.name, trainable_parameters(network), training, prediction, flops=flops, matrix_share=share
+        trial.model.name,
+        trainable_parameters(network),
+        training,
+        prediction,
+        training_spread,
+        prediction_spread,
+        flops=flops,
+        matrix_share=share,
     )
 
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import operator
 import platform
-import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +38,6 @@ if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
 
 
-LATENCIES = 30
-"""Predictions of one event whose median time is the latency."""
-
 Listener = Callable[[dict[str, Any]], None]
 """Is told how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
 
@@ -55,13 +50,15 @@ def run(
     final: test at the end, and keep scores, plots and the model; a trial of a study sees the validation part alone and
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
-    from hepbench.benchmarks import metrics
+    from hepbench.benchmarks import budgets, metrics
     from hepbench.benchmarks.scored import Scored
     from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
+    from hepbench.suite.trial.prediction_times import prediction_times
     from hepbench.tracking.hardware.sampler import Sampler
 
     seconds: dict[str, float] = {}
+    logging = {"log_seconds": 0.0}
     spec, task, model, hyperparameters = trial.spec, trial.task, trial.model, trial.hyperparameters
     classes, signal = task.record.classes, task.record.signal
 
@@ -78,9 +75,17 @@ def run(
     def report(epoch: int, values: Mapping[str, float]) -> None:
         epoch, values = _reported(model.name, epoch, values)
         sampler.settle()
+        values = {**values, "trained_seconds": trained_seconds(values)}
         history.append({"epoch": epoch, **values})
-        store.log(run_id, values, epoch)
+        with _timed(logging, "log_seconds"):
+            store.log(run_id, values, epoch)
         listener({"epoch": epoch, "epochs": most_epochs, "metrics": values})
+
+    def trained_seconds(values: Mapping[str, float]) -> float:
+        """Of training until now: of the steps where they are timed, else since the start, without the logging."""
+        if "epoch_seconds" in values:
+            return (history[-1]["trained_seconds"] if history else 0.0) + values["epoch_seconds"]
+        return time.perf_counter() - fit_started - logging["log_seconds"]
 
     def hardware(values: dict[str, float], step: int) -> None:
         store.log(run_id, values, step)
@@ -88,23 +93,24 @@ def run(
     listener({"stage": "training"})
     fit = _training_of(model, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
+        fit_started = time.perf_counter()
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
-        latency = _latency(fitted, valid)  # also what only a first call does, which is no time of prediction
-        valid_scores = log_scores(fitted, valid)
+        valid_scores = log_scores(fitted, valid)  # also what only a first call does, which is no time of prediction
         if final:
             with _timed(seconds, "predict_seconds"):
                 scores = log_scores(fitted, test)  # the one look at the test set
+    times = prediction_times(partial(log_scores, fitted), valid, budgets.find(spec.budget).timing if final else 0.0)
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
     validated = metrics.measure(Scored(valid.labels, valid_scores), signal, metrics.metrics_for(len(classes)))
     result = {f"valid_{name}": value for name, value in validated.items()}
-    result |= {**seconds, "latency_ms": latency, "parameters": fitted.trainable_parameters}
+    result |= {**seconds, **times, **_epoch_rate(history), "parameters": fitted.trainable_parameters}
     result |= {"train_events": len(train), "valid_events": len(valid)}
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
@@ -129,8 +135,10 @@ def run(
         weights = write_network(folder, fitted.keras_model) if isinstance(fitted, Network) else {}
         write_rated(folder, task.record, rated, history, weights)
         save_model(folder / "model", fitted, trial, train)
-        store.upload(run_id, folder)
-    return result
+        with _timed(logging, "log_seconds"):
+            store.upload(run_id, folder)
+    store.log(run_id, logging)
+    return result | logging
 
 
 def open_samples(
@@ -173,6 +181,14 @@ def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int,
         ) from None
 
 
+def _epoch_rate(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """train_events_per_second of the epochs, with its spread, where a training has such."""
+    from hepbench.suite.trial.prediction_times import rate_and_spread
+
+    rates = [line["epoch_events_per_second"] for line in history if "epoch_events_per_second" in line]
+    return rate_and_spread("train_events_per_second", np.array(rates)) if rates else {}
+
+
 def _check_fitted(model: str, fitted: Fitted) -> None:
     """UserError where what a `fit` returns is no `Fitted`."""
     if missing := [name for name in ("trainable_parameters", "predict", "save") if not hasattr(fitted, name)]:
@@ -185,24 +201,8 @@ def _check_fitted(model: str, fitted: Fitted) -> None:
             raise UserError(f"what fit of {model} returns has {name}={value!r}: expected a number") from None
 
 
-def _first(sample: Sample, count: int) -> Sample:
-    return dataclasses.replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
-
-
-def _latency(fitted: Fitted, sample: Sample) -> float:
-    """Milliseconds of the prediction of one event, the median of LATENCIES calls."""
-    one = _first(sample, 1)
-    fitted.predict(one)
-    taken = []
-    for _ in range(LATENCIES):
-        started = time.perf_counter()
-        fitted.predict(one)
-        taken.append(time.perf_counter() - started)
-    return 1e3 * statistics.median(taken)
-
-
 @contextlib.contextmanager
 def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
-    seconds[name] = time.perf_counter() - start
+    seconds[name] = seconds.get(name, 0.0) + time.perf_counter() - start

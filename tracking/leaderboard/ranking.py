@@ -25,7 +25,24 @@ IDENTITY = {"model", "seed", "configuration", "identity"}
 SUBMITTED = "submitted"
 """The tag `origin` of a run whose scores were made by other means than a training of this suite."""
 
-COSTS = ("train_seconds", "fit_seconds", "predict_seconds", "predict_us_per_event", "latency_ms")
+THROUGHPUTS = tuple(f"throughput_{events}" for events in (1, 10, 100, 1_000, 10_000))
+"""Events a second, so many predicted at once."""
+
+COSTS = (
+    "open_seconds",
+    "fit_seconds",
+    "compile_seconds",
+    "train_seconds",
+    "validate_seconds",
+    "predict_seconds",
+    "log_seconds",
+    "predict_us_per_event",
+    "latency_ms",
+    "latency_p99_ms",
+    "train_events_per_second",
+    *THROUGHPUTS,
+)
+"""What a run tells of its times: seconds of its parts, one event's prediction, events a second."""
 
 HARDWARE = (
     "hardware_cpu_mean_percent",
@@ -58,7 +75,7 @@ def rows(
     Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
     the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
     `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the number
-    of trainable ones), seconds of training and prediction, the latency of one event and the use of the hardware as
+    of trainable ones), COSTS and the use of the hardware as
     means over the seeds, set (hyper-parameters that differ from the defaults), start (id of the run whose weights it
     began with), tuned (the study that chose them), submitted (whether its scores were made by other means),
     imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or "not

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from hepbench.tracking.leaderboard.differences import Differences
-from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row
+from hepbench.tracking.leaderboard.ranking import THROUGHPUTS, TIED_WITHIN, Row
 from hepbench.tracking.metric import Metric
 
 LEGEND = (
@@ -29,11 +29,18 @@ LONGEST_WORD = 16
 
 NUMBERS = {
     "parameters": "trainable parameters",
-    "train_seconds": "train s",
+    "open_seconds": "open s",
     "fit_seconds": "fit s",
+    "compile_seconds": "compile s",
+    "train_seconds": "train s",
+    "validate_seconds": "validate s",
     "predict_seconds": "test s",
+    "log_seconds": "log s",
+    "train_events_per_second": "train events/s",
     "predict_us_per_event": "test µs/event",
     "latency_ms": "latency ms",  # of one event alone
+    "latency_p99_ms": "latency p99 ms",
+    **{name: f"events/s by {int(name.removeprefix('throughput_')):,}" for name in THROUGHPUTS},
     "hardware_cpu_mean_percent": "CPU %",
     "hardware_cpu_peak_percent": "CPU peak %",
     "hardware_memory_peak_mib": "memory MiB",
@@ -43,6 +50,10 @@ NUMBERS = {
     "hardware_gpu_energy_joule": "GPU J",
 }
 """What a column may be beside the metrics: name -> heading. Use of the hardware is that of training and prediction."""
+
+TARGET = "target_seconds"
+"""In a row: seconds of training until the end of the first epoch or report with the validation AUC of
+`Leaderboard.target`, the median over the seeds; None where half of them or more do not reach it, or tell no times."""
 
 Hardware = tuple[str, str, str]
 """What times depend on: machine, device, backend."""
@@ -57,7 +68,8 @@ class Leaderboard:
     ones, beside the metric that ranks. chance: what it is for a model that knows nothing; None: not to be told.
     references: published results, each {"model", "metrics": {name: value}, "trained_on", "source", "verified"}.
     notes: lines below the tables, such as what was skipped and why. differences: of each table, in the order of
-    `ranking.groups`, those of some metrics between its rows.
+    `ranking.groups`, those of some metrics between its rows. target: a validation AUC, for the column of the seconds
+    of training to it, which the rows have as `target_seconds`; None: no such column.
     """
 
     rows: Sequence[Row]
@@ -69,6 +81,7 @@ class Leaderboard:
     notes: Sequence[str] = ()
     columns: Sequence[str] = ()
     differences: Sequence[Sequence[Differences]] = ()
+    target: float | None = None
 
     @property
     def ranked_by(self) -> Metric:
@@ -90,6 +103,8 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     columns = [Column("rank", "#", lambda row: f"{'=' if row['tied'] else ''}{row['rank']}")]
     columns.append(Column("model", "model", _broken_name if narrow else _name, numeric=False))
     columns += _chosen(board) if board.columns else _usual(board, narrow)
+    if board.target is not None:
+        columns.append(Column(TARGET, f"s to {board.target:g}", partial(_number, name=TARGET)))
     marks = hardware_marks(table)
     if len(marks) > 1:
         columns.append(Column("hardware", "on", lambda row: marks.get(_hardware(row), "–"), numeric=False))
