@@ -44,6 +44,7 @@ def test_views_have_their_names_and_shapes(name, files_of):
     entry, files = files_of(name)
     prepared = prepare(entry, files)
     expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
+    expected["optimum"] = {"log_likelihoods": 2}
     task_has_context = bool(entry.record.context)
     for view in entry.record.views:
         inputs = view_of(entry, prepared, view)
