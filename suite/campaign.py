@@ -45,6 +45,9 @@ from hepbench.tracking.runs import Store, StoreError, best_effort
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
 
+OPTIMUM = "optimum"
+"""Runs beside them on a task that knows it."""
+
 LOOK = 2.0
 """Seconds between two looks at trials that another command is running."""
 
@@ -126,7 +129,7 @@ def request(
     start: str = "",
 ) -> Bench:
     """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
-    none stands for `LINE_UP`.
+    none stands for `LINE_UP`, and for `OPTIMUM` where the task has a view of this name.
 
     settings: hyper-parameters by name, each set for the models that know it; a text is read as its default's type.
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
@@ -137,7 +140,8 @@ def request(
     if events is not None and events < 2:
         raise UserError(f"events must be at least 2, got {events}")
     entry = registry.find("task", task)
-    names = registry.names("model") if list(models) == ["all"] else models or LINE_UP
+    known_best = (OPTIMUM,) if OPTIMUM in entry.record.views else ()
+    names = registry.names("model") if list(models) == ["all"] else models or (*LINE_UP, *known_best)
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
     chosen, reason = device_module.resolve(device, backend)
     asked = Bench(
