@@ -42,10 +42,13 @@ def history(rows: Rows, run_id: str, metric: str) -> list[tuple[int, float]]:
     return [(step, math.nan if is_nan else value) for step, value, is_nan in found]
 
 
-def artifact_address(rows: Rows, run_id: str) -> str | None:
-    """Where a run's artifacts lie; None where there is no such run."""
-    found = rows("SELECT artifact_uri FROM runs WHERE run_uuid = :run", run=run_id)
-    return found[0][0] if found else None
+def artifact_address(rows: Rows, run_id: str) -> tuple[str, str, tuple[str, ...]] | None:
+    """Where a run's artifacts lie, where those of its experiment do, and what the experiment may be called there; None
+    where there is no such run."""
+    columns = "r.artifact_uri, e.artifact_location, e.name, e.experiment_id"
+    joined = "runs r JOIN experiments e ON e.experiment_id = r.experiment_id"
+    found = rows(f"SELECT {columns} FROM {joined} WHERE r.run_uuid = :run", run=run_id)
+    return (found[0][0], found[0][1], (found[0][2], str(found[0][3]))) if found else None
 
 
 def _runs(rows: Rows, wanted: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

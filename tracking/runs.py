@@ -15,6 +15,7 @@ import os
 import platform
 import posixpath
 import re
+import shutil
 import sqlite3
 import sys
 import time
@@ -23,7 +24,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepbench.tracking import reading, sqlite_files
+from hepbench.tracking import moved, reading, sqlite_files
 from hepbench.tracking.passwords import masked
 from hepbench.tracking.printable import printable
 
@@ -115,6 +116,7 @@ def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(f"results cannot be stored in {home}: {reason}. Choose another folder or free it") from error
     _ = store._client
+    store._renew_addresses()
     return store
 
 
@@ -327,12 +329,19 @@ class Store:
     def upload(self, run_id: str, folder: Path) -> None:
         """Store a folder's contents, with its folders, as the run's artifacts."""
         with self._errors("store files"):
-            self._client.log_artifacts(run_id, str(folder))
+            if (own := self._folder(run_id)) is not None:
+                shutil.copytree(folder, own, dirs_exist_ok=True)
+            else:
+                self._client.log_artifacts(run_id, str(folder))
 
     def upload_file(self, run_id: str, path: Path) -> None:
         """Store one file as an artifact of its name."""
         with self._errors("store a file"):
-            self._client.log_artifact(run_id, str(path))
+            if (own := self._folder(run_id)) is not None:
+                own.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, own / path.name)
+            else:
+                self._client.log_artifact(run_id, str(path))
 
     def download(self, run_id: str, path: str, into: Path) -> Path:
         """Where one artifact lies, a file or a folder: in the store's own folder, or else copied into this one."""
@@ -352,14 +361,30 @@ class Store:
         return [Path(file.path).name for file in found if not file.is_dir]
 
     def _folder(self, run_id: str) -> Path | None:
-        """The folder of a run's artifacts, where it is one of this machine that its database names."""
+        """The folder of a run's artifacts, where it is one of this machine that its database names, or was, before the
+        database was moved or copied with it."""
         if self._rows is None:
             return None
         found = reading.artifact_address(self._rows, run_id)
         if found is None:
             raise FileNotFoundError(f"there is no run {run_id}")
-        address = urllib.parse.urlparse(found)
-        return Path(urllib.parse.unquote(address.path)) if address.scheme in ("", "file") else None
+        address, of_experiment, names = found
+        path, root = moved.path_of(address), moved.root_of(of_experiment, names)
+        own = self._artifacts_beside
+        return path if path is None or root is None or own is None else moved.here(path, root, own)
+
+    @property
+    def _artifacts_beside(self) -> Path | None:
+        """The folder of artifacts that lies beside its database, and moves with it."""
+        beside = self._file is not None and self.artifacts is not None and self._file.parent == self.artifacts.parent
+        return self.artifacts if beside else None
+
+    def _renew_addresses(self) -> None:
+        """Where the database was moved or copied with its artifacts, let it name them where they are."""
+        own = self._artifacts_beside
+        if own is not None and self._file is not None:
+            with self._errors("renew the addresses of its files"), sqlite_files.opened(self._file) as connection:
+                moved.renew(connection, own)
 
     def finish(self, run_id: str, status: str, message: str = "", ended: float | None = None) -> None:
         """End a run: FINISHED, FAILED or KILLED. The message's first line becomes the tag `failure` (or `note` of a
@@ -373,7 +398,11 @@ class Store:
                 self.tag(run_id, {name: line, "mlflow.note.content": line})
             self._client.set_terminated(run_id, status=status, end_time=_milliseconds(ended))
             if message and message != line:
-                self._client.log_text(run_id, message + "\n", f"{name}.txt")
+                if (own := self._folder(run_id)) is not None:
+                    own.mkdir(parents=True, exist_ok=True)
+                    (own / f"{name}.txt").write_text(message + "\n", encoding="utf-8")
+                else:
+                    self._client.log_text(run_id, message + "\n", f"{name}.txt")
 
     def resume(self, run_id: str) -> None:
         """Resume a run that has ended: it is running again, as this process'."""

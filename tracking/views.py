@@ -105,9 +105,8 @@ def _encoded(view: View, created: int) -> str:
 
 def _state(view: View) -> dict[str, Any]:
     names = [*(title for title, _ in view.sections), *REST]
-    sections = [{"name": name, "uuid": _id(view, name)} for name in names]
-    for one in sections:
-        one |= {"display": one["name"] not in REST, "isReordered": True, "deleted": False, "isGenerated": False}
+    shown = {"isReordered": True, "deleted": False, "isGenerated": False}
+    sections = [shown | {"name": name, "uuid": _id(view, name), "display": name not in REST} for name in names]
     return {
         "searchFilter": view.query,
         "orderByKey": view.order,
