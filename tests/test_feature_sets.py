@@ -8,7 +8,7 @@ import pytest
 from conftest import assert_user_mistake, hepbench, images_by_hand
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.features import calorimeter, pixel_clusters
+from hepbench.benchmarks.features import calorimeter, jets, pixel_clusters
 from hepbench.suite import scoring
 from hepbench.suite.data.dataset import prepare, view_of
 from hepbench.suite.trial.spec import Spec, cut, look_up
@@ -47,6 +47,25 @@ def test_the_other_sets_of_jets_are_what_they_were(files_of):
     kinematic, _, _ = inputs_of(files_of, "qg_jets", "cloud", "kinematic")
     assert everything["features"].shape[1:] == (100, 13) and kinematic["features"].shape[1:] == (100, 7)
     np.testing.assert_array_equal(kinematic["features"], everything["features"][..., :7])
+
+
+def test_massless_alone_does_not_know_the_kinds_of_particles(files_of):
+    """Each particle becomes another kind of the same momentum: every other set of inputs changes with it."""
+    entry, files = files_of("qg_jets")
+    task, some = entry.record, np.asarray(prepare(entry, files).arrays["jets"][:50])
+    changed = some.copy()
+    codes = np.random.default_rng(3).permutation(some[..., 3][some[..., 0] > 0])
+    changed[..., 3][some[..., 0] > 0] = codes
+    for view, name in (("cloud", "features"), ("table", "table")):
+        for features in task.features:
+            if task.features[features].serves(view):
+                before, after = (
+                    cut(task, task.view(view, features)({"jets": of}), {"features": features})[name]
+                    for of in (some, changed)
+                )
+                assert np.array_equal(before, after) == (features == "massless"), (view, features)
+    width = cut(task, task.view("table", "massless")({"jets": some}), {"features": "massless"})["table"].shape[1]
+    assert width == len(jets.KINEMATIC_VARIABLES)
 
 
 def test_energy_leaves_out_all_that_is_made_of_times():

@@ -12,6 +12,10 @@ The set of features `kinematic` takes away what kind of particle each is, as the
 it; `pid`, the default, has charge and five kinds that an experiment can tell apart. `raw` gives a cloud the four
 columns of the file as they are, of every particle: the quark-gluon study's features.
 
+`kinematic` is not free of the kinds: as in the field's recipe each particle's energy is made with the mass of its kind,
+and with it the axis. Exchanging kinds changes its scores. `massless` makes all energies without a mass, and nothing in
+it depends on kinds.
+
     make bench TASK=qg_jets
 """
 
@@ -118,6 +122,12 @@ TASK = Task(
     features={
         "pid": FeatureSet(),
         "kinematic": FeatureSet({"features": len(jets.KINEMATIC_FEATURES), "table": len(jets.KINEMATIC_VARIABLES)}),
+        "massless": FeatureSet(
+            views={
+                "cloud": lambda arrays: jets.cloud(jets.massless(arrays["jets"]), identity=False),
+                "table": lambda arrays: {"table": jets.variables(jets.massless(arrays["jets"]), identity=False)},
+            }
+        ),
         "raw": FeatureSet(views={"cloud": lambda arrays: jets.raw_cloud(arrays["jets"])}),
     },
     sources=tuple(
