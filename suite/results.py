@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
-import shlex
-import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import partial
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
@@ -19,16 +15,14 @@ from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Metric, Task, UserError, check_known
 from hepbench.benchmarks.metrics import BY_SLICE, METRICS, class_keys, metrics_of, slice_key
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite import differences
+from hepbench.suite import differences, drawn
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
-from hepbench.suite.trial.artifacts import read_confusion, read_roc
-from hepbench.tracking import runs
-from hepbench.tracking.leaderboard import page, ranking
+from hepbench.tracking import pages, runs
+from hepbench.tracking.leaderboard import index, page, ranking
 from hepbench.tracking.leaderboard.differences import mark_tied
+from hepbench.tracking.leaderboard.drawn import MOST_DRAWN
 from hepbench.tracking.leaderboard.table import NUMBERS, TARGET, Leaderboard
-
-Read = TypeVar("Read")
 
 SHOWN = differences.COMPARED
 """Metrics that have a column; the first ranks."""
@@ -206,84 +200,21 @@ def _slice(name: str) -> Metric:
 
 
 def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path:
-    """Write the page of a task's leaderboard; returns its path. What of a run cannot be read is named on it."""
-    record, artifacts = task.record, _Artifacts(store)
-    drawn = [row for row in board.rows if row["rank"] <= page.MOST_CURVES]
-    curves = artifacts.read(drawn, "roc.csv", partial(_curves, signal=record.classes[record.signal]))
-    confusions = {}
-    if len(record.classes) > 2:
-        best = [row for row in drawn if row["rank"] == 1 and "confusion.csv" in store.files(row["run_ids"][0])]
-        confusions = artifacts.read(best, "confusion.csv", partial(_confusion, classes=len(record.classes)))
+    """Write the page of a task's leaderboard, and the index of all pages; returns its path. What of a run cannot be
+    read is named on it."""
+    record = task.record
+    found, lost = drawn.of_rows(task, [row for row in board.rows if row["rank"] <= MOST_DRAWN], store)
     text = page.render(
-        dataclasses.replace(board, notes=[*board.notes, *artifacts.lost]),
-        curves,
-        confusions,
-        command="\n".join(_commands(task, board.rows)),
+        dataclasses.replace(board, notes=[*board.notes, *lost]),
+        found,
         signal=record.classes[record.signal],
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         classes=dict(zip(record.classes, class_keys(record.classes), strict=True)) if len(record.classes) > 2 else {},
         about=[line for line in (record.citation, record.licence) if line],
         slices={slice_key(name): BY_SLICE for name in record.slices},
+        library=pages.vega(results_folder() / "drawn"),
     )
     path = reports_folder() / f"{task.name}.html"
     write_whole(path, text)
+    write_whole(reports_folder() / "index.html", index.render(reports_folder()))
     return path
-
-
-def _commands(task: Entry[Task], rows: Sequence[dict[str, Any]]) -> list[str]:
-    """What makes these rows again: a command for all models that share budget, data, seeds and settings."""
-    models: dict[str, list[str]] = {}
-    commands = []
-    for row in rows:
-        if row["model"] == ENSEMBLE:
-            commands = [f"hepbench ensemble {task.given}"]
-        if row["model"] == ENSEMBLE or row["submitted"]:
-            continue
-        setting = f" SET={shlex.quote(row['set'])}" if row["set"] else ""
-        setting += f" FROM={row['start']}" if row["start"] else ""
-        events = f" EVENTS={row['asked_events']}" if row["asked_events"] else ""
-        options = f"BUDGET={row['budget']}{events} DATA={row['data']} SEEDS={row['seeds']}{setting}"
-        models.setdefault(options, []).append(row["model"])
-    return [
-        f"make bench TASK={task.given} MODEL={shlex.quote(' '.join(dict.fromkeys(some)))} {options}"
-        for options, some in models.items()
-    ] + commands
-
-
-@dataclasses.dataclass
-class _Artifacts:
-    """Files of the store's runs. lost: a line on each that is missing or cannot be read, which costs its drawing."""
-
-    store: runs.Store
-    lost: list[str] = dataclasses.field(default_factory=list)
-
-    def read(self, rows: Sequence[dict[str, Any]], name: str, reader: Callable[[Path], Read]) -> dict[str, Read]:
-        """What the reader makes of this file of each row's first run, by run id."""
-        found = {}
-        with tempfile.TemporaryDirectory() as scratch:
-            for row in rows:
-                run = row["run_ids"][0]
-                try:
-                    found[run] = reader(self.store.download(run, name, Path(scratch) / run))
-                except (runs.StoreError, OSError, ValueError, LookupError, csv.Error) as error:
-                    reason = str(error).partition("\n")[0] or type(error).__name__
-                    self.lost.append(f"not drawn: {name} of {row['model']}, run {run[:12]}: {reason}")
-        return found
-
-
-def _curves(path: Path, signal: str) -> dict[str, dict[str, Any]]:
-    """ROC curves by their names. ValueError for what is none."""
-    curves = read_roc(path, signal)
-    for curve in curves.values():
-        for name in ("signal_efficiency", "background_efficiency"):
-            if not ((curve[name] >= 0) & (curve[name] <= 1)).all():
-                raise ValueError(f"{name} is not between 0 and 1")
-    return curves
-
-
-def _confusion(path: Path, classes: int) -> np.ndarray:
-    """(classes, classes). ValueError for what is none."""
-    confusion = read_confusion(path)
-    if confusion.shape != (classes, classes) or (confusion < 0).any():
-        raise ValueError(f"it holds no {classes} x {classes} numbers of events")
-    return confusion

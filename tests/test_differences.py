@@ -159,7 +159,8 @@ def test_a_page_draws_slices_and_says_whether_a_cut_is_flat():
     measured = by_slice("mass", slices, labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1), 1)
     run = a_run(1)
     run["metrics"] |= {f"test_{name}": value for name, value in measured.items()}
-    shown = page.render(board_of(ranked([run])), slices={"mass": BY_SLICE})
-    assert shown.count("for each value of mass") == 4 and shown.count("flat with p = ") == 2
+    shown = page.render(board_of(ranked([run])), slices={"mass": BY_SLICE}, library="vega")
+    listed = shown.partition('data-choice="slice"')[2].partition("</select>")[0]
+    assert listed.count(" against mass") == 4 and listed.count("flat with p = ") == 2
     assert statistics.flat([1.0, 1.1], [0.1, 0.1]) == pytest.approx(0.4795, abs=1e-3)
     assert statistics.flat([1.0, 2.0], [0.1, 0.1]) < 1e-6

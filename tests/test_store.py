@@ -22,7 +22,7 @@ import pytest
 from conftest import COMMAND, ROOT, hepbench
 
 from hepbench.benchmarks import budgets
-from hepbench.suite import campaign, results
+from hepbench.suite import campaign, drawn, results
 from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.suite.workers import pool
@@ -217,32 +217,28 @@ def ranked(home: Path) -> list[dict]:
     return json.loads(done.stdout)
 
 
-DAMAGES = {
-    "missing": None,
-    "empty": b"",
-    "cut": b"threshold,signal_efficiency,background_efficiency\n0.1,0.2",
-    "binary": bytes(range(256)),
-    "other columns": b"a,b,c\n1,2,3\n4,5,6\n",
-    "not finite": b"threshold,signal_efficiency,background_efficiency\n0.1,nan,0\n0.2,1,1\n",
-}
+DAMAGES = {"missing": None, "empty": b"", "cut": b"PAR1" + bytes(20), "binary": bytes(range(256))}
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_bad_artefact_costs_one_curve(damage, benched):
+def test_a_bad_artefact_costs_the_plots_of_its_row(damage, benched):
     rows = ranked(benched)
-    (roc,) = (benched / "results" / "artifacts").glob(f"**/{rows[0]['run_ids'][0]}/**/roc.csv")
-    whole, page = roc.read_bytes(), benched / "results" / "reports" / "magic.html"
+    (scores,) = (benched / "results" / "artifacts").glob(f"**/{rows[0]['run_ids'][0]}/**/artifacts/scores.parquet")
+    whole, page = scores.read_bytes(), benched / "results" / "reports" / "magic.html"
+    drawn._known.clear()
+    for kept in (benched / "results" / "drawn").glob("*.json"):
+        kept.unlink()
     try:
-        roc.unlink()
+        scores.unlink()
         if DAMAGES[damage] is not None:
-            roc.write_bytes(DAMAGES[damage])
+            scores.write_bytes(DAMAGES[damage])
         done = hepbench("leaderboard", "magic", home=benched)
     finally:
-        roc.write_bytes(whole)
+        scores.write_bytes(whole)
     assert done.returncode == 0, done.stderr
     text = page.read_text()
-    assert f"not drawn: roc.csv of {rows[0]['model']}, run {rows[0]['run_ids'][0][:12]}: " in text
-    assert text.count("not drawn:") == 1 and "ROC curves of one seed each" in text
+    assert f"not drawn: {rows[0]['model']}, run {rows[0]['run_ids'][0][:12]}: " in text
+    assert text.count("not drawn:") == 1
 
 
 def test_a_home_that_cannot_be_written_shows_its_leaderboard(benched):

@@ -9,9 +9,13 @@ from __future__ import annotations
 import contextlib
 import functools
 import hashlib
+import importlib.metadata
 import io
+import json
+import math
+import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,6 +115,54 @@ def inline_plotly(figure: Any, library: bool) -> Markup:
             full_html=False, include_plotlyjs=library, config={"displaylogo": False, "responsive": True}
         )
     )
+
+
+def json_script(content: Any) -> Markup:
+    """Data for a script of the page, as JSON that ends no <script>. What is not finite is null."""
+    text = as_json(content)
+    return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))
+
+
+def as_json(content: Any) -> str:
+    """Compact; texts as `printable`, and null for what is not finite."""
+    return json.dumps(_finite(content), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _finite(part: Any) -> Any:
+    if isinstance(part, float):
+        return part if math.isfinite(part) else None
+    if isinstance(part, str):
+        return printable(part)
+    if isinstance(part, Mapping):
+        return {printable(str(key)): _finite(value) for key, value in part.items()}
+    return [_finite(value) for value in part] if isinstance(part, list | tuple) else part
+
+
+VEGA_LICENCE = "Vega, Vega-Lite and Vega-Embed, https://vega.github.io, BSD-3-Clause, University of Washington"
+
+
+def vega(kept: Path) -> str:
+    """The JavaScript of Vega-Lite, which draws the plots of a page without a network; `vegaEmbed` is its name there.
+
+    kept: a folder where it is kept once it has been put together, which takes a second or more.
+    """
+    path = kept / f"vega-{importlib.metadata.version('vl-convert-python')}.js"
+    with contextlib.suppress(OSError, ValueError):
+        return path.read_text(encoding="utf-8")
+    text = f"/* {VEGA_LICENCE} */\n{_vega_bundle()}"
+    with contextlib.suppress(OSError):  # a folder that cannot be written has it put together again
+        path.parent.mkdir(exist_ok=True, parents=True)
+        unfinished = path.with_suffix(f".{os.getpid()}")
+        unfinished.write_text(text, encoding="utf-8")
+        unfinished.replace(path)
+    return text
+
+
+@functools.cache
+def _vega_bundle() -> str:
+    import vl_convert
+
+    return vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;").replace("</script", r"<\/script")
 
 
 OWN_TAGS = re.compile(r"<(?!/?(?:br|extra)\b)")

@@ -1,23 +1,27 @@
-"""The leaderboard as a page of HTML that needs no other file: tables, intervals of the ranking metric, ROC curves."""
+"""The leaderboard as a page of HTML that needs no other file: tables to sort and filter, plots of the rows chosen."""
 
 from __future__ import annotations
 
 import contextlib
-import math
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 from markupsafe import Markup
 
 from hepbench.tracking import pages, statistics
-from hepbench.tracking.leaderboard import matrix
-from hepbench.tracking.leaderboard.ranking import TIED_WITHIN, Row, groups
+from hepbench.tracking.leaderboard import charts, matrix
+from hepbench.tracking.leaderboard.differences import mark_tied
+from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.leaderboard.ranking import Row, groups, ranked
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
     NOT_MEASURED,
+    NUMBERS,
     PUBLISHED,
     REPORTED,
+    TARGET,
     Leaderboard,
     columns_of,
     everything,
@@ -27,17 +31,16 @@ from hepbench.tracking.leaderboard.table import (
     setting_of,
 )
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+FIRST_DRAWN = 5
+"""Rows whose plots a page begins with."""
 
-Curves = Mapping[str, Mapping[str, Mapping[str, Any]]]
-"""Run id -> name of a curve -> {"signal_efficiency", "background_efficiency"}, each (m,)."""
+COSTS = ("latency_ms", "predict_us_per_event", "parameters", "train_seconds", "hardware_gpu_energy_joule")
+"""What a score is drawn over, where it was measured."""
 
-MOST_CURVES = 10
-"""Rows, the best of a table, whose ROC curves can be told apart."""
+FIRST, LAST = ("rank", "model"), (TARGET, "hardware", "seeds")
+"""Columns that stand before and behind what was measured."""
 
-MOST_DRAWN = 40
-"""Rows whose intervals can be told apart in a drawing."""
+HISTORIES = {"loss": "loss", "auc": "AUC", "accuracy": "accuracy"}
 
 BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "efficiency_at_purity_90")
 """Metrics of each class that the table of the best model shows."""
@@ -45,55 +48,250 @@ BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "effic
 
 def render(
     board: Leaderboard,
-    curves: Curves | None = None,
-    confusions: Mapping[str, np.ndarray] | None = None,
+    drawn: Mapping[str, Drawn] | None = None,
     *,
-    command: str = "",
     signal: str = "signal",
     background: str = "background",
     classes: Mapping[str, str] | None = None,
     about: Sequence[str] = (),
     slices: Mapping[str, Mapping[str, str]] | None = None,
+    library: str = "",
 ) -> str:
-    """The page: the tables, the ranking metric with its errors, ROC curves, sources and how to repeat it.
+    """The page: the tables, the plots, published results, differences, sources, and how to repeat each row.
 
-    curves: of each row the first of its run_ids that has some is drawn, the one named as the signal is; signal,
-    background: the classes that it is of. classes: of a task with more than two, what stands for each in the names of
-    metrics; then the page has each class against the rest. confusions: of the best rows, by run id, (classes, classes)
-    events of each true class that score highest in each. command: what makes these results. about: paragraphs below
-    the title, such as data, licence and citation. slices: what stands for each
-    slice of the task in the names of metrics -> metric -> heading; rows have `<metric>_<slice>_<value>`.
+    drawn: what is drawn of rows, by the first of their run_ids. signal, background: the classes that curves are of.
+    classes: of a task with more than two, what stands for each in the names of metrics; then the page has each class
+    against the rest. about: paragraphs below the title, such as data, licence and citation. slices: what stands for
+    each slice of the task in the names of metrics -> metric -> heading; rows have `<metric>_<slice>_<value>`. library:
+    the JavaScript of `pages.vega`; without it nothing is drawn.
     """
+    drawn = drawn or {}
+    tables = list(groups(board.rows))
+    columns = _columns(board, tables)
+    labels = _labels(tables)
+    official = any(table[0]["data"] == "official" for table in tables)
+    names = list(classes or {}) or [background, signal]
+    plots = charts.specs(signal, background, names, _choices(board, drawn, slices or {})) if library else []
+    data = {
+        "ranked_by": board.ranked_by.name,
+        "metrics": {
+            name: {"heading": metric.heading, "higher": metric.higher_is_better, "log": metric.scale == "log"}
+            for name, metric in board.metrics.items()
+        },
+        "costs": NUMBERS,
+        "efficiencies": EFFICIENCIES,
+        "signal": signal,
+        "classes": names,
+        "ranks": _ranks(board, tables),
+        "rows": {row["run_ids"][0]: _row_data(row, labels, drawn, slices or {}) for row in board.rows},
+        "plots": {plot["kind"]: plot["spec"] for plot in plots},
+        "colours": charts.PALETTE,
+        "first": FIRST_DRAWN,
+    }
     return pages.render(
         "leaderboard.html",
         title=board.title or "Leaderboard",
         about=about,
-        ranked_by=board.ranked_by.name,
-        tables=[
-            {
-                **_table(board, rows),
-                "figures": [
-                    *_figures(board, rows, curves or {}, signal, background),
-                    *_of_slices(rows, slices or {}),
-                ],
-                "classes": _of_classes(board, rows, curves or {}, confusions or {}, classes) if classes else None,
-            }
-            for rows in groups(board.rows)
-        ],
-        published=published_cells(board),
+        ranked_by=board.ranked_by,
+        columns=columns,
+        tables=[_table(board, rows, columns, classes or {}) for rows in tables],
+        published=[] if official else published_cells(board),
         published_columns=PUBLISHED,
         reported=REPORTED,
         notes=board.notes,
-        command=command,
         legend=(*LEGEND, NOT_MEASURED),
         pairs_legend=matrix.LEGEND,
+        plots=plots,
+        rankable=_rankable(board),
+        filters=_filters(board.rows),
+        summary=_summary(board, tables),
+        data=pages.json_script(data),
+        library=Markup(library),
+        script=Markup((pages.TEMPLATES / "leaderboard.js").read_text(encoding="utf-8")),
     )
 
 
-def _table(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
+def _columns(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
+    """Every column that any row has something in; "shown" are those of the terminal."""
+    usual = [column for table in tables for column in columns_of(board, table)]
+    shown = {column.name for column in usual}
+    ends = {column.name: column for column in usual if column.name in (*FIRST, *LAST)}
+    measured = [column for column in everything(board) if any(_known(row, column.name) for row in board.rows)]
+    first, last = ([ends[name] for name in names if name in ends] for names in (FIRST, LAST))
+    in_order = sorted(measured, key=lambda column: column.name not in shown)
+    return [
+        {
+            "place": place,
+            "name": column.name,
+            "heading": column.heading,
+            "cell": column.cell,
+            "numeric": column.numeric,
+            "shown": column.name in shown,
+            "kind": _kind(board, column.name),
+        }
+        for place, column in enumerate((*first, *in_order, *last))
+    ]
+
+
+def _kind(board: Leaderboard, name: str) -> str:
+    """Under which heading a column is chosen; "" for those that are always there."""
+    if name in FIRST:
+        return ""
+    if name in board.metrics:
+        return (
+            "Metrics" if name in board.shown or board.metrics[name].title != board.metrics[name].heading else "Slices"
+        )
+    return "Cost and hardware"
+
+
+def _known(row: Row, name: str) -> bool:
+    return row.get(name) is not None or row.get(f"{name}_low") is not None
+
+
+def _labels(tables: Sequence[Sequence[Row]]) -> dict[str, str]:
+    """A name for each row that no other has, by its first run."""
+    budgets = {table[0]["budget"] for table in tables}
+    named = {}
+    for table in tables:
+        for row in table:
+            name = matrix.name_of(row)
+            named[row["run_ids"][0]] = f"{name} ({row['budget']})" if len(budgets) > 1 else name
+    twice = {name for name, count in Counter(named.values()).items() if count > 1}
+    return {run: f"{name} {run[:6]}" if name in twice else name for run, name in named.items()}
+
+
+def _row_data(
+    row: Row, labels: Mapping[str, str], drawn: Mapping[str, Drawn], slices: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """What the script needs of a row."""
+    run = row["run_ids"][0]
+    names = [name for name in row if f"{name}_error" in row]
+    found = drawn.get(run, Drawn())
+    return {
+        "name": labels[run],
+        "values": {name: [row[f"{name}{part}"] for part in ("", "_low", "_high")] for name in names},
+        "costs": {name: row[name] for name in NUMBERS if row.get(name) is not None},
+        "rejection": {name: [*curve.values()] for name, curve in found.rejection.items()},
+        "reliability": [*found.reliability.values()][:3],
+        "history": found.history,
+        "confusion": found.confusion,
+        "slices": {
+            f"{metric}_{name}": [
+                [value, row[full], row.get(f"{full}_error")]
+                for full, value in _values_of([row], f"{metric}_{name}_").items()
+                if row[full] is not None
+            ]
+            for name, headings in slices.items()
+            for metric in headings
+        },
+    }
+
+
+def _choices(
+    board: Leaderboard, drawn: Mapping[str, Drawn], slices: Mapping[str, Mapping[str, str]]
+) -> dict[str, list[tuple[str, str]]]:
+    """The lists beside the plots that something can be chosen from: (value, label) pairs."""
+    costs = [(name, NUMBERS[name]) for name in COSTS if any(row.get(name) is not None for row in board.rows)]
+    scores = [(name, board.metrics[name].heading) for name in _measured(board, board.shown)]
+    histories = [
+        (name, heading)
+        for name, heading in HISTORIES.items()
+        if any({name, f"val_{name}"} & one.history.keys() for one in drawn.values())
+    ]
+    cut = []
+    for name, headings in slices.items():
+        for metric, heading in headings.items():
+            if len(_values_of(board.rows, f"{metric}_{name}_")) > 1:
+                cut.append(
+                    (f"{metric}_{name}", f"{heading} against {name.replace('_', ' ')}{_flat(board, metric, name)}")
+                )
+    return {"x": [*costs, *scores] if costs else [], "y": [*scores, *costs], "history": histories, "slice": cut}
+
+
+def _flat(board: Leaderboard, metric: str, name: str) -> str:
+    """Whether the cut of the first row is flat, where an efficiency is told."""
+    best = board.rows[0]
+    known = [one for one in _values_of([best], f"{metric}_{name}_") if best[one] is not None]
+    if "efficiency" not in metric or len(known) < 2:
+        return ""
+    p = statistics.flat([best[one] for one in known], [best[f"{one}_error"] or 0 for one in known])
+    return f" ({matrix.name_of(best)}: flat with p = {p:.2g})"
+
+
+def _values_of(rows: Sequence[Row], beginning: str) -> dict[str, float]:
+    """Names of metrics that begin so and end in a number -> the number, in its order."""
+    found = {}
+    for name in {name for row in rows for name in row if name.startswith(beginning)}:
+        with contextlib.suppress(ValueError):
+            found[name] = float(name.removeprefix(beginning))
+    return dict(sorted(found.items(), key=lambda one: one[1]))
+
+
+def _measured(board: Leaderboard, names: Sequence[str]) -> list[str]:
+    return [name for name in names if any(row.get(name) is not None for row in board.rows)]
+
+
+def _rankable(board: Leaderboard) -> list[tuple[str, str]]:
+    """(name, title) of each metric that the table can be ranked by, the usual ones first."""
+    names = dict.fromkeys([*board.shown, *board.metrics])
+    return [(name, board.metrics[name].heading) for name in _measured(board, list(names))]
+
+
+def _ranks(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> dict[str, dict[str, tuple[int, bool]]]:
+    """Metric -> first run of a row -> its rank in its table by this metric, and whether it is not told apart from the
+    first: by the paired test where there is one, else by the errors."""
+    found: dict[str, dict[str, tuple[int, bool]]] = {}
+    paired = dict(zip((table[0]["run_ids"][0] for table in tables), board.differences, strict=bool(board.differences)))
+    for name, _ in _rankable(board):
+        found[name] = {}
+        for table in tables:
+            needed = (name, f"{name}_error")
+            kept = ("model", "configuration", "run_ids")
+            copies = [{**{one: row[one] for one in kept}, **{one: row.get(one) for one in needed}} for row in table]
+            order = ranked([{**row, "tied": False} for row in copies], board.metrics[name])
+            for differences in paired.get(table[0]["run_ids"][0], ()):
+                if differences.metric == name:
+                    mark_tied(order, differences)
+            found[name] |= {row["run_ids"][0]: (row["rank"], row["tied"]) for row in order}
+    return found
+
+
+def _filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
+    """(name, label, values) of what rows can be chosen by and differ in."""
+    asked = {"model": "Family", "budget": "Budget", "device": "Device"}
+    found = [(name, label, sorted({str(row[name] or "unknown") for row in rows})) for name, label in asked.items()]
+    return [one for one in found if len(one[2]) > 1]
+
+
+def _summary(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> str:
+    """What an index of pages reads of this one: JSON."""
+    metric = board.ranked_by
+    cell = next((column.cell for column in everything(board) if column.name == metric.name), None)
+    return pages.as_json(
+        {
+            "title": board.title,
+            "task": tables[0][0]["task"] if tables else "",
+            "metric": metric.heading,
+            "tables": [
+                {
+                    "data": table[0]["data"],
+                    "budget": table[0]["budget"],
+                    "rows": len(table),
+                    "best": matrix.name_of(table[0]),
+                    "value": cell(table[0]) if cell else "–",
+                }
+                for table in tables
+            ],
+        }
+    )
+
+
+def _table(
+    board: Leaderboard, rows: Sequence[Row], columns: Sequence[Mapping[str, Any]], classes: Mapping[str, str]
+) -> dict[str, Any]:
     """What the template shows of one ranked table."""
-    columns = columns_of(board, rows)
     of_table = next((found for table, found in matrix.tables(board) if table[0] is rows[0]), ())
+    own = {one.name: one.cell for one in columns_of(board, rows) if one.name == "hardware"}  # letters are a table's
     return {
         "task": rows[0]["task"],
         "differences": [
@@ -107,62 +305,65 @@ def _table(board: Leaderboard, rows: Sequence[Row]) -> dict[str, Any]:
         ],
         "facts": facts_of(rows),
         "official": rows[0]["data"] == "official",
-        "columns": columns,
         "rows": [
             {
+                "id": row["run_ids"][0],
                 "model": row["model"],
+                "budget": row["budget"],
+                "device": row["device"] or "unknown",
                 "setting": setting_of(row),
                 "title": row["title"],
-                "cells": {column.name: column.cell(row) for column in columns},
+                "url": row["url"],
+                "submitted": row["submitted"],
+                "cells": [own.get(column["name"], column["cell"])(row) for column in columns],
+                "values": [_sorted_by(row, str(column["name"])) for column in columns],
                 "share": _share(board, row, rows),
-                "configuration": row["configuration"],
                 "seeds": row["seed_list"],
                 "runs": row["run_ids"],
+                "command": row["command"],
+                "commit": row["commit"],
             }
             for row in rows
         ],
+        "reported": _reported(board, columns) if rows[0]["data"] == "official" else [],
         "hardware": hardware_lines(rows),
-        "everything": [[column.heading, *(column.cell(row) for row in rows)] for column in everything(board)],
-        "names": [f"{row['model']} {setting_of(row)}".strip() for row in rows],
+        "classes": _of_classes(board, rows, classes) if classes else None,
     }
 
 
-def _of_classes(
-    board: Leaderboard,
-    rows: Sequence[Row],
-    curves: Curves,
-    confusions: Mapping[str, np.ndarray],
-    classes: Mapping[str, str],
-) -> dict[str, Any]:
-    """Each class against the rest: the AUC of every model, and more of the best, in tables and drawings."""
-    from hepbench.tracking import plots
+def _sorted_by(row: Row, name: str) -> Any:
+    """A number, or a text; None is the last."""
+    return matrix.name_of(row) if name == "model" else row.get(name)
 
+
+ADDRESS = re.compile(r"https?://[^\s,;)]+|arXiv:\s*(\d{4}\.\d{4,5})")
+
+
+def _reported(board: Leaderboard, columns: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Published results as rows of a table, with what they give of its columns."""
+    found = []
+    for entry in board.references:
+        metrics = entry["metrics"]
+        unknown = [f"{name} {value:g}" for name, value in metrics.items() if name not in board.metrics]
+        address = ADDRESS.search(entry["source"])
+        found.append(
+            {
+                "model": entry["model"],
+                "trained_on": ", ".join([entry["trained_on"], *unknown]),
+                "source": entry["source"] + ("" if entry.get("verified", True) else " (not verified)"),
+                "url": "" if not address else f"https://arxiv.org/abs/{address[1]}" if address[1] else address[0],
+                "values": [metrics.get(column["name"]) for column in columns],
+            }
+        )
+    return found
+
+
+def _of_classes(board: Leaderboard, rows: Sequence[Row], classes: Mapping[str, str]) -> dict[str, Any]:
+    """Each class against the rest: the AUC of every model, and more of the best."""
     best = rows[0]
     areas = [f"auc_{key}" for key in (*classes.values(), "micro", "macro")]
     columns = {column.name: column for column in everything(board)}
     shown = [name for name in BY_CLASS if any(f"{name}_{key}" in columns for key in classes.values())]
-    figures = []
-    run = best["run_ids"][0]
-    with pages.style():
-        if len(curves.get(run, {})) > 1:
-            for corner, caption in (
-                (None, f"{best['model']}, one seed: each class against the rest, and their means, with the AUC."),
-                (plots.ZOOM, "The corner of it."),
-            ):
-                figure, axes = plots.figure(figsize=(5.6, 5.0))
-                labels = {
-                    name: f"{name} {columns[key].cell(best)}"
-                    if (key := f"auc_{classes.get(name, name)}") in columns
-                    else name
-                    for name in curves[run]
-                }
-                drawn = {labels[name]: plots.efficiencies(one) for name, one in curves[run].items()}
-                plots.draw_rates(axes, drawn, corner)
-                figures.append((pages.inline_svg(figure), caption))
-        if run in confusions:
-            figure, axes = plots.figure(figsize=(5.6, 5.0))
-            plots.draw_confusion(axes, confusions[run], list(classes))
-            figures.append((pages.inline_svg(figure), f"{best['model']}, one seed: events by class."))
     return {
         "best": best["model"],
         "areas": [
@@ -174,7 +375,6 @@ def _of_classes(
             [kind, *(columns[full].cell(best) if (full := f"{name}_{key}") in columns else "–" for name in shown)]
             for kind, key in classes.items()
         ],
-        "figures": figures,
     }
 
 
@@ -188,126 +388,3 @@ def _share(board: Leaderboard, row: Row, rows: Sequence[Row]) -> float | None:
     if (reach > 0) != board.ranked_by.higher_is_better or not reach:
         return 0.0
     return max(0.0, 100 * (value - board.chance) / reach)
-
-
-def _figures(
-    board: Leaderboard, rows: Sequence[Row], curves: Curves, signal: str, background: str
-) -> list[tuple[Markup, str]]:
-    """(drawing, caption) of what there is to draw."""
-    from hepbench.tracking import plots
-
-    drawn = {}
-    for row in rows:
-        run = next((run for run in row["run_ids"] if signal in curves.get(run, {})), None)
-        if run is not None:
-            label = row["model"] if row["model"] not in drawn else f"{row['model']} {row['configuration'][:6]}"
-            drawn[label] = plots.efficiencies(curves[run][signal])
-    drawn = dict(list(drawn.items())[:MOST_CURVES])
-    figures = []
-    with pages.style():
-        if shown := _above_chance(board, rows):
-            caption = (
-                f"{board.ranked_by.heading} with its error, one standard deviation. Band: two errors of the first."
-            )
-            if len(shown) > MOST_DRAWN:
-                caption += f" The first {MOST_DRAWN} of {len(shown)}."
-                shown = shown[:MOST_DRAWN]
-            if board.chance is not None:
-                caption += " Models at chance are left out."
-            figures.append((pages.inline_svg(_draw_intervals(board, shown)), caption))
-        if drawn:
-            for draw, caption in (
-                (plots.draw_roc, "ROC curves of one seed each. Dotted: chance."),
-                (plots.draw_rejection, "Background rejection of one seed each. Dotted: chance."),
-            ):
-                figure, axes = plots.figure(figsize=(6.0, 4.6))
-                draw(axes, drawn, signal, background)
-                figures.append((pages.inline_svg(figure), caption))
-    return figures
-
-
-MOST_SLICED = 6
-"""Rows that are told apart where they are drawn over the values of a slice."""
-
-
-def _of_slices(rows: Sequence[Row], slices: Mapping[str, Mapping[str, str]]) -> list[tuple[Markup, str]]:
-    """What the first rows give for each value of a slice, with errors, and whether the cut of the first is flat."""
-    from hepbench.tracking import plots
-
-    figures = []
-    with pages.style():
-        for name, headings in slices.items():
-            for metric, heading in headings.items():
-                names = _values_of(rows, f"{metric}_{name}_")
-                drawn = [row for row in rows if any(row.get(one) is not None for one in names)][:MOST_SLICED]
-                if len(names) < 2 or not drawn:
-                    continue
-                figure, axes = plots.figure(figsize=(6.0, 4.6))
-                for place, row in enumerate(drawn):
-                    axes.errorbar(
-                        list(names.values()),
-                        [_or_nan(row.get(one)) for one in names],  # a gap where it is not measurable
-                        yerr=[_or_nan(row.get(f"{one}_error")) for one in names],
-                        fmt="o-",
-                        color=plots.COLOURS[place % len(plots.COLOURS)],
-                        capsize=3,
-                        label=plots.literal(row["model"]),
-                    )
-                axes.set_xlabel(plots.literal(name))
-                axes.set_ylabel(heading)
-                axes.legend()
-                caption = f"{heading} for each value of {name}, with one standard deviation."
-                if "efficiency" in metric:
-                    best, known = drawn[0], [one for one in names if drawn[0].get(one) is not None]
-                    p = statistics.flat([best[one] for one in known], [best[f"{one}_error"] or 0 for one in known])
-                    caption += f" {best['model']}: flat with p = {p:.2g}."
-                figures.append((pages.inline_svg(figure), caption))
-    return figures
-
-
-def _or_nan(value: float | None) -> float:
-    return math.nan if value is None else value
-
-
-def _values_of(rows: Sequence[Row], beginning: str) -> dict[str, float]:
-    """Names of metrics that begin so and end in a number -> the number, in its order."""
-    found = {}
-    for name in {name for row in rows for name in row if name.startswith(beginning)}:
-        with contextlib.suppress(ValueError):
-            found[name] = float(name.removeprefix(beginning))
-    return dict(sorted(found.items(), key=lambda one: one[1]))
-
-
-def _draw_intervals(board: Leaderboard, shown: Sequence[Row]) -> Figure:
-    """The ranking metric of each row with its error, the first on top, with the band of the first."""
-    from hepbench.tracking import plots
-
-    name = board.ranked_by.name
-    figure, axes = plots.figure(figsize=(6.0, max(4.6, 1.4 + 0.34 * len(shown))))
-    best = shown[0]
-    if best[f"{name}_error"]:
-        band = TIED_WITHIN * best[f"{name}_error"]
-        axes.axvspan(best[name] - band, best[name] + band, color=plots.COLOURS[0], alpha=0.15, linewidth=0)
-    for place, row in enumerate(shown):
-        colour = plots.COLOURS[0] if place == 0 or row["tied"] else plots.COLOURS[4]
-        error = row[f"{name}_error"] or 0
-        axes.errorbar(row[name], place, xerr=error, fmt="o", color=colour, capsize=3, markersize=6)
-    axes.set_yticks(range(len(shown)), [plots.literal(row["model"]) for row in shown])
-    axes.tick_params(axis="y", which="both", length=0)
-    axes.set_ylim(len(shown) - 0.4, -0.6)
-    axes.margins(x=0.08)
-    axes.grid(axis="x", alpha=0.25)
-    axes.set_xlabel(plots.literal(board.ranked_by.heading))
-    return figure
-
-
-def _above_chance(board: Leaderboard, rows: Sequence[Row]) -> list[Row]:
-    """Rows that are better than chance by more than their error can explain; all that were measured where there is no
-    such."""
-    name = board.ranked_by.name
-    measured = [row for row in rows if row[name] is not None]
-    if board.chance is None:
-        return measured
-    sign = 1 if board.ranked_by.higher_is_better else -1
-    better = [row for row in measured if sign * (row[name] - board.chance) > 3 * (row[f"{name}_error"] or 0) + 1e-9]
-    return better or measured

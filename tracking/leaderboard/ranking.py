@@ -7,6 +7,7 @@ simulated), data digest, split and budget.
 from __future__ import annotations
 
 import math
+import shlex
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -80,7 +81,8 @@ def rows(
     began with), tuned (the study that chose them), submitted (whether its scores were made by other means),
     imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or "not
     known"), test_labels_seen ("no", "not known" or "may have been"), url, train_events, device, hardware, backend,
-    configuration, hyperparameters, run_ids, ended (seconds since 1970). What was not measured is None.
+    configuration, hyperparameters, run_ids, command and commit (which repeat it with all of its seeds; "" where the
+    commit is not known), ended (seconds since 1970). What was not measured is None.
     """
     latest: dict[str, Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -102,10 +104,10 @@ def rows(
         newest = max(configurations.values(), key=lambda some: max(run["start"] for run in some))
         groups[group].append(_row(newest, metrics, titles or {}))
 
-    ranked = []
+    found = []
     for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", group[1:])):
-        ranked += _ranked(groups[group], metrics[ranked_by])
-    return ranked
+        found += ranked(groups[group], metrics[ranked_by])
+    return found
 
 
 def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], titles: Mapping[str, str]) -> Row:
@@ -142,8 +144,31 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["hyperparameters"] = dict(runs[0]["parameters"])
     row["seed_list"] = [int(run["tags"]["seed"]) for run in runs]
     row["run_ids"] = [run["id"] for run in runs]
+    row["command"] = _command(first.get("command", ""), row["seed_list"])
+    row["commit"] = _commit(first)
     row["ended"] = max(run["end"] or run["start"] for run in runs)
     return row
+
+
+def _command(of_first: str, seeds: Sequence[int]) -> str:
+    """The command that trains all of these seeds again, from that of the first. What is no command of a trial stays."""
+    try:
+        words = shlex.split(of_first)
+    except ValueError:
+        return of_first
+    if words[:2] != ["hepbench", "bench"] or "--seed" not in words:
+        return of_first
+    place = words.index("--seed")
+    return shlex.join(
+        [*words[:place], *(word for seed in seeds for word in ("--seed", str(seed))), *words[place + 2 :]]
+    )
+
+
+def _commit(tags: Mapping[str, str]) -> str:
+    commit = tags.get("git_commit", "not available")
+    if commit == "not available":
+        return ""
+    return f"{commit} with changes" if tags.get("git_dirty") == "True" else commit
 
 
 def _seen(runs: Sequence[Mapping[str, Any]]) -> str:
@@ -202,7 +227,8 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _ranked(group: list[Row], metric: Metric) -> list[Row]:
+def ranked(group: Sequence[Row], metric: Metric) -> list[Row]:
+    """The rows of one table by this metric, the best first; their rank and "tied", by the errors, are set."""
     name, error = metric.name, f"{metric.name}_error"
     sign = -1 if metric.higher_is_better else 1
     measured = [row for row in group if row[name] is not None]

@@ -1,0 +1,114 @@
+"""What a leaderboard draws of its rows, measured from the scores that their runs keep, and kept for the next time."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import json
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks import metrics, scored
+from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.registry import Entry
+from hepbench.suite.atomic import write_whole
+from hepbench.suite.differences import scores_of
+from hepbench.suite.fingerprint import digest_of_code
+from hepbench.suite.paths import results_folder
+from hepbench.suite.trial.spec import hash_of
+from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard import drawn
+from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.runs import Store, StoreError
+
+HISTORIES = ("loss", "auc", "accuracy")
+"""What is drawn by epoch, of the training and of the validation part."""
+
+MOST_EPOCHS = 200
+"""That are drawn; of more, evenly chosen ones."""
+
+_known: dict[str, Drawn] = {}
+
+
+def of_rows(task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store) -> tuple[dict[str, Drawn], list[str]]:
+    """The first run of each row -> what is drawn of it, and a line on each row of which nothing can be. Measured once,
+    it is kept in the results folder as long as neither the runs nor the code that measures have changed."""
+    code = digest_of_code(
+        [Path(str(module.__file__)) for module in (metrics, scored, statistics, drawn)] + [Path(__file__)]
+    )
+    found, lost = {}, []
+    for row in rows:
+        first = row["run_ids"][0]
+        key = hash_of([task.name, row["run_ids"], task.record.classes, code])
+        path = results_folder() / "drawn" / f"{key}.json"
+        one = _known.get(key) or _read(path)
+        if one is None:
+            try:
+                one = _measure(task.record, row["run_ids"], store)
+            except (StoreError, OSError, ValueError, LookupError, csv.Error) as error:
+                reason = str(error).partition("\n")[0] or type(error).__name__
+                lost.append(f"not drawn: {row['model']}, run {first[:12]}: {reason}")
+                continue
+            with contextlib.suppress(OSError):  # a folder that cannot be written is measured again
+                path.parent.mkdir(exist_ok=True)
+                write_whole(path, json.dumps(dataclasses.asdict(one)))
+        _known[key] = found[first] = one
+    return found, lost
+
+
+def _measure(task: Task, run_ids: Sequence[str], store: Store) -> Drawn:
+    kept = [scores_of(store, run) for run in run_ids]
+    trained = [scored.Scored(one.labels, one.scores) for one in kept]
+    shown = [task.signal] if len(task.classes) == 2 else range(len(task.classes))
+    return Drawn(
+        rejection={task.classes[number]: _rejection(trained, number) for number in shown},
+        reliability={name: _plain(x) for name, x in metrics.reliability(trained[0], task.signal).items()},
+        history=_history(run_ids[0], store),
+        confusion=trained[0].confusion.tolist(),
+    )
+
+
+def _rejection(trained: Sequence[scored.Scored], signal: int) -> dict[str, list[float | None]]:
+    """ "value", "low" and "high" at EFFICIENCIES, combined by their logarithms."""
+    points = []
+    for efficiency in EFFICIENCIES:
+        values, errors = zip(*(metrics.rejection(one, signal, efficiency) for one in trained), strict=True)
+        if any(map(math.isnan, (*values, *errors))):
+            points.append((math.nan,) * 3)
+            continue
+        relative = [error / value for value, error in zip(values, errors, strict=True)]
+        combined = statistics.combine([math.log(value) for value in values], relative)
+        points.append((combined.mean, *combined.interval()))
+    columns = np.exp(np.clip(np.array(points).T, 0, 50))  # an interval of two seeds may reach anywhere
+    return {name: _plain(column) for name, column in zip(("value", "low", "high"), columns, strict=True)}
+
+
+def _history(run: str, store: Store) -> dict[str, list[float | None]]:
+    if "history.csv" not in store.files(run):
+        return {}
+    with tempfile.TemporaryDirectory() as scratch:
+        text = store.download(run, "history.csv", Path(scratch)).read_text(encoding="utf-8")
+    names, *lines = csv.reader(text.splitlines())
+    values = np.array(lines, dtype=float).reshape(len(lines), len(names))
+    chosen = np.unique(np.linspace(0, len(values) - 1, min(len(values), MOST_EPOCHS)).astype(int))
+    wanted = {"epoch", *HISTORIES, *(f"val_{name}" for name in HISTORIES)}
+    return {name: _plain(values[chosen, place]) for place, name in enumerate(names) if name in wanted}
+
+
+def _plain(values: np.ndarray) -> list[float | None]:
+    """With five digits, and None for what is not finite."""
+    return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values.tolist()]
+
+
+def _read(path: Path) -> Drawn | None:
+    """What was kept; None where there is none, or it is damaged."""
+    try:
+        return Drawn(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):
+        return None

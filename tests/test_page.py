@@ -1,0 +1,206 @@
+"""The leaderboard's page in Chromium: it sorts, filters and draws, asks for nothing, and shows any name as text."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked
+
+from hepbench.benchmarks.scored import Scored
+from hepbench.suite import drawn
+from hepbench.tracking import pages
+from hepbench.tracking.leaderboard import index, page
+from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+
+HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
+CLOSING = "</script><script>document.title='taken'</script>"
+
+
+def numbers(run: int) -> Drawn:
+    """Curves as two gaussians give them."""
+    rng = np.random.default_rng(run)
+    labels = np.arange(4000) % 2
+    odds = rng.normal(size=4000) + (1 + 0.3 * run) * labels
+    trained = [Scored(labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1))]
+    history = {"epoch": [1.0, 2.0], "loss": [0.7, 0.6], "val_loss": [0.7, 0.65], "val_auc": [0.7, 0.8]}
+    bins = {"score": [0.2, 0.8], "share": [0.25, 0.7], "error": [0.02, 0.02], "events": [50.0, 50.0]}
+    return Drawn({"signal": drawn._rejection(trained, 1)}, bins, history, [[900, 100], [200, 800]])
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    """A page of two tables, with names of anyone."""
+    listed = [
+        a_run(1, "mlp", auc=0.90, device="cpu"),
+        a_run(2, HOSTILE, auc=0.895, set=f"width={CLOSING}", device="gpu"),
+        a_run(3, "gbdt", auc=0.80, device="cpu"),
+        a_run(4, "mlp", auc=0.93, budget="smoke", device="cpu"),
+    ]
+    for run, (accuracy, latency) in zip(listed, [(0.70, 1.0), (0.71, 0.1), (0.72, 20.0), (0.73, 1.0)], strict=True):
+        run["metrics"] |= {"test_accuracy": accuracy, "test_accuracy_error": 0.002, "latency_ms": latency}
+        run["metrics"] |= {"test_precision": accuracy, "test_precision_error": 0.01}
+    board = board_of(ranked(listed), title=CLOSING, references=REFERENCES, notes=[f"failed {HOSTILE}: {CLOSING}"])
+    board = dataclasses.replace(board, chance=None)
+    folder = tmp_path_factory.mktemp("reports")
+    text = page.render(
+        board,
+        {f"r{run}": numbers(run) for run in range(1, 5)},
+        library=pages.vega(tmp_path_factory.mktemp("kept")),
+    )
+    (folder / "magic.html").write_text(text)
+    (folder / "index.html").write_text(index.render(folder))
+    return folder
+
+
+@pytest.fixture
+def opened(browser, written):
+    shown = browser.open((written / "magic.html").as_uri())
+    shown.evaluate("window.drawn")
+    yield shown
+    assert not shown.errors
+    assert [one for one in shown.requests if not one.startswith("data:")] == [(written / "magic.html").as_uri()]
+    assert "taken" not in shown.evaluate("document.title").replace(CLOSING, "")
+
+
+def column(shown, name: str, table: int = 0) -> list[str]:
+    """The cells of a table's column that are seen, from above."""
+    return shown.evaluate(
+        f"""(() => {{
+            const board = document.querySelectorAll("table.board")[{table}];
+            const place = [...board.tHead.rows[0].cells].findIndex((one) => one.dataset.name === "{name}");
+            return [...board.tBodies[0].rows]
+                .filter((row) => row.dataset.id && row.offsetParent && row.cells[place].offsetParent)
+                .map((row) => row.cells[place].querySelector("b")?.textContent ?? row.cells[place].innerText);
+        }})()"""
+    )
+
+
+def choose(shown, selector: str, value: str) -> None:
+    shown.evaluate(
+        f"""(() => {{
+            const one = document.querySelector({json.dumps(selector)});
+            one.value = {json.dumps(value)};
+            one.dispatchEvent(new Event(one.tagName === "SELECT" ? "change" : "input", {{ bubbles: true }}));
+        }})()"""
+    )
+
+
+def drawn_in(shown, kind: str) -> str:
+    shown.evaluate("window.drawn")
+    return shown.evaluate(f"document.querySelector('[data-plot={kind}] .plot').textContent")
+
+
+def test_headings_sort_by_mouse_and_keyboard(opened):
+    opened.click("th[data-name=latency_ms] button")
+    assert column(opened, "model")[:3] == [HOSTILE, "mlp", "gbdt"]
+    assert opened.evaluate("document.querySelector('th[data-name=latency_ms]').ariaSort") == "ascending"
+    opened.evaluate("document.querySelector('th[data-name=latency_ms] button').focus()")
+    opened.press("Enter")
+    assert column(opened, "model")[:3] == ["gbdt", "mlp", HOSTILE]
+    assert opened.evaluate("document.querySelectorAll('table.board')[0].querySelectorAll('[aria-sort]').length") == 1
+
+
+def test_another_metric_ranks(opened):
+    assert column(opened, "model")[:3] == ["mlp", HOSTILE, "gbdt"]
+    choose(opened, "#rank", "accuracy")
+    assert column(opened, "model")[:3] == ["gbdt", HOSTILE, "mlp"]
+    assert column(opened, "rank")[:3] == ["1", "2", "3"]
+    assert "accuracy" in drawn_in(opened, "interval")
+
+
+def test_filters(opened):
+    assert opened.evaluate("document.querySelector('#count').textContent") == "4 of 4 rows"
+    choose(opened, "#find", "mlp")
+    assert column(opened, "model") == ["mlp"] and column(opened, "model", 1) == ["mlp"]
+    choose(opened, "#find", "")
+    choose(opened, "[data-filter=budget]", "smoke")
+    assert column(opened, "model") == [] and column(opened, "model", 1)[0] == "mlp"
+    assert opened.evaluate("document.querySelector('#count').textContent") == "1 of 4 rows"
+    choose(opened, "[data-filter=budget]", "")
+    choose(opened, "[data-filter=device]", "gpu")
+    opened.click("#published")
+    assert column(opened, "model") == [HOSTILE]
+    choose(opened, "[data-filter=device]", "")
+    choose(opened, "[data-filter=model]", "gbdt")
+    assert column(opened, "model") == ["gbdt"]
+
+
+def test_columns_are_shown_and_hidden(opened):
+    shown = "document.querySelector('table.board td.c{0}, table.board th.c{0}').offsetParent !== null"
+    places = opened.evaluate("[...document.querySelectorAll('[data-column]')].map((one) => one.dataset.column)")
+    before = [opened.evaluate(shown.format(place)) for place in places]
+    ticked = opened.evaluate("[...document.querySelectorAll('[data-column]')].map((one) => one.checked)")
+    assert before == ticked and len(set(ticked)) == 2
+    opened.evaluate("document.querySelectorAll('[data-column]').forEach((one) => one.click())")
+    assert [opened.evaluate(shown.format(place)) for place in places] == [not one for one in before]
+
+
+def test_plots_answer_to_the_rows_that_are_ticked(opened):
+    assert "gbdt" in drawn_in(opened, "rejection")
+    opened.click("#draw-none")
+    assert drawn_in(opened, "rejection") == "No row is ticked."
+    opened.click("tr[data-id=r3] input.draw")
+    for kind in ("rejection", "roc", "interval", "pareto", "learning", "calibration"):
+        assert "gbdt" in drawn_in(opened, kind) and "mlp" not in drawn_in(opened, kind), kind
+    opened.click("tr[data-id=r2] input.draw")
+    assert HOSTILE[:20] in drawn_in(opened, "roc")
+    choose(opened, "[data-choice=x]", "train_seconds")
+    assert "train s" in drawn_in(opened, "pareto")
+    choose(opened, "[data-choice=history]", "auc")
+    assert "AUC" in drawn_in(opened, "learning")
+
+
+def test_published_rows_have_links_and_no_rank(opened):
+    assert opened.evaluate("document.querySelector('tr.reported th a').href") == "https://x.org/z"
+    assert opened.evaluate("document.querySelector('tr.reported td').textContent.trim()") == ""
+
+
+def test_a_phone_scrolls_no_page_sideways(opened):
+    opened.resize(400, 800, phone=True)
+    opened.evaluate("new Promise(requestAnimationFrame)")
+    assert opened.evaluate("document.documentElement.scrollWidth") == 400
+
+
+def test_what_can_be_clicked_has_a_name(opened):
+    nameless = opened.evaluate(
+        """[...document.querySelectorAll("button, input, select")].filter((one) => !one.closest(".vega-embed") &&
+            !(one.ariaLabel || one.textContent.trim() && one.tagName === "BUTTON" || one.closest("label")))
+            .map((one) => one.outerHTML)"""
+    )
+    assert nameless == []
+
+
+def test_the_index_leads_to_the_page(browser, written):
+    shown = browser.open((written / "index.html").as_uri())
+    shown.click("td a")
+    assert shown.wait_for("document.querySelector('table.board') !== null")
+    assert not shown.errors
+
+
+def test_a_page_of_forty_rows_is_small(tmp_path):
+    listed = [a_run(number, f"model{number}", auc=0.6 + number / 200) for number in range(1, 41)]
+    text = page.render(
+        board_of(ranked(listed)), {f"r{run}": numbers(run) for run in range(1, 41)}, library=pages.vega(tmp_path)
+    )
+    assert len(text.encode()) < 3_000_000
+
+
+def test_the_command_of_a_row_has_all_of_its_seeds():
+    runs = [a_run(number, seed=seed) for number, seed in ((1, 3), (2, 0))]
+    for run in runs:
+        seed = run["tags"]["seed"]
+        run["tags"] |= {"command": f"hepbench bench magic --model mlp --seed {seed} --set 'a=b c' --force"}
+        run["tags"] |= {"git_commit": "c0ffee", "git_dirty": "False"}
+    (row,) = ranked(runs)
+    assert row["command"] == "hepbench bench magic --model mlp --seed 0 --seed 3 --set 'a=b c' --force"
+    assert row["commit"] == "c0ffee"
+
+
+def test_curves_are_those_of_the_metric():
+    found = numbers(1).rejection["signal"]
+    place = EFFICIENCIES.index(0.5)
+    assert found["low"][place] < found["value"][place] < found["high"][place]
+    assert METRICS["rejection_50"].scale == "log"

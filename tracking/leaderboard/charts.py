@@ -1,0 +1,272 @@
+"""The plots of a leaderboard's page as Vega-Lite specifications, https://vega.github.io/vega-lite/, without their data:
+the page's script gives them the rows that are chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from hepbench.tracking.plots import COLOURS
+
+Spec = dict[str, Any]
+
+HEIGHT = 340
+FAINT = "rgba(128, 128, 128, 0.22)"
+GREY = "#8b93a0"
+
+LOOK: Spec = {
+    "background": "transparent",
+    "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, sans-serif",
+    "view": {"stroke": FAINT},
+    "axis": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "domainColor": "currentColor",
+        "tickColor": "currentColor",
+        "gridColor": FAINT,
+        "labelFontSize": 12,
+        "titleFontSize": 13,
+        "titleFontWeight": "normal",
+        "labelLimit": 220,
+    },
+    "legend": {
+        "labelColor": "currentColor",
+        "titleColor": "currentColor",
+        "labelFontSize": 12,
+        "labelLimit": 260,
+        "orient": "bottom",
+        "columns": 2,
+        "symbolStrokeWidth": 3,
+    },
+    "text": {"color": "currentColor"},
+}
+"""Ink is the page's own, dark or light."""
+
+ROW = {"field": "row", "type": "nominal", "title": None, "legend": {"symbolType": "stroke", "symbolOpacity": 1}}
+"""Its scale, which row has which colour, is the script's."""
+
+
+def specs(
+    signal: str, background: str, classes: Sequence[str], choices: Mapping[str, Sequence[tuple[str, str]]]
+) -> list[dict[str, Any]]:
+    """Each plot: "kind", "title", "caption", "spec" and "choices", which lists can be chosen from beside it: the name
+    of each list with its (value, label) pairs.
+
+    signal, background: what the curves are of. classes: of a task with more than two. choices: name of a list -> its
+    pairs, such as "x" and "y" of the Pareto plot; a plot that has nothing to choose from is left out where it needs it.
+    """
+    of_class = {"class": [(name, name) for name in classes]} if len(classes) > 2 else {}
+    band = "Lines: means over the seeds. Bands: 95 % intervals, of the test events and the spread of the seeds."
+    found = [
+        _plot("rejection", "Background rejection", band, _curve(signal, background, inverted=False), of_class),
+        _plot("roc", "ROC", band, _curve(signal, background, inverted=True), of_class),
+        _plot("interval", "The metric that ranks", "Bars: 95 % intervals. Dotted: that of the best.", _intervals()),
+        _plot(
+            "pareto",
+            "What it costs",
+            "Large: no other of these is better in both (Pareto front).",
+            _pareto(),
+            {name: choices[name] for name in ("x", "y")},
+        ),
+        _plot(
+            "learning",
+            "Learning curves",
+            "Solid: validation, dashed: training, of the first seed.",
+            _learning(),
+            {"history": choices["history"]},
+        ),
+        _plot(
+            "calibration",
+            "Calibration",
+            "Share of events for which it came true, over the probability that was told; first seed, one standard "
+            "deviation. Dotted: calibrated.",
+            _calibration(signal if len(classes) == 2 else "the class told"),
+        ),
+        _plot("slices", "Slices", "Bars: one standard deviation.", _slices(), {"slice": choices["slice"]}),
+    ]
+    if len(classes) > 2:
+        found.append(_plot("confusion", "Confusion", "Events by class, of the first row drawn.", _confusion(classes)))
+    return [plot for plot in found if all(plot["choices"].values())]
+
+
+def _plot(
+    kind: str, title: str, caption: str, spec: Spec, choices: Mapping[str, Sequence[tuple[str, str]]] | None = None
+) -> dict[str, Any]:
+    whole = {"width": "container", "height": HEIGHT, "config": LOOK, "description": f"{title}. {caption}", **spec}
+    return {"kind": kind, "title": title, "caption": caption, "spec": whole, "choices": dict(choices or {})}
+
+
+def _number(name: str, title: str | None = None, **scale: Any) -> Spec:
+    return {"field": name, "type": "quantitative", "title": title, "scale": scale}
+
+
+def _told(**fields: str) -> list[Spec]:
+    """What a point tells under the mouse: field -> heading."""
+    return [{"field": "row", "title": "model"}] + [
+        {"field": name, "type": "quantitative", "title": title, "format": ".4~g"} for name, title in fields.items()
+    ]
+
+
+def _line(points: Sequence[tuple[float, float]], **more: Any) -> Spec:
+    """A dotted line that is no row's."""
+    return {
+        "data": {"values": [{"x": x, "value": y} for x, y in points]},
+        "mark": {"type": "line", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1.2, "clip": True, **more},
+        "encoding": {"y": {"field": "value", "type": "quantitative"}, "color": {"value": GREY}},
+    }
+
+
+SEEN_BY_MOUSE = {"opacity": 0, "size": 70}
+
+
+def _curve(signal: str, background: str, inverted: bool) -> Spec:
+    name = f"{'ε_B' if inverted else '1/ε_B'} ({background})"
+    scale: Spec = {"domain": [0, 1]} if inverted else {"type": "log"}
+    steps = [0.01 * step for step in range(1, 101)]
+    return {
+        "encoding": {"color": ROW, "x": _number("x", f"ε_S ({signal})", domain=[0, 1])},
+        "layer": [
+            _line([(step, step if inverted else 1 / step) for step in steps]),
+            {
+                "mark": {"type": "area", "opacity": 0.18, "clip": True},
+                "encoding": {"y": _number("low", name, **scale), "y2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "line", "clip": True, "strokeWidth": 2, "point": SEEN_BY_MOUSE},
+                "encoding": {
+                    "y": _number("value", name, **scale),
+                    "tooltip": _told(x="ε_S", value=name, low="from", high="to"),
+                },
+            },
+        ],
+    }
+
+
+def _intervals() -> Spec:
+    return {
+        "height": {"step": 26},
+        "encoding": {
+            "color": {**ROW, "legend": None},
+            "y": {"field": "row", "type": "nominal", "title": None, "sort": None},
+            "tooltip": _told(value="value", low="from", high="to"),
+        },
+        "layer": [
+            {
+                "transform": [{"filter": "datum.first"}, {"fold": ["low", "high"]}],
+                "mark": {"type": "rule", "strokeDash": [2, 3], "color": GREY},
+                "encoding": {"x": _number("value", zero=False), "y": None, "color": {"value": GREY}},
+            },
+            {
+                "mark": {"type": "rule", "strokeWidth": 2},
+                "encoding": {"x": _number("low", zero=False), "x2": {"field": "high"}},
+            },
+            {
+                "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
+                "encoding": {"x": _number("value", zero=False)},
+            },
+        ],
+    }
+
+
+def _pareto() -> Spec:
+    return {
+        "encoding": {"x": _number("x", zero=False), "y": _number("y", zero=False), "tooltip": _told(x="x", y="y")},
+        "layer": [
+            {
+                "transform": [{"filter": "datum.front"}],
+                "mark": {"type": "line", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1.2},
+            },
+            {"mark": {"type": "rule"}, "encoding": {"color": ROW, "y": _number("low"), "y2": {"field": "high"}}},
+            {
+                "mark": {"type": "point", "filled": True, "opacity": 1},
+                "encoding": {
+                    "color": ROW,
+                    "size": {"condition": {"test": "datum.front", "value": 160}, "value": 60},
+                },
+            },
+        ],
+    }
+
+
+def _learning() -> Spec:
+    return {
+        "mark": {"type": "line", "strokeWidth": 1.8, "point": {"size": 14}},
+        "encoding": {
+            "color": ROW,
+            "x": {**_number("epoch", "epoch or round", zero=False), "axis": {"tickMinStep": 1, "format": "~d"}},
+            "y": _number("value", zero=False),
+            "strokeDash": {
+                "field": "part",
+                "type": "nominal",
+                "title": None,
+                "scale": {"domain": ["validation", "training"], "range": [[1, 0], [5, 4]]},
+            },
+            "tooltip": [*_told(epoch="epoch", value="value"), {"field": "part", "title": "part"}],
+        },
+    }
+
+
+def _calibration(name: str) -> Spec:
+    scale = {"domain": [0, 1]}
+    return {
+        "encoding": {"color": ROW, "x": _number("x", f"probability of {name}", **scale)},
+        "layer": [_line([(0, 0), (1, 1)]), *_points("share of events for which it is true", **scale)],
+    }
+
+
+def _slices() -> Spec:
+    return {
+        "encoding": {"color": ROW, "x": {**_number("x", zero=False), "axis": {"format": "~g"}}},
+        "layer": _points(None, zero=False),
+    }
+
+
+def _points(title: str | None, **scale: Any) -> list[Spec]:
+    """Values with their errors, and lines from one to the next."""
+    return [
+        {
+            "mark": {"type": "rule", "clip": True},
+            "encoding": {"y": _number("low", title, **scale), "y2": {"field": "high"}},
+        },
+        {
+            "mark": {"type": "line", "strokeWidth": 1.6, "clip": True, "point": {"size": 40}},
+            "encoding": {
+                "y": _number("value", title, **scale),
+                "tooltip": _told(x="at", value="value", low="from", high="to"),
+            },
+        },
+    ]
+
+
+def _confusion(classes: Sequence[str]) -> Spec:
+    return {
+        "encoding": {
+            "x": {"field": "guessed", "type": "nominal", "title": "scores highest as", "sort": list(classes)},
+            "y": {"field": "true", "type": "nominal", "title": "true class", "sort": list(classes)},
+        },
+        "layer": [
+            {
+                "mark": "rect",
+                "encoding": {
+                    "color": {**_number("share", domain=[0, 1], scheme="blues"), "legend": None},
+                    "tooltip": [
+                        {"field": "true"},
+                        {"field": "guessed"},
+                        {"field": "events", "format": ","},
+                        {"field": "share", "format": ".1%"},
+                    ],
+                },
+            },
+            {
+                "mark": {"type": "text", "fontSize": 12},
+                "encoding": {
+                    "text": {"field": "share", "format": ".1%"},
+                    "color": {"condition": {"test": "datum.share > 0.6", "value": "white"}, "value": "black"},
+                },
+            },
+        ],
+    }
+
+
+PALETTE = COLOURS
+"""Of the rows that are drawn, in turn."""
