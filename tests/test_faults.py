@@ -91,7 +91,10 @@ def test_a_process_that_is_started_never_sees_an_interrupt():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.mark.parametrize("name", ["kill:0", "disk:0", "model:0"])
+LONG = ("disk:0", "mlflow:1", "postgresql:0", "equal:5", "model:0", "name:14", "file_ecal:0", "file_magic:1")
+
+
+@pytest.mark.parametrize("name", ["kill:0", *(pytest.param(name, marks=pytest.mark.long) for name in LONG)])
 def test_a_fault_does_no_harm(name, tmp_path):
     ((kind, number),) = chosen([name])
     assert not [line for lines in attempt(kind, number, tmp_path, undisturbed=False).harms.values() for line in lines]

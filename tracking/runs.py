@@ -59,6 +59,9 @@ ENVIRONMENT = {
 ONE_REQUEST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 """For the first request to a server: an answer, or an error, within MLFLOW_HTTP_REQUEST_TIMEOUT."""
 
+NO_SUCH_TABLE = "42P01"
+"""PostgreSQL's number of that error."""
+
 SERVED = ("mlflow-artifacts:", "http://", "https://")
 """How the places of artifacts begin that a server takes and gives."""
 
@@ -523,9 +526,15 @@ class Store:
 
     def _rows_of_postgresql(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
         from sqlalchemy import text
+        from sqlalchemy.exc import ProgrammingError
 
         with self._engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(statement), values)]
+            try:
+                return [tuple(row) for row in connection.execute(text(statement), values)]
+            except ProgrammingError as error:
+                if NO_SUCH_TABLE in (getattr(error.orig, "sqlstate", None), getattr(error.orig, "pgcode", None)):
+                    return []
+                raise
 
     @functools.cached_property
     def _engine(self) -> Engine:

@@ -14,7 +14,7 @@ from faults.counting import HARMS
 from faults.kinds import KINDS, Kind, Outcome, attempt
 
 CSV = Path(__file__).parents[2] / "docs" / "faults.csv"
-AT_ONCE = 2
+AT_ONCE = 3
 
 
 def main(asked: list[str]) -> int:

@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import multiprocessing
-import os
-import resource
-import sys
 import tempfile
 from pathlib import Path
 
@@ -22,13 +17,6 @@ FORMATS = ("ecal", "hepmass", "magic", "pxd_clusters", "pxd_pixels", "qg_images"
 """Tasks, of each format one."""
 PATIENCE = 60.0
 """Seconds that a file of so few events is read at most."""
-IMPORTED = [
-    "hepbench.suite.commands.bench",
-    "mlflow.store.tracking.sqlalchemy_store",
-    "h5py",
-    "pyarrow.parquet",
-]
-"""What a process that reads has behind it."""
 MEMORY = 4 * 2**30
 """Bytes that reading it takes at most."""
 
@@ -55,7 +43,8 @@ def read_file(task: str, scene: Scene, number: int) -> str:
     (scene.folder / "hostile.py").write_text(READING.format(task=task, files=list(map(str, [spoilt, *others]))))
     (scene.home / "results").mkdir(parents=True)
     (scene.home / "results" / "mlflow.db").write_bytes(new_store())
-    call = in_fork(scene, "bench", "hostile.py", "--model", "prior", "--budget", "smoke", "--dry-run")
+    asked = ("bench", "hostile.py", "--model", "prior", "--budget", "smoke", "--dry-run")
+    call = scene.call_warm(*asked, memory=MEMORY, limit=PATIENCE)
     complain_of_refusal(scene, call, allowed=(0, 2))
     return f"{spoilt.parent.name} {spoilt.name}: {'read' if call.status == 0 else call.last_line}"
 
@@ -93,42 +82,6 @@ def genuine(task: str, folder: Path) -> list[Path]:
         return [path]
     simulate_files(entry, EVENTS, 0, folder / "genuine", 1, lambda done: None)
     return sorted((folder / "genuine").iterdir(), reverse=True)
-
-
-def in_fork(scene: Scene, *arguments: object) -> Call:
-    """The program in a process that has its imports behind it, since a thousand files are read so."""
-    path = scene.folder / "printed-0.txt"
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
-    texts = tuple(map(str, arguments))
-    process = context.Process(target=_program, args=(texts, scene.folder, scene.home, path))
-    process.start()
-    process.join(PATIENCE)
-    status = process.exitcode
-    if process.is_alive():
-        process.kill()
-        process.join()
-    printed = path.read_text(errors="replace") if path.is_file() else ""
-    call = Call(texts, status, printed)
-    scene.calls.append(call)
-    return call
-
-
-def _program(arguments: tuple[str, ...], folder: Path, home: Path, printed: Path) -> None:
-    descriptor = os.open(printed, os.O_WRONLY | os.O_CREAT)
-    for stream in (1, 2):
-        os.dup2(descriptor, stream)
-    os.chdir(folder)
-    os.environ.update({"HEPBENCH_HOME": str(home), "COLUMNS": "200"})
-    for name in ("MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"):
-        os.environ.pop(name, None)
-    own = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE")
-    resource.setrlimit(resource.RLIMIT_AS, (own + MEMORY, own + MEMORY))
-    sys.argv = ["hepbench", *arguments]
-    from hepbench.suite.cli import main
-
-    with contextlib.suppress(KeyboardInterrupt):
-        main()
 
 
 # --- models ----------------------------------------------------------------------------------------------------------
@@ -211,7 +164,7 @@ def train_hostile(scene: Scene, number: int) -> str:
     scene.home.mkdir()
     path = scene.folder / f"{name}.py"
     path.write_text(MODEL.format(**{**HARMLESS, **changes}), encoding="utf-8", errors="backslashreplace")
-    call = scene.call("bench", "magic", "--model", f"./{name}.py", "--model", "prior", "--budget", "smoke")
+    call = scene.call_warm("bench", "magic", "--model", f"./{name}.py", "--model", "prior", "--budget", "smoke")
     complain_of_refusal(scene, call, allowed=(0, 1, 2))
     if call.status in (0, 1):
         scene.results = 1 + (call.status == 0)
@@ -238,7 +191,7 @@ def call_by_name(scene: Scene, number: int) -> str:
         arguments = ["tune", "magic", "--model", "logistic", "--budget", "smoke", "--trials", "2", "--seeds", "2"]
         arguments += ["--study", name]
     scene.home.mkdir(parents=True)
-    call = scene.call(*arguments)
+    call = scene.call_warm(*arguments)
     complain_of_refusal(scene, call, allowed=(0, 2))
     if call.status == 0 and what == "home":
         scene.results = 1

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from faults import warm
+
 PROGRAM = Path(sys.executable).with_name("hepbench")
 LIMIT = 180.0
 """Seconds after which a call hangs."""
@@ -64,12 +66,39 @@ class Scene:
         self.settle()
         return call
 
+    def call_warm(
+        self, *arguments: object, in_thread: bool = False, memory: int | None = None, limit: float = LIMIT
+    ) -> Call:
+        """As `call`, by `warm.start`."""
+        texts = tuple(map(str, arguments))
+        path = self._new_file()
+        process = warm.start(texts, self.folder, path, self._environment, in_thread=in_thread, memory=memory)
+        process.join(limit)
+        status = process.exitcode
+        if process.is_alive():
+            process.kill()
+            process.join()
+            status = None
+        self.calls.append(Call(texts, status, path.read_text(errors="replace")))
+        self.settle()
+        return self.calls[-1]
+
     def repeat(self, *arguments: object) -> Call:
-        """The same again, undisturbed: it must succeed."""
-        call = self.call(*arguments)
+        """The same again, undisturbed: it must succeed. Its trials run in a thread of it."""
+        call = self.call_warm(*arguments, in_thread=True)
         if call.status != 0:
             self.complaints.append(f"the same command again: status {call.status}: {call.last_line}")
         return call
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        return {"COLUMNS": "200", "HEPBENCH_HOME": str(self.home), **self.variables}
+
+    def _new_file(self) -> Path:
+        """An empty one, for what a call prints."""
+        path = self.folder / f"printed-{len(list(self.folder.glob('printed-*')))}.txt"
+        path.touch()
+        return path
 
     def processes(self) -> list[psutil.Process]:
         """Those that have this scene's home in their environment."""
@@ -100,15 +129,14 @@ class Running:
 
     def __init__(self, scene: Scene, arguments: tuple[str, ...], before: Sequence[str] = ()):
         self.scene, self.arguments = scene, arguments
-        number = len(list(scene.folder.glob("printed-*")))
-        self.path = scene.folder / f"printed-{number}.txt"
+        self.path = scene._new_file()
         # A shell's background job ignores SIGINT, and so would what it starts.
         command = ["env", "--default-signal", *before, str(PROGRAM), *arguments]
-        kept = {name: os.environ[name] for name in os.environ.keys() - {"MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"}}
+        kept = {name: os.environ[name] for name in os.environ.keys() - warm.UNSET}
         with self.path.open("w") as file:
             self.process = subprocess.Popen(
                 command,
-                env={**kept, "COLUMNS": "200", "HEPBENCH_HOME": str(scene.home), **scene.variables},
+                env={**kept, **scene._environment},
                 cwd=scene.folder,
                 stdin=subprocess.DEVNULL,
                 stdout=file,
