@@ -40,9 +40,7 @@ def code_of_reader(task: Entry[Task]) -> str:
 
 def code_of_generators(task: Entry[Task]) -> str:
     """Of what simulates a task's files."""
-    start = [path for path in _imported(task.path) if path.is_relative_to(SIMULATION)]
-    paths = {path for path in reached(start, without=()) if path.is_relative_to(SIMULATION)}
-    return digest_of_code(paths or {task.path})
+    return _digest_of_generators(_dated(task.path))
 
 
 def reached(start: Collection[Path], without: Collection[Path] = (SIMULATION, VALIDATION)) -> set[Path]:
@@ -74,6 +72,13 @@ def _dated(*paths: Path) -> tuple[tuple[Path, int], ...]:
 @functools.cache
 def _digest_of_reached(start: tuple[tuple[Path, int], ...], without: tuple[Path, ...] = ()) -> str:
     return digest_of_code(reached([path for path, _ in start], (SIMULATION, VALIDATION, *without)))
+
+
+@functools.cache
+def _digest_of_generators(tasks: tuple[tuple[Path, int], ...]) -> str:
+    own = {path for path, _ in tasks}
+    start = [path for one in own for path in _imported(one) if path.is_relative_to(SIMULATION)]
+    return digest_of_code({path for path in reached(start, without=()) if path.is_relative_to(SIMULATION)} or own)
 
 
 def _imported(path: Path) -> list[Path]:

@@ -166,6 +166,7 @@ def run_in_a_thread(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("distributed.Nanny", in_a_thread)
     worker._store.cache_clear()  # what a process keeps to its end
     fingerprint._digest_of_reached.cache_clear()
+    fingerprint._digest_of_generators.cache_clear()
 
 
 def in_a_thread(scheduler: str, *, env: object, preload: object, worker_class: Callable, **options: object):

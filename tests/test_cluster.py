@@ -74,17 +74,25 @@ class Postgres:
         return f"postgresql+psycopg://hepbench@127.0.0.1:{self.port}/{name}"
 
 
-@pytest.fixture(scope="module")
-def postgres():
-    lack = None
+def lack_of_postgres() -> str:
+    """What is missing to start it; empty where nothing is."""
     if binaries() is None:
-        lack = "PostgreSQL is not installed (on Debian: apt-get install postgresql)"
-    elif os.geteuid() == 0 and subprocess.run(["id", "postgres"], capture_output=True).returncode:
-        lack = "there is no user postgres to run PostgreSQL as"
-    if lack:
+        return "PostgreSQL is not installed (on Debian: apt-get install postgresql)"
+    if os.geteuid() == 0 and subprocess.run(["id", "postgres"], capture_output=True).returncode:
+        return "there is no user postgres to run PostgreSQL as"
+    return ""
+
+
+def need_postgres() -> None:
+    if lack := lack_of_postgres():
         if os.environ.get("CI"):
             pytest.fail(lack)
         pytest.skip(lack)
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    need_postgres()
     with tempfile.TemporaryDirectory() as folder:  # pytest's are closed to others again whenever a session starts
         server = Postgres(Path(folder) / "postgres")
         yield server

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
-from conftest import COMMAND, ROOT, assert_user_mistake, hepbench, with_patience
+from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbench, with_patience
 from faults.commands import copy_results
 from test_cluster import postgres  # noqa: F401  a fixture
 from test_store import (  # noqa: F401  claims, as of a SQLite file, by the fixture `shared` of this module
@@ -25,17 +27,30 @@ from hepbench.tracking import runs
 pytestmark = pytest.mark.long
 
 
+@contextlib.contextmanager
+def opened(uri: str, home: Path):
+    """The store, whose connections are closed in the end, as those of a process are."""
+    store = runs.connect(uri, home)
+    try:
+        yield store
+    finally:
+        store._engine.dispose()
+        store._client._tracking_client.store._dispose_engine()
+
+
 @pytest.fixture(scope="module")
 def shared(postgres, tmp_path_factory):  # noqa: F811
-    return runs.connect(postgres.database("claims"), tmp_path_factory.mktemp("shared"))
+    with opened(postgres.database("claims"), tmp_path_factory.mktemp("shared")) as store:
+        yield store
 
 
 def copy_rows(file, uri: str) -> None:
     """Of every table that MLflow has, from SQLite to another database that has none in them."""
     import sqlalchemy
     from mlflow.store.db.base_sql_model import Base
+    from sqlalchemy.pool import NullPool
 
-    there, here = sqlalchemy.create_engine(uri), sqlalchemy.create_engine(f"sqlite:///{file}")
+    there, here = (sqlalchemy.create_engine(one, poolclass=NullPool) for one in (uri, f"sqlite:///{file}"))
     with there.begin() as target, here.connect() as source:
         for table in reversed(Base.metadata.sorted_tables):
             target.execute(table.delete())
@@ -47,23 +62,22 @@ def copy_rows(file, uri: str) -> None:
 def test_the_table_from_postgresql_is_that_from_sqlite(postgres, benched, home):  # noqa: F811
     uri = postgres.database("copied")
     asked = ("leaderboard", "magic")
-    assert_user_mistake(hepbench(*asked, home=home, MLFLOW_TRACKING_URI=uri), "no finished runs")
-    runs.connect(uri, home / "results")
     copy_results(benched, home)
-    copy_rows(home / "results" / "mlflow.db", uri)
-    store, copy = runs.connect(None, home / "results"), runs.connect(uri, home / "results")
-    database = store.runs("magic")
-    assert len(database) > 2 and copy.runs("magic") == database
-    trained = next(run for run in database if run["tags"].get("model") == "logistic")
-    assert copy.find(trained["id"][:6]) == store.find(trained["id"][:6]) != []
-    assert copy.runs("magic", "FINISHED", {"model": "logistic"}) == store.runs(
-        "magic", "FINISHED", {"model": "logistic"}
-    )
-    for metric in trained["metrics"]:
-        assert copy.history(trained["id"], metric) == store.history(trained["id"], metric)
+    assert_user_mistake(console_script(*asked, home=home, MLFLOW_TRACKING_URI=uri), "no finished runs")
+    with opened(uri, home / "results") as copy:
+        copy_rows(home / "results" / "mlflow.db", uri)
+        store = runs.connect(None, home / "results")
+        database = store.runs("magic")
+        assert len(database) > 2 and copy.runs("magic") == database
+        trained = next(run for run in database if run["tags"].get("model") == "logistic")
+        assert copy.find(trained["id"][:6]) == store.find(trained["id"][:6]) != []
+        wanted = ("magic", "FINISHED", {"model": "logistic"})
+        assert copy.runs(*wanted) == store.runs(*wanted) != []
+        for metric in trained["metrics"]:
+            assert copy.history(trained["id"], metric) == store.history(trained["id"], metric)
     for form in ([], ["--pairs"], ["--format", "json"]):
         from_file = hepbench(*asked, *form, home=home)
-        from_server = hepbench(*asked, *form, home=home, MLFLOW_TRACKING_URI=uri)
+        from_server = console_script(*asked, *form, home=home, MLFLOW_TRACKING_URI=uri)
         assert from_file.returncode == from_server.returncode == 0, from_server.stdout + from_server.stderr
         assert from_server.stdout == from_file.stdout
     assert {row["model"] for row in json.loads(from_server.stdout)} == {"prior", "logistic"}
@@ -85,9 +99,10 @@ def test_equal_benches_at_once_in_a_new_database_run_each_trial_once(postgres, h
     calls[first].send_signal(signal.SIGKILL)
     for number, call in enumerate(calls):
         assert call.wait(300) == (-signal.SIGKILL if number == first else 0), outputs[number].read_text()
-    found = runs.connect(uri, home / "results").runs("magic")
+    with opened(uri, home / "results") as store:
+        found = store.runs("magic")
     assert not [run for run in found if run["status"] == "RUNNING"]
     finished = [run["tags"]["identity"] for run in found if run["status"] == "FINISHED" and "identity" in run["tags"]]
     assert len(finished) == len(set(finished)) == 4
-    again = hepbench(*arguments, home=home, MLFLOW_TRACKING_URI=uri)
+    again = console_script(*arguments, home=home, MLFLOW_TRACKING_URI=uri)
     assert again.returncode == 0 and re.search("4 of 4 results are there already", again.stdout), again.stdout

@@ -198,7 +198,7 @@ def _client_of_database(uri: str) -> MlflowClient:
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
-        with _without_a_line_for_each_table():
+        with _without_a_line_for_each_table(), _one_at_a_time(uri):
             client = MlflowClient(tracking_uri=uri)
             client.search_experiments(max_results=1)
     except (MlflowException, SQLAlchemyError, ImportError) as error:  # ImportError: a database without its driver
@@ -210,6 +210,26 @@ def _client_of_database(uri: str) -> MlflowClient:
             advice = "move it away or choose another"
         raise StoreError(f"the store {masked(uri)} cannot be opened: {_reason(error)}; {advice}") from error
     return client
+
+
+OPENING = 0x68657062
+"""Number of the advisory lock."""
+
+
+@contextlib.contextmanager
+def _one_at_a_time(uri: str) -> Iterator[None]:
+    """One process opens a PostgreSQL database, which makes its tables where they are missing, while others wait: by an
+    advisory lock, which the server frees with the connection. sqlalchemy.exc.SQLAlchemyError, after 2 minutes, too."""
+    if not uri.startswith("postgresql"):
+        yield
+        return
+    from sqlalchemy import create_engine, text
+    from sqlalchemy.pool import NullPool
+
+    with create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        connection.execute(text("SET lock_timeout = '2min'"))
+        connection.execute(text(f"SELECT pg_advisory_lock({OPENING})"))
+        yield
 
 
 def _without_a_line_for_each_table() -> contextlib.AbstractContextManager[None]:

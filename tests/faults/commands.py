@@ -143,7 +143,7 @@ def _wait_for(running: Running, moment: Moment) -> None:
     deadline = time.monotonic() + LIMIT
     while not running.ended and time.monotonic() < deadline:
         if (moment.file and not any(running.scene.folder.glob(moment.file))) or moment.text not in running.printed:
-            time.sleep(0.005)
+            time.sleep(0.01)
         else:
             return
 
@@ -158,17 +158,16 @@ def stage(scene: Scene, command: Command) -> None:
     if command.reads:
         copy_results(undisturbed().home, scene.home)
     elif not command.fresh:
-        (scene.home / "results").mkdir()
-        (scene.home / "results" / "mlflow.db").write_bytes(new_store())
+        add_store(scene)
 
 
 def copy_results(home: Path, other: Path) -> None:
-    """To a home without results. Runs say where their artifacts lie."""
+    """To a home without results."""
+    from hepbench.tracking import moved
+
     shutil.copytree(home / "results", other / "results")
-    with closing(sqlite3.connect(other / "results" / "mlflow.db")) as store, store:
-        for table, column in (("runs", "artifact_uri"), ("experiments", "artifact_location")):
-            addresses = (home.as_uri(), other.as_uri())
-            store.execute(f"UPDATE {table} SET {column} = replace({column}, ?, ?)", addresses)
+    with closing(sqlite3.connect(other / "results" / "mlflow.db")) as store:
+        moved.renew(store, other / "results" / "artifacts")
 
 
 def arguments_of(command: Command, scene: Scene) -> list[str]:
@@ -223,6 +222,12 @@ def once(make: Callable[..., Any]) -> Callable[..., Any]:
 def new_store() -> bytes:
     """MLflow's tables, which two threads cannot make at once."""
     return empty_store()
+
+
+def add_store(scene: Scene) -> None:
+    """An empty one, without the seconds that its making takes."""
+    (scene.home / "results").mkdir(parents=True)
+    (scene.home / "results" / "mlflow.db").write_bytes(new_store())
 
 
 @once

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
-from faults.commands import new_store, once
+from faults.commands import add_store, once
 from faults.counting import runs_of, tracebacks
 from faults.scene import Call, Scene
 
@@ -41,8 +41,7 @@ def read_file(task: str, scene: Scene, number: int) -> str:
     every, others = mutants(task)
     spoilt = every[number]
     (scene.folder / "hostile.py").write_text(READING.format(task=task, files=list(map(str, [spoilt, *others]))))
-    (scene.home / "results").mkdir(parents=True)
-    (scene.home / "results" / "mlflow.db").write_bytes(new_store())
+    add_store(scene)
     asked = ("bench", "hostile.py", "--model", "prior", "--budget", "smoke", "--dry-run")
     call = scene.call_warm(*asked, memory=MEMORY, limit=PATIENCE)
     complain_of_refusal(scene, call, allowed=(0, 2))
@@ -161,7 +160,7 @@ MODELS: tuple[tuple[str, dict[str, str]], ...] = (
 def train_hostile(scene: Scene, number: int) -> str:
     """Its trial may fail, in a line; the model beside it is trained, and the leaderboard shows it."""
     name, changes = MODELS[number]
-    scene.home.mkdir()
+    add_store(scene)
     path = scene.folder / f"{name}.py"
     path.write_text(MODEL.format(**{**HARMLESS, **changes}), encoding="utf-8", errors="backslashreplace")
     call = scene.call_warm("bench", "magic", "--model", f"./{name}.py", "--model", "prior", "--budget", "smoke")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import psutil
 
-from faults.commands import BENCH, TUNE, Moment, arguments_of, stage, strike
+from faults.commands import BENCH, TUNE, Missed, Moment, arguments_of, stage, strike
 from faults.counting import states_of
 from faults.scene import Running, Scene
 
@@ -108,8 +108,10 @@ def lose_mlflow(scene: Scene, number: int) -> str:
 
 
 def lose_postgresql(scene: Scene, number: int) -> str:
-    from test_cluster import Postgres
+    from test_cluster import Postgres, lack_of_postgres
 
+    if lack := lack_of_postgres():
+        raise Missed(lack)
     how, away = RESTARTED[number]
     server = Postgres(scene.folder / "postgres")
     try:
