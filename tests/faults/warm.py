@@ -27,8 +27,8 @@ IMPORTED = [
 ]
 """What that process has imported. It is imported again where it is missing."""
 
-UNSET = {"MLFLOW_TRACKING_URI", "OPTUNA_STORAGE"}
-"""Of the environment: where a user has results and studies."""
+UNSET = {"MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "PYTHONDONTWRITEBYTECODE"}
+"""Of the environment: where a user has results and studies, and what has every process compile the program anew."""
 
 
 def start(
