@@ -3,11 +3,13 @@ user's."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import functools
 import io
 import json
 import os
+import socket
 import subprocess
 import sys
 import tempfile
@@ -203,12 +205,22 @@ def console_script(*arguments: object, home: Path, **variables: str) -> subproce
     )
 
 
-def with_patience(condition: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until the condition holds, at most so long."""
+def with_patience(condition: Callable[[], bool], seconds: float = 240) -> None:
+    """Wait until the condition holds. The limit ends a test that hangs; it is far above what any machine needs."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come true"
         time.sleep(0.02)
+
+
+def free_port() -> int:
+    """A port of loopback that nobody listens on, and that is given to no other program as long as this process lives:
+    it is bound here, and one who asks for it by number, as servers do, may listen on it."""
+    one = socket.socket()
+    one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    one.bind(("127.0.0.1", 0))
+    atexit.register(one.close)
+    return one.getsockname()[1]
 
 
 def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:

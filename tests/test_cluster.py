@@ -7,7 +7,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -16,17 +15,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbench, with_patience
-from test_tune import FAST, changed, closed  # noqa: F401  a fixture
+from conftest import COMMAND, ROOT, assert_user_mistake, console_script, free_port, hepbench, with_patience
+from test_tune import FAST, PAUSE, changed, closed, waiting_from  # noqa: F401  a fixture
 
 from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
 
 
 def binaries() -> Path | None:
@@ -149,7 +142,7 @@ def mlflow_at(database: str, folder: Path, port: int, *options: object):
                 return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200
             return False
 
-        with_patience(answers, 90)
+        with_patience(answers)
         yield f"http://127.0.0.1:{port}"
 
 
@@ -186,24 +179,26 @@ def scheduler(tmp_path, home):
 def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
     """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
     address, start_worker = scheduler
-    hold, pause = tmp_path / "hold", '        time.sleep(parameters["pause"])'
-    held = f"""{pause}
+    hold = tmp_path / "hold"
+    held = f"""{PAUSE}
         import os, pathlib
         while (hold := pathlib.Path({str(hold)!r}, str(os.getpid()))).exists():
             hold.with_suffix(".held").touch()
             time.sleep(0.05)"""
     hold.mkdir()
-    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.2'), (pause, held))
+    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.2'), (PAUSE, held))
     uri = postgres.database("studies_of_two")
     places = {"OPTUNA_STORAGE": uri, "MLFLOW_TRACKING_URI": mlflow_server}
     workers = [start_worker(number, **places) for number in range(2)]
+    for number in range(2):
+        with_patience(lambda number=number: "Registered to" in (tmp_path / f"worker{number}.log").read_text())
     arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "14", "--seeds", "2"]
     arguments += ["--pruner", "none", "--scheduler", address]
+    (hold / str(workers[0].pid)).touch()  # its first trial waits until it is killed
     with printed_until("4/14", arguments, home, **places) as (parent, printed):
-        (hold / str(workers[0].pid)).touch()
         with_patience(lambda: (hold / f"{workers[0].pid}.held").exists())
         workers[0].send_signal(signal.SIGKILL)
-        printed += parent.communicate(timeout=240)[0]
+        printed += parent.communicate(timeout=500)[0]
     assert parent.returncode == 0, printed
     assert "14 complete" in printed, printed
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
@@ -251,17 +246,20 @@ def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch)
 
 @pytest.mark.long
 def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monkeypatch):
-    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
+    fast = with_text(tmp_path / "fast.py", FAST)
+    begun = waiting_from(fast, 5)  # the third trial
     uri = postgres.database("restarted")
     arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "8", "--seeds", "2"]
     with printed_until("2/8", [*arguments, "--pruner", "none"], home, OPTUNA_STORAGE=uri) as (parent, printed):
+        with_patience(lambda: begun.stat().st_size == 5)
         postgres.stop()
+        begun.with_name("go on").touch()
         while "retrying in" not in printed:
             line = parent.stdout.readline()
             assert line, printed
             printed += line
         postgres.start()
-        printed += parent.communicate(timeout=240)[0]
+        printed += parent.communicate(timeout=500)[0]
     assert parent.returncode == 0, printed
     assert "retrying in" in printed and "8 complete" in printed, printed
 
@@ -281,7 +279,8 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
 )
 def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted, home, tmp_path, monkeypatch):
     """The command ends and says how to resume; what it was storing is no failed trial, and runs once more."""
-    fast = changed(with_text(tmp_path / "fast.py", FAST), ('"pause": 0.0', '"pause": 0.3'))
+    fast = with_text(tmp_path / "fast.py", FAST)
+    begun = waiting_from(fast, 9)  # three trials of two epochs have ended, and two more have one each at most
     name, *options = command
     arguments = [name, "magic", "--model", str(fast), "--budget", "smoke", "--jobs", "2", *options]
     database, port = f"sqlite:///{tmp_path}/mlflow.db", free_port()
@@ -290,7 +289,8 @@ def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted,
         server.enter_context(mlflow_at(database, tmp_path, port))
         with printed_until(third, arguments, home, **places) as (parent, printed):
             server.close()
-            printed += parent.communicate(timeout=120)[0]
+            begun.with_name("go on").touch()
+            printed += parent.communicate(timeout=500)[0]
     assert parent.returncode == 2 and "Traceback" not in printed, printed
     assert "check that the server runs" in printed and "the same command resumes" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:
@@ -310,6 +310,6 @@ def test_wide_workers_are_refused(scheduler, home, tmp_path):
     program = Path(sys.executable).with_name("dask")
     options = ["--nthreads", 2, "--no-dashboard", "--no-nanny", "--local-directory", tmp_path / "wide"]
     with process(program, "worker", address, *options, log=tmp_path / "wide.log"):
-        with_patience(lambda: "Registered to" in (tmp_path / "wide.log").read_text(), 30)
+        with_patience(lambda: "Registered to" in (tmp_path / "wide.log").read_text())
         done = hepbench("bench", "magic", "--model", "prior", "--budget", "smoke", "--scheduler", address, home=home)
     assert_user_mistake(done, "2 threads", "--nthreads 1")

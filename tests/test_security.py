@@ -65,9 +65,9 @@ def listening(process: psutil.Process) -> set[tuple[str, int]]:
 def two_workers(tmp_path_factory):
     """Two workers of this machine, and the ports that came with them."""
     here = psutil.Process()
-    before = listening(here)
+    before = listening(here).union(*(listening(child) for child in here.children(recursive=True)))
     with on_this_machine(2, "cpu", tmp_path_factory.mktemp("workers") / "worker.log") as workers:
-        found = (listening(here) - before).union(*(listening(child) for child in here.children(recursive=True)))
+        found = listening(here).union(*(listening(child) for child in here.children(recursive=True))) - before
         yield workers, found
 
 
@@ -130,7 +130,7 @@ def test_workers_of_a_batch_system_hold_the_certificate(home, tmp_path, monkeypa
     here, jobs = psutil.Process(), home / "results" / "jobs"
     before = listening(here)
     with BatchSystem("slurm").start(1) as workers:
-        with_patience(lambda: workers.capacity == 1, 60)
+        with_patience(lambda: workers.capacity == 1)
         assert workers.client.run(os.getpid)
         (folder,) = jobs.glob("certificate-*")
         assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / "key.pem")] == [0o700, 0o600]

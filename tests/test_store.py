@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import platform
-import random
 import resource
 import shutil
 import signal
@@ -341,7 +340,7 @@ def test_of_many_that_ask_at_once_one_is_given_it(shared):
         for identity in identities:
             while (holder := claims.take(identity)) and identity not in {one for one, _ in given}:
                 assert holder.startswith("process ")
-                time.sleep(random.random() / 50)
+                time.sleep(0.01)
             if holder is None:
                 given.append((identity, claims.own))
 
@@ -349,7 +348,7 @@ def test_of_many_that_ask_at_once_one_is_given_it(shared):
     for one in threads:
         one.start()
     for one in threads:
-        one.join(60)
+        one.join(240)
     assert sorted(identity for identity, _ in given) == identities
 
 
@@ -383,7 +382,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert mine.take("b") is None
 
 
-def test_a_bench_waits_for_what_another_is_running(benched):
+def test_a_bench_waits_for_what_another_is_running(benched, monkeypatch):
     """The other is this process, which lets its result appear after a while."""
     store = runs.connect(None, benched / "results")
     before = store.runs("magic")
@@ -392,11 +391,21 @@ def test_a_bench_waits_for_what_another_is_running(benched):
     store.resume(run["id"])
     assert other.take(run["tags"]["identity"]) is None
 
+    waited, looks, look = threading.Event(), [], Claims.held_elsewhere
+
+    def looked(claims: Claims) -> dict[str, str]:
+        looks.append(claims)
+        if len(looks) == 2:  # the first was before it said that it waits
+            waited.set()
+        return look(claims)
+
     def end() -> None:
-        time.sleep(3)
+        assert waited.wait(240)
         store.finish(run["id"], "FINISHED")
         other.release(run["tags"]["identity"])
 
+    monkeypatch.setattr(Claims, "held_elsewhere", looked)
+    monkeypatch.setattr(campaign, "LOOK", 0.1)
     ending = threading.Thread(target=end)
     ending.start()
     command = ("bench", "magic", "--model", "prior", "--budget", "smoke", "--events", 1000)
