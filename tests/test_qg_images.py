@@ -141,6 +141,18 @@ def test_reading_gives_what_lists_give(eight_times):
         )
 
 
+def test_few_bytes_that_ask_for_much_memory_are_refused_unread(tmp_path, monkeypatch):
+    """Equal numbers take no place in the file: a million of them here, and a billion in as few bytes."""
+    path, column = tmp_path / "x.parquet", pa.array(np.full(1_000_000, 2.0))
+    for count in (1_000_000, 1, 1):
+        column = pa.ListArray.from_arrays([0, count], column)
+    pq.write_table(pa.table({"X_jets": column, "pt": [100.0], "m0": [10.0], "y": [1.0]}), path, compression="zstd")
+    assert path.stat().st_size < 4000
+    monkeypatch.setattr(pq.ParquetFile, "iter_batches", None)
+    with pytest.raises(UserError, match="a row group declares 1,000,000 pixels in X_jets for 1 events"):
+        list(qg_images_format.read([path]))
+
+
 def spoiled(kind: str) -> tuple[dict[str, list], dict]:
     columns, types = columns_by_hand(4), {}
     jets = columns["X_jets"]

@@ -35,6 +35,8 @@ SUPPRESSED = 1e-3  # GeV
 UNEVEN = 0.1  # share of HCAL pixels that differ from their block beyond which it is another channel
 ID_OF_CLASS, ID_OF_FILE = 10**12, 10**9
 ROW_GROUP = 20  # jets
+PIXELS = 3 * SIZE * SIZE  # of a jet
+MOST_DECLARED = 2  # times as many as there should be: what is a few off is told by its event
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
@@ -62,7 +64,14 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
         with library_errors(path, "not a complete Parquet file"):
             groups = [metadata.row_group(group) for group in range(metadata.num_row_groups)]
             largest = max(group.total_byte_size for group in groups)
+            pixels = [_pixels_declared(group) for group in groups]
         refuse_beyond_memory(path, "a row group", largest)
+        for group, declared in zip(groups, pixels, strict=True):
+            if declared > MOST_DECLARED * PIXELS * group.num_rows:  # a few bytes may stand for any number of equal ones
+                raise UserError(
+                    f"{path}: a row group declares {declared:,} pixels in X_jets for {group.num_rows:,} events; "
+                    f"expected {PIXELS:,} of each"
+                )
         start, seen = 0, [0, 0]
         batches = file.iter_batches(CHUNK, columns=names)
         while True:
@@ -73,6 +82,12 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
                 columns = dict(zip(batch.schema.names, batch.columns, strict=True))
             yield _events(path, start, number, columns, seen)
             start += batch.num_rows
+
+
+def _pixels_declared(group: Any) -> int:
+    """Values in X_jets of a row group, by its metadata."""
+    columns = map(group.column, range(group.num_columns))
+    return sum(int(one.num_values) for one in columns if one.path_in_schema.partition(".")[0] == "X_jets")
 
 
 def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
