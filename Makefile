@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # the shell in quotes alone. (`override`, as what stands on the command line would win.)
 GIVEN := TASK A B MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
 	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT \
-	SPLIT LABELS NAME SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE
+	SPLIT LABELS NAME KIND SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE
 define NEWLINE
 
 
@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard rescore ensemble compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -51,7 +51,7 @@ help:  ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
-	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 FROM=run EVENTS=n JOBS=n FORMAT=table|json|csv|markdown COLUMNS=\"recall ...\" CUDA=0|1 PYTHON=python3.12"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 FROM=run EVENTS=n JOBS=n FORMAT=table|json|csv|markdown|latex COLUMNS=\"recall ...\" CUDA=0|1 PYTHON=python3.12"
 	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"
@@ -84,6 +84,10 @@ optuna-ui: $(READY)  ## optuna-dashboard on the studies, http://127.0.0.1:8080 (
 
 leaderboard: $(READY)  ## the ranking of TASK again, from the store alone
 	@$(HEPBENCH) leaderboard $(call given,TASK) $(call option,--format,FORMAT) $(SHOWN)
+
+plot: $(READY)  ## one plot of TASK's rows MODEL for a paper: KIND=rejection|roc|auc|pareto|learning|calibration|slices, OUT=figure.pdf
+	@$(HEPBENCH) plot $(call given,TASK) $(call each,--model,MODEL) $(call option,--kind,KIND) $(call option,--budget,BUDGET) \
+		$(call option,--out,OUT)
 
 compare: $(READY)  ## two results of TASK on the same test events: every difference, where they disagree (A=cnn B="gbdt rounds=300")
 	@$(HEPBENCH) compare $(call given,TASK) $(call given,A) $(call given,B) $(call option,--budget,BUDGET)

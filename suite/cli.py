@@ -353,7 +353,7 @@ def optuna_ui(port: int) -> None:
 
 @commands.command()
 @click.argument("task")
-@click.option("--format", "form", default="table", show_default=True, help="table, json, csv or markdown.")
+@click.option("--format", "form", default="table", show_default=True, help="table, json, csv, markdown or latex.")
 @COLUMNS
 @click.option("--pairs", is_flag=True, help="The differences between all rows, tested on the same events, as well.")
 @click.option("--target", type=float, help="With the seconds of training to this validation AUC, such as 0.9.")
@@ -363,6 +363,40 @@ def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool, tar
     from hepbench.suite.commands.leaderboard import print_leaderboard
 
     print_leaderboard(task, form, columns, pairs, target, Console())
+
+
+def _names(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
+    """Names of "a,b", given once or more."""
+    return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+
+
+@commands.command()
+@click.argument("task")
+@click.option(
+    "--kind",
+    default="rejection",
+    show_default=True,
+    help="roc, rejection, auc, pareto, learning, calibration or slices.",
+)
+@click.option(
+    "--models",
+    "--model",
+    "names",
+    multiple=True,
+    callback=_names,
+    help='Rows by their names: cnn,gbdt or "gbdt rounds=300". Default: the first of the table.',
+)
+@click.option("--metric", default="auc", show_default=True, help="Of auc, pareto, learning and slices.")
+@click.option("--over", default="latency_ms", show_default=True, help="Of pareto: the cost on the other axis.")
+@click.option("--budget", help="Of the table. Default: the latest that has all models.")
+@click.option(
+    "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .pdf, .png or .svg. Default: TASK-KIND.pdf."
+)
+def plot(task: str, kind: str, names: tuple[str, ...], **options: Any) -> None:
+    """Draw one plot of TASK's leaderboard, as a file for a paper, from the store alone."""
+    from hepbench.suite.commands.plot import plot
+
+    plot(task, kind, names, console=Console(), **options)
 
 
 @commands.command()

@@ -30,6 +30,9 @@ from hepbench.tracking.runs import Store, StoreError
 HISTORIES = ("loss", "auc", "accuracy")
 """What is drawn by epoch, of the training and of the validation part."""
 
+NEIGHBOURS = 11
+"""Points of a curve."""
+
 MOST_EPOCHS = 200
 """That are drawn; of more, evenly chosen ones."""
 
@@ -75,18 +78,27 @@ def _measure(task: Task, run_ids: Sequence[str], store: Store) -> Drawn:
 
 
 def _rejection(trained: Sequence[scored.Scored], signal: int) -> dict[str, list[float | None]]:
-    """ "value", "low" and "high" at EFFICIENCIES, combined by their logarithms."""
-    points = []
-    for efficiency in EFFICIENCIES:
-        values, errors = zip(*(metrics.rejection(one, signal, efficiency) for one in trained), strict=True)
-        if any(map(math.isnan, (*values, *errors))):
-            points.append((math.nan,) * 3)
-            continue
-        relative = [error / value for value, error in zip(values, errors, strict=True)]
-        combined = statistics.combine([math.log(value) for value in values], relative)
-        points.append((combined.mean, *combined.interval()))
-    columns = np.exp(np.clip(np.array(points).T, 0, 50))  # an interval of two seeds may reach anywhere
-    return {name: _plain(column) for name, column in zip(("value", "low", "high"), columns, strict=True)}
+    """As `Drawn.rejection`: means of the logarithms with their intervals. The variance of training is the mean over
+    NEIGHBOURS: from two or three seeds it is hardly known, and jumps from point to point."""
+    found = np.array([[metrics.rejection(one, signal, at) for at in EFFICIENCIES] for one in trained])
+    values, errors = np.log(found[..., 0]), found[..., 1] / found[..., 0]  # (seeds, m)
+    mean, known, number = values.mean(axis=0), errors.mean(axis=0) ** 2, len(trained)
+    spread = _smooth(values.var(axis=0, ddof=1)) if number > 1 else np.zeros(len(mean))
+    widths = np.array(
+        [
+            statistics.half_width(statistics.LEVEL, own, [(of_training / number, number - 1)] if number > 1 else ())
+            for own, of_training in zip(known, spread, strict=True)
+        ]
+    )
+    columns = {"value": mean, "low": mean - widths, "high": mean + widths}
+    return {name: _plain(np.exp(np.clip(column, 0, 50))) for name, column in columns.items()}
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    """(m,) the mean of each with its neighbours, as far as they can be measured."""
+    kept, window = np.isfinite(values), np.ones(NEIGHBOURS)
+    sums, counts = (np.convolve(some, window, "same") for some in (np.where(kept, values, 0), kept))
+    return np.where(kept, sums / np.maximum(counts, 1), np.nan)
 
 
 def _history(run: str, store: Store) -> dict[str, list[float | None]]:

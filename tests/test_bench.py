@@ -78,6 +78,23 @@ def test_leaderboard_from_the_store_alone(benched):
         assert all(model in done.stdout for model in MODELS)
 
 
+def test_a_plot_is_a_file_for_a_paper(benched, tmp_path):
+    home, _ = benched
+    done = hepbench("plot", "ecal", "--models", ",".join(MODELS[:2]), "--out", tmp_path / "fig.pdf", home=home)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "fig.pdf").read_bytes().startswith(b"%PDF") and MODELS[0] in done.stdout
+    for arguments, words in (
+        (("--kind", "rejektion"), ("unknown kind 'rejektion'", "mean 'rejection'?")),
+        (("--models", "no_such"), ("unknown model 'no_such'",)),
+        (("--metric", "acuracy"), ("unknown metric", "mean 'accuracy'?")),
+        (("--budget", "ful"), ("unknown budget 'ful'",)),
+        (("--out", "fig.gif"), ("fig.gif", ".pdf, .png, .svg")),
+        (("--out", tmp_path / "no" / "fig.pdf"), ("there is no folder",)),
+        (("--kind", "slices"), ("no slices to be drawn",)),
+    ):
+        assert_user_mistake(hepbench("plot", "ecal", *arguments, home=home), *words)
+
+
 def test_leaderboard_of_every_task_has_one_header(benched):
     home = benched[0]
     done = hepbench("leaderboard", "all", "--format", "csv", home=home)

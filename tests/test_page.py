@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -11,8 +12,8 @@ from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked
 
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite import drawn
-from hepbench.tracking import pages
-from hepbench.tracking.leaderboard import index, page
+from hepbench.tracking import pages, plots
+from hepbench.tracking.leaderboard import figures, index, latex, page, text
 from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
@@ -204,3 +205,49 @@ def test_curves_are_those_of_the_metric():
     place = EFFICIENCIES.index(0.5)
     assert found["low"][place] < found["value"][place] < found["high"][place]
     assert METRICS["rejection_50"].scale == "log"
+
+
+def chosen(**changes) -> figures.Chosen:
+    listed = [a_run(1, "mlp", auc=0.9), a_run(2, "$x_1$ & <b>", auc=0.8)]
+    for run, latency in zip(listed, (1.0, 20.0), strict=True):
+        run["metrics"] |= {"latency_ms": latency, "test_auc_mass_5": 0.8, "test_auc_mass_5_error": 0.01}
+        run["metrics"] |= {"test_auc_mass_10": 0.9, "test_auc_mass_10_error": 0.01}
+    rows = {row["model"]: (row, numbers(place)) for place, row in enumerate(ranked(listed))}
+    slices = page.slices_of([row for row, _ in rows.values()], {"mass": {"auc": "AUC"}})
+    options = {"metric": METRICS["auc"], "over": "latency_ms", "slices": slices} | changes
+    return figures.Chosen(rows=rows, signal="signal", background="background", **options)
+
+
+@pytest.mark.parametrize("kind", figures.KINDS)
+def test_every_kind_of_plot_names_its_rows(kind, tmp_path):
+    with plots.style():
+        drawing = figures.draw(kind, chosen())
+        (axes,) = drawing.axes
+        legend = axes.get_legend()
+        named = [one.get_text() for one in (legend.get_texts() if legend else axes.get_yticklabels())]
+        drawing.savefig(tmp_path / "figure.svg")
+    assert {"mlp", plots.literal("$x_1$ & <b>")} <= set(named)
+    assert axes.get_xlabel() and (axes.get_ylabel() or kind == "auc")
+
+
+def test_what_was_not_measured_is_not_drawn():
+    for kind, changes, words in (
+        ("auc", {"metric": METRICS["rejection_95"]}, "none of these rows has rejection_95"),
+        ("pareto", {"over": "hardware_gpu_energy_joule"}, "both auc and hardware_gpu_energy_joule"),
+        ("slices", {"slices": {}}, "declares no slices"),
+    ):
+        with plots.style(), pytest.raises(figures.NotMeasured, match=words):
+            figures.draw(kind, chosen(**changes))
+
+
+def test_a_table_for_a_paper():
+    rows = ranked([a_run(1, "my_cnn", auc=0.9), a_run(2, "a&b$50%#{}~^\\", auc=0.8)])
+    shown = text.render(board_of(rows, title="A_title", references=REFERENCES), "latex")
+    assert r"my\_cnn & 0.9000 $\pm$ 0.0100 & " in shown
+    assert r"a\&b\$50\%\#\{\}\textasciitilde{}\textasciicircum{}\textbackslash{} &" in shown
+    for rule in (r"\toprule", r"\bottomrule", r"\textit{forest} & \textit{0.93}", "% A_title"):
+        assert rule in shown
+    assert shown.count(r"\midrule") == 2
+    head, *lines = [line for line in shown.splitlines() if line.endswith(r"\\")]
+    assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(re.findall(r"(?<!\\)&", head))}
+    assert latex.text("1/ε_B at 50 %") == r"1/$\varepsilon_{B}$ at 50 \%"

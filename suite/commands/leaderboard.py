@@ -48,7 +48,8 @@ def print_leaderboard(
         return
     board = results.board_of(tasks, store, columns, target)
     if pairs:
-        sys.stdout.write({"json": matrix.as_json, "csv": matrix.as_csv, "markdown": matrix.as_markdown}[form](board))
+        forms = {"json": matrix.as_json, "csv": matrix.as_csv, "markdown": matrix.as_markdown, "latex": matrix.as_latex}
+        sys.stdout.write(forms[form](board))
         return
     rendered = side_by_side.markdown(_tables(every, board)) if variants and form == "markdown" else None
     sys.stdout.write(printable(rendered or text.render(board, form)))

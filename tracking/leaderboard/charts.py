@@ -56,7 +56,10 @@ def specs(
     pairs, such as "x" and "y" of the Pareto plot; a plot that has nothing to choose from is left out where it needs it.
     """
     of_class = {"class": [(name, name) for name in classes]} if len(classes) > 2 else {}
-    band = "Lines: means over the seeds. Bands: 95 % intervals, of the test events and the spread of the seeds."
+    band = (
+        "Lines: means over the seeds. Bands: 95 % intervals, of the test events and the spread of the seeds, which is "
+        "taken over neighbouring points. Dotted: chance."
+    )
     found = [
         _plot("rejection", "Background rejection", band, _curve(signal, background, inverted=False), of_class),
         _plot("roc", "ROC", band, _curve(signal, background, inverted=True), of_class),
@@ -200,6 +203,7 @@ def _learning() -> Spec:
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": ["validation", "training"], "range": [[1, 0], [5, 4]]},
+                "legend": {"symbolType": "stroke", "symbolStrokeColor": "currentColor"},
             },
             "tooltip": [*_told(epoch="epoch", value="value"), {"field": "part", "title": "part"}],
         },

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard import latex
 from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
 from hepbench.tracking.leaderboard.ranking import GROUP, Row, groups
 from hepbench.tracking.leaderboard.table import Leaderboard, heading_of, setting_of
@@ -164,6 +165,18 @@ def as_csv(board: Leaderboard) -> str:
     writer.writeheader()
     writer.writerows(found)
     return out.getvalue()
+
+
+def as_latex(board: Leaderboard) -> str:
+    lines = [latex.PREAMBLE]
+    for table, some in tables(board):
+        for differences in some:
+            metric = board.metrics[differences.metric]
+            heads = headings(table)
+            lines += ["", latex.comment(f"{heading_of(table)}: differences of {metric.heading}")]
+            lines += latex.table(heads, [head != "model" for head in heads], cells(table, differences, metric))
+            lines += map(latex.comment, left_out(table, differences))
+    return "\n".join([*lines, "", *map(latex.comment, LEGEND)]) + "\n"
 
 
 def as_markdown(board: Leaderboard) -> str:

@@ -199,20 +199,26 @@ def _choices(
         if any({name, f"val_{name}"} & one.history.keys() for one in drawn.values())
     ]
     cut = []
-    for name, headings in slices.items():
-        for metric, heading in headings.items():
-            if len(_values_of(board.rows, f"{metric}_{name}_")) > 1:
-                cut.append(
-                    (f"{metric}_{name}", f"{heading} against {name.replace('_', ' ')}{_flat(board, metric, name)}")
-                )
+    for heading, names in slices_of(board.rows, slices).items():
+        cut.append((next(iter(names)).rpartition("_")[0], heading + _flat(board.rows[0], names)))
     return {"x": [*costs, *scores] if costs else [], "y": [*scores, *costs], "history": histories, "slice": cut}
 
 
-def _flat(board: Leaderboard, metric: str, name: str) -> str:
+def slices_of(rows: Sequence[Row], slices: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, float]]:
+    """What is drawn against what, in words -> name of the metric of each value -> that value, where there are two or
+    more."""
+    found = {}
+    for name, headings in slices.items():
+        for metric, heading in headings.items():
+            if len(names := _values_of(rows, f"{metric}_{name}_")) > 1:
+                found[f"{heading} against {name.replace('_', ' ')}"] = names
+    return found
+
+
+def _flat(best: Row, names: Mapping[str, float]) -> str:
     """Whether the cut of the first row is flat, where an efficiency is told."""
-    best = board.rows[0]
-    known = [one for one in _values_of([best], f"{metric}_{name}_") if best[one] is not None]
-    if "efficiency" not in metric or len(known) < 2:
+    known = [name for name in names if best.get(name) is not None]
+    if "efficiency" not in next(iter(names)) or len(known) < 2:
         return ""
     p = statistics.flat([best[one] for one in known], [best[f"{one}_error"] or 0 for one in known])
     return f" ({matrix.name_of(best)}: flat with p = {p:.2g})"

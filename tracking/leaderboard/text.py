@@ -8,6 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from hepbench.tracking.leaderboard import latex
 from hepbench.tracking.leaderboard.ranking import Row, groups
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 WIDE = 110
 """Columns of a terminal that everything usual has room in."""
 
-FORMATS = ("table", "json", "csv", "markdown")
+FORMATS = ("table", "json", "csv", "markdown", "latex")
 
 
 def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colour: bool = False) -> str:
@@ -43,6 +44,8 @@ def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colo
         return _csv(board.rows)
     if format == "markdown":
         return _markdown(board)
+    if format == "latex":
+        return _latex(board)
     if format != "table":
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
 
@@ -164,6 +167,30 @@ def _markdown(board: Leaderboard) -> str:
         lines += [*markdown_table([PUBLISHED, [":---"] * len(PUBLISHED), *published_cells(board)]), ""]
     lines += [f"{line}  " for line in board.notes]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _latex(board: Leaderboard) -> str:
+    lines = [latex.comment(board.title), latex.PREAMBLE] if board.title else [latex.PREAMBLE]
+    for rows in groups(board.rows):
+        columns = columns_of(board, rows)
+        cells = [[column.cell(row) for column in columns] for row in rows]
+        below = published_rows(board, columns) if rows[0]["data"] == "official" else []
+        lines += ["", latex.comment(heading_of(rows))]
+        lines += latex.table([one.heading for one in columns], [one.numeric for one in columns], cells, below)
+        lines += map(latex.comment, hardware_lines(rows))
+    lines += ["", *map(latex.comment, (*LEGEND, *board.notes))]
+    lines += [latex.comment(f"{REPORTED}: {', '.join(cells)}") for cells in published_cells(board)]
+    return "\n".join(lines) + "\n"
+
+
+def published_rows(board: Leaderboard, columns: Sequence[Column]) -> list[list[str]]:
+    """Published results in these columns, where one of them is given."""
+    found = []
+    for entry in board.references:
+        numbers = {name: f"{value:g}" for name, value in entry["metrics"].items()}
+        if any(column.name in numbers for column in columns):
+            found.append([entry["model"] if one.name == "model" else numbers.get(one.name, "") for one in columns])
+    return found
 
 
 def markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:

@@ -1,0 +1,96 @@
+"""`hepbench plot`: one plot of the rows that are named, as a file for a paper."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError, check_known
+from hepbench.benchmarks.metrics import BY_SLICE, METRICS, metrics_of, slice_key
+from hepbench.suite import drawn, results
+from hepbench.suite.atomic import full_disk_as_user_error
+from hepbench.suite.commands.console import Console
+from hepbench.tracking import plots
+from hepbench.tracking.leaderboard import figures, page
+from hepbench.tracking.leaderboard.drawn import Drawn
+from hepbench.tracking.leaderboard.matrix import name_of
+from hepbench.tracking.leaderboard.ranking import Row, groups
+from hepbench.tracking.leaderboard.table import NUMBERS, facts_of
+
+ENDINGS = (".pdf", ".png", ".svg")
+
+
+def plot(
+    task_given: str,
+    kind: str,
+    names: Sequence[str],
+    *,
+    metric: str,
+    over: str,
+    budget: str | None,
+    out: Path | None,
+    console: Console,
+) -> None:
+    """Draw one of `figures.KINDS` of rows of one table of a task's leaderboard. UserError for what is not there."""
+    check_known("kind", kind, figures.KINDS)
+    task = registry.find("task", task_given)
+    record, records = task.record, metrics_of(task.record.classes)
+    check_known("metric", metric, BY_SLICE if kind == "slices" else records)
+    check_known("cost", over, NUMBERS)
+    out = out or Path(f"{task.name.replace(':', '-')}-{kind}.pdf")
+    if out.suffix not in ENDINGS:
+        raise UserError(f"--out {out}: give a name that ends in {', '.join(ENDINGS)}")
+    if not out.absolute().parent.is_dir():
+        raise UserError(f"--out {out}: there is no folder {out.absolute().parent}")
+    store = results.open_store(to_write=False)
+    board = results.board_of([task], store)
+    rows = _chosen(list(groups(board.rows)), names, budget)
+    numbers, lost = drawn.of_rows(task, rows, store)
+    for line in lost:
+        console.print(line, highlight=False, soft_wrap=True)
+    sliced = page.slices_of(board.rows, {slice_key(name): {metric: BY_SLICE.get(metric, "")} for name in record.slices})
+    chosen = figures.Chosen(
+        rows={name: (row, numbers.get(row["run_ids"][0], Drawn())) for name, row in _named(rows).items()},
+        metric=records.get(metric, METRICS["auc"]),
+        over=over,
+        slices=sliced,
+        signal=record.classes[record.signal],
+        background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
+    )
+    with plots.style(), full_disk_as_user_error(out):
+        try:
+            figure = figures.draw(kind, chosen)
+        except figures.NotMeasured as error:
+            raise UserError(f"no {kind} to be drawn: {error}") from None
+        figure.savefig(out)
+    console.print(f"{kind} of {', '.join(chosen.rows)}: {' · '.join(facts_of(rows))}", highlight=False, soft_wrap=True)
+    console.print(f"written: {out}", highlight=False, soft_wrap=True)
+
+
+def _chosen(tables: Sequence[list[Row]], names: Sequence[str], budget: str | None) -> list[Row]:
+    """Rows of one table, the latest that has all of these models; without names its first ones."""
+    if budget is not None:
+        check_known("budget", budget, dict.fromkeys(str(table[0]["budget"]) for table in tables))
+        tables = [table for table in tables if table[0]["budget"] == budget]
+    known = dict.fromkeys(name for table in tables for row in table for name in (row["model"], name_of(row)))
+    for name in names:
+        check_known("model", name, known)
+    tables = sorted(tables, key=lambda table: -max(row["ended"] for row in table))
+    for table in tables:
+        found = [[row for row in table if name in (row["model"], name_of(row))] for name in names]
+        if all(found):
+            best = [
+                next((row for row in some if name_of(row) == name), some[0])
+                for some, name in zip(found, names, strict=True)
+            ]
+            return best or table[: page.FIRST_DRAWN]
+    raise UserError(f"no table has all of {', '.join(names)}: give fewer, or --budget")
+
+
+def _named(rows: Sequence[Row]) -> dict[str, Row]:
+    named: dict[str, Row] = {}
+    for row in rows:
+        name = name_of(row)
+        named[f"{name} {row['run_ids'][0][:6]}" if name in named else name] = row
+    return named
