@@ -76,6 +76,7 @@ WITHOUT = {
     "magic": _magic,
     "qg_images": _qg_images,
     "qg_jets": _qg_jets,
+    "lund_jets": _qg_jets,
     "pxd_pixels": _pxd,
     "pxd_clusters": _pxd,
 }

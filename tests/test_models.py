@@ -31,7 +31,9 @@ SLOW_TO_COMPILE = ("part", "part_lite")
 OF_ITS_FILE = {registry.find("model", name).path: name for name in reversed(NAMES)}
 VARIANTS = {name for name in NAMES if name in SLOW_TO_COMPILE or name not in OF_ITS_FILE.values()}
 """Those beside the first of a file, which is built of the same layers, and what is slow to compile."""
-NOTHING_RANDOM = ("logistic", "prior")
+UNTRAINED = ("prior", "optimum")
+"""Which count the classes of the training part, and no more."""
+NOTHING_RANDOM = ("logistic", *UNTRAINED)
 NARROW = ("mlp_pxd_study_six", "mlp_pxd_study_six_appendix")
 """Deep networks of six sigmoids with dropout, which find nothing out in the steps that others need."""
 LONGER = {"epochs": 200, "learning_rate": 0.006, "patience": 0}
@@ -49,11 +51,19 @@ def images(events, size=16, seed=0):
     return image, labels
 
 
+def log_likelihoods(image):
+    """(n, 2): of the hits in phi, as `images` draws them but for the edges and the width of a crystal."""
+    hits = (image[..., 0] > 0).sum(axis=1)
+    phi = np.arange(image.shape[2]) - image.shape[2] // 2
+    return np.stack([hits @ (-((phi / width) ** 2) / 2 - np.log(width)) for width in (1.5, 3.5)], axis=1)
+
+
 def inputs_of(view, image):
     return {
         "image": lambda: {"image": image},
         "cloud": lambda: calorimeter.image_to_cloud(image, points=24),
         "table": lambda: {"table": calorimeter.shower_shapes(image)},
+        "optimum": lambda: {"log_likelihoods": log_likelihoods(image)},
         "": dict,
     }[view]()
 
@@ -137,7 +147,7 @@ def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     assert loaded.trainable_parameters == fitted.trainable_parameters
 
 
-@each([name for name in NAMES if name != "prior"], long=VARIANTS)
+@each([name for name in NAMES if name not in UNTRAINED], long=VARIANTS)
 def test_a_family_takes_in_the_context(name):
     """The context alone tells these classes apart; what else is there does not."""
     model = network(name)
@@ -164,7 +174,7 @@ def test_the_seed_alone_decides_the_scores(name, trained):
 def test_epochs_are_reported_from_1(name, trained):
     model, _, _, reported = trained(name)
     assert [epoch for epoch, _ in reported] == sorted({epoch for epoch, _ in reported})
-    if name != "prior":
+    if name not in UNTRAINED:
         assert reported[0][0] == 1
         assert {"loss", "val_loss", "val_auc"} <= set(reported[0][1])
     if model.build:
@@ -193,7 +203,7 @@ def test_a_search_space_replaces_defaults_only(name):
         assert set(model.space(study.ask())) <= set(model.defaults)
 
 
-@each(NAMES)
+@each([name for name in NAMES if name != "optimum"], long=VARIANTS)  # the likelihoods here are of two
 def test_several_classes(name, uncompiled):
     model = network(name)
     parts = [replace(part, labels=np.arange(len(part)) % 3) for part in samples(model.view)]
@@ -215,7 +225,7 @@ def test_prior_scores_are_the_frequencies_of_the_training_part(trained):
     assert fitted.predict(parts[2])[0, 1] == pytest.approx(parts[0].labels.mean())
 
 
-@each(NAMES)
+@each(NAMES, long=VARIANTS)
 def test_labels_that_mean_nothing_are_not_learned(name, uncompiled):
     """What tells 1,500 events of scrambled labels apart has seen these labels."""
     model = network(name)
