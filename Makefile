@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -100,6 +100,9 @@ rescore: $(READY)  ## every metric of the runs of TASK again from their scores, 
 
 ensemble: $(READY)  ## ensembles of the trained models of TASK, chosen by validation scores, as rows of the leaderboard
 	@$(HEPBENCH) ensemble $(TASK)
+
+register: $(READY)  ## the best trained model of TASK in MLflow's registry, as NAME (the task's) with an alias (RUN=id: this one)
+	@$(HEPBENCH) register $(call given,TASK) $(call option,--run,RUN) $(call option,--budget,BUDGET) $(if $(NAME_ASKED),$(call option,--name,NAME))
 
 predict: $(READY)  ## scores of FILES, with labels or without, by the model of RUN (OUT=scores.parquet)
 	@$(HEPBENCH) predict $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) $(OWN)

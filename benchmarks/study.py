@@ -31,8 +31,8 @@ TIMES = ("seconds_per_epoch", "seconds_per_step")
 class Reported:
     """A number of a document that is a result.
 
-    what: in words, as the document means it. metric: a metric's key of a run, `test_auc` or `valid_accuracy`; with an
-    epoch what is reported after each, `accuracy` or `val_accuracy`; or a key of `COSTS`. where: it stands in the
+    what: in words, as the document means it. metric: a metric's key of a run, `test_auc` or `final_val_accuracy`; with
+    an epoch what is reported after each, `accuracy` or `val_accuracy`; or a key of `COSTS`. where: it stands in the
     document. sign: before the value, such as "about". epoch: after which, -1 the last; None: of the trained network.
     note: what is to be known of it.
     """

@@ -30,17 +30,19 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device as device_module
 from hepbench.suite import results
 from hepbench.suite.claims import Claims, signs_of_life
+from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices
+from hepbench.suite.trial.pyfunc import tensors
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
-from hepbench.tracking.runs import Store, StoreError, best_effort
+from hepbench.tracking.runs import DESCRIPTION, Store, StoreError, best_effort
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
@@ -310,6 +312,15 @@ class Campaign:
         configuration, identity = identity_of(trial, self.tags["data_digest"], self.tags["split_hash"])
         return PlannedTrial(trial, "done" if identity in done else "run", "", configuration, identity, label)
 
+    def _of_trial(self, trial: Trial, final: bool) -> str:
+        """In one line, for who sees the run in MLflow."""
+        spec = trial.spec
+        what = "trained and tested" if final else "trained, seen by validation alone"
+        return (
+            f"{trial.model.record.title} on {self.task.record.title}, seed {spec.seed}: {what}, budget {spec.budget}, "
+            f"{self.tags['data']} data"
+        )
+
     def job(self, trial: Trial, name: str, tags: Mapping[str, Any], parent: str, final: bool, context: Any) -> Job:
         """A trial whose run is a child of the parent's."""
         spec = trial.spec
@@ -324,6 +335,7 @@ class Campaign:
                 "set": " ".join(f"{name}={as_text(value)}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
                 "backend": spec.backend,
+                DESCRIPTION: self._of_trial(trial, final),
                 **tags,
             },
             "parameters": trial.hyperparameters,
@@ -334,15 +346,33 @@ class Campaign:
         return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context, silence)
 
 
-def campaign_of(task: Entry[Task], budget: str, files: Files, split_hash: str, events: int | None = None) -> Campaign:
+def campaign_of(
+    task: Entry[Task], budget: str, files: Files, prepared: Prepared, split_hash: str, events: int | None = None
+) -> Campaign:
     """Of a task's files and their split, within a budget, with so many events in place of its own; with the versions
     and the commit that run them."""
     tags = {"task": task.name, "budget": budget, "data": files.kind}
     tags |= {"data_digest": files.digest, "split_hash": split_hash, **provenance_tags()}
     if events is not None:
         tags["events"] = str(events)
-    source = files.paths[0].parent.name
-    return Campaign(task, tags, {"name": task.name, "digest": files.digest[:16], "source": source, "context": "all"})
+    return Campaign(task, tags, dataset_of(task, files, prepared))
+
+
+def dataset_of(task: Entry[Task], files: Files, prepared: Prepared) -> dict[str, str]:
+    """As `Store.start` takes it: what the events are, and where they are from."""
+    sources = [source.url for source in task.record.sources if source.name in {path.name for path in files.paths}]
+    source = sources[0] if files.kind == "official" and sources else files.paths[0].parent.name
+    targets = [{"type": "tensor", "tensor-spec": {"dtype": str(prepared.labels.dtype), "shape": [-1]}}]
+    schema = {"features": json.dumps(tensors(prepared.arrays)), "targets": json.dumps(targets)}
+    profile = {"events": len(prepared), "classes": list(task.record.classes), "data": files.kind}
+    return {
+        "name": task.name,
+        "digest": files.digest[:16],
+        "source": source,
+        "context": "all",
+        "schema": json.dumps({"mlflow_tensorspec": schema}),
+        "profile": json.dumps(profile),
+    }
 
 
 def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial]:
@@ -372,7 +402,7 @@ def plan_trials(
     files, prepared = open_data(task, spec.data, spec.most_events, listener)
     check_slices(task, prepared)
     rows, split_hash = split_events(task.record, prepared, spec.most_events)
-    campaign = campaign_of(task, spec.budget, files, split_hash, spec.events)
+    campaign = campaign_of(task, spec.budget, files, prepared, split_hash, spec.events)
     for run in started:
         start_module.check_data(run, campaign.tags)
     store.reconcile(task.name)
@@ -439,8 +469,15 @@ def parent_run(
 ) -> Iterator[tuple[str, Callable[[str], None]]]:
     """A run that others belong to, or one that had ended, again. Gives its id and a function that takes the note of
     its end. It is ended whatever happens, SIGTERM included."""
+    about = (
+        f"{tags['stage']} of {campaign.task.record.title}, budget {campaign.tags['budget']}: {tags.get('command', '')}"
+    )
     run_id = resumed or store.start(
-        campaign.task.name, name, tags={**campaign.tags, **tags}, parameters={}, dataset=campaign.dataset
+        campaign.task.name,
+        name,
+        tags={**campaign.tags, DESCRIPTION: about.rstrip(": "), **tags},
+        parameters={},
+        dataset=campaign.dataset,
     )
     if resumed:
         store.resume(resumed)

@@ -401,6 +401,19 @@ def plot(task: str, kind: str, names: tuple[str, ...], **options: Any) -> None:
 
 @commands.command()
 @click.argument("task")
+@click.option("--run", help="A run by its id, or the beginning of it. Default: the best of the ranking.")
+@click.option("--budget", help="The best of this budget, where there are several.")
+@click.option("--name", help="What MLflow's registry calls the model. Default: the task's name.")
+@click.option("--alias", default="champion", show_default=True, help="Which this version has from now on.")
+def register(task: str, run: str | None, budget: str | None, name: str | None, alias: str) -> None:
+    """Register the best trained model of TASK in MLflow, by name and alias."""
+    from hepbench.suite.commands.register import register
+
+    register(task, run, budget, name, alias, Console())
+
+
+@commands.command()
+@click.argument("task")
 @click.argument("a")
 @click.argument("b")
 @click.option("--budget", help="Only results within this one. Default: the latest of the same test events.")

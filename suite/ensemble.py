@@ -19,6 +19,7 @@ from hepbench.suite import rescoring, results
 from hepbench.suite.differences import matched, scores_of
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial.artifacts import VALIDATION_SCORES, StoredScores
+from hepbench.suite.trial.rating import ROC, signal_rejections
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, groups
 from hepbench.tracking.runs import Store, StoreError
@@ -129,7 +130,7 @@ def _make(
     kept = np.array([weight for _, weight in taken])
     test, valid = mean_of(tests, kept), mean_of([member.validation for member, _ in taken], kept)
     named = {member.name: round(float(weight), 4) for member, weight in sorted(taken, key=lambda one: -one[1])}
-    values = rescoring.measured(task.record, test, "test") | rescoring.measured(task.record, valid, "valid")
+    values = rescoring.measured(task.record, test, "test") | rescoring.measured(task.record, valid, "validation")
     values |= {"test_events": float(len(test.ids))}
     for name in ("parameters", *COSTS):
         costs = [member.run["metrics"].get(name) for member, _ in taken]
@@ -158,6 +159,7 @@ def _make(
     status = "FAILED"
     try:
         store.log(run, values)
+        store.log_series(run, ROC, signal_rejections(task.record, Scored(test.labels, test.scores)))
         with tempfile.TemporaryDirectory() as scratch:
             rescoring.write_all(Path(scratch), task.record, test, valid)
             store.upload(run, Path(scratch))

@@ -25,6 +25,7 @@ from hepbench.suite import campaign, results
 from hepbench.suite import device as device_module
 from hepbench.suite.campaign import PlannedTrial
 from hepbench.suite.data.files import choose, is_simulated
+from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
 from hepbench.suite.workers.place import Place
 from hepbench.tracking import reproduction, statistics
@@ -358,7 +359,7 @@ def measured(key: str, epoch: int | None, runs: Sequence[Run], store: Store) -> 
             if at not in history:
                 raise UserError(f"trained for {max(history)} epochs, not {epoch}")
             values.append(history[at])
-            events = run["metrics"]["valid_events" if key.startswith("val_") else "train_events"]
+            events = run["metrics"]["val_events" if key.startswith("val_") else "train_events"]
             share = key.removeprefix("val_") == "accuracy"
             errors.append(math.sqrt(values[-1] * (1 - values[-1]) / events) if share else math.nan)
     known = [error for error in errors if math.isfinite(error)]
@@ -373,7 +374,7 @@ def _of_run(key: str, run: Run) -> float:
     if key in TIMES and "epochs" in found:
         steps = found["train_events"] // min(int(run["parameters"]["batch_size"]), found["train_events"])
         return float(found["train_seconds"] / found["epochs"] / (steps if key == "seconds_per_step" else 1))
-    raise UserError("not measurable with these events" if key.startswith(("test_", "valid_")) else "not recorded")
+    raise UserError("not measurable with these events" if key.startswith(("test_", VALIDATION)) else "not recorded")
 
 
 def _number(

@@ -21,7 +21,7 @@ from hepbench.suite.trial.artifacts import (
     StoredScores,
     write_scores,
 )
-from hepbench.suite.trial.rating import write_curves
+from hepbench.suite.trial.rating import ROC, of_validation, signal_rejections, write_curves
 from hepbench.tracking.runs import Store, StoreError
 
 Advance = Callable[[], None]
@@ -45,25 +45,28 @@ def rescore(
             test = scores_of(store, run["id"])
             values = measured(task.record, test, "test")
             if VALIDATION_SCORES in store.files(run["id"]):
-                values |= measured(task.record, scores_of(store, run["id"], VALIDATION_SCORES), "valid")
+                values |= measured(task.record, scores_of(store, run["id"], VALIDATION_SCORES), "validation")
         except (StoreError, OSError, ValueError, KeyError) as error:
             skipped[run["id"]] = str(error).partition("\n")[0]
         else:
             store.log(run["id"], values)
             store.tag(run["id"], {"rescored": versions(("hepbench",)).get("hepbench", "")})
             with tempfile.TemporaryDirectory() as scratch:
-                write_curves(Path(scratch), task.record, Scored(test.labels, test.scores))
+                scored = Scored(test.labels, test.scores)
+                write_curves(Path(scratch), task.record, scored)
                 store.upload(run["id"], Path(scratch))
+            store.log_series(run["id"], ROC, signal_rejections(task.record, scored))
         advance()
     return skipped
 
 
 def measured(task: Task, found: StoredScores, part: str) -> dict[str, float]:
-    """Every metric of stored scores, as a trial logs them. part: "test", or "valid", which has none of single
-    classes."""
-    records = metrics.metrics_of(task.classes) if part == "test" else metrics.metrics_for(len(task.classes))
-    values = metrics.measure(Scored(found.labels, found.scores), task.signal, records)
-    return {f"{part}_{name}": value for name, value in values.items()}
+    """Every metric of stored scores, as a trial logs them. part: "test" or "validation"."""
+    scored = Scored(found.labels, found.scores)
+    if part == "validation":
+        return of_validation(task, scored)
+    values = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes))
+    return {f"test_{name}": value for name, value in values.items()}
 
 
 def write_all(folder: Path, task: Task, test: StoredScores, validation: StoredScores) -> None:

@@ -261,7 +261,7 @@ def _plan(asked: Asked, store: Store, listener: Listener) -> tuple[Plan, Campaig
     be. UserError where every batch size is too large."""
     files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
     rows, split_hash = split_events(asked.task.record, prepared, asked.most_events)
-    common = campaign.campaign_of(asked.task, asked.budget, files, split_hash, asked.events)
+    common = campaign.campaign_of(asked.task, asked.budget, files, prepared, split_hash, asked.events)
     events = len(rows["train"])
     sizes = [size for size in asked.epochs if size <= events]
     if not sizes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from hepbench.suite.trial.rating import ROC
 from hepbench.tracking import runs, views
 from hepbench.tracking.views import Chart, View, attribute, metric, tag
 
@@ -16,8 +17,6 @@ SCORES = ("auc", "auc_error", "rejection_50", "rejection_50_error", "accuracy")
 COSTS = ("train_seconds", "latency_ms", "parameters")
 
 USE = ("hardware_cpu_mean_percent", "hardware_gpu_mean_percent", "hardware_memory_peak_mib")
-
-DESCRIPTION = attribute("Description")
 
 TRAINING = (
     Chart("validation AUC by epoch", "line", ("val_auc",)),
@@ -37,6 +36,8 @@ COST = (
     Chart("seconds of training", "bar", ("train_seconds",)),
     Chart("ms to score one event", "bar", ("latency_ms",)),
 )
+
+ROC_CURVES = (Chart("1/eps_B by signal efficiency in percent", "line", (ROC,), log=True),)
 
 TESTED = (
     Chart("AUC", "bar", ("test_auc",)),
@@ -58,10 +59,11 @@ MODELS = View(
         tag("seed"),
         tag("budget"),
         tag("set"),
-        DESCRIPTION,
+        attribute("Description"),
     ),
     sections=(
         ("Test", TESTED),
+        ("ROC: 1/eps_B by signal efficiency in percent", ROC_CURVES),
         ("Training", TRAINING),
         ("Cost", COST),
         ("Hardware", HARDWARE),
@@ -75,7 +77,12 @@ MEANS = View(
     query=FINAL,
     order=metric("test_auc"),
     columns=(*(metric(f"test_{name}") for name in SCORES), *map(metric, (*COSTS, *USE))),
-    sections=(("Test", TESTED), ("Training", TRAINING), ("Cost", COST)),
+    sections=(
+        ("Test", TESTED),
+        ("ROC: 1/eps_B by signal efficiency in percent", ROC_CURVES),
+        ("Training", TRAINING),
+        ("Cost", COST),
+    ),
     group=("model", "budget", "set"),
 )
 
@@ -83,17 +90,17 @@ STUDIES = View(
     key="hepbench-studies",
     title="Studies: every trial of a search, best validation AUC first",
     query="tags.stage = 'tune' and tags.trial LIKE '%'",
-    order=metric("valid_auc"),
+    order=metric("final_val_auc"),
     columns=(
         *map(tag, ("study", "trial", "model", "state", "set")),
-        *map(metric, ("valid_auc", "valid_auc_error", "valid_log_loss", *COSTS)),
+        *map(metric, ("final_val_auc", "final_val_auc_error", "final_val_log_loss", *COSTS)),
     ),
     sections=(
         (
             "Search",
             (
-                Chart("validation AUC", "bar", ("valid_auc",)),
-                Chart("validation AUC against seconds of training", "scatter", ("train_seconds", "valid_auc")),
+                Chart("validation AUC", "bar", ("final_val_auc",)),
+                Chart("validation AUC against seconds of training", "scatter", ("train_seconds", "final_val_auc")),
             ),
         ),
         ("Training", TRAINING),

@@ -8,12 +8,17 @@ import os
 import signal
 import subprocess
 import zlib
+from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import COMMAND, ROOT, hepbench
+from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
 
-from hepbench.suite import views as prepared
-from hepbench.tracking import runs, views
+from hepbench.benchmarks import registry
+from hepbench.suite import views as prepared_views
+from hepbench.suite.data.dataset import obtain, prepare, view_of
+from hepbench.suite.differences import scores_of
+from hepbench.tracking import reading, runs, views
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def state_of(tag: str) -> dict:
 
 def test_an_experiment_is_marked_as_trainings_and_has_views_that_its_page_can_read(benched):
     store = runs.connect(None, benched / "results")
-    (name, experiment_id), *more = prepared.prepare(store).items()
+    (name, experiment_id), *more = prepared_views.prepare(store).items()
     assert name == "magic" and not more
     tags = store._client.get_experiment(experiment_id).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
@@ -47,16 +52,16 @@ def test_an_experiment_is_marked_as_trainings_and_has_views_that_its_page_can_re
         assert f"metrics.`{column}`" in state["selectedColumns"] and column in measured
     sections = {one["uuid"] for one in state["compareRunSections"]}
     assert {one["metricSectionId"] for one in state["compareRunCharts"]} <= sections
-    prepared.prepare(store)  # again: nothing is written
+    prepared_views.prepare(store)  # again: nothing is written
     assert store._client.get_experiment(experiment_id).tags == tags
 
 
 def test_a_view_is_the_same_text_whenever_it_is_written():
-    first, second = (views.tags_of(prepared.VIEWS, when) for when in (1.0, 2.0))
+    first, second = (views.tags_of(prepared_views.VIEWS, when) for when in (1.0, 2.0))
     assert all(views.same(tag, second[name]) for name, tag in first.items())
-    other = views.tags_of((prepared.MODELS,), 1.0)
-    key = f"{views.PREFIX}{prepared.MODELS.key}"
-    assert not views.same(other[key], first[f"{views.PREFIX}{prepared.MEANS.key}"])
+    other = views.tags_of((prepared_views.MODELS,), 1.0)
+    key = f"{views.PREFIX}{prepared_views.MODELS.key}"
+    assert not views.same(other[key], first[f"{views.PREFIX}{prepared_views.MEANS.key}"])
     assert not views.same(other[key], None) and not views.same(other[key], "not one of ours")
 
 
@@ -103,3 +108,81 @@ def test_the_page_opens_on_sorted_rows_columns_and_charts_and_shows_nothing_of_l
             assert not [one for one in page.errors + charts.errors if "users/current" not in one]
         finally:
             os.killpg(server.pid, signal.SIGKILL)  # and the processes that it has started
+
+
+def final_of(home: Path, model: str) -> tuple[runs.Store, dict]:
+    store = runs.connect(None, home / "results")
+    found = store.runs("magic", status="FINISHED", tags={"stage": "final", "model": model})
+    return store, found[0]
+
+
+@pytest.mark.filterwarnings("ignore")  # of mlflow's own modules
+def test_a_trained_model_is_one_of_mlflow_that_scores_a_batch(benched, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("HEPBENCH_HOME", str(benched))
+    store, run = final_of(benched, "logistic")
+    mlflow.set_tracking_uri(store.uri)
+    model = mlflow.pyfunc.load_model(f"runs:/{run['id']}/model")
+    assert model.metadata.metadata == {"classes": ["hadron", "gamma"]}
+    (column,) = model.metadata.get_input_schema().inputs
+    assert column.name == "table" and column.shape == (-1, 10)
+    example = {name: np.asarray(one, "float32") for name, one in model.input_example.items()}
+    scores = model.predict(example)
+    assert scores.shape == (2, 2) and np.allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+    entry = registry.find("task", "magic")
+    prepared = prepare(entry, obtain(entry, "official" if run["tags"]["data"] == "official" else "simulated", 1000, 0))
+    stored = scores_of(store, run["id"])
+    rows = np.searchsorted(prepared.ids, stored.ids[:50])
+    assert (prepared.ids[rows] == stored.ids[:50]).all()
+    table = np.asarray(view_of(entry, prepared, "table", "")["table"])[rows].astype("float32")
+    assert np.allclose(model.predict({"table": table}), np.exp(stored.scores[:50]), atol=1e-5)
+    with pytest.raises(Exception, match="table"):
+        model.predict({"tables": table})
+
+
+def test_a_run_has_its_curve_by_efficiency_a_line_that_says_what_it_is_and_a_dataset_with_schema(benched):
+    store, run = final_of(benched, "logistic")
+    curve = dict(store.history(run["id"], "test_roc_rejection"))
+    assert set(curve) <= set(range(1, 100)) and len(curve) > 60
+    assert curve[50] == pytest.approx(run["metrics"]["test_rejection_50"], rel=0.2)
+    assert all(curve[later] <= curve[step] for step, later in zip(list(curve), list(curve)[1:], strict=False))
+    assert run["tags"][runs.DESCRIPTION].startswith("logistic regression on ")
+    assert "\n" not in run["tags"][runs.DESCRIPTION]
+    (parent,) = store.runs("magic", tags={"stage": "bench"})
+    assert parent["tags"][runs.DESCRIPTION].startswith("bench of ")
+    (dataset,) = store._client.get_run(run["id"]).inputs.dataset_inputs
+    schema = json.loads(dataset.dataset.schema)["mlflow_tensorspec"]
+    assert json.loads(schema["features"])[0]["tensor-spec"]["shape"][0] == -1
+    assert json.loads(dataset.dataset.profile)["classes"] == ["hadron", "gamma"]
+
+
+def test_no_two_words_for_the_validation_part_and_those_of_older_versions_are_read(benched):
+    store, run = final_of(benched, "logistic")
+    assert not [name for name in run["metrics"] if name.startswith("valid")]
+    assert run["metrics"]["final_val_auc"] == pytest.approx(store.history(run["id"], "val_auc")[-1][1], abs=1e-6)
+    old = {"valid_auc": 0.7, "valid_auc_error": 0.1, "val_auc": 0.6, "valid_events": 150.0, "test_auc": 0.8}
+    new = {"final_val_auc": 0.7, "final_val_auc_error": 0.1, "val_auc": 0.6, "val_events": 150.0, "test_auc": 0.8}
+    assert reading.renamed(old) == new == reading.renamed(new)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_winner_is_registered_by_name_and_alias_once(benched, monkeypatch):
+    import mlflow
+
+    done = hepbench("register", "magic", home=benched)
+    assert done.returncode == 0, done.stderr
+    assert "magic version 1, alias champion: logistic seed " in done.stdout
+    store, _ = final_of(benched, "logistic")
+    mlflow.set_tracking_uri(store.uri)
+    monkeypatch.setenv("HEPBENCH_HOME", str(benched))
+    assert mlflow.pyfunc.load_model("models:/magic@champion").metadata.metadata == {"classes": ["hadron", "gamma"]}
+    again = hepbench("register", "magic", "--alias", "best", home=benched)
+    assert "magic version 1, alias best" in again.stdout
+    of_prior = store.runs("magic", tags={"stage": "final", "model": "prior"})[0]["id"]
+    other = hepbench("register", "magic", "--run", of_prior[:12], "--name", "floor", home=benched)
+    assert "floor version 1, alias champion: prior seed" in other.stdout
+    assert store._client.get_model_version_by_alias("magic", "best").tags["model"] == "logistic"
+    assert_user_mistake(hepbench("register", "magic", "--budget", "full", home=benched), "no results", "smoke")
+    assert_user_mistake(hepbench("register", "magic", "--name", "a/b", home=benched), "a/b")

@@ -142,7 +142,7 @@ def test_in_other_processes_and_with_normalisation(tmp_path):
     options += ("--set", "learning_rate=1e-7")
     done = console_script("bench", "ecal", *options, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
-    trained = begin["metrics"]["valid_log_loss"]
+    trained = begin["metrics"]["final_val_log_loss"]
     assert abs(store.history(begin["id"], "val_loss")[0][1] - trained) > 1e-3  # what another network has
     resumed = store.runs("ecal", tags={"stage": "final", "start": begin["id"]})
     assert len(resumed) == 2

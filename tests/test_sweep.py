@@ -52,11 +52,11 @@ def test_of_several_seeds_the_median_counts_and_more_than_half_must_reach_it():
 
 def test_the_default_target_is_most_of_the_way_from_chance_to_the_best():
     points = [
-        Point("cpu", 32, (training([0.7, 0.9, 0.8], valid_auc_error=0.01),)),
+        Point("cpu", 32, (training([0.7, 0.9, 0.8], final_val_auc_error=0.01),)),
         Point("cpu", 64, (training([0.6]),)),
     ]
     assert record.default_target(points) == pytest.approx(0.5 + 0.99 * 0.4)
-    assert record.default_target([Point("cpu", 32, (training([0.51], valid_auc_error=0.01),))]) is None
+    assert record.default_target([Point("cpu", 32, (training([0.51], final_val_auc_error=0.01),))]) is None
     assert record.default_target([Point("cpu", 32, (), "out of memory")]) is None
 
 
@@ -68,8 +68,8 @@ def test_the_sweet_spot_is_the_batch_size_that_reaches_the_target_soonest():
         Point("cpu", 32, (training([0.9], 10),)),
         Point("cpu", 256, (training([0.7, 0.9], 1),)),
         Point("cpu", 2048, (training([0.6, 0.7, 0.7, 0.9], 0.9),)),
-        Point("cpu", 4096, (training([0.6, 0.79], 0.5, valid_auc_error=0.02),)),
-        Point("cpu", 8192, (training([0.5, 0.5], 0.5, valid_auc_error=0.02),)),
+        Point("cpu", 4096, (training([0.6, 0.79], 0.5, final_val_auc_error=0.02),)),
+        Point("cpu", 8192, (training([0.5, 0.5], 0.5, final_val_auc_error=0.02),)),
     ]
     sentence, not_measured = record.verdicts(study(points, gpu="no NVIDIA GPU is found"))
     assert "On the CPU (a cpu) the sweet spot is a batch size of 256" in sentence

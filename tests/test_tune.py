@@ -143,7 +143,7 @@ def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, mon
     assert {run["status"] for run in found} == {"FINISHED"}
     for run in found:
         assert run["tags"]["stage"] == "tune" and "test_auc" not in run["metrics"]
-        assert run["metrics"]["valid_auc"] == study.trials[int(run["tags"]["trial"])].value
+        assert run["metrics"]["final_val_auc"] == study.trials[int(run["tags"]["trial"])].value
         assert float(run["parameters"]["power"]) == study.trials[int(run["tags"]["trial"])].params["power"]
         assert run["tags"]["hardware"]
     everything = runs.connect(None, home / "results").runs("magic")

@@ -51,6 +51,15 @@ def artifact_address(rows: Rows, run_id: str) -> tuple[str, str, tuple[str, ...]
     return (found[0][0], found[0][1], (found[0][2], str(found[0][3]))) if found else None
 
 
+def renamed(metrics: Mapping[str, float]) -> dict[str, float]:
+    """The metrics of a run of whatever version, as they are called now: those of the validation part began with
+    "valid_", beside those by epoch, "val_"."""
+    now = {name: f"final_val_{name.removeprefix('valid_')}" for name in metrics if name.startswith("valid_")}
+    now |= {"valid_events": "val_events"}
+    old = {now[name]: value for name, value in metrics.items() if name in now}
+    return old | {name: value for name, value in metrics.items() if name not in now}
+
+
 def _runs(rows: Rows, wanted: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Runs that fulfil a condition on `runs r`, oldest first."""
     columns = "r.run_uuid, r.name, r.status, r.start_time, r.end_time"
@@ -77,4 +86,6 @@ def _runs(rows: Rows, wanted: str, values: Mapping[str, Any]) -> list[dict[str, 
         for run_id, name, value, is_nan in rows(statement, **values):
             if run_id in found:  # else it was begun since
                 found[run_id][field][name] = math.nan if is_nan else value
+    for run in found.values():
+        run["metrics"] = renamed(run["metrics"])
     return list(found.values())

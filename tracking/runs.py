@@ -39,6 +39,9 @@ LONGEST_TAG = 5000
 LONGEST_NAME = LONGEST_KEY = 250
 """Characters of the name of a run or an experiment, and of a metric or parameter, that every store takes."""
 
+DESCRIPTION = "mlflow.note.content"
+"""The tag that MLflow's page shows as the description of a run or an experiment."""
+
 PAGE = 1000
 """Runs that one request to the store returns."""
 
@@ -281,6 +284,11 @@ class Store:
         """MLflow's, whose import takes seconds: what only reads a database does without."""
         return self._open()
 
+    @property
+    def address(self) -> str:
+        """As MLFLOW_TRACKING_URI takes it, without a password."""
+        return masked(self.uri)
+
     def describe(self) -> str:
         """Where results go, in one line."""
         import mlflow
@@ -302,7 +310,8 @@ class Store:
         """Start a run and return its id. parameters: what MLflow calls so, the hyper-parameters. parent: id of the run
         that it belongs to. started: seconds since 1970; None: now.
 
-        dataset: name, digest (at most 36 characters), source and context ("train", "all", ...), as the UI shows them.
+        dataset: name, digest (at most 36 characters), source (an address or a name), context ("train", "all", ...), as
+        the UI shows them; schema and profile, as JSON, where they are known.
         The run is known to be this process', so that `reconcile` finds it if the process dies.
         """
         with self._errors("start a run"):
@@ -331,6 +340,16 @@ class Store:
         metrics = [Metric(key_of(k), float(v), now, step) for k, v in values.items() if math.isfinite(v)]
         with self._errors("log metrics"):
             for batch in _batches(metrics, 1000):
+                self._client.log_batch(run_id, metrics=batch)
+
+    def log_series(self, run_id: str, name: str, values: Mapping[int, float]) -> None:
+        """Log a metric at many steps, step -> value."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        points = [Metric(key_of(name), value, now, step) for step, value in values.items() if math.isfinite(value)]
+        with self._errors("log metrics"):
+            for batch in _batches(points, 1000):
                 self._client.log_batch(run_id, metrics=batch)
 
     def log_parameters(self, run_id: str, parameters: Mapping[str, Any]) -> None:
@@ -418,7 +437,7 @@ class Store:
             if message:
                 line = message.splitlines()[0][:500]
                 name = "note" if status == "FINISHED" else "failure"
-                self.tag(run_id, {name: line, "mlflow.note.content": line})
+                self.tag(run_id, {name: line, DESCRIPTION: line})
             self._client.set_terminated(run_id, status=status, end_time=_milliseconds(ended))
             if message and message != line:
                 if (own := self._folder(run_id)) is not None:
@@ -503,6 +522,31 @@ class Store:
             for name, value in tags.items():
                 if not same(value, present.get(name)):
                     self._client.set_experiment_tag(experiment_id, name, value)
+
+    def register(
+        self, name: str, run_id: str, path: str, alias: str, tags: Mapping[str, str], about: str, title: str
+    ) -> str:
+        """Let the model in this folder of a run's artifacts be a version of the registered model of this name, which
+        the alias then names; returns the version, an existing one where the run is there already. about: description
+        of the version; title: of the model, where it is new. StoreError where MLflow takes no such name or alias."""
+        from mlflow.exceptions import MlflowException
+
+        with self._errors("register a model"):
+            try:
+                self._client.create_registered_model(name, description=_kept(title))
+            except MlflowException as error:
+                if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                    raise
+            known = self._client.search_model_versions(f"run_id = '{run_id}'")
+            version = next((str(one.version) for one in known if one.name == name), None)
+            if version is None:
+                source = f"{self._client.get_run(run_id).info.artifact_uri}/{path}"
+                made = self._client.create_model_version(
+                    name, source, run_id, tags={key: _kept(value) for key, value in tags.items()}, description=about
+                )
+                version = str(made.version)
+            self._client.set_registered_model_alias(name, alias, version)
+        return version
 
     def reconcile(self, experiment: str) -> list[str]:
         """End as KILLED the runs that a process of this machine started and did not live to end; returns their ids."""
@@ -604,8 +648,10 @@ class Store:
         import tenacity
         from mlflow.entities import Dataset, DatasetInput, InputTag
 
-        source = json.dumps({"uri": dataset["source"]})
-        record = Dataset(dataset["name"], dataset["digest"][:36], "local", source)
+        kind = "http" if dataset["source"].startswith(("http://", "https://")) else "local"
+        source = json.dumps({"url" if kind == "http" else "uri": dataset["source"]})
+        more = dataset.get("schema"), dataset.get("profile")
+        record = Dataset(dataset["name"], dataset["digest"][:36], kind, source, *more)
         context = InputTag("mlflow.data.context", dataset["context"])
         # Of two that record a dataset for the first time at once one is refused; the next time it finds it there.
         refused = tenacity.retry_if_exception_message(match="(?is).*unique constraint")
@@ -643,7 +689,7 @@ def _fields(run: Any) -> dict[str, Any]:
         "start": info.start_time / 1000,
         "end": info.end_time / 1000 if info.end_time else None,
         "tags": dict(run.data.tags),
-        "metrics": dict(run.data.metrics),
+        "metrics": reading.renamed(run.data.metrics),
         "parameters": dict(run.data.params),
     }
 

@@ -29,9 +29,9 @@ STUDY = Study(
                 Reported("test AUC", "test_auc", 0.8104314, LOG),
                 Reported("test accuracy", "test_accuracy", 0.7404, LOG),
                 Reported("test loss", "test_log_loss", 0.5317, LOG),
-                Reported("validation AUC", "valid_auc", 0.8081199, LOG),
-                Reported("validation accuracy", "valid_accuracy", 0.7381, LOG),
-                Reported("validation loss", "valid_log_loss", 0.5342, LOG),
+                Reported("validation AUC", "final_val_auc", 0.8081199, LOG),
+                Reported("validation accuracy", "final_val_accuracy", 0.7381, LOG),
+                Reported("validation loss", "final_val_log_loss", 0.5342, LOG),
                 Reported("trainable parameters", "parameters", 868_993, "model.summary()"),
                 Reported(
                     "epochs until it stopped",

@@ -91,7 +91,7 @@ class SweepLines:
         if event.kind == "done":
             text = (
                 f" {title}: trained in {result['train_seconds']:.1f} s, validation AUC at the end "
-                f"{result['valid_auc']:.4f}"
+                f"{result['final_val_auc']:.4f}"
             )
             self.console.print(Text.assemble(("done", "green"), text), soft_wrap=True)
         elif event.kind == "failed":

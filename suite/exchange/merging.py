@@ -17,7 +17,7 @@ from hepbench.suite.differences import NotComparable, matched, scores_of
 from hepbench.suite.exchange.archive import OF_A_STORE, Packed
 from hepbench.suite.exchange.storing import store_run
 from hepbench.suite.trial.artifacts import SCORES, VALIDATION_SCORES, StoredScores, read_scores
-from hepbench.suite.trial.rating import rate, write_curves
+from hepbench.suite.trial.rating import ROC, rate, signal_rejections, write_curves
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.runs import Store, StoreError
 
@@ -30,11 +30,13 @@ MEASURED = ("", "_error", "_limit", "_low", "_high")
 
 @dataclass(frozen=True)
 class Checked:
-    """A run that is new here. values: its metrics, those of the test part measured again."""
+    """A run that is new here. values: its metrics, those of the test part measured again. roc: as of
+    `rating.rejections`."""
 
     packed: Packed
     task: Entry[Task]
     values: Mapping[str, float]
+    roc: Mapping[int, float]
 
 
 def new_ones(packed: Sequence[Packed], store: Store) -> list[Packed]:
@@ -85,7 +87,7 @@ def check(
         again = {f"test_{name}{part}" for name in metrics_of(task.record.classes) for part in MEASURED}
         values = {name: value for name, value in record.metrics.items() if name not in again}
         values |= {f"test_{name}": value for name, value in rated.metrics.items()}
-        found.append(Checked(one, task, values))
+        found.append(Checked(one, task, values, signal_rejections(task.record, rated.scored)))
         progress(1)
     return found
 
@@ -109,6 +111,7 @@ def merge(checked: Checked, store: Store) -> str:
         parameters=record.parameters,
         values=checked.values,
         write=write,
+        series={ROC: checked.roc},
         dataset={
             "name": checked.task.name,
             "digest": record.tags["data_digest"][:16],

@@ -19,18 +19,21 @@ def store_run(
     parameters: Mapping[str, Any],
     values: Mapping[str, float],
     write: Callable[[Path], object],
+    series: Mapping[str, Mapping[int, float]],
     dataset: Mapping[str, str] | None = None,
     started: float | None = None,
     ended: float | None = None,
 ) -> str:
-    """Returns the run's id. write: puts the artifacts into a folder. started, ended: when it was trained, in seconds
-    since 1970; None: now."""
+    """Returns the run's id. write: puts the artifacts into a folder. series: metrics by step. started, ended: when it
+    was trained, in seconds since 1970; None: now."""
     with tempfile.TemporaryDirectory() as scratch:
         write(Path(scratch))
         run = store.start(experiment, name, tags=tags, parameters=parameters, dataset=dataset, started=started)
         status = "FAILED"
         try:
             store.log(run, values)
+            for key, points in series.items():
+                store.log_series(run, key, points)
             store.upload(run, Path(scratch))
             status = "FINISHED"
         finally:

@@ -21,7 +21,7 @@ from hepbench.suite.exchange.part import check_same, open_part
 from hepbench.suite.exchange.storing import store_run
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial.inputs import slices_of
-from hepbench.suite.trial.rating import Rated, rate, write_rated
+from hepbench.suite.trial.rating import ROC, Rated, rate, signal_rejections, write_rated
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.leaderboard.ranking import SUBMITTED
 from hepbench.tracking.runs import Store
@@ -142,6 +142,7 @@ def enter(
         parameters={},
         values=values,
         write=partial(write_rated, task=task.record, rated=rated),
+        series={ROC: signal_rejections(task.record, rated.scored)},
         dataset={"name": task.name, "digest": told.data_digest[:16], "source": opened.source, "context": "test"},
     )
     return Entered(run, rated)

@@ -13,6 +13,17 @@ from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite.trial.artifacts import SCORES, StoredScores, write_confusion, write_csv, write_roc, write_scores
 
+ROC = "test_roc_rejection"
+"""1/eps_B of the signal by its efficiency, which is the step, in percent: MLflow draws such series of runs together."""
+
+PERCENT = np.arange(1, 100)
+
+VALIDATION = "final_val_"
+"""How the metrics of the validation part begin, by the weights that are kept; those by epoch begin with "val_"."""
+
+WITH_ERROR = ("auc", "accuracy", "log_loss")
+"""Metrics whose error is kept of the validation part, too."""
+
 
 @dataclass(frozen=True)
 class Rated:
@@ -49,14 +60,35 @@ def write_curves(folder: Path, task: Task, scored: Scored) -> tuple[dict[str, Cu
     return curves, reliability
 
 
+def rejections(curve: Curve) -> dict[int, float]:
+    """Signal efficiency in percent -> 1/eps_B of a ROC curve; without those that no background passes."""
+    places = np.searchsorted(curve["signal_efficiency"], PERCENT / 100 - 1e-12)
+    efficiencies = curve["background_efficiency"][np.minimum(places, len(curve["background_efficiency"]) - 1)]
+    return {int(step): 1 / float(passed) for step, passed in zip(PERCENT, efficiencies, strict=True) if passed > 0}
+
+
+def signal_rejections(task: Task, scored: Scored) -> dict[int, float]:
+    """As `rejections`, of the signal's curve."""
+    return rejections(metrics.roc_curves(scored, task.signal, task.classes)[task.classes[task.signal]])
+
+
+def of_validation(task: Task, scored: Scored) -> dict[str, float]:
+    """The metrics of the validation part by the weights that are kept, as a run logs them."""
+    records = metrics.metrics_for(len(task.classes))
+    values = metrics.measure(scored, task.signal, records)
+    kept = [*records, *(f"{name}_error" for name in WITH_ERROR)]
+    return {f"{VALIDATION}{name}": values[name] for name in kept if name in values}
+
+
 def write_rated(
     folder: Path,
     task: Task,
     rated: Rated,
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
-) -> None:
-    """The scores, their curves and plots, into an existing folder. history, weights: as of `plots.trial_plots`."""
+) -> dict[str, Curve]:
+    """The scores, their curves and plots, into an existing folder. history, weights: as of `plots.trial_plots`. Returns
+    the ROC curves by name."""
     from hepbench.tracking import plots
 
     found = rated.found
@@ -77,3 +109,4 @@ def write_rated(
         weights,
         reliability,
     )
+    return curves

@@ -30,7 +30,8 @@ from hepbench.suite.trial.artifacts import (
     write_scores,
 )
 from hepbench.suite.trial.inputs import samples_of, slices_of
-from hepbench.suite.trial.rating import rate, write_rated
+from hepbench.suite.trial.pyfunc import describe_model
+from hepbench.suite.trial.rating import ROC, of_validation, rate, rejections, write_rated
 from hepbench.suite.trial.spec import Trial
 from hepbench.suite.trial.start import Start, fetch
 
@@ -50,7 +51,7 @@ def run(
     final: test at the end, and keep scores, plots and the model; a trial of a study sees the validation part alone and
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
-    from hepbench.benchmarks import budgets, metrics
+    from hepbench.benchmarks import budgets
     from hepbench.benchmarks.scored import Scored
     from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
@@ -108,10 +109,9 @@ def run(
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
-    validated = metrics.measure(Scored(valid.labels, valid_scores), signal, metrics.metrics_for(len(classes)))
-    result = {f"valid_{name}": value for name, value in validated.items()}
+    result = of_validation(task.record, Scored(valid.labels, valid_scores))
     result |= {**seconds, **times, **_epoch_rate(history), "parameters": fitted.trainable_parameters}
-    result |= {"train_events": len(train), "valid_events": len(valid)}
+    result |= {"train_events": len(train), "val_events": len(valid)}
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
@@ -133,10 +133,13 @@ def run(
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
         weights = write_network(folder, fitted.keras_model) if isinstance(fitted, Network) else {}
-        write_rated(folder, task.record, rated, history, weights)
+        curves = write_rated(folder, task.record, rated, history, weights)
         save_model(folder / "model", fitted, trial, train)
+        tags = describe_model(folder / "model", train, classes, run_id)
         with _timed(logging, "log_seconds"):
             store.upload(run_id, folder)
+            store.log_series(run_id, ROC, rejections(curves[classes[signal]]))
+    store.tag(run_id, tags)
     store.log(run_id, logging)
     return result | logging
 

@@ -73,7 +73,7 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
         check_slices(task, prepared)
         rows, split_hash = split_events(task.record, prepared, events)
         check_scaling(Trial(base, task, study_spec.model), prepared, rows)
-        campaign = campaign_of(task, base.budget, files, split_hash)
+        campaign = campaign_of(task, base.budget, files, prepared, split_hash)
         described = _description(study_spec, campaign)
         study = _open(storage, existing, study_spec, described)
         page = report.path_of(study, reports_folder())

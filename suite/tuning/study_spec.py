@@ -15,6 +15,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
 from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.data.files import choose
+from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
 from hepbench.tracking.printable import printable
 
@@ -61,7 +62,7 @@ COSTS = {
 
 def metric_objective(name: str) -> Objective:
     metric = metrics.METRICS[name]
-    return Objective(metric.name, metric.title, f"valid_{metric.name}", metric.higher_is_better, metric.epochwise)
+    return Objective(metric.name, metric.title, f"{VALIDATION}{metric.name}", metric.higher_is_better, metric.epochwise)
 
 
 @dataclass(frozen=True)

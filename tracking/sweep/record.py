@@ -158,7 +158,7 @@ def best_score(point: Point) -> float:
 def default_target(points: Sequence[Point]) -> float | None:
     """`SHARE` of the way from chance to the best score that any of the points has; None where the best is within two
     errors of chance."""
-    scores = [(best_score(point), point.middle("valid_auc_error")) for point in points if point.trainings]
+    scores = [(best_score(point), point.middle("final_val_auc_error")) for point in points if point.trainings]
     known = [(score, error) for score, error in scores if math.isfinite(score)]
     if not known:
         return None
@@ -207,7 +207,7 @@ def _verdict(sweep: Sweep, device: str) -> str:
 
 def _nearly(point: Point, target: float) -> bool:
     """Whether the best score is within its statistical error of the target."""
-    return target - best_score(point) < point.middle("valid_auc_error")
+    return target - best_score(point) < point.middle("final_val_auc_error")
 
 
 def listed(sizes: Sequence[int]) -> str:
