@@ -418,10 +418,12 @@ def plan_trials(
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What a bench did: its plan, and the message of each trial that failed, by the trial's name."""
+    """What a bench did: its plan, the message of each trial that failed, by the trial's name, and the id of the run
+    that those it has begun belong to, None where there was nothing to run."""
 
     trials: tuple[PlannedTrial, ...]
     failures: Mapping[str, str]
+    parent: str | None = None
 
 
 def run(asked: Bench, place: Place | None = None, store: Store | None = None, listener: Listener = ignore) -> Outcome:
@@ -435,8 +437,8 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
             workers()  # whose imports run beside the simulation
         planned, campaign = plan_trials([("", one) for one in asked.trials], store, asked.force, listener)
         name = f"bench {asked.task.name} {asked.budget}"
-        failures = run_planned(planned, campaign, name, "bench", workers, store, listener, asked.force)
-    return Outcome(tuple(planned), failures)
+        failures, parent = run_planned(planned, campaign, name, "bench", workers, store, listener, asked.force)
+    return Outcome(tuple(planned), failures, parent)
 
 
 def run_planned(
@@ -448,19 +450,19 @@ def run_planned(
     store: Store,
     listener: Listener = ignore,
     force: bool = False,
-) -> dict[str, str]:
+) -> tuple[dict[str, str], str | None]:
     """Run what is to run, under one run of this name and stage that the others belong to. Returns the messages of the
-    trials that failed, by the trial's name."""
+    trials that failed, by the trial's name, and that run's id, None where there was nothing to run."""
     listener(Planned(tuple(planned)))
     to_run = [one for one in planned if one.state == "run"]
     if not to_run:
-        return {}
+        return {}, None
     skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
     tags = {"stage": stage, "skipped": json.dumps(skipped), "command": command()}
     with parent_run(store, name, campaign, tags) as (parent, note):
         failures = run_finals(to_run, campaign, parent, workers, store, listener, force)
         note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
-    return failures
+    return failures, parent
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def run(
                 listener(ExperimentFailed(setup, str(error)))
                 continue
             trials[name] = planned
-            failed = campaign.run_planned(
+            failed, _ = campaign.run_planned(
                 planned, running, f"reproduce {asked.name} {name}", "reproduce", workers, store, listener, asked.force
             )
             if failed:

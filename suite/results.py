@@ -218,3 +218,15 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
     write_whole(path, text)
     write_whole(reports_folder() / "index.html", index.render(reports_folder()))
     return path
+
+
+def keep_ranking(task: Entry[Task], store: runs.Store, run_id: str) -> None:
+    """Keep the ranking as it is now as a table of MLflow's, and the page that was written last, with the run of a
+    bench."""
+    rows, _ = leaderboard_of(task, store)
+    numbers = (*SHOWN, *(f"{name}_error" for name in SHOWN), "train_seconds", "latency_ms", "parameters")
+    columns = ["rank", "model", "set", "budget", "data", "seeds", *numbers]
+    store.upload_table(run_id, "leaderboard.json", columns, [[row.get(name) for name in columns] for row in rows])
+    path = reports_folder() / f"{task.name}.html"
+    if path.is_file():
+        store.upload_file(run_id, path)

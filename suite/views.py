@@ -11,7 +11,7 @@ from hepbench.suite.trial.rating import ROC
 from hepbench.tracking import runs, views
 from hepbench.tracking.views import Chart, View, attribute, metric, tag
 
-SCORES = ("auc", "auc_error", "rejection_50", "rejection_50_error", "accuracy")
+SCORES = ("auc", "auc_error", "rejection_50", "accuracy")
 """Of the test part, in the order of the columns."""
 
 COSTS = ("train_seconds", "latency_ms", "parameters")
@@ -63,7 +63,7 @@ MODELS = View(
     ),
     sections=(
         ("Test", TESTED),
-        ("ROC: 1/eps_B by signal efficiency in percent", ROC_CURVES),
+        ("ROC: 1/eps_B by eps_S in %", ROC_CURVES),
         ("Training", TRAINING),
         ("Cost", COST),
         ("Hardware", HARDWARE),
@@ -79,7 +79,7 @@ MEANS = View(
     columns=(*(metric(f"test_{name}") for name in SCORES), *map(metric, (*COSTS, *USE))),
     sections=(
         ("Test", TESTED),
-        ("ROC: 1/eps_B by signal efficiency in percent", ROC_CURVES),
+        ("ROC: 1/eps_B by eps_S in %", ROC_CURVES),
         ("Training", TRAINING),
         ("Cost", COST),
     ),

@@ -152,6 +152,11 @@ def test_a_run_has_its_curve_by_efficiency_a_line_that_says_what_it_is_and_a_dat
     assert "\n" not in run["tags"][runs.DESCRIPTION]
     (parent,) = store.runs("magic", tags={"stage": "bench"})
     assert parent["tags"][runs.DESCRIPTION].startswith("bench of ")
+    assert store.files(parent["id"]) == ["leaderboard.json", "magic.html"]
+    table = json.loads(store.download(parent["id"], "leaderboard.json", Path()).read_text())
+    ranked = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [row["model"] for row in ranked] == ["logistic", "prior"] and ranked[0]["auc"] > 0.6
+    assert json.loads(parent["tags"]["mlflow.loggedArtifacts"]) == [{"path": "leaderboard.json", "type": "table"}]
     (dataset,) = store._client.get_run(run["id"]).inputs.dataset_inputs
     schema = json.loads(dataset.dataset.schema)["mlflow_tensorspec"]
     assert json.loads(schema["features"])[0]["tensor-spec"]["shape"][0] == -1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import json
 import logging
 import math
 import operator
@@ -18,6 +19,7 @@ import re
 import shutil
 import sqlite3
 import sys
+import tempfile
 import time
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -376,6 +378,15 @@ class Store:
             else:
                 self._client.log_artifacts(run_id, str(folder))
 
+    def upload_table(self, run_id: str, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+        """Store a table under this name, *.json, as MLflow's page shows one. NaN and infinities are left empty."""
+        data = [[None if isinstance(one, float) and not math.isfinite(one) else one for one in row] for row in rows]
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / name
+            path.write_text(json.dumps({"columns": list(columns), "data": data}), encoding="utf-8")
+            self.upload_file(run_id, path)
+        self.tag(run_id, {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"}])})
+
     def upload_file(self, run_id: str, path: Path) -> None:
         """Store one file as an artifact of its name."""
         with self._errors("store a file"):
@@ -643,8 +654,6 @@ class Store:
         return experiment_id
 
     def _log_dataset(self, run_id: str, dataset: Mapping[str, str]) -> None:
-        import json
-
         import tenacity
         from mlflow.entities import Dataset, DatasetInput, InputTag
 

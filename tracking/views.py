@@ -117,7 +117,7 @@ def _state(view: View) -> dict[str, Any]:
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(view.columns),
         "columnOrder": list(view.columns),
-        "columnWidths": WIDTHS | dict.fromkeys(view.columns, 92),
+        "columnWidths": WIDTHS | {column: _width(column) for column in view.columns},
         "runsHiddenMode": "FIRST_20_RUNS",
         "compareRunCharts": [_card(view, title, chart) for title, charts in view.sections for chart in charts],
         "compareRunSections": sections,
@@ -127,6 +127,11 @@ def _state(view: View) -> dict[str, Any]:
         "useGroupedValuesInCharts": True,
         "globalLineChartConfig": {"xAxisKey": "step", "lineSmoothness": 0, "selectedXAxisMetricKey": ""},
     }
+
+
+def _width(column: str) -> int:
+    """Pixels for a heading, or most of a long one."""
+    return min(40 + 7 * len(column.partition("`")[2]), 150)
 
 
 def _grouping(names: Sequence[str]) -> dict[str, Any]:

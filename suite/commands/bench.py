@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
+from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.registry import Entry
 from hepbench.suite import campaign, results
 from hepbench.suite.campaign import Bench, PlannedTrial
 from hepbench.suite.commands import leaderboard
@@ -26,9 +28,11 @@ def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Consol
     """
     results.check_columns([asked.task], columns)
     store = None if dry else results.open_store()
-    failed = _run(asked, tuned, place, store, console)
+    failed, parent = _run(asked, tuned, place, store, console)
     if store:
         leaderboard.write(asked.task, store, console, columns)
+        if parent:
+            results.keep_ranking(asked.task, store, parent)
         console.print(CURVES)
     return failed
 
@@ -36,18 +40,23 @@ def bench(asked: Bench, *, tuned: bool, dry: bool, place: Place, console: Consol
 def bench_variants(every: Sequence[Bench], *, tuned: bool, dry: bool, place: Place, console: Console) -> int:
     """The same for the variants of a task, one after the other, with one table of all at the end."""
     store = None if dry else results.open_store()
-    failed = 0
+    failed, parents = 0, dict[str, Entry[Task]]()
     for asked in every:
-        failed += _run(asked, tuned, place, store, console)
+        unsuccessful, parent = _run(asked, tuned, place, store, console)
+        failed += unsuccessful
+        parents |= {parent: asked.task} if parent else {}
         console.print()
     if store:
         leaderboard.write_variants([asked.task for asked in every], store, console)
+        for parent, task in parents.items():
+            results.keep_ranking(task, store, parent)
         console.print(CURVES)
     return failed
 
 
-def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: Console) -> int:
-    """Run what has not been run; without a store print what that is. Returns the number of trials that failed."""
+def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: Console) -> tuple[int, str | None]:
+    """Run what has not been run; without a store print what that is. Returns the number of trials that failed, and the
+    id of the run that they belong to."""
     if tuned:
         asked, studies = campaign.with_tuned(asked)
         for model, study in studies.items():
@@ -65,9 +74,9 @@ def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: 
             if asked.events_to_simulate:
                 console.print(f"data: {asked.events_to_simulate:,} events would be simulated first")
             _print_plan(campaign.plan(asked, listener=listener), console)
-            return 0
+            return 0, None
         outcome = campaign.run(asked, place, store, listener)
-    return len(outcome.failures)
+    return len(outcome.failures), outcome.parent
 
 
 def _print_plan(plan: Sequence[PlannedTrial], console: Console) -> None:
