@@ -11,6 +11,9 @@ from hepbench.tracking.plots import COLOURS
 Spec = dict[str, Any]
 
 HEIGHT = 340
+MOST_BANDS = 6
+"""Rows whose bands can be told apart."""
+
 FAINT = "rgba(128, 128, 128, 0.22)"
 GREY = "#8b93a0"
 
@@ -28,6 +31,8 @@ LOOK: Spec = {
         "titleFontSize": 13,
         "titleFontWeight": "normal",
         "labelLimit": 220,
+        "labelOverlap": "greedy",
+        "labelSeparation": 6,
     },
     "legend": {
         "labelColor": "currentColor",
@@ -58,7 +63,7 @@ def specs(
     of_class = {"class": [(name, name) for name in classes]} if len(classes) > 2 else {}
     band = (
         "Lines: means over the seeds. Bands: 95 % intervals, of the test events and the spread of the seeds, which is "
-        "taken over neighbouring points. Dotted: chance."
+        f"taken over neighbouring points; of {MOST_BANDS} rows or fewer. Dotted: chance."
     )
     found = [
         _plot("rejection", "Background rejection", band, _curve(signal, background, inverted=False), of_class),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -34,7 +34,13 @@ from hepbench.tracking.leaderboard.table import (
 FIRST_DRAWN = 5
 """Rows whose plots a page begins with."""
 
-COSTS = ("latency_ms", "predict_us_per_event", "parameters", "train_seconds", "hardware_gpu_energy_joule")
+COSTS = (
+    "latency_ms",
+    "predict_us_per_event",
+    "parameters",
+    "train_seconds",
+    *(one for one in NUMBERS if "energy" in one),
+)
 """What a score is drawn over, where it was measured."""
 
 FIRST, LAST = ("rank", "model"), (TARGET, "hardware", "seeds")
@@ -67,7 +73,8 @@ def render(
     """
     drawn = drawn or {}
     tables = list(groups(board.rows))
-    columns = _columns(board, tables)
+    sliced = {name for names in slices_of(board.rows, slices or {}).values() for name in names}
+    columns = _columns(board, tables, sliced, tuple(f"_{key}" for key in (classes or {}).values()))
     labels = _labels(tables)
     official = any(table[0]["data"] == "official" for table in tables)
     names = list(classes or {}) or [background, signal]
@@ -87,6 +94,7 @@ def render(
         "plots": {plot["kind"]: plot["spec"] for plot in plots},
         "colours": charts.PALETTE,
         "first": FIRST_DRAWN,
+        "bands": charts.MOST_BANDS,
     }
     return pages.render(
         "leaderboard.html",
@@ -94,6 +102,7 @@ def render(
         about=about,
         ranked_by=board.ranked_by,
         columns=columns,
+        kinds=[(kind, some) for kind in KINDS if (some := [one for one in columns if one["kind"] == kind])],
         tables=[_table(board, rows, columns, classes or {}) for rows in tables],
         published=[] if official else published_cells(board),
         published_columns=PUBLISHED,
@@ -111,8 +120,11 @@ def render(
     )
 
 
-def _columns(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> list[dict[str, Any]]:
-    """Every column that any row has something in; "shown" are those of the terminal."""
+def _columns(
+    board: Leaderboard, tables: Sequence[Sequence[Row]], sliced: Container[str], of_class: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Every column that any row has something in; "shown" are those of the terminal. sliced: names of metrics of
+    slices. of_class: endings of those of single classes."""
     usual = [column for table in tables for column in columns_of(board, table)]
     shown = {column.name for column in usual}
     ends = {column.name: column for column in usual if column.name in (*FIRST, *LAST)}
@@ -127,21 +139,23 @@ def _columns(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> list[dict[s
             "cell": column.cell,
             "numeric": column.numeric,
             "shown": column.name in shown,
-            "kind": _kind(board, column.name),
+            "kind": _kind(board, column.name, sliced, of_class),
         }
         for place, column in enumerate((*first, *in_order, *last))
     ]
 
 
-def _kind(board: Leaderboard, name: str) -> str:
-    """Under which heading a column is chosen; "" for those that are always there."""
+KINDS = ("Metrics", "Cost and hardware", "Each class against the rest", "Slices")
+"""Under which columns are chosen."""
+
+
+def _kind(board: Leaderboard, name: str, sliced: Container[str], of_class: tuple[str, ...]) -> str:
+    """One of KINDS; "" for a column that is always there."""
     if name in FIRST:
         return ""
-    if name in board.metrics:
-        return (
-            "Metrics" if name in board.shown or board.metrics[name].title != board.metrics[name].heading else "Slices"
-        )
-    return "Cost and hardware"
+    if name not in board.metrics:
+        return KINDS[1]
+    return KINDS[3] if name in sliced else KINDS[2] if of_class and name.endswith(of_class) else KINDS[0]
 
 
 def _known(row: Row, name: str) -> bool:

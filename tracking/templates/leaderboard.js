@@ -259,6 +259,7 @@
     }
     const spec = structuredClone(data.plots[kind]);
     adjusted[kind]?.(spec, values);
+    if (spec.layer && ids.length > data.bands) spec.layer = spec.layer.filter((layer) => layer.mark.type !== "area");
     paint(spec, ids);
     spec.data = { values };
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
