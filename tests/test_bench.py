@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -76,6 +77,16 @@ def test_leaderboard_from_the_store_alone(benched):
         assert done.returncode == 0
         assert done.stdout.startswith(start)
         assert all(model in done.stdout for model in MODELS)
+
+
+def test_the_command_of_a_row_asks_for_what_is_there(benched):
+    home, _ = benched
+    rows = json.loads(hepbench("leaderboard", "ecal", "--format", "json", home=home).stdout)
+    for row in rows[:2]:
+        words = shlex.split(row["command"])
+        assert words[:2] == ["hepbench", "bench"] and words[-1] == "--force" and row["commit"] != "not available"
+        done = hepbench(*words[1:-1], "--dry-run", home=home)
+        assert done.returncode == 0 and row["model"] in done.stdout and "to run" not in done.stdout, done.stdout
 
 
 def test_a_plot_is_a_file_for_a_paper(benched, tmp_path):
