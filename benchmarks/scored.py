@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -26,38 +28,33 @@ class Ranking:
     def __init__(self, positive: np.ndarray, scores: np.ndarray):
         """positive: (n,) bool. scores: (n,), the higher the more positive; infinite ones have their place, NaN none."""
         self.positive = positive
-        self.order, self._falling = _falling(scores)
-
-    @functools.cached_property
-    def _last(self) -> np.ndarray:
-        """(g,) place of the last decision of each group of equal scores."""
-        falling = self._falling
-        step = np.ones(len(falling), bool)
-        np.not_equal(falling[1:], falling[:-1], out=step[:-1])
-        return np.flatnonzero(step)
+        self._given = scores
+        self.order, self._ordered, self._ends = _falling(scores, positive)
 
     @functools.cached_property
     def ends(self) -> np.ndarray:
         """(g,) how many decisions stand before the end of each group of equal scores."""
-        return self._last + 1
+        return np.flatnonzero(self._ends) + 1
 
     @functools.cached_property
     def scores(self) -> np.ndarray:
         """(g,) of the groups, falling."""
-        return np.asarray(self._falling[self._last])
+        return np.asarray(self._given[self.order[self._ends]])
+
+    @functools.cached_property
+    def _counts(self) -> np.ndarray:
+        """(n,) how many positives reach each decision."""
+        return np.cumsum(self._ordered, dtype=np.int32 if len(self.order) < MOST_PACKED else np.int64)
 
     @functools.cached_property
     def positives(self) -> np.ndarray:
         """(g + 1,), beginning above all, how many positives reach each group."""
-        counts = np.cumsum(self.positive[self.order], dtype=np.int32 if len(self.order) < MOST_PACKED else np.int64)
-        found = np.zeros(len(self._last) + 1, counts.dtype)
-        np.take(counts, self._last, out=found[1:])
-        return found
+        return np.append(np.zeros(1, self._counts.dtype), self._counts[self._ends])
 
     @functools.cached_property
     def negatives(self) -> np.ndarray:
         """(g + 1,), beginning above all, how many negatives reach each group."""
-        found = np.zeros(len(self._last) + 1, self.positives.dtype)
+        found = np.zeros(len(self.positives), self.positives.dtype)
         np.subtract(self.ends, self.positives[1:], out=found[1:], casting="unsafe")
         return found
 
@@ -66,63 +63,82 @@ class Ranking:
         """(n,): for a positive the share of negatives below it, for a negative the share of positives above it; equal
         scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing Letters 21
         (2014) 1389, equations 6 to 10)."""
-        positives, negatives = self.positives, self.negatives
         placed = np.empty(len(self.order))
-        seen = 0.0
-        for start in range(0, len(placed), BLOCK):
-            order = self.order[start : start + BLOCK]
-            own = self.positive[order]
-            above = np.cumsum(own, dtype=np.float64)
-            above += seen
-            below = np.arange(start + 1.0, start + 1 + len(order)) - above
-            seen = above[-1]
-            above /= positives[-1]
-            below /= -negatives[-1]
-            below += 1
-            placed[order] = np.where(own, below, above)
-        sizes = np.diff(self.ends, prepend=0)
-        tied = np.flatnonzero(sizes > 1)
-        if len(tied):
-            sizes = sizes[tied]
-            starts = self.ends[tied] - sizes
+        number = np.count_nonzero(self.positive)
+        kinds = [(self._ordered, len(placed) - number, 1.0, -1.0), (~self._ordered, number, 0.0, 1.0)]
+        for own, others, best, sign in kinds:
+            seen = 0
+            for block in blocks(len(placed)):
+                inside = np.flatnonzero(own[block])
+                chosen = self.order[block][inside]
+                inside += block.start - seen
+                inside -= np.arange(len(inside))  # what is left is how many of the others stand before
+                placed[chosen] = inside * (sign / max(others, 1)) + best
+                seen += len(chosen)
+        equal = np.flatnonzero(~self._ends)  # to the next
+        if len(equal):
+            starts = equal[np.append(True, np.diff(equal) > 1)]
+            ends = equal[np.append(np.diff(equal) > 1, True)] + 2
+            sizes = ends - starts
             before = np.concatenate([[0], np.cumsum(sizes)[:-1]])
             inside = self.order[np.repeat(starts - before, sizes) + np.arange(sizes.sum())]
-            above, below = (np.repeat((x[tied] + x[tied + 1]) / (2 * x[-1]), sizes) for x in (positives, negatives))
+            reached = self._counts[ends - 1] * 1.0
+            tied = reached - np.where(starts, self._counts[starts - 1], 0)
+            above = np.repeat((reached - tied / 2) / max(number, 1), sizes)
+            below = np.repeat(((starts + ends) / 2 - reached + tied / 2) / max(len(placed) - number, 1), sizes)
             placed[inside] = np.where(self.positive[inside], 1 - below, above)
         return placed
 
     @functools.cached_property
     def area(self) -> float:
         """Under the ROC curve: the mean share of negatives below a positive."""
-        return float(np.dot(self.placements, self.positive) / self.positives[-1])
+        given = self.placements, self.positive
+        total = math.fsum(
+            float(np.einsum("i,i", *(one[block] for one in given))) for block in blocks(len(self.positive))
+        )
+        return total / np.count_nonzero(self.positive)
 
 
 BLOCK = 2**15
 """Decisions that are looked at together, so that they stay in the processor's own memory."""
 
 
-def _falling(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Places from the highest score to the lowest, and the scores in this order.
+def blocks(number: int) -> Iterator[slice]:
+    """Of BLOCK decisions, or events, each; together all of so many."""
+    return (slice(start, start + BLOCK) for start in range(0, number, BLOCK))
 
-    32-bit scores are sorted as integers of the same order with their places in the lower half, which takes a fraction
-    of an indirect sort."""
+
+def _falling(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Places from the highest score to the lowest, and in this order what is positive, and what is the last of its
+    score.
+
+    32-bit scores are sorted as integers of the same order, with their places and what is positive in the lower half:
+    that takes a fraction of an indirect sort, and all is read in order."""
+    last = np.ones(len(scores), bool)
     if scores.dtype != np.float32 or len(scores) >= MOST_PACKED:
         order = np.argsort(-scores)
-        return order, scores[order]
+        falling = scores[order]
+        np.not_equal(falling[1:], falling[:-1], out=last[:-1])
+        return order, positive[order], last
     keys = np.empty(len(scores), np.int64)
-    for start in range(0, len(scores), BLOCK):
-        bits = (np.float32(0) - scores[start : start + BLOCK]).view(np.int32)  # 0 - 0 is 0: the two zeros are one
+    places = np.arange(min(BLOCK, len(scores)), dtype=np.int64) << 1
+    for block in blocks(len(scores)):
+        bits = (np.float32(0) - scores[block]).view(np.int32)  # 0 - 0 is 0: the two zeros are one
         bits ^= (bits >> 31) & 0x7FFFFFFF
-        part = keys[start : start + BLOCK]
+        part = keys[block]
         np.left_shift(bits, 32, out=part, dtype=np.int64)
-        part |= np.arange(start, start + len(part))
+        part |= places[: len(part)] + (block.start << 1)
+        part |= positive[block]
     keys.sort()
-    falling = np.empty(len(scores), np.float32)
-    for start in range(0, len(scores), BLOCK):
-        part = keys[start : start + BLOCK]
+    ordered = np.empty(len(scores), bool)
+    for block in blocks(len(scores)):
+        part = keys[block]
+        high = keys[block.start : block.stop + 1] >> 32
+        np.not_equal(high[1:], high[:-1], out=last[block][: len(high) - 1])
+        np.not_equal(part & 1, 0, out=ordered[block])
         part &= 0xFFFFFFFF
-        falling[start : start + BLOCK] = scores[part]
-    return keys, falling
+        part >>= 1
+    return keys, ordered, last
 
 
 class Scored:
