@@ -413,6 +413,8 @@ class Metric:
     limit: the bound on the better side, at 95 %, where the value cannot be measured and a bound can; else NaN.
     parts: (n,) what each event adds to the value, less its mean, so that the sum of squares is the variance of the
         value; and of the difference of two models on the same events, that of the difference of their parts.
+    bootstrap: trainings scored on the same events, signal class, resamplings -> (trainings, resamplings) values on the
+        same resampled events, NaN where one cannot be measured.
     """
 
     name: str
@@ -428,6 +430,7 @@ class Metric:
     interval: Callable[[Scored, int, float], tuple[float, float]] | None = None
     limit: Callable[[Scored, int], float] | None = None
     parts: Callable[[Scored, int], np.ndarray] | None = None
+    bootstrap: Callable[[Sequence[Scored], int, int], np.ndarray] | None = None
 
     def compute(self, labels: np.ndarray, scores: np.ndarray, signal: int) -> tuple[float, float]:
         """(value, one standard deviation) for labels (n,) and scores (n, classes)."""

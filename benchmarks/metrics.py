@@ -16,6 +16,7 @@ from functools import partial
 import numpy as np
 
 from hepbench.benchmarks.base import Metric
+from hepbench.benchmarks.resampling import REACH, bootstrap, cuts_between
 from hepbench.benchmarks.scored import Ranking, Scored, blocks
 
 FEWEST_AT_THRESHOLD = 5
@@ -113,6 +114,7 @@ def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
                         limit=partial(_limit_of_class, metric, number) if metric.limit else None,
                         interval=None,
                         parts=partial(_parts_of_class, metric, number) if metric.parts else None,
+                        bootstrap=partial(_bootstrap_of_class, metric, number) if metric.bootstrap else None,
                     )
     return found
 
@@ -130,6 +132,13 @@ def _parts_of_class(metric: Metric, number: int, scored: Scored, signal: int) ->
 
 def _limit_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> float:
     return metric.limit(scored, number) if metric.limit else math.nan
+
+
+def _bootstrap_of_class(
+    metric: Metric, number: int, trained: Sequence[Scored], signal: int, resamplings: int
+) -> np.ndarray:
+    assert metric.bootstrap is not None
+    return metric.bootstrap(trained, number, resamplings)
 
 
 def class_keys(classes: Sequence[str]) -> list[str]:
@@ -172,6 +181,12 @@ def _count(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> Mea
     if not all_of_it:
         return np.nan, np.nan
     return float(count), float(all_of_it * _share(count, all_of_it)[1])
+
+
+def _count_parts(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> np.ndarray:
+    own = (scored.labels == signal) == of_signal
+    number = np.count_nonzero(own)
+    return _ratio_parts(own & ((scored.guessed == signal) == as_signal), own) * (number or math.nan)
 
 
 def _hits(scored: Scored, signal: int) -> np.ndarray:
@@ -288,20 +303,32 @@ def reliability(scored: Scored, signal: int) -> dict[str, np.ndarray]:
     probability that was told, the share of events for which it came true, and the standard deviation of their
     difference. Told is the probability of the signal; with more than two classes that of the class that scores highest.
     """
-    if scored.classes == 2:
-        told, true = scored.scores[:, signal].astype(np.float64), scored.labels == signal
-    else:
-        told, true = scored.scores.max(axis=1).astype(np.float64), scored.guessed == scored.labels
-    edges = np.unique(np.quantile(told, np.linspace(0, 1, BINS + 1)[1:-1])) if len(told) else np.zeros(0)
-    bins = np.searchsorted(edges, told, side="left")
-    total = len(edges) + 1
-    gaps = true - told
+    told, true, bins = _told(scored, signal)
+    gaps, total = true - told, int(bins.max(initial=0)) + 1
     kept = np.flatnonzero(np.bincount(bins, minlength=total) > 1)
     events = np.bincount(bins, minlength=total)[kept]
     score, gap, square = (np.bincount(bins, one, total)[kept] / events for one in (told, gaps, gaps**2))
     expected = np.bincount(bins, told * (1 - told), total)[kept] / events  # so that a bin without a miss has an error
     error = np.sqrt(np.maximum(np.maximum(square - gap**2, expected), 0) / events)
     return {"score": score, "share": score + gap, "error": error, "events": events.astype(np.float64)}
+
+
+def _told(scored: Scored, signal: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(probability told, whether it came true, bin of equally many events), each (n,)."""
+    if scored.classes == 2:
+        told, true = scored.scores[:, signal].astype(np.float64), scored.labels == signal
+    else:
+        told, true = scored.scores.max(axis=1).astype(np.float64), scored.guessed == scored.labels
+    edges = np.unique(np.quantile(told, np.linspace(0, 1, BINS + 1)[1:-1])) if len(told) else np.zeros(0)
+    return told, true, np.searchsorted(edges, told, side="left")
+
+
+def _calibration_parts(scored: Scored, signal: int) -> np.ndarray:
+    """Of the distance of each bin, by its sign, as the error has it."""
+    told, true, bins = _told(scored, signal)
+    gaps, numbers = true - told, np.maximum(np.bincount(bins), 1)
+    means = np.bincount(bins, gaps) / numbers
+    return np.asarray(np.sign(means)[bins] * (gaps - means[bins]) / len(gaps))
 
 
 def _calibration_error(scored: Scored, signal: int) -> Measured:
@@ -515,6 +542,25 @@ def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarr
     return np.asarray(np.where(ranking.positive, of_signal, -of_background) / share**2)
 
 
+def _resampled_rejections(trained: Sequence[Scored], signal: int, resamplings: int, efficiency: float) -> np.ndarray:
+    rankings = [scored.against_the_rest(signal) for scored in trained]
+    wanted = efficiency * float(rankings[0].positives[-1])
+    reach = REACH * math.sqrt(wanted * (1 - efficiency))
+    cuts = [cuts_between(ranking, wanted - reach, wanted + reach) for ranking in rankings]
+    return bootstrap(rankings, cuts, partial(_read_rejections, efficiency=efficiency), resamplings)
+
+
+def _read_rejections(positives: np.ndarray, negatives: np.ndarray, efficiency: float) -> np.ndarray:
+    signals, backgrounds = positives[-1], negatives[-1]
+    wanted = efficiency * signals
+    after = np.clip((positives < wanted).sum(axis=0), 1, len(positives) - 1)
+    places = np.stack([after - 1, after])
+    (low, high), (fewer, more) = (np.take_along_axis(reached, places, 0) for reached in (positives, negatives))
+    passing = fewer + (wanted - low) / np.maximum(high - low, 1) * (more - fewer)
+    measurable = (passing >= 1) & (np.minimum(wanted, signals - wanted) >= FEWEST_AT_THRESHOLD - 1e-6)
+    return np.asarray(np.divide(backgrounds, passing, where=measurable, out=np.full(len(passing), np.nan)))
+
+
 @dataclasses.dataclass(frozen=True)
 class _Threshold:
     """Of a ROC curve at a signal efficiency: background events that pass, and that pass where the threshold is lowered
@@ -579,6 +625,23 @@ def purity_interval(
     """
     found = _at_purity(scored, signal, purity, proportions)
     return (np.nan, np.nan) if found is None else found.between(1.05 * deviations)
+
+
+def _resampled_efficiencies(trained: Sequence[Scored], signal: int, resamplings: int, purity: float) -> np.ndarray:
+    rankings = [scored.against_the_rest(signal) for scored in trained]
+    cuts = []
+    for scored, ranking in zip(trained, rankings, strict=True):
+        found = _at_purity(scored, signal, purity, None)
+        least, most = found.between(REACH) if found else (0.0, 0.0)
+        cuts.append(cuts_between(ranking, least * scored.numbers[signal], most * scored.numbers[signal]))
+    return bootstrap(rankings, cuts, partial(_read_efficiencies, purity=purity), resamplings)
+
+
+def _read_efficiencies(positives: np.ndarray, negatives: np.ndarray, purity: float) -> np.ndarray:
+    pure = (positives * (1 - purity) / purity >= negatives * (1 - 1e-9)) & (positives >= FEWEST_PASSING)
+    loosest = np.where(pure, positives, 0).max(axis=0)
+    measurable = loosest > 0
+    return np.asarray(np.divide(loosest, positives[-1], where=measurable, out=np.full(len(loosest), np.nan)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -719,6 +782,7 @@ def rejection_at(percent: float) -> Metric:
         scale="log",
         limit=partial(rejection_limit, efficiency=percent / 100),
         parts=partial(_rejection_parts, efficiency=percent / 100),
+        bootstrap=partial(_resampled_rejections, efficiency=percent / 100),
     )
 
 
@@ -786,6 +850,7 @@ METRICS: dict[str, Metric] = {
             higher_is_better=False,
             decimals=4,
             epochwise="val_loss",
+            parts=_calibration_parts,
         ),
         *(rejection_at(percent) for percent in EFFICIENCIES),
         *(
@@ -798,6 +863,7 @@ METRICS: dict[str, Metric] = {
                 decimals=4,
                 scale="logit",
                 interval=partial(purity_interval, purity=percent / 100),
+                bootstrap=partial(_resampled_efficiencies, purity=percent / 100),
             )
             for percent in PURITIES
         ),
@@ -807,6 +873,7 @@ METRICS: dict[str, Metric] = {
                 title=f"{name.replace('_', ' ')} (events)",
                 heading=name.replace("_", " "),
                 of=partial(_count, of_signal=of_signal, as_signal=as_signal),
+                parts=partial(_count_parts, of_signal=of_signal, as_signal=as_signal),
                 higher_is_better=of_signal == as_signal,
                 decimals=0,
                 epochwise="val_accuracy",

@@ -64,16 +64,17 @@ class Ranking:
         scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing Letters 21
         (2014) 1389, equations 6 to 10)."""
         placed = np.empty(len(self.order))
-        number = np.count_nonzero(self.positive)
-        kinds = [(self._ordered, len(placed) - number, 1.0, -1.0), (~self._ordered, number, 0.0, 1.0)]
-        for own, others, best, sign in kinds:
+        number = int(np.count_nonzero(self.positive))
+        kinds = ((self._ordered, len(placed) - number, 1), (~self._ordered, number, 0))
+        for own, others, best in kinds:
+            step = (1 - 2 * best) / max(others, 1)
             seen = 0
             for block in blocks(len(placed)):
                 inside = np.flatnonzero(own[block])
                 chosen = self.order[block][inside]
                 inside += block.start - seen
                 inside -= np.arange(len(inside))  # what is left is how many of the others stand before
-                placed[chosen] = inside * (sign / max(others, 1)) + best
+                placed[chosen] = inside * step + best
                 seen += len(chosen)
         equal = np.flatnonzero(~self._ends)  # to the next
         if len(equal):

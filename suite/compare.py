@@ -18,7 +18,7 @@ from hepbench.benchmarks.scored import Scored
 from hepbench.suite import differences, results
 from hepbench.suite.atomic import write_whole
 from hepbench.suite.data.dataset import prepared_here
-from hepbench.suite.differences import NotComparable
+from hepbench.suite.differences import NotComparable, Trained, trainings_of
 from hepbench.suite.exchange import scores
 from hepbench.suite.exchange.scores import GivenScores
 from hepbench.suite.paths import file_name, reports_folder
@@ -48,13 +48,6 @@ from hepbench.tracking.runs import Store, StoreError
 SAME = {"data": "other data", "data_digest": "another data digest", "split_hash": "another split"}
 """Tags that must be equal for two results to be of the same test events, and what it is called where they are not."""
 
-RESAMPLINGS = 200
-"""Of the paired bootstrap, of metrics whose events have no parts of their own."""
-
-MOST_DRAWN = 50_000
-"""Events of one resampling; of more test events, fewer than there are (Bickel, Goetze and van Zwet, Statistica Sinica 7
-(1997) 1), and the variance is scaled."""
-
 EFFICIENCIES = np.append(np.linspace(2, 98, 49), 99)
 """Of the signal, in percent, at which the curves are measured."""
 
@@ -75,9 +68,6 @@ BEGINNING = re.compile("[0-9a-f]{6,64}")
 Advance = Callable[[int], None]
 """Is called with how many more steps are done."""
 
-Trained = Sequence[Scored]
-"""The scores of each training of one side."""
-
 
 @dataclasses.dataclass(frozen=True)
 class Asked:
@@ -92,7 +82,7 @@ class Asked:
     @property
     def steps(self) -> int:
         """As many as `compare` advances by."""
-        return RESAMPLINGS * (len(self.one["run_ids"]) + len(self.other["run_ids"])) + len(EFFICIENCIES)
+        return len(_records(self.task.record)) + len(EFFICIENCIES)
 
 
 def request(task: str, one: str, other: str, store: Store, budget: str | None = None) -> Asked:
@@ -239,7 +229,7 @@ def compare(asked: Asked, store: Store, advance: Advance = lambda done: None) ->
     stored = _scores(rows, asked.names, store)
     reference = stored[0][0]
     ones, others = ([_scored(name, one) for one in side] for name, side in zip(asked.names, stored, strict=True))
-    known = {name: one for name, one in metrics.metrics_of(task.classes).items() if name not in metrics.COUNTS}
+    known = _records(task)
     measured = _measured(known, ones, others, signal, advance)
     notes = list(asked.notes)
     try:
@@ -266,6 +256,11 @@ def compare(asked: Asked, store: Store, advance: Advance = lambda done: None) ->
         background=task.classes[1 - signal] if binary else "the rest",
         notes=notes,
     )
+
+
+def _records(task: Task) -> dict[str, Metric]:
+    """Of the metrics that are compared, by name."""
+    return {name: one for name, one in metrics.metrics_of(task.classes).items() if name not in metrics.COUNTS}
 
 
 def write_page(asked: Asked, found: Comparison) -> Path:
@@ -347,19 +342,13 @@ def _side(row: Row, name: str, rows: Sequence[Row]) -> Side:
 def _measured(
     records: Mapping[str, Metric], ones: Trained, others: Trained, signal: int, advance: Advance
 ) -> dict[str, Measured]:
-    """Of each metric both sides and their difference, by the parts of the events where it has some, else by the paired
-    bootstrap."""
-    lacking = {name: record for name, record in records.items() if record.parts is None}
-    drawn = _resampled(lacking, (ones, others), signal, advance)
+    """Of each metric both sides and their difference."""
     found = {}
     for name, record in records.items():
-        sides = [
-            _trainings(record, trained, signal) if record.parts else drawn[name][place]
-            for place, trained in enumerate((ones, others))
-        ]
-        difference = statistics.paired(*sides)
+        difference = statistics.paired(*trainings_of(record, (ones, others), signal))
         alone = [_combined(record, trained, signal) for trained in (ones, others)]
         found[name] = Measured(record, alone[0], alone[1], difference, difference.p)
+        advance(1)
     return found
 
 
@@ -368,55 +357,11 @@ def _combined(record: Metric, trained: Trained, signal: int) -> statistics.Combi
     return statistics.combine(values, errors)
 
 
-def _trainings(record: Metric, trained: Trained, signal: int) -> statistics.Trainings:
-    return statistics.trainings(
-        *zip(*(differences.compared(record, events, signal) for events in trained), strict=True)
-    )
-
-
-def _resampled(
-    records: Mapping[str, Metric], sides: Sequence[Trained], signal: int, advance: Advance
-) -> dict[str, list[statistics.Trainings]]:
-    """Of each metric the trainings of both sides, with a part for each resampling of the test events, the same ones for
-    all: its distance from the mean, scaled so that the sum of squares is the variance, and of the difference of two
-    trainings that of the difference of their parts."""
-    number = len(sides[0][0].labels)
-    drawn = min(number, MOST_DRAWN)
-    scale = math.sqrt(drawn / number / (RESAMPLINGS - 1))
-    found = np.full((len(records), sum(map(len, sides)), RESAMPLINGS), np.nan)
-    for place, events in enumerate([events for side in sides for events in side]):
-        rng = np.random.default_rng(0)
-        for sample in range(RESAMPLINGS):
-            which = rng.integers(0, number, drawn)
-            again = Scored(events.labels[which], events.log_scores[which])
-            found[:, place, sample] = [_on_scale(record, again, signal) for record in records.values()]
-            advance(1)
-    kept = np.isfinite(found).all(axis=1, keepdims=True)
-    counts = kept.sum(axis=2, keepdims=True)
-    means = np.where(kept, found, 0).sum(axis=2, keepdims=True) / np.maximum(counts, 1)
-    parts = np.where(kept, found - means, 0) * scale * np.sqrt(RESAMPLINGS / np.maximum(counts, 1))
-    parts[(counts < RESAMPLINGS / 2)[:, 0, 0]] = np.nan
-    trained = {}
-    for line, (name, record) in enumerate(records.items()):
-        own = iter(parts[line])
-        trained[name] = [
-            statistics.trainings([_on_scale(record, events, signal) for events in side], [next(own) for _ in side])
-            for side in sides
-        ]
-    return trained
-
-
-def _on_scale(record: Metric, events: Scored, signal: int) -> float:
-    """A value on the scale on which it is compared; NaN where it cannot be measured."""
-    value, _ = record.of(events, signal)
-    return math.log(value) if record.scale == "log" and value > 0 else value
-
-
 def _curves(ones: Trained, others: Trained, signal: int, advance: Advance) -> Curves:
     points: list[list[tuple[float, float, float]]] = [[], [], []]
     for percent in EFFICIENCIES:
         record = metrics.rejection_at(float(percent))
-        sides = [_trainings(record, trained, signal) for trained in (ones, others)]
+        sides = trainings_of(record, (ones, others), signal)
         for place, side in enumerate(sides):
             combined = statistics.combine_trainings(side)
             points[place].append((combined.mean, *combined.interval()))

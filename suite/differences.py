@@ -29,6 +29,9 @@ from hepbench.tracking.runs import Store, StoreError
 COMPARED = ("auc", "accuracy", "rejection_50")
 """Metrics of which a leaderboard has the differences; the first ranks."""
 
+RESAMPLINGS = 2000
+"""Of the paired bootstrap, of metrics whose events have no parts of their own."""
+
 _known: dict[str, list[Differences]] = {}
 
 
@@ -81,12 +84,47 @@ def _compare(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store
 
 
 def compared(metric: Metric, events: scored.Scored, signal: int) -> tuple[float, np.ndarray]:
-    """(value, parts (n,)) of a metric, on the scale on which it is compared: of a rejection its logarithm, so that a
-    difference is that of a ratio."""
+    """(value, parts (n,)) of a metric that has parts, on the scale on which it is compared: of a rejection its
+    logarithm, so that a difference is that of a ratio."""
     value, _ = metric.of(events, signal)
     assert metric.parts is not None
     parts = metric.parts(events, signal)
     return (math.log(value), parts / value) if metric.scale == "log" else (value, parts)
+
+
+Trained = Sequence[scored.Scored]
+"""The scores of each training of one side."""
+
+
+def trainings_of(metric: Metric, sides: Sequence[Trained], signal: int) -> list[statistics.Trainings]:
+    """The trainings of each side, all scored on the same events, as `statistics.paired` takes them: with the parts of
+    the events where the metric has some, else with a part for each of RESAMPLINGS of the paired bootstrap, on the scale
+    of `compared`."""
+    if metric.parts:
+        return [
+            statistics.trainings(*zip(*(compared(metric, events, signal) for events in side), strict=True))
+            for side in sides
+        ]
+    return bootstrapped(metric, sides, signal, RESAMPLINGS)
+
+
+def bootstrapped(metric: Metric, sides: Sequence[Trained], signal: int, resamplings: int) -> list[statistics.Trainings]:
+    """As `trainings_of`, of a metric that has a bootstrap. The part of a resampling is its distance from the mean,
+    scaled so that the sum of squares is the variance. Those in which a training cannot be measured are left out; all
+    are NaN where half are."""
+    assert metric.bootstrap is not None
+    logarithmic = metric.scale == "log"
+    drawn = metric.bootstrap([events for side in sides for events in side], signal, resamplings)
+    kept = drawn[:, np.isfinite(drawn).all(axis=0)]
+    kept = np.log(kept) if logarithmic else kept
+    if kept.shape[1] <= resamplings / 2:
+        kept = np.full((len(drawn), 2), math.nan)
+    parts = iter((kept - kept.mean(axis=1, keepdims=True)) / math.sqrt(kept.shape[1] - 1))
+    values = [[metric.of(events, signal)[0] for events in side] for side in sides]
+    return [
+        statistics.trainings([math.log(value) if logarithmic else value for value in some], [next(parts) for _ in some])
+        for some in values
+    ]
 
 
 def scores_of(store: Store, run: str, name: str = SCORES) -> StoredScores:

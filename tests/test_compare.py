@@ -13,12 +13,12 @@ from conftest import assert_user_mistake, empty_store, hepbench
 
 from hepbench.benchmarks import metrics, registry
 from hepbench.benchmarks.scored import Scored
-from hepbench.suite import compare, rescoring
+from hepbench.suite import compare, differences, rescoring
 from hepbench.suite.data.dataset import prepare, prepared_here
 from hepbench.suite.exchange.part import Part
 from hepbench.suite.trial.artifacts import StoredScores, write_scores
 from hepbench.suite.trial.spec import hash_of
-from hepbench.tracking import runs, statistics
+from hepbench.tracking import runs
 
 EVENTS = 1200
 
@@ -81,7 +81,7 @@ class Runs:
 
 @pytest.fixture
 def made(home, monkeypatch):
-    monkeypatch.setattr(compare, "RESAMPLINGS", 20)
+    monkeypatch.setattr(differences, "RESAMPLINGS", 20)
     return Runs(home)
 
 
@@ -191,24 +191,6 @@ def test_a_file_of_scores_without_labels(made, tmp_path):
     )
 
 
-def test_the_bootstrap_has_the_errors_of_the_parts():
-    rng = np.random.default_rng(1)
-    labels = rng.integers(0, 2, 2000)
-    hard = 1.5 * rng.normal(size=2000)
-    sides = [[Scored(labels, logs_of(hard + odds_of(rng, labels))) for _ in range(2)] for _ in range(2)]
-    records = {name: metrics.METRICS[name] for name in ("auc", "accuracy", "rejection_50")}
-    drawn = compare._resampled(records, sides, 1, lambda done: None)
-    for name, record in records.items():
-        exact = statistics.paired(*(compare._trainings(record, side, 1) for side in sides))
-        found = statistics.paired(*drawn[name])
-        assert found.value == pytest.approx(exact.value)
-        assert found.error == pytest.approx(exact.error, rel=0.3)
-    few = compare._resampled(
-        records, [[Scored(labels[:8], one.log_scores[:8]) for one in side] for side in sides], 1, int
-    )
-    assert np.isnan(statistics.paired(*few["rejection_50"]).p)
-
-
 def test_each_class_of_several_has_parts_of_its_own():
     rng = np.random.default_rng(2)
     labels = rng.integers(0, 3, 1500)
@@ -232,7 +214,7 @@ def test_agreement_is_the_mean_over_pairs_of_trainings():
 
 
 def test_slices_of_the_events(home, monkeypatch):
-    monkeypatch.setattr(compare, "RESAMPLINGS", 20)
+    monkeypatch.setattr(differences, "RESAMPLINGS", 20)
     made = Runs(home, "hepmass")
     made.add("mlp")
     made.add("gbdt", power=2)

@@ -21,7 +21,6 @@ import psutil
 import pytest
 from conftest import COMMAND, ROOT, assert_user_mistake, console_script, free_port, hepbench, with_patience
 
-from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import paths
 from hepbench.suite.trial import worker
@@ -30,7 +29,7 @@ from hepbench.suite.tuning.study_spec import count_of, seconds_of
 from hepbench.suite.workers import place, pool
 from hepbench.suite.workers.batch_system import BatchSystem
 from hepbench.suite.workers.place import check_jobs
-from hepbench.tracking import runs, statistics
+from hepbench.tracking import runs
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.runs import StoreError
 
@@ -534,21 +533,6 @@ def test_one_gpu_runs_one_trial_unless_it_is_shared(monkeypatch):
     check_jobs(3, "cpu", False)
     with pytest.raises(UserError, match="JOBS=3 on 2 GPUs: take JOBS=2, or --share-gpu"):
         check_jobs(3, "gpu", False)
-
-
-def test_paired_bootstrap_against_its_expectation():
-    """Accuracies of two models that differ on known events: the variance of a mean of differences is known."""
-    rng = np.random.default_rng(0)
-    labels = rng.integers(0, 2, 4000)
-    right = rng.random((2, 4000)) < [[0.8], [0.75]]
-    scores = [np.column_stack([1 - x, x]) for x in np.where(right, labels, 1 - labels).astype(float)]
-
-    def accuracy(truth, given):
-        return metrics.METRICS["accuracy"].compute(truth, given, 1)[0]
-
-    error = statistics.paired_bootstrap(accuracy, labels, scores[:1], scores[1:], 400)
-    assert error == pytest.approx(np.std(right[0].astype(int) - right[1].astype(int)) / np.sqrt(4000), rel=0.12)
-    assert statistics.paired_bootstrap(accuracy, labels, scores[:1], scores[:1], 20) == 0
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -222,30 +222,6 @@ def seeds_needed(difference: float, of_events: float, spreads: Sequence[float], 
         if difference and abs(difference) >= half_width(LEVEL, of_events, parts) + above * deviation:
             return number
     return None
-
-
-def paired_bootstrap(
-    compute: Callable[[np.ndarray, np.ndarray], float],
-    labels: np.ndarray,
-    scores_a: Sequence[np.ndarray],
-    scores_b: Sequence[np.ndarray],
-    resamplings: int,
-    seed: int = 0,
-) -> float:
-    """Standard error, by the choice of the test events, of the mean of a metric over the trainings of a minus that of
-    b: both are taken on the same resampled events, so that what they share drops out.
-
-    compute: (labels (n,), scores (n, classes)) -> the metric. scores_a, scores_b: (n, classes) of each training, all of
-    the same events. Resamplings in which the metric cannot be measured are left out; NaN where fewer than two are left.
-    """
-    rng = np.random.default_rng(seed)
-    found = []
-    for _ in range(resamplings):
-        drawn = rng.integers(0, len(labels), len(labels))
-        means = [np.mean([compute(labels[drawn], one[drawn]) for one in scores]) for scores in (scores_a, scores_b)]
-        found.append(means[0] - means[1])
-    kept = np.array(found)[np.isfinite(found)]
-    return float(kept.std(ddof=1)) if len(kept) > 1 else math.nan
 
 
 def flat(values: Sequence[float], errors: Sequence[float]) -> float:

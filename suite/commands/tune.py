@@ -31,6 +31,7 @@ from hepbench.suite.tuning.retest import KINDS, is_default
 from hepbench.suite.tuning.storage import DatabaseGone
 from hepbench.suite.tuning.study_spec import StudySpec
 from hepbench.suite.workers.place import Place
+from hepbench.tracking.statistics import LEVEL
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -169,10 +170,11 @@ def _print_outcome(study_spec: StudySpec, best: FrozenTrial, outcome: Mapping[st
         )
     console.print(table)
     gain, error, seeds = outcome["gain"], outcome["gain_error"], outcome["seeds"]
-    verdict = "better than the defaults" if gain > error else "not better than the defaults by more than the error"
-    if gain < -error:
-        verdict = "worse than the defaults"
-    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} fresh seeds each: {verdict}")
+    p = outcome.get("gain_p", math.nan)  # which an older version did not keep
+    verdict = f"{'better' if gain > 0 else 'worse'} than the defaults"
+    if not p <= 1 - LEVEL:
+        verdict = "not told apart from the defaults"
+    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} fresh seeds each: {verdict}, p = {p:.2g}")
     console.print(
         f"validation: best trial {outcome['validation_best']:.4f}, refitted {outcome['validation_refitted']:.4f}: "
         f"the search's optimism is {outcome['optimism']:+.4f}"

@@ -22,6 +22,7 @@ OUTCOME = {
     "default": "test set, defaults",
     "gain": "gain",
     "gain_error": "error of the gain",
+    "gain_p": "p that there is none, paired on the same test events",
     "tuned_spread": "spread of the seeds, tuned",
     "default_spread": "spread of the seeds, defaults",
     "validation_best": "validation, the best trial",
@@ -80,6 +81,7 @@ def _outcome(study: Study) -> dict[str, Any] | None:
         "measured": [
             (text, f"{outcome[name]:+.4f}" if name in SIGNED else f"{outcome[name]:.4f}")
             for name, text in OUTCOME.items()
+            if name in outcome
         ],
         "chosen": [
             (name, f"{value:.4g}" if isinstance(value, float) else str(value)) for name, value in best.params.items()

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import math
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.scored import Scored
+from hepbench.suite import differences
 from hepbench.suite.campaign import run_finals
-from hepbench.suite.trial.artifacts import StoredScores, read_scores
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.context import RunContext
 from hepbench.suite.tuning.events import ComparisonBegins, RetestBegins
@@ -25,9 +23,6 @@ if TYPE_CHECKING:
     from optuna.study import Study
     from optuna.trial import FrozenTrial
 
-
-RESAMPLINGS = 100
-"""Of the test set, for the error of the difference between two models in a metric that has no parts of events."""
 
 KINDS = ("tuned", "default")
 """What is trained: the best trial's hyper-parameters, and the defaults."""
@@ -100,14 +95,16 @@ def _compare(
     much better the search's best looked than its hyper-parameters are."""
     objective, signal = study_spec.objectives[0], study_spec.task.record.signal
     values = {kind: _values(found, f"test_{objective.name}") for kind, found in trained.items()}
-    with tempfile.TemporaryDirectory() as scratch:
-        tables = {
-            kind: [read_scores(store.download(run["id"], "scores.parquet", Path(scratch) / run["id"])) for run in found]
-            for kind, found in trained.items()
-        }
-    differences = np.subtract(values["tuned"], values["default"])
-    of_the_test_set = _error_of_test_set(objective.name, tables["tuned"], tables["default"], signal)
-    spread = float(differences.std(ddof=1)) / math.sqrt(len(differences))
+    stored = {kind: [differences.scores_of(store, run["id"]) for run in found] for kind, found in trained.items()}
+    first = stored["tuned"][0]
+    sides = [
+        [Scored(one.labels, one.scores) for one in (differences.matched(one, first) for one in stored[kind])]
+        for kind in KINDS
+    ]
+    paired = statistics.paired(*differences.trainings_of(metrics.METRICS[objective.name], sides, signal))
+    means = {kind: float(np.mean(some)) for kind, some in values.items()}
+    # A rejection is compared by its logarithm, whose error is the relative one.
+    scale = math.sqrt(means["tuned"] * means["default"]) if metrics.METRICS[objective.name].scale == "log" else 1.0
     selected = math.nan if best.value is None else best.value
     validated = float(np.mean(_values(trained["tuned"], objective.measured)))
     sign = 1 if objective.higher_is_better else -1
@@ -119,37 +116,18 @@ def _compare(
     return {
         "trial": best.number,
         "objective": objective.name,
-        "tuned": float(np.mean(values["tuned"])),
-        "default": float(np.mean(values["default"])),
+        **means,
         "tuned_spread": float(np.std(values["tuned"], ddof=1)),
         "default_spread": float(np.std(values["default"], ddof=1)),
-        "gain": sign * float(differences.mean()),
-        "gain_error": math.hypot(of_the_test_set, spread),
+        "gain": sign * (means["tuned"] - means["default"]),
+        "gain_error": scale * paired.error,
+        "gain_p": paired.p,
         "validation_best": selected,
         "validation_refitted": validated,
         "optimism": sign * (selected - validated),
-        "seeds": len(differences),
+        "seeds": study_spec.seeds,
         **costs,
     }
-
-
-def _error_of_test_set(name: str, tuned: Sequence[StoredScores], default: Sequence[StoredScores], signal: int) -> float:
-    """Of the difference of the means of a metric, by the choice of the test events that both have in common: from the
-    parts of the events where the metric has them, else by the bootstrap."""
-    metric = metrics.METRICS[name]
-    if metric.parts is None:
-        return statistics.paired_bootstrap(
-            lambda truth, given: metric.compute(truth, given, signal)[0],
-            tuned[0].labels,
-            [one.scores for one in tuned],
-            [one.scores for one in default],
-            RESAMPLINGS,
-        )
-    means = [
-        np.mean([metric.parts(Scored(one.labels, one.scores), signal) for one in some], axis=0)
-        for some in (tuned, default)
-    ]
-    return float(np.linalg.norm(means[0] - means[1]))
 
 
 def _values(found: Sequence[Run], metric: str) -> list[float]:
