@@ -619,12 +619,11 @@ def purity_interval(
     not.
 
     There |B - S (1 - purity) / purity| is within that of the background B at a fixed signal efficiency, which has a
-    binomial part and the slope dB/dS times the binomial error of the signal S. The slope is taken between 0.7 and 1.3
-    times the signal that passes, or that fails where that is less. The width is enlarged by a twentieth: of the
-    thresholds of the wanted purity the loosest is taken, where chance is not what it is elsewhere.
+    Poisson part, of the background that this purity allows, and the slope dB/dS times the binomial error of the signal
+    S. The slope is taken between 0.7 and 1.3 times the signal that passes, or that fails where that is less.
     """
     found = _at_purity(scored, signal, purity, proportions)
-    return (np.nan, np.nan) if found is None else found.between(1.05 * deviations)
+    return (np.nan, np.nan) if found is None else found.between(deviations)
 
 
 def _resampled_efficiencies(trained: Sequence[Scored], signal: int, resamplings: int, purity: float) -> np.ndarray:
@@ -658,7 +657,8 @@ class _AtPurity:
     def between(self, deviations: float) -> tuple[float, float]:
         least = self.near[self.excess >= deviations * self.width].max(initial=0)
         most = self.near[self.excess >= -deviations * self.width].max(initial=self.passing)
-        return float(least / self.signals), float(most / self.signals)
+        beyond = min(int(np.searchsorted(self.near, most, side="right")), len(self.near) - 1)  # where it is no more
+        return float(least / self.signals), float(max(most, self.near[beyond]) / self.signals)
 
 
 def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence[float] | None) -> _AtPurity | None:
@@ -672,7 +672,8 @@ def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence
         weights = np.divide(shares * len(scored.labels), scored.numbers, where=scored.numbers > 0, out=weights)
         weights /= weights[signal]
     of_event = np.where(ranking.positive, 0.0, weights[scored.labels])[ranking.order]
-    background, squares = (np.concatenate([[0], np.cumsum(some)[ranking.ends - 1]]) for some in (of_event, of_event**2))
+    background = np.concatenate([[0], np.cumsum(of_event)[ranking.ends - 1]])
+    one = float(np.square(of_event).sum()) / float(background[-1])  # weight of an event
 
     allowed = passing * (1 - purity) / purity
     pure = np.flatnonzero((allowed >= background * (1 - 1e-9)) & (passing >= FEWEST_PASSING))
@@ -683,10 +684,10 @@ def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence
     half = np.clip(0.3 * np.minimum(near, signals - near), FEWEST_PASSING / 2, signals ** (2 / 3))
     low, high = (np.searchsorted(near, np.clip(near + step, 0, signals)) for step in (-half, half))
     slope = (at[high] - at[low]) / np.maximum(near[high] - near[low], 1)
-    one = squares[-1] / background[-1]  # weight of an event: where none has passed yet, one may
-    binomial = (squares[looked_at] + one**2) * (1 - at / (background[-1] + one))
-    width = np.sqrt(binomial + slope**2 * near * (1 - near / signals))
-    return _AtPurity(signals, found, near, allowed[looked_at] - at, width)
+    allowed = allowed[looked_at]
+    poisson = allowed * one * np.clip(1 - allowed / background[-1], 0, 1)
+    width = np.sqrt(poisson + slope**2 * near * (1 - near / signals))
+    return _AtPurity(signals, found, near, allowed - at, width)
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2000) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking import statistics
 from hepbench.tracking.leaderboard import differences as of_leaderboard
 from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
+from hepbench.tracking.leaderboard.ranking import id_of
 from hepbench.tracking.runs import Store, StoreError
 
 COMPARED = ("auc", "accuracy", "rejection_50")
@@ -76,10 +77,10 @@ def _compare(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store
                     values[name].append(value)
                     parts[name].append(part)
         except (StoreError, OSError, ValueError, KeyError) as error:
-            left_out[row["configuration"]] = str(error).partition("\n")[0]
+            left_out[id_of(row)] = str(error).partition("\n")[0]
             continue
         for name in COMPARED:
-            trained[name][row["configuration"]] = statistics.trainings(values[name], parts[name])
+            trained[name][id_of(row)] = statistics.trainings(values[name], parts[name])
     return [of_leaderboard.compare(name, trained[name], left_out) for name in COMPARED]
 
 

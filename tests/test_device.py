@@ -73,6 +73,9 @@ class SlicedNVML:
         slice_ = handle in (FIRST, SECOND)
         return types.SimpleNamespace(total=(10 if slice_ else 80) * 2**30, used=(3 if slice_ else 7) * 2**30)
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [types.SimpleNamespace(pid=1)]
+
     def nvmlDeviceGetUtilizationRates(self, handle):
         if handle.startswith("MIG"):
             raise self.NVMLError("Not Supported")

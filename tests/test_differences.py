@@ -43,7 +43,7 @@ def test_what_is_better_is_told_apart_and_what_is_equal_is_not():
         ("b", "c"): False,
     }
     assert found.between("b", "a").difference.value == -found.between("a", "b").difference.value < 0
-    table = [{"configuration": name, "tied": None} for name in "abc"]
+    table = [{"run_ids": [name], "tied": None} for name in "abc"]
     mark_tied(table, found)
     assert [row["tied"] for row in table] == [None, False, False]
     mark_tied(table[1:], found)

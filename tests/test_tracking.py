@@ -323,6 +323,9 @@ class FakeNVML:
     def nvmlDeviceGetMemoryInfo(self, handle):
         return types.SimpleNamespace(total=80 * 2**30, used=2**30)
 
+    def nvmlDeviceGetComputeRunningProcesses(self, handle):
+        return [types.SimpleNamespace(pid=1)]
+
     def nvmlDeviceGetUtilizationRates(self, handle):
         if handle == 0:
             raise self.NVMLError("Not Supported")
@@ -649,6 +652,53 @@ def test_metric_that_one_seed_could_not_measure_is_not_measured():
     metrics = {"test_rejection_50": 30.0, "test_rejection_50_error": 2.0}
     (row,) = ranked([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
     assert row["rejection_50"] is None
+
+
+def test_times_of_a_second_machine_stand_beside_those_of_the_first():
+    here = [a_run(n, seed=n, identity=f"i{n}") for n in (0, 1)]
+    again = [
+        a_run(5 + n, seed=n, identity=f"i{n}", hardware="Xeon x8", metrics={**here[n]["metrics"], "train_seconds": 1})
+        for n in (0, 1)
+    ]
+    rows = ranked(here + again)
+    assert [(row["hardware"], row["seeds"], row["train_seconds"]) for row in rows] == [
+        ("EPYC x2", 2, 2.0),
+        ("Xeon x8", 2, 1.0),
+    ]
+    assert len({ranking.id_of(row) for row in rows}) == 2
+    newer = [a_run(9, seed=0, identity="new", configuration="mlp2", hardware="Xeon x8")]
+    assert sorted((row["hardware"], row["run_ids"]) for row in ranked(here + again + newer)) == [
+        ("EPYC x2", ["r0", "r1"]),
+        ("Xeon x8", ["r9"]),
+    ]
+
+
+def test_times_of_a_busy_machine_are_marked():
+    def load(cpu, gpu=None):
+        measured = {
+            "test_auc": 0.8,
+            "test_auc_error": 0.01,
+            "train_seconds": 147.0,
+            "hardware_other_cpu_mean_percent": cpu,
+        }
+        return {"metrics": measured if gpu is None else measured | {"hardware_other_gpu_processes": gpu}}
+
+    rows = ranked(
+        [
+            a_run(1, "calm", **load(ranking.BUSY_PERCENT)),
+            a_run(2, "busy", **load(2.0)),
+            a_run(3, "busy", seed=1, **load(ranking.BUSY_PERCENT + 1)),
+            a_run(4, "shared", **load(0.0, gpu=1.0)),
+            a_run(5, "unknown"),
+        ]
+    )
+    assert {row["model"]: row["busy"] for row in rows} == dict(calm=False, busy=True, shared=True, unknown=None)
+    shown = text.render(board_of(rows))
+    assert "147*" in shown and "on a busy machine" in shown.replace("\n", " ")
+    assert "on a busy machine" not in text.render(board_of([row for row in rows if not row["busy"]]))
+    (busy,) = [row for row in json.loads(text.render(board_of(rows), "json")) if row["model"] == "busy"]
+    assert busy["busy"] is True and busy["hardware_other_cpu_mean_percent"] == ranking.BUSY_PERCENT + 1
+    assert "busy" in text.render(board_of(rows), "csv").splitlines()[0].split(",")
 
 
 def test_times_of_different_machines_are_not_averaged():

@@ -87,6 +87,7 @@ class Sampler:
         hardware_other_cpu_mean_percent: CPU time that others took meanwhile, the host of a virtual machine included, as
             a share of all cores of the machine.
         hardware_memory_peak_mib: resident memory of the processes together, at the samples.
+        hardware_other_gpu_processes: of others that compute on the same GPU, where it knows its processes.
         hardware_gpu_mean_percent: use of the GPU as its driver tells, after `settle` where there are such samples.
         hardware_gpu_memory_peak_mib: in use on the GPU, as its driver tells.
         hardware_gpu_energy_joule: of the whole GPU, idle power included, from its counter or from power by time; of a
@@ -95,6 +96,7 @@ class Sampler:
         reductions: dict[str, tuple[str, Callable[[list[float]], float]]] = {
             "hardware_cpu_peak_percent": ("system/cpu_utilization_percentage", max),
             "hardware_memory_peak_mib": ("system/process_memory_megabytes", max),
+            "hardware_other_gpu_processes": ("system/gpu_0_other_processes", max),
             "hardware_gpu_memory_peak_mib": ("system/gpu_0_memory_usage_megabytes", max),
             "hardware_gpu_power_mean_watt": ("system/gpu_0_power_usage_watts", _mean),
         }
@@ -204,6 +206,7 @@ class Sampler:
         probes: dict[str, Callable[[], float]] = {
             "system/gpu_0_utilization_percentage": lambda: nvml.nvmlDeviceGetUtilizationRates(handle).gpu,
             "system/gpu_0_memory_usage_megabytes": lambda: nvml.nvmlDeviceGetMemoryInfo(handle).used / MIB,
+            "system/gpu_0_other_processes": self._others_on_gpu,
             "system/gpu_0_power_usage_watts": lambda: nvml.nvmlDeviceGetPowerUsage(handle) / 1000,
         }
         point = {}
@@ -213,6 +216,12 @@ class Sampler:
             except nvml.NVMLError as error:
                 self.unavailable[name.removeprefix("system/")] = str(error)
         return point
+
+    def _others_on_gpu(self) -> float:
+        """A container sees its own processes under other numbers: one is then taken as this one."""
+        running = {one.pid for one in self._nvml.nvmlDeviceGetComputeRunningProcesses(self._handle)}
+        others = running - {process.pid for process in self._processes}
+        return float(max(0, len(others) - 1) if others == running else len(others))
 
     def _gpu_energy(self) -> float | None:
         """The GPU's energy counter in joule, or None where it has none."""

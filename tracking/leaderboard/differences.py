@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hepbench.tracking import statistics
-from hepbench.tracking.leaderboard.ranking import Row
+from hepbench.tracking.leaderboard.ranking import Row, id_of
 
 
 @dataclass(frozen=True)
 class Pair:
-    """one, other: configurations. difference: of one minus other; its p is that of this pair alone, adjusted that of
-    all pairs of the table."""
+    """one, other: ids of rows, as of `ranking.id_of`. difference: of one minus other; its p is that of this pair alone,
+    adjusted that of all pairs of the table."""
 
     one: str
     other: str
@@ -32,14 +32,14 @@ MOST_COMPARED = 40
 
 @dataclass(frozen=True)
 class Differences:
-    """Of one metric. left_out: configuration -> why it is in no pair."""
+    """Of one metric. left_out: id of a row -> why it is in no pair."""
 
     metric: str
     pairs: Sequence[Pair]
     left_out: Mapping[str, str]
 
     def between(self, one: str, other: str) -> Pair | None:
-        """The difference of two configurations in this order."""
+        """The difference of two rows in this order."""
         if pair := self._by_names.get((one, other)):
             return pair
         if pair := self._by_names.get((other, one)):
@@ -56,7 +56,7 @@ class Differences:
 def compare(
     metric: str, trainings: Mapping[str, statistics.Trainings], left_out: Mapping[str, str] | None = None
 ) -> Differences:
-    """All pairs of these configurations, in their order; what cannot be measured of either has no pair."""
+    """All pairs of these, in their order; what cannot be measured of either has no pair."""
     names = list(trainings)
     found = [
         (one, other, statistics.paired(trainings[one], trainings[other]))
@@ -73,6 +73,6 @@ def mark_tied(table: Sequence[Row], differences: Differences) -> None:
     """Let "tied" of the rows of a table say whether the paired test tells them apart from the first. Rows without a
     pair keep what their errors say."""
     for row in table[1:]:
-        pair = differences.between(table[0]["configuration"], row["configuration"])
+        pair = differences.between(id_of(table[0]), id_of(row))
         if pair:
             row["tied"] = not pair.told_apart

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.tracking import statistics
 from hepbench.tracking.leaderboard import latex
 from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
-from hepbench.tracking.leaderboard.ranking import GROUP, Row, groups
+from hepbench.tracking.leaderboard.ranking import GROUP, Row, groups, id_of
 from hepbench.tracking.leaderboard.table import Leaderboard, heading_of, setting_of
 from hepbench.tracking.leaderboard.text import markdown_table
 from hepbench.tracking.metric import Metric
@@ -38,11 +38,11 @@ def cells(table: Sequence[Row], differences: Differences, metric: Metric) -> lis
     """A row of the matrix for each row of the table: rank, name, the difference to each row, and how many seeds a claim
     over the first needs. Of the first MOST_COMPARED rows."""
     table = table[:MOST_COMPARED]
-    first = table[0]["configuration"]
+    first = id_of(table[0])
     lines = []
     for row in table:
-        own = [differences.between(row["configuration"], other["configuration"]) for other in table]
-        to_first = differences.between(first, row["configuration"])
+        own = [differences.between(id_of(row), id_of(other)) for other in table]
+        to_first = differences.between(first, id_of(row))
         lines.append([f"{row['rank']}", name_of(row), *(_cell(pair, metric) for pair in own), _needed(to_first)])
     return lines
 
@@ -122,9 +122,9 @@ def _drawn(heads: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> 
 def left_out(table: Sequence[Row], differences: Differences) -> list[str]:
     """A line for each row that is in no pair, with the reason."""
     return [
-        f"in no pair: {name_of(row)}: {differences.left_out[row['configuration']]}"
+        f"in no pair: {name_of(row)}: {differences.left_out[id_of(row)]}"
         for row in table
-        if row["configuration"] in differences.left_out
+        if id_of(row) in differences.left_out
     ]
 
 
@@ -132,7 +132,7 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
     """A record for each pair and metric of every table."""
     found = []
     for table, some in tables(board):
-        names = {row["configuration"]: name_of(row) for row in table}
+        names = {id_of(row): name_of(row) for row in table}
         for differences in some:
             for pair in differences.pairs:
                 difference = pair.difference

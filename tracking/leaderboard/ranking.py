@@ -56,6 +56,9 @@ HARDWARE = (
 )
 """What a run tells of its use of the machine, as `Sampler.summary` names it."""
 
+BUSY_PERCENT = 10
+"""Share of the machine's CPU time that others take meanwhile, above which times count as taken on a busy machine."""
+
 TIED_WITHIN = 2
 """Combined errors from the best within which a row counts as tied."""
 
@@ -69,26 +72,28 @@ def rows(
     """One row a configuration, ranked within what is comparable; group by group, from rank 1.
 
     runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
-    repeated counts once, by its latest run, and a configuration once, by its latest version: that of the same model,
-    hyper-parameters, start, device, backend and machine that it was imported from. metrics: records by name; every row
-    has all of them, None where they were not measured. ranked_by: the name of one. titles: model name -> what it is.
+    repeated counts once a machine, by its latest run, and a configuration once a machine, by its latest version:
+    that of the same model, hyper-parameters, start, device, backend and machine that it was imported from. metrics:
+    records by name; every row has all of them, None where they were not measured. ranked_by: the name of one.
+    titles: model name -> what it is.
 
-    Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number than
-    the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
-    `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the number
-    of trainable ones), COSTS and the use of the hardware as
-    means over the seeds, set (hyper-parameters that differ from the defaults), start (id of the run whose weights it
-    began with), tuned (the study that chose them), submitted (whether its scores were made by other means),
-    imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or "not
-    known"), test_labels_seen ("no", "not known" or "may have been"), url, train_events, device, hardware, backend,
-    configuration, hyperparameters, run_ids, command and commit (which repeat it with all of its seeds; "" where the
-    commit is not known), ended (seconds since 1970). What was not measured is None.
+    Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number
+    than the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
+    `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the
+    number of trainable ones), COSTS and the use of the hardware as means over the seeds, busy (whether others had
+    more than BUSY_PERCENT of the machine's CPU time, or the same GPU, during training and prediction of a seed,
+    which its times then hold), set (hyper-parameters that differ from the defaults), start (id of the run whose
+    weights it began with), tuned (the study that chose them), submitted (whether its scores were made by other
+    means), imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or
+    "not known"), test_labels_seen ("no", "not known" or "may have been"), url, train_events, device, hardware,
+    backend, configuration, hyperparameters, run_ids, command and commit (which repeat it with all of its seeds; ""
+    where the commit is not known), ended (seconds since 1970). What was not measured is None.
     """
-    latest: dict[str, Mapping[str, Any]] = {}
+    latest: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
         tags = run["tags"]
         if run["status"] == "FINISHED" and tags.get("stage") == "final" and tags.keys() >= IDENTITY:
-            latest[tags["identity"]] = run
+            latest[tags["identity"], _machine(run)] = run
 
     versions: dict[tuple[Any, ...], dict[str, list[Mapping[str, Any]]]] = defaultdict(lambda: defaultdict(list))
     for run in latest.values():
@@ -101,13 +106,37 @@ def rows(
 
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
     for (group, *_), configurations in versions.items():
-        newest = max(configurations.values(), key=lambda some: max(run["start"] for run in some))
-        groups[group].append(_row(newest, metrics, titles or {}))
+        groups[group] += [_row(some, metrics, titles or {}) for some in _newest(list(configurations.values()))]
 
     found = []
     for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", group[1:])):
         found += ranked(groups[group], metrics[ranked_by])
     return found
+
+
+def _newest(versions: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[list[Mapping[str, Any]]]:
+    """The runs of each row: of each machine the latest version that it has run. Seeds that were shared out among
+    machines are one row; where a seed was run on two, each machine has its own, so that no times are replaced by those
+    of another."""
+    seen: set[str] = set()
+    for version in sorted(versions, key=lambda some: max(run["start"] for run in some), reverse=True):
+        own = [run for run in version if _machine(run) not in seen]
+        machines = list(dict.fromkeys(map(_machine, own)))
+        seeds = [run["tags"]["seed"] for run in own]
+        if len(set(seeds)) == len(seeds):
+            yield from [own] if own else []
+        else:
+            yield from ([run for run in own if _machine(run) == machine] for machine in machines)
+        seen.update(machines)
+
+
+def _machine(run: Mapping[str, Any]) -> str:
+    return str(run["tags"].get("hardware", ""))
+
+
+def id_of(row: Mapping[str, Any]) -> str:
+    """What no other row has: two of one configuration were run on different machines."""
+    return str(row["run_ids"][0])
 
 
 def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], titles: Mapping[str, str]) -> Row:
@@ -131,7 +160,8 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
         row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))
 
-    hardware = sorted({run["tags"].get("hardware", "") for run in runs})
+    row |= _load(runs)
+    hardware = sorted(set(map(_machine, runs)))
     for name in (*COSTS, *HARDWARE):  # a mean over different machines says nothing
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
     trainable = _mean(runs, "parameters")
@@ -169,6 +199,17 @@ def _commit(tags: Mapping[str, str]) -> str:
     if commit == "not available":
         return ""
     return f"{commit} with changes" if tags.get("git_dirty") == "True" else commit
+
+
+def _load(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What others did on the machine meanwhile, of the run where it was most; None where a run does not tell."""
+    loads: dict[str, float | None] = {}
+    for name in ("other_cpu_mean_percent", "other_gpu_processes"):
+        values = [run["metrics"].get(f"hardware_{name}") for run in runs]
+        loads[f"hardware_{name}"] = None if None in values else _number(max(values))
+    cpu, gpu = loads.values()
+    busy = None if cpu is None and gpu is None else (cpu or 0) > BUSY_PERCENT or (gpu or 0) > 0
+    return {**loads, "busy": busy}
 
 
 def _seen(runs: Sequence[Mapping[str, Any]]) -> str:

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from hepbench.tracking.leaderboard.differences import Differences
-from hepbench.tracking.leaderboard.ranking import THROUGHPUTS, TIED_WITHIN, Row
+from hepbench.tracking.leaderboard.ranking import BUSY_PERCENT, COSTS, THROUGHPUTS, TIED_WITHIN, Row
 from hepbench.tracking.metric import Metric
 
 LEGEND = (
@@ -23,6 +23,9 @@ NOT_MEASURED = "–: not measured, or not measurable with these events."
 REPORTED = "reported by their authors on the official data, not measured here"
 PUBLISHED = ("model", "reported", "trained on", "source")
 """Headings of the cells of `published_cells`."""
+
+BUSY = "*"
+"""Behind times that were taken on a busy machine."""
 
 LONGEST_WORD = 16
 """Letters that a narrow table's column of models has room for."""
@@ -172,6 +175,11 @@ def hardware_lines(table: Sequence[Row]) -> list[str]:
         lines.append(f"times [{mark}] on {on}" if len(marks) > 1 else f"times on {on}")
     if len(marks) > 1:
         lines.append("times compare only between rows of the same letter")
+    if any(row.get("busy") for row in table):
+        lines.append(
+            f"{BUSY}: on a busy machine, where others took more than {BUSY_PERCENT} % of the CPU time, or were on the "
+            "same GPU, during training and prediction: the times are too long"
+        )
     return lines
 
 
@@ -233,6 +241,5 @@ def _number(row: Row, name: str) -> str:
     value = row[name]
     if value is None:
         return "–"
-    if value < 0.01:
-        return "< 0.01"
-    return f"{value:,.{max(2 - math.floor(math.log10(value)), 0)}f}"
+    text = "< 0.01" if value < 0.01 else f"{value:,.{max(2 - math.floor(math.log10(value)), 0)}f}"
+    return text + BUSY if row.get("busy") and name in (*COSTS, TARGET) else text
