@@ -536,6 +536,16 @@ OWN_TASK = click.option("--task", help="The file ./my_task.py of the run's task,
 OWN_MODEL = click.option("--model", help="The file ./my_model.py of the run's model, where it is one: its code runs.")
 
 
+@measure.command("metrics")
+@click.option("--events", type=click.IntRange(min=1_000), default=1_000_000, show_default=True, help="Scores.")
+@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+def measure_metrics(events: int, form: str) -> None:
+    """How long the AUC with its error and the paired bootstrap of rejections take, beside sorting the scores."""
+    from hepbench.suite.commands.measure_metrics import measure_metrics
+
+    measure_metrics(events, form, Console(stderr=form == "markdown"))
+
+
 @measure.command("statistics")
 @click.option("--toys", type=click.IntRange(min=2), default=4_000, show_default=True, help="Test sets of each study.")
 @click.option(

@@ -6,6 +6,7 @@ from conftest import hepbench
 
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.suite.profiling import coverage
+from hepbench.suite.profiling.metrics import costs
 
 WITHIN = 3.5
 """Standard deviations of a share of the toys, and TOLERANCE points besides, as the study in full has them."""
@@ -53,3 +54,18 @@ def test_the_study_is_printed(tmp_path):
     done = hepbench("measure", "statistics", "--toys", 4, "--events", 200, "--format", "markdown", home=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "| 200 | 1 | AUC | 0.7602 |" in done.stdout and "told apart" in done.stdout
+
+
+def test_what_metrics_take_is_printed(tmp_path):
+    done = hepbench("measure", "metrics", "--events", 2000, "--format", "markdown", home=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "| AUC, its error, placements |" in done.stdout and "bootstraps of three rejections |" in done.stdout
+
+
+@pytest.mark.long
+def test_the_auc_takes_little_more_than_its_sort():
+    """Vectorised sorts differ between processors by a factor of six, and the rest does not: half a second of one core,
+    or three sorts."""
+    _, area, drawn = costs(1_000_000)
+    assert area.seconds < 0.5 or area.sorts < 3
+    assert drawn.seconds < 20

@@ -1,7 +1,5 @@
 """The paired bootstrap against what it must give, and how fast it is."""
 
-import time
-
 import numpy as np
 import pytest
 
@@ -76,12 +74,3 @@ def test_numbers_of_draws_are_those_of_a_poisson_variable():
     drawn = resampling._poisson(np.random.default_rng(8), np.array([1] * 100 + [7]), 20_000)
     assert drawn[:100].mean() == pytest.approx(1, abs=0.005) and drawn[:100].var() == pytest.approx(1, abs=0.005)
     assert drawn[100].mean() == pytest.approx(7, abs=0.1) and drawn[100].var() == pytest.approx(7, abs=0.4)
-
-
-@pytest.mark.long
-def test_two_thousand_of_three_rejections_on_a_million_events():
-    trained = models(np.random.default_rng(9), 1_000_000)
-    started = time.process_time()
-    for name in ("rejection_30", "rejection_50", "rejection_70"):
-        METRICS[name].bootstrap(trained, 1, 2000)
-    assert time.process_time() - started < 20

@@ -15,7 +15,7 @@ import numpy as np
 
 from hepbench.benchmarks.metrics import EFFICIENCIES, METRICS, PURITIES
 from hepbench.benchmarks.scored import Scored, log_scores_of
-from hepbench.suite.differences import COMPARED, compared
+from hepbench.suite.differences import bootstrapped, compared, trainings_of
 from hepbench.tracking import statistics
 
 LEVELS = (0.68, 0.95)
@@ -33,6 +33,21 @@ MEASURED = (
     *(f"rejection_{percent}" for percent in EFFICIENCIES),
     *(f"efficiency_at_purity_{percent}" for percent in PURITIES),
 )
+DIFFERENCES = (
+    ("auc", False),
+    ("accuracy", False),
+    ("rejection_30", False),
+    ("rejection_50", False),
+    ("rejection_50", True),
+    ("rejection_70", False),
+    ("efficiency_at_purity_90", True),
+)
+"""Metrics whose differences are measured, and whether by the bootstrap: of a rejection it is shown beside the parts of
+the events, by which it is compared."""
+
+RESAMPLINGS = 200
+"""Of the bootstrap of a toy."""
+
 SEEDS = ((2, 0.0), (2, 1.0), (2, 3.0), (3, 1.0), (3, 3.0), (5, 3.0))
 """Trainings, and the spread of their true AUC in errors of the test set."""
 
@@ -145,56 +160,60 @@ def _exact(level: float) -> float:
 
 
 def differences(events: int, distance: float, toys: int, advance: Advance) -> tuple[list[Coverage], list[Tested]]:
-    """Of the differences of COMPARED between two models on the same events: the intervals of unequal ones, and the test
-    of equal and unequal ones."""
+    """Of the DIFFERENCES between two models on the same events: the intervals of unequal ones, and the test of equal
+    and unequal ones."""
     rng = np.random.default_rng([events, round(100 * distance), 1])
-    inside = {name: np.zeros(len(LEVELS)) for name in COMPARED}
-    false, power, independent, measured = ({name: 0 for name in COMPARED} for _ in range(4))
+    inside = {kind: np.zeros(len(LEVELS)) for kind in DIFFERENCES}
+    false, power, independent, measured = ({kind: 0 for kind in DIFFERENCES} for _ in range(4))
     truths = {}
-    for name in COMPARED:
+    for name, _ in DIFFERENCES:
         one, other = (truth(name, distance, noise) for noise in (NOISE, MORE_NOISE))
         truths[name] = math.log(one / other) if METRICS[name].scale == "log" else one - other
     for _ in range(toys):
         labels, variable = _events(rng, events, distance)
-        models = [_model(labels, variable, distance, noise, rng) for noise in (NOISE, NOISE, MORE_NOISE)]
-        for name in COMPARED:
-            sides = []
-            for scored in models:
-                value, parts = compared(METRICS[name], scored, 1)
-                sides.append(statistics.trainings([value], [parts]))
-            if not all(math.isfinite(side.mean) for side in sides):
-                continue
-            measured[name] += 1
-            false[name] += statistics.paired(sides[0], sides[1]).p < 0.05
+        models = [[_model(labels, variable, distance, noise, rng)] for noise in (NOISE, NOISE, MORE_NOISE)]
+        for kind in DIFFERENCES:
+            name, drawn = kind
+            metric = METRICS[name]
+            sides = bootstrapped(metric, models, 1, RESAMPLINGS) if drawn else trainings_of(metric, models, 1)
             found = statistics.paired(sides[0], sides[2])
-            power[name] += found.p < 0.05
+            equal = statistics.paired(sides[0], sides[1])
+            if not (math.isfinite(found.p) and math.isfinite(equal.p)):
+                continue
+            measured[kind] += 1
+            false[kind] += equal.p < 0.05
+            power[kind] += found.p < 0.05
             alone = sides[0].alone + sides[2].alone
-            independent[name] += statistics.two_sided(found.value, alone) < 0.05
+            independent[kind] += statistics.two_sided(found.value, alone) < 0.05
             for place, level in enumerate(LEVELS):
                 low, high = interval(found.value, found.error, "linear", level)
-                inside[name][place] += low <= truths[name] <= high
+                inside[kind][place] += low <= truths[name] <= high
         advance(1)
     covered = [
         Coverage(
-            f"difference of {METRICS[name].heading}" + (", as a ratio" if METRICS[name].scale == "log" else ""),
+            f"difference of {_titled(name, drawn)}" + (", as a ratio" if METRICS[name].scale == "log" else ""),
             distance,
             events,
             math.exp(truths[name]) if METRICS[name].scale == "log" else truths[name],
-            measured[name] / toys,
-            tuple(float(one) for one in inside[name] / max(1, measured[name])),
+            measured[name, drawn] / toys,
+            tuple(float(one) for one in inside[name, drawn] / max(1, measured[name, drawn])),
         )
-        for name in COMPARED
+        for name, drawn in DIFFERENCES
     ]
     tested = [
         Tested(
-            METRICS[name].heading,
+            _titled(*kind),
             distance,
             events,
-            *(one[name] / max(1, measured[name]) for one in (false, power, independent)),
+            *(one[kind] / max(1, measured[kind]) for one in (false, power, independent)),
         )
-        for name in COMPARED
+        for kind in DIFFERENCES
     ]
     return covered, tested
+
+
+def _titled(name: str, drawn: bool) -> str:
+    return METRICS[name].heading + (" (bootstrap)" if drawn else "")
 
 
 def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> list[Coverage]:
