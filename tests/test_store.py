@@ -19,7 +19,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import COMMAND, ROOT, hepbench
+from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks import budgets
 from hepbench.suite import campaign, drawn, results
@@ -186,6 +186,14 @@ def test_a_store_with_results_is_never_taken_for_a_half_made_one(in_a_child, tmp
         connection.execute("UPDATE alembic_version SET version_num = 'an older one'")
     assert "cannot be opened" in in_a_child("store", tmp_path)["said"]
     assert [one["id"] for one in runs.connect(None, tmp_path, to_write=False).runs("magic")] == [run]
+
+
+def test_a_whole_store_of_another_version_is_not_taken_for_an_empty_one(tmp_path):
+    store = runs.connect(None, tmp_path / "results")
+    store.finish(store.start("magic", "a run", tags={}, parameters={}), "FINISHED")
+    with sqlite3.connect(tmp_path / "results" / "mlflow.db") as connection:
+        connection.execute("ALTER TABLE runs RENAME TO trainings")
+    assert_user_mistake(hepbench("leaderboard", "magic", home=tmp_path), "no such table: runs", "another version")
 
 
 def test_reading_creates_nothing(tmp_path):

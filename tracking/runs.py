@@ -595,8 +595,9 @@ class Store:
             try:
                 return connection.execute(statement, values).fetchall()
             except sqlite3.OperationalError as error:
-                if str(error).startswith("no such table"):  # half made: `connect` mends it before it is written
-                    return []
+                (made,) = connection.execute("PRAGMA user_version").fetchone()
+                if str(error).startswith("no such table") and made != sqlite_files.WHOLE:
+                    return []  # half made: `connect` mends it before it is written
                 raise
 
     def _rows_of_postgresql(self, statement: str, **values: Any) -> list[tuple[Any, ...]]:
@@ -675,6 +676,8 @@ class Store:
             if not isinstance(error, _faults()):
                 raise
             advice = "check its disk and permissions" if self.artifacts else "check that the server runs"
+            if re.search("no such (table|column)", str(error)):
+                advice = "another version made it, or it is damaged: read it with the version that made it"
             if self.artifacts is None and (refusal := _refusal(self.uri, error)):
                 raise StoreError(f"failed to {doing}: the MLflow server {self.uri} {refusal}") from error
             raise StoreError(f"the store {masked(self.uri)} failed to {doing}: {_reason(error)}; {advice}") from error
