@@ -20,6 +20,11 @@ from hepbench.benchmarks.metrics import METRICS
 HERE = Path(__file__).parent
 MADE = "<!-- written by docs/tables.py -->\n\n"
 COLUMNS = ("auc", "accuracy", "rejection_50")
+PAIRED = "=: not told apart from the first on the same test events, at 5 % after Holm's correction."
+INDEPENDENT = (
+    "=: within two combined errors of the first, taken as independent. The file keeps no scores, by which the paired "
+    "test on the same events tells more rows apart."
+)
 
 
 def main() -> int:
@@ -78,15 +83,23 @@ def _overview(rows: pd.DataFrame) -> str:
 
 
 def _ranking(group: pd.DataFrame) -> str:
-    best, best_error = group.iloc[0][["auc", "auc_error"]]
+    best = group.iloc[0]
+    paired = _paired(group)
     lines = []
     for rank, (_, row) in enumerate(group.iterrows(), 1):
-        tied = rank > 1 and best - row["auc"] <= 2 * math.hypot(best_error, row["auc_error"])
+        near = best["auc"] - row["auc"] <= 2 * math.hypot(best["auc_error"], row["auc_error"])
+        tied = rank > 1 and (row["tied"] if paired else near)
         values = [_measured(row[name], row[f"{name}_error"]) for name in COLUMNS]
         lines.append(
             [f"{'=' if tied else ''}{rank}", f"`{row['model']}`", *values, f"{row['parameters']:,.0f}", row["seeds"]]
         )
-    return _table(["#", "model", *(METRICS[name].heading for name in COLUMNS), "parameters", "seeds"], lines)
+    heading = ["#", "model", *(METRICS[name].heading for name in COLUMNS), "parameters", "seeds"]
+    return _table(heading, lines) + f"\n{PAIRED if paired else INDEPENDENT}\n"
+
+
+def _paired(group: pd.DataFrame) -> bool:
+    """Whether all rows were tested against the first of these on the same test events."""
+    return "tied_by" in group and group["rank"].iloc[0] == 1 and (group["tied_by"].iloc[1:] == "paired test").all()
 
 
 def _slices(group: pd.DataFrame) -> tuple[str, str] | None:

@@ -46,6 +46,7 @@ def test_what_is_better_is_told_apart_and_what_is_equal_is_not():
     table = [{"run_ids": [name], "tied": None} for name in "abc"]
     mark_tied(table, found)
     assert [row["tied"] for row in table] == [None, False, False]
+    assert [row.get("tied_by") for row in table] == [None, "paired test", "paired test"]
     mark_tied(table[1:], found)
     assert table[2]["tied"]
 

@@ -637,6 +637,7 @@ def test_only_final_runs_that_finished_count():
 def test_tied_with_the_first():
     rows = ranked([a_run(1, "a", auc=0.90), a_run(2, "b", auc=0.88), a_run(3, "c", auc=0.80)])
     assert [row["tied"] for row in rows] == [False, True, False]
+    assert [row["tied_by"] for row in rows] == ["", "errors", "errors"]
 
 
 def test_lower_is_better_and_not_measured_is_last():

@@ -75,4 +75,4 @@ def mark_tied(table: Sequence[Row], differences: Differences) -> None:
     for row in table[1:]:
         pair = differences.between(id_of(table[0]), id_of(row))
         if pair:
-            row["tied"] = not pair.told_apart
+            row["tied"], row["tied_by"] = not pair.told_apart, "paired test"

@@ -77,17 +77,18 @@ def rows(
     records by name; every row has all of them, None where they were not measured. ranked_by: the name of one.
     titles: model name -> what it is.
 
-    Each row holds rank, tied, model, title, the group's tags, asked_events (of the dataset, where another number
-    than the budget's was asked for), events (of the test set), seeds, every metric with `_error`, `_spread` (see
-    `statistics.combine`) and `_low` and `_high`, its 95 % interval or, without a value, a bound; parameters (the
-    number of trainable ones), COSTS and the use of the hardware as means over the seeds, busy (whether others had
-    more than BUSY_PERCENT of the machine's CPU time, or the same GPU, during training and prediction of a seed,
-    which its times then hold), set (hyper-parameters that differ from the defaults), start (id of the run whose
-    weights it began with), tuned (the study that chose them), submitted (whether its scores were made by other
-    means), imported_from (the machine whose results were imported, or ""), training_code ("known", an address, or
-    "not known"), test_labels_seen ("no", "not known" or "may have been"), url, train_events, device, hardware,
-    backend, configuration, hyperparameters, run_ids, command and commit (which repeat it with all of its seeds; ""
-    where the commit is not known), ended (seconds since 1970). What was not measured is None.
+    Each row holds rank, tied, tied_by ("errors", taken as independent, or "paired test"), model, title, the group's
+    tags, asked_events (of the dataset, where another number than the budget's was asked for), events (of the test
+    set), seeds, every metric with `_error`, `_spread` (see `statistics.combine`) and `_low` and `_high`, its 95 %
+    interval or, without a value, a bound; parameters (the number of trainable ones), COSTS and the use of the
+    hardware as means over the seeds, busy (whether others had more than BUSY_PERCENT of the machine's CPU time, or
+    the same GPU, during training and prediction of a seed, which its times then hold), set (hyper-parameters that
+    differ from the defaults), start (id of the run whose weights it began with), tuned (the study that chose them),
+    submitted (whether its scores were made by other means), imported_from (the machine whose results were imported,
+    or ""), training_code ("known", an address, or "not known"), test_labels_seen ("no", "not known" or "may have
+    been"), url, train_events, device, hardware, backend, configuration, hyperparameters, run_ids, command and
+    commit (which repeat it with all of its seeds; "" where the commit is not known), ended (seconds since 1970).
+    What was not measured is None.
     """
     latest: dict[tuple[str, str], Mapping[str, Any]] = {}
     for run in sorted(runs, key=lambda run: run["start"]):
@@ -143,7 +144,13 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     """The seeds of one configuration together."""
     runs = sorted(runs, key=lambda run: int(run["tags"]["seed"]))
     first = runs[0]["tags"]
-    row: Row = {"rank": None, "tied": False, "model": first["model"], "title": titles.get(first["model"], "")}
+    row: Row = {
+        "rank": None,
+        "tied": False,
+        "tied_by": "",
+        "model": first["model"],
+        "title": titles.get(first["model"], ""),
+    }
     row |= {name: first.get(name) for name in GROUP}
     row["asked_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
@@ -281,6 +288,7 @@ def ranked(group: Sequence[Row], metric: Metric) -> list[Row]:
         best = measured[0]
         if row[error] is not None and best[error] is not None:
             row["tied"] = abs(row[name] - best[name]) <= TIED_WITHIN * math.hypot(row[error], best[error])
+            row["tied_by"] = "errors"
     return [*measured, *rest]
 
 
