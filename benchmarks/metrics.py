@@ -25,7 +25,7 @@ FEWEST_AT_THRESHOLD = 5
 FEWEST_PASSING = 10
 """An efficiency at a purity with fewer signal events is "not measurable" and NaN."""
 
-WINDOW = 2.0
+WINDOW = 2.5
 """Standard deviations of the signal that passes, to either side, over which the slope of a ROC curve is taken."""
 
 LIMIT = 0.95
