@@ -74,8 +74,8 @@ def test_rejection_by_hand():
     scores = columns(np.concatenate([np.arange(99.5, 0, -1) / 100, np.full(20, 0.6), np.full(80, 0.001)]))
     value, error = metrics.rejection(Scored(labels, scores), 1, efficiency=0.5)
     assert value == pytest.approx(100 / 20)
-    # From 40 to 60 signal events, two standard deviations to either side of 50, no background to 20 of it pass
-    assert error == pytest.approx(25 * np.sqrt(0.2 * 0.8 / 100 + (0.2 / 0.2) ** 2 * 0.5 * 0.5 / 100))
+    # Two and a half standard deviations to either side of 50 signal events, at 37.5 and 62.5, none and 20 of it pass
+    assert error == pytest.approx(25 * np.sqrt(0.2 * 0.8 / 100 + (0.2 / 0.25) ** 2 * 0.5 * 0.5 / 100))
 
 
 def test_rejection_where_no_background_passes_has_a_limit():
