@@ -52,7 +52,7 @@ def test_it_repeats_what_was_run(home, tmp_path):
     assert repeated(home, "magic")["split_hash"] != plain["split_hash"]
     made(home, "bench", "magic", "--model", folder / "fast.py", "--set", "power=0.25", *SMOKE)
     assert repeated(home, "magic")["model"] == "fast"
-    made(home, "tune", "magic", "--model", folder / "fast.py", "--budget", "smoke", "--trials", 6, "--pruner", "none")
+    made(home, "tune", "magic", "--model", folder / "fast.py", "--budget", "smoke", "--trials", 12, "--pruner", "none")
     assert repeated(home, "magic")["model"] == "fast"
     made(home, "bench", "magic", "--model", folder / "fast.py", "--tuned", "--budget", "smoke", "--seed", 9)
     assert "power=" in repeated(home, "magic")["set"]
