@@ -559,6 +559,24 @@ def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
     measure_statistics(events, toys, form, Console(stderr=form == "markdown"))
 
 
+@measure.command("onnx")
+@click.option("--task", required=True, help="A task, of which there are finished runs.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="A model or a file ./my_model.py; may be repeated. Default: all.",
+)
+@click.option("--seconds", type=click.FloatRange(min=0.01), default=2.0, show_default=True, help="Of each time.")
+@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+def measure_onnx(task: str, models: tuple[str, ...], seconds: float, form: str) -> None:
+    """Models of finished runs as ONNX files in ONNX Runtime on one thread, with 32 and 8 bits: agreement, loss of AUC,
+    latency, rate."""
+    from hepbench.suite.commands.measure_onnx import measure_onnx
+
+    measure_onnx(task, models, seconds, form, Console(stderr=form == "markdown"))
+
+
 @commands.command()
 @click.argument("task")
 def rescore(task: str) -> None:
@@ -605,6 +623,20 @@ def evaluate(run: str, files: tuple[Path, ...], task: str | None, model: str | N
     evaluate(run, list(files), out, task, model, Console())
 
 
+@commands.command("export-model")
+@click.argument("run")
+@OWN_TASK
+@OWN_MODEL
+@click.option("--format", "form", default="onnx", show_default=True, help="onnx.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: RUN.onnx.")
+def export_model(run: str, task: str | None, model: str | None, form: str, out: Path | None) -> None:
+    """Write the model that RUN saved, scaling included, to a file for another program, checked to give the run's scores
+    there."""
+    from hepbench.suite.commands.export_model import export_model
+
+    export_model(run, form, out, task, model, Console())
+
+
 @commands.command()
 @click.argument("task")
 @click.option("--split", default="test", show_default=True, help="train, validation or test.")
@@ -614,12 +646,14 @@ def evaluate(run: str, files: tuple[Path, ...], task: str | None, model: str | N
 )
 @BUDGET
 @DATA
+@click.option("--view", default="", help="Inputs of this view, as exported models take them: table, image or cloud.")
+@click.option("--features", default="", help="Of the view: a set of features. Default: the task's first.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: TASK-SPLIT.h5.")
-def events(task: str, split: str, labels: bool, events: int | None, budget: str, data: str, out: Path | None) -> None:
+def events(task: str, split: str, out: Path | None, **asked: Any) -> None:
     """Write ids and raw inputs of one part of TASK's events to an HDF5 file, to be scored by other means."""
     from hepbench.suite.commands.events import write
 
-    write(task, split, out, labels=labels, data=data, budget=budget, events=events, console=Console())
+    write(task, split, out, **asked, console=Console())
 
 
 @commands.command()

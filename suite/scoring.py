@@ -47,16 +47,17 @@ Slices = Mapping[str, Callable[[Arrays], np.ndarray]]
 
 @contextlib.contextmanager
 def model_of(
-    store: Store, given: str, *, task: str | None = None, model: str | None = None
+    store: Store, given: str, *, task: str | None = None, model: str | None = None, backend: str | None = None
 ) -> Iterator[tuple[dict[str, Any], SavedModel]]:
     """The run whose id begins so, and its model, on the processor. task, model: the user's own file, where the run has
-    one. UserError where there is no such run, or its model does not load."""
+    one. backend: that of a network, None: the run's. UserError where there is no such run, or its model does not load.
+    """
     run = results.find_run(store, given)
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))
         prepare = device.load_keras if (folder / NETWORK_FILE).is_file() else device.set_environment
-        check_known("backend", backend := run["tags"].get("backend", ""), device.BACKENDS)
+        check_known("backend", backend := backend or run["tags"].get("backend", ""), device.BACKENDS)
         prepare("cpu", backend)
         try:
             yield run, load_model(folder, task=task, model=model)

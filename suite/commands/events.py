@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
 from hepbench.suite.commands.console import Console
 from hepbench.suite.exchange.events import write_events
 from hepbench.suite.exchange.part import open_part
@@ -20,15 +21,20 @@ def write(
     data: str,
     budget: str,
     events: int | None,
+    view: str,
+    features: str,
     console: Console,
 ) -> None:
-    """Write ids and raw inputs of the events, and their labels where asked for, to an HDF5 file."""
+    """Write ids and raw inputs of the events, and their labels where asked for, to an HDF5 file. view, features: as of
+    `write_events`."""
+    if features and not view:
+        raise UserError(f"--features {features}: files have all inputs, a view has sets of features: give --view, too")
     task = registry.find("task", task_given)
     out = out or Path(f"{task.name.replace(':', '-')}-{split}.h5")
     with DataLines(console) as listener:
         opened = open_part(task, split, data=data, budget=budget, events=events, labels=labels, listener=listener)
     with progress_bar(console, "writing", len(opened.rows[split]), "events") as advance:
-        count = write_events(out, opened, advance)
+        count = write_events(out, opened, advance, view, features)
     part = opened.part
     given = "with labels" if labels else "without labels"
     console.print(

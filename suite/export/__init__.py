@@ -1,0 +1,1 @@
+"""Trained models as files for where they will run."""

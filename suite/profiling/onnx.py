@@ -1,0 +1,135 @@
+"""What a model is worth as an ONNX file: agreement with the trained model, loss by 8 bits, latency on one thread.
+
+hepbench measure onnx --task ecal
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from hepbench.benchmarks.base import Model, Sample, Task, UserError
+from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scored import Scored, logarithms
+from hepbench.suite.export.eight_bits import WAYS, quantised
+from hepbench.suite.export.exporting import Exported, export
+from hepbench.suite.export.runtime import Runtime
+from hepbench.suite.trial.artifacts import log_scores
+from hepbench.suite.trial.prediction_times import (
+    FOR_P99,
+    LATENCIES,
+    MOST_LATENCIES,
+    REPEATS,
+    Predict,
+    first,
+    repeated,
+)
+from hepbench.tracking.runs import Store
+
+TRAINED, ON_ONE_THREAD = "as trained", "ONNX Runtime, one thread"
+AT_ONCE = 1_000
+"""Events that are predicted at once for the rate."""
+
+
+@dataclass(frozen=True)
+class Times:
+    """p50, p99: milliseconds of the prediction of one event; the second None where there are too few predictions.
+    rate: events a second, `AT_ONCE` at once."""
+
+    p50: float
+    p99: float | None
+    rate: float
+
+
+@dataclass(frozen=True)
+class Form:
+    """A model in one of its forms. difference: the largest of a score from the trained model's. auc: on the run's test
+    events; loss: what it has less than the trained model, with one standard deviation of the paired difference. mib:
+    of the file; None: there is none. missing: why there is none of these."""
+
+    model: str
+    form: str
+    difference: float | None = None
+    auc: float | None = None
+    loss: tuple[float, float] | None = None
+    times: Times | None = None
+    mib: float | None = None
+    missing: str = ""
+
+
+def exportable(task: Entry[Task], models: Sequence[Entry[Model]], store: Store) -> list[str]:
+    """Ids of the latest finished run of each of these models, or of all. UserError where there is none."""
+    latest = {}
+    wanted = {model.name for model in models}
+    for run in store.runs(task.name, status="FINISHED", tags={"stage": "final"}):
+        name = run["tags"]["model"]
+        if (not wanted or name in wanted) and "weights" not in run["tags"] and "origin" not in run["tags"]:
+            latest[name] = run["id"]
+    if not latest:
+        raise UserError(f"no finished run of {task.name} has a model to export: run hepbench bench {task.given} first")
+    return [latest[name] for name in sorted(latest)]
+
+
+def forms_of(store: Store, run_id: str, seconds: float, task: Entry[Task], model: str | None) -> Iterator[Form]:
+    """The model of a run as trained, as a file, and with 8 bits. seconds: for which each is timed. model: the user's
+    own file, where it is one."""
+    name = next(run["tags"]["model"] for run in store.find(run_id))
+    own = None if task.shipped else task.given
+    try:
+        with export(store, run_id, task=own, model=model) as found:
+            trained = dataclasses.replace(found.test, scaling=found.model.scaling)
+            predict = partial(log_scores, found.model.fitted)
+            auc = _auc(found, found.scores)
+            yield Form(name, TRAINED, auc=auc, times=times_of(predict, trained, seconds))
+            times, mib = file_times(found.file, found.test, seconds), len(found.file) / 2**20
+            yield Form(name, ON_ONE_THREAD, found.difference, auc, times=times, mib=mib)
+            for way in WAYS:
+                form = Form(name, f"{ON_ONE_THREAD}, 8 bits {way}")
+                try:
+                    file = quantised(found.file, way, found.train)
+                except Exception as error:  # whatever ONNX Runtime raises of a graph that it cannot quantise
+                    reason = f"{type(error).__name__}: {' '.join(str(error).split())[:120]}"
+                    yield dataclasses.replace(form, missing=reason)
+                    continue
+                if file is not None:
+                    yield _with_bits(found, form, file, seconds)
+    except UserError as error:
+        yield Form(name, ON_ONE_THREAD, missing=str(error))
+
+
+def _with_bits(found: Exported, form: Form, file: bytes, seconds: float) -> Form:
+    """The form of a file with fewer bits, with its numbers."""
+    scores, signal = Runtime(file).predict(found.test), found.model.trial.task.record.signal
+    auc = METRICS["auc"]
+    assert auc.parts is not None
+    ours, theirs = (auc.parts(Scored(found.test.labels, logarithms(one)), signal) for one in (scores, found.scores))
+    return dataclasses.replace(
+        form,
+        difference=float(np.abs(scores - found.scores).max()),
+        auc=_auc(found, scores),
+        loss=(_auc(found, found.scores) - _auc(found, scores), float(np.sqrt(np.square(ours - theirs).sum()))),
+        times=file_times(file, found.test, seconds),
+        mib=len(file) / 2**20,
+    )
+
+
+def _auc(found: Exported, scores: np.ndarray) -> float:
+    return METRICS["auc"].of(Scored(found.test.labels, logarithms(scores)), found.model.trial.task.record.signal)[0]
+
+
+def file_times(file: bytes, sample: Sample, seconds: float = 1.0) -> Times:
+    """Of an ONNX file on one thread, each timed for so many seconds. sample: events that are not scaled."""
+    return times_of(Runtime(file).predict, sample, seconds)
+
+
+def times_of(predict: Predict, sample: Sample, seconds: float) -> Times:
+    """Of a model, on events as it takes them."""
+    alone = 1e3 * repeated(predict, first(sample, 1), seconds, LATENCIES, MOST_LATENCIES)
+    together = repeated(predict, first(sample, AT_ONCE), seconds, REPEATS, MOST_LATENCIES)
+    p99 = float(np.percentile(alone, 99)) if len(alone) >= FOR_P99 else None
+    return Times(float(np.median(alone)), p99, float(np.median(AT_ONCE / together)))
