@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate export-model events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -109,6 +109,9 @@ predict: $(READY)  ## scores of FILES, with labels or without, by the model of R
 
 evaluate: $(READY)  ## every metric of the model of RUN on labelled FILES, with ROC and plots (OUT=folder)
 	@$(HEPBENCH) evaluate $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) $(OWN)
+
+export-model: $(READY)  ## the model of RUN as an ONNX file (OUT=), scaling included, checked on the run's test events
+	@$(HEPBENCH) export-model $(call given,RUN) $(call option,--out,OUT) $(OWN)
 
 events: $(READY)  ## ids and raw inputs of the SPLIT part of TASK (test; train, validation), in one file (OUT=, LABELS=1)
 	@$(HEPBENCH) events $(call given,TASK) $(call option,--split,SPLIT) $(call flag,--labels,LABELS) \
