@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked
 
+from hepbench.benchmarks.metrics import BY_SLICE, by_slice, class_keys, evaluate, metrics_of
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite import drawn
 from hepbench.tracking import pages, plots
-from hepbench.tracking.leaderboard import figures, index, latex, page, text
+from hepbench.tracking.leaderboard import figures, index, latex, page, ranking, text
 from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.leaderboard.table import Leaderboard
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 CLOSING = "</script><script>document.title='taken'</script>"
@@ -120,6 +122,8 @@ def test_filters(opened):
     choose(opened, "[data-filter=budget]", "smoke")
     assert column(opened, "model") == [] and column(opened, "model", 1)[0] == "mlp"
     assert opened.evaluate("document.querySelector('#count').textContent") == "1 of 4 rows"
+    hidden = "[...document.querySelectorAll('section.table')].map((one) => one.offsetParent === null)"
+    assert opened.evaluate(hidden) == [True, False]
     choose(opened, "[data-filter=budget]", "")
     choose(opened, "[data-filter=device]", "gpu")
     opened.click("#published")
@@ -251,3 +255,47 @@ def test_a_table_for_a_paper():
     head, *lines = [line for line in shown.splitlines() if line.endswith(r"\\")]
     assert {len(re.findall(r"(?<!\\)&", line)) for line in lines} == {len(re.findall(r"(?<!\\)&", head))}
     assert latex.text("1/ε_B at 50 %") == r"1/$\varepsilon_{B}$ at 50 \%"
+
+
+def test_several_classes_and_slices(browser, tmp_path):
+    names = ("quark & gluon", "<i>", "top")
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 3, 3000)
+    scores = rng.dirichlet(np.ones(3), 3000) * 0.7 + 0.3 * np.eye(3)[labels]
+    trained = [Scored(labels, scores / scores.sum(axis=1, keepdims=True))]
+    values = evaluate(labels, trained[0].scores, 1, names) | by_slice(
+        "mass", rng.choice([10, 20], 3000), np.minimum(labels, 1), np.stack([1 - scores[:, 1], scores[:, 1]], axis=1), 1
+    )
+    run = a_run(1, "mlp")
+    run["metrics"] |= {f"test_{name}": value for name, value in values.items() if np.isfinite(value)}
+    records = metrics_of(names)
+    rows = ranking.rows([run], records, "auc")
+    records |= {
+        name: dataclasses.replace(METRICS["auc"], name=name)
+        for name in rows[0]
+        if f"{name}_error" in rows[0] and name not in records
+    }
+    curves = {name: drawn._rejection(trained, number) for number, name in enumerate(names)}
+    text = page.render(
+        Leaderboard(rows, records, ("auc", "accuracy")),
+        {"r1": Drawn(curves, {}, {}, trained[0].confusion.tolist())},
+        signal="<i>",
+        classes=dict(zip(names, class_keys(names), strict=True)),
+        slices={"mass": BY_SLICE},
+        library=pages.vega(tmp_path),
+    )
+    (tmp_path / "jets.html").write_text(text)
+    shown = browser.open((tmp_path / "jets.html").as_uri())
+    assert "quark & gluon" in drawn_in(shown, "confusion") and "true class" in drawn_in(shown, "confusion")
+    assert "AUC" in drawn_in(shown, "slices")
+    choose(shown, "[data-choice=slice]", "efficiency_mass")
+    assert "ε_S at the common cut" in drawn_in(shown, "slices")
+    lines = (
+        "[...document.querySelectorAll('[data-plot=rejection] .mark-line path')].map((one) => one.getAttribute('d'))"
+    )
+    drawn_in(shown, "rejection")
+    before = shown.evaluate(lines)
+    choose(shown, "[data-choice=class]", "top")
+    drawn_in(shown, "rejection")
+    assert len(before) == 2 and before[1] != shown.evaluate(lines)[1]
+    assert not shown.errors

@@ -191,32 +191,12 @@ def write_roc(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]]) -> Non
                 lines.writerow([name, *(f"{value:.9g}" for value in point)])
 
 
-def read_roc(path: Path, signal: str) -> dict[str, dict[str, np.ndarray]]:
-    """Curves by name of a file that `write_roc` wrote; one without names is that of the class `signal`."""
-    with path.open(newline="") as file:
-        heading, *lines = csv.reader(file)
-    first = 1 if heading[0] == "curve" else 0
-    names = [line[0] for line in lines] if first else [signal] * len(lines)
-    values = np.array([line[first:] for line in lines], dtype=float)
-    return {
-        name: dict(zip(heading[first:], values[[one == name for one in names]].T, strict=True))
-        for name in dict.fromkeys(names)
-    }
-
-
 def write_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str]) -> None:
     """CSV: a row for each true class, with how many of its events score highest in each class."""
     with path.open("w", newline="") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(["true class", *classes])
         lines.writerows([name, *row] for name, row in zip(classes, confusion.tolist(), strict=True))
-
-
-def read_confusion(path: Path) -> np.ndarray:
-    """(classes, classes) of a file that `write_confusion` wrote."""
-    with path.open(newline="") as file:
-        _, *lines = csv.reader(file)
-    return np.array([line[1:] for line in lines], dtype=np.int64)
 
 
 def write_csv(path: Path, columns: dict[str, Any]) -> None:

@@ -334,7 +334,6 @@ def _table(
                 "setting": setting_of(row),
                 "title": row["title"],
                 "url": row["url"],
-                "submitted": row["submitted"],
                 "cells": [own.get(column["name"], column["cell"])(row) for column in columns],
                 "values": [_sorted_by(row, str(column["name"])) for column in columns],
                 "share": _share(board, row, rows),

@@ -162,7 +162,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row["test_labels_seen"] = _seen(runs) if row["submitted"] else "no"
     row["url"] = first.get("url", "")
     if row["submitted"]:
-        row["title"] = f"training code: {row['training_code']}; test labels seen: {row['test_labels_seen']}"
+        row["title"] = f"training code: {row['training_code']}, test labels seen: {row['test_labels_seen']}"
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
         row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))

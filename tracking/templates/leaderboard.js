@@ -93,7 +93,7 @@
       if (!row.hidden && !reported) shown += 1;
     }
     for (const section of all("section.table")) {
-      section.hidden = all("tbody tr", section).every((row) => row.hidden || row.classList.contains("reported"));
+      section.hidden = all(".board tbody tr", section).every((row) => row.hidden || row.classList.contains("reported"));
     }
     one("#count").textContent = `${shown} of ${Object.keys(data.rows).length} rows`;
   }
