@@ -32,7 +32,7 @@ READY = {
 }
 
 PICTURES = {
-    "models, a table": (Path("docs/guides/mlflow-table.png"), 1400, 560),
+    "models, a table": (Path("docs/guides/mlflow-table.png"), 1800, 520),
     "models, charts": (Path("docs/guides/mlflow-charts.png"), 1600, 1150),
 }
 

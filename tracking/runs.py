@@ -287,6 +287,11 @@ class Store:
         return self._open()
 
     @property
+    def is_server(self) -> bool:
+        """Whether it is an MLflow server, which has pages of its own."""
+        return self.artifacts is None
+
+    @property
     def address(self) -> str:
         """As MLFLOW_TRACKING_URI takes it, without a password."""
         return masked(self.uri)

@@ -12,12 +12,16 @@ from hepbench.tracking.views import page_of
 
 
 def open_ui(port: int, console: Console) -> None:
-    """Become the MLflow server on the store, until Ctrl-C. UserError where another program has the port."""
-    refuse_taken_port(port)
+    """Prepare the views, print their addresses, and become the MLflow server on the store, until Ctrl-C; a store that
+    is a server has pages of its own. UserError where another program has the port."""
     store = results.open_store()
-    command, environment = store.ui_command(port=port)
-    address = runs.ui_address(port=port)
-    lines = [f"MLflow will answer at {address}{runs.EXPERIMENTS} (Ctrl-C ends it)"]
+    if store.is_server:
+        address = f"{store.address.rstrip('/')}/"
+        lines = [f"the store is a server with a UI of its own: {address}{runs.EXPERIMENTS}"]
+    else:
+        refuse_taken_port(port)
+        address = runs.ui_address(port=port)
+        lines = [f"MLflow will answer at {address}{runs.EXPERIMENTS} (Ctrl-C ends it)"]
     for name, experiment_id in views.prepare(store).items():
         lines += ["", f"{name}:"]
         lines += [f"  {'models, a table':<18} {address}{page_of(experiment_id, views.MODELS)}"]
@@ -26,4 +30,7 @@ def open_ui(port: int, console: Console) -> None:
         lines += [f"  {'trials of studies':<18} {address}{page_of(experiment_id, views.STUDIES)}"]
     for line in lines:
         console.print(line, highlight=False, soft_wrap=True)
+    if store.is_server:
+        return
+    command, environment = store.ui_command(port=port)
     os.execve(command[0], command, {**os.environ, **environment})
