@@ -28,7 +28,7 @@ from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_known, plain
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device as device_module
-from hepbench.suite import results
+from hepbench.suite import results, views
 from hepbench.suite.claims import Claims, signs_of_life
 from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
@@ -488,6 +488,7 @@ def parent_run(
     manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
         with _sigterm_as_interrupt(), signs_of_life(store, run_id):
+            views.prepare(store, campaign.task.name)
             yield run_id, notes.append
             ending = "FINISHED", notes[-1]
     except KeyboardInterrupt:

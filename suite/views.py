@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 
+from hepbench.benchmarks import registry
 from hepbench.suite.trial.rating import ROC
 from hepbench.tracking import runs, views
 from hepbench.tracking.views import Chart, View, attribute, metric, tag
@@ -111,9 +112,13 @@ STUDIES = View(
 VIEWS = (MODELS, MEANS, STUDIES)
 
 
-def prepare(store: runs.Store) -> dict[str, str]:
-    """Let every experiment have the views, and be shown as one of trainings. Returns the id of each by its name."""
-    found = store.experiments()
-    for experiment_id in found.values():
-        store.tag_experiment(experiment_id, views.tags_of(VIEWS, time.time()), views.same)
+def prepare(store: runs.Store, only: str | None = None) -> dict[str, str]:
+    """Let every experiment, or only the one of this name, have the views, a description, and be shown as one of
+    trainings. Returns the id of each by its name."""
+    found = {name: number for name, number in store.experiments().items() if only in (None, name)}
+    for name, experiment_id in found.items():
+        tags = views.tags_of(VIEWS, time.time())
+        if name.partition(":")[0] in registry.names("task"):  # else it is a file of its user, which is not run here
+            tags[runs.DESCRIPTION] = registry.find("task", name).record.title
+        store.tag_experiment(experiment_id, tags, views.same)
     return found

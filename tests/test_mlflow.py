@@ -40,9 +40,9 @@ def state_of(tag: str) -> dict:
 
 def test_an_experiment_is_marked_as_trainings_and_has_views_that_its_page_can_read(benched):
     store = runs.connect(None, benched / "results")
-    (name, experiment_id), *more = prepared_views.prepare(store).items()
-    assert name == "magic" and not more
+    experiment_id = store.experiments()["magic"]
     tags = store._client.get_experiment(experiment_id).tags
+    assert tags[runs.DESCRIPTION] == registry.find("task", "magic").record.title
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     assert max(len(tag) for tag in tags.values()) < runs.LONGEST_TAG
     state = state_of(tags["mlflow.sharedViewState.hepbench-models"])
@@ -52,7 +52,7 @@ def test_an_experiment_is_marked_as_trainings_and_has_views_that_its_page_can_re
         assert f"metrics.`{column}`" in state["selectedColumns"] and column in measured
     sections = {one["uuid"] for one in state["compareRunSections"]}
     assert {one["metricSectionId"] for one in state["compareRunCharts"]} <= sections
-    prepared_views.prepare(store)  # again: nothing is written
+    assert prepared_views.prepare(store) == {"magic": experiment_id}  # again: nothing is written
     assert store._client.get_experiment(experiment_id).tags == tags
 
 
@@ -62,6 +62,8 @@ def test_a_view_is_the_same_text_whenever_it_is_written():
     other = views.tags_of((prepared_views.MODELS,), 1.0)
     key = f"{views.PREFIX}{prepared_views.MODELS.key}"
     assert not views.same(other[key], first[f"{views.PREFIX}{prepared_views.MEANS.key}"])
+    mine = json.dumps(json.loads(other[key]) | {"state": "mine", "updatedAt": 5000})  # as MLflow's page writes it
+    assert views.same(other[key], mine)
     assert not views.same(other[key], None) and not views.same(other[key], "not one of ours")
 
 

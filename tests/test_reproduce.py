@@ -15,6 +15,7 @@ from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.study import COSTS, Experiment, Reported
 from hepbench.suite import campaign, reproduce
 from hepbench.suite.reproduce import in_words
+from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import known_hyperparameters
 from hepbench.tracking import reproduction, runs
 
@@ -27,6 +28,11 @@ def is_metric(key: str, experiment: Experiment) -> bool:
     return key in METRICS or any(key.endswith(f"_{one}") and key.removesuffix(f"_{one}") in METRICS for one in classes)
 
 
+def measured(key: str) -> str:
+    """The metric of a key of a run, of the test or the validation part; "" where it is neither's."""
+    return next((key.removeprefix(one) for one in ("test_", VALIDATION) if key.startswith(one)), "")
+
+
 @pytest.mark.parametrize("name", study.names())
 def test_a_record_fits_the_registry(name):
     one = study.find(name)
@@ -37,11 +43,10 @@ def test_a_record_fits_the_registry(name):
         assert set(experiment.settings) <= set(known_hyperparameters(task.record, model.record))
         assert not model.record.refuses(task.record)
         for number in experiment.reported:
-            part, _, key = number.metric.partition("_")
             if number.epoch is not None:
                 assert number.metric.removeprefix("val_") in EPOCHWISE
             else:
-                assert number.metric in COSTS or (part in ("test", "valid") and is_metric(key, experiment))
+                assert number.metric in COSTS or is_metric(measured(number.metric), experiment)
             assert number.what and number.where and math.isfinite(number.value)
         assert {key.removeprefix("val_") for key in experiment.by_epoch} <= set(EPOCHWISE)
         assert len({len(values) for values in experiment.by_epoch.values()}) <= 1
@@ -51,7 +56,7 @@ def test_a_record_fits_the_registry(name):
             last = key.startswith("last ") and key.removeprefix("last ").removeprefix("val_") in EPOCHWISE
             for experiment in one.experiments:
                 if experiment.name in comparison.experiments:
-                    assert last or is_metric(key.partition("_")[2], experiment)
+                    assert last or is_metric(measured(key), experiment)
 
 
 @pytest.mark.parametrize("name", study.names())

@@ -80,11 +80,14 @@ def tags_of(views: Sequence[View], created: float) -> dict[str, str]:
 
 
 def same(one: str, other: str | None) -> bool:
-    """Whether two tags hold the same view, whenever they were written."""
+    """Whether a tag that is there, `other`, may stay in place of a new one: it holds the same view, whenever it was
+    written, or one that somebody has changed on MLflow's page."""
     if other is None:
         return False
     try:
         first, second = json.loads(one), json.loads(other)
+        if second["updatedAt"] != second["createdAt"]:
+            return True
         return bool(first["name"] == second["name"] and first["state"] == second["state"])
     except (ValueError, TypeError, KeyError):
         return one == other
