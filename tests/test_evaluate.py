@@ -129,7 +129,13 @@ def predicted(home: Path, run: str, *files: Path, out: Path, options: Sequence[o
     return pq.read_table(out).to_pandas(), done.stdout
 
 
-@pytest.mark.parametrize("task", registry.names("task"))
+@pytest.mark.parametrize(
+    "task",
+    [
+        pytest.param(task, marks=pytest.mark.long) if task == "lund_jets" else task  # its reader is that of qg_jets
+        for task in registry.names("task")
+    ],
+)
 def test_scores_do_not_ask_for_labels(task, files_of, run_of, tmp_path):
     entry, files = files_of(task)
     home, run = run_of(task)

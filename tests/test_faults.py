@@ -92,7 +92,7 @@ def test_a_process_that_is_started_never_sees_an_interrupt():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.mark.parametrize("name", ["kill:0", "model:0"])
+@pytest.mark.parametrize("name", ["kill:0", pytest.param("model:0", marks=pytest.mark.long)])
 def test_a_fault_does_no_harm(name, tmp_path):
     ((kind, number),) = chosen([name])
     assert not [line for lines in attempt(kind, number, tmp_path, undisturbed=False).harms.values() for line in lines]

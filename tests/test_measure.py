@@ -53,8 +53,8 @@ def test_list_models_shows_parameters(home):
 
 
 def test_networks_and_trees_are_measured(home):
-    rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "particlenet_lite", "--model", "logistic")
-    assert set(rows) == {"mlp", "particlenet_lite", "logistic"}
+    rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "pfn", "--model", "logistic")
+    assert set(rows) == {"mlp", "pfn", "logistic"}
     for cells in rows.values():
         assert len(cells) == 5 and all(cell.strip() for cell in cells)
     # A dense network takes two FLOPs a weight and a little more

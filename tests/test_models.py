@@ -34,6 +34,8 @@ VARIANTS = {name for name in NAMES if name in SLOW_TO_COMPILE or name not in OF_
 UNTRAINED = ("prior", "optimum")
 """Which count the classes of the training part, and no more."""
 NOTHING_RANDOM = ("logistic", *UNTRAINED)
+TRAINED_LONG = ("part",)
+"""part_lite has its layers and is trained in its place."""
 NARROW = ("mlp_pxd_study_six", "mlp_pxd_study_six_appendix")
 """Deep networks of six sigmoids with dropout, which find nothing out in the steps that others need."""
 LONGER = {"epochs": 200, "learning_rate": 0.006, "patience": 0}
@@ -128,7 +130,7 @@ def trained():
     return get
 
 
-@each(NAMES)
+@each(NAMES, long=TRAINED_LONG)
 def test_scores_are_normalised(name, trained):
     _, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])
@@ -138,7 +140,7 @@ def test_scores_are_normalised(name, trained):
     assert isinstance(fitted.trainable_parameters, int) and fitted.trainable_parameters > 0
 
 
-@each(NAMES)
+@each(NAMES, long=TRAINED_LONG)
 def test_a_saved_model_gives_the_same_scores(name, trained, tmp_path):
     model, parts, fitted, _ = trained(name)
     fitted.save(tmp_path)
@@ -170,7 +172,7 @@ def test_the_seed_alone_decides_the_scores(name, trained):
         assert np.any(fit(model, parts, seed=1).predict(parts[2]) != scores)
 
 
-@each(NAMES)
+@each(NAMES, long=TRAINED_LONG)
 def test_epochs_are_reported_from_1(name, trained):
     model, _, _, reported = trained(name)
     assert [epoch for epoch, _ in reported] == sorted({epoch for epoch, _ in reported})
@@ -183,7 +185,7 @@ def test_epochs_are_reported_from_1(name, trained):
         assert all(np.isfinite(value) for value in values.values())
 
 
-@each(NAMES)
+@each(NAMES, long=TRAINED_LONG)
 def test_scores_do_not_depend_on_the_events_beside(name, trained):
     _, parts, fitted, _ = trained(name)
     scores = fitted.predict(parts[2])
@@ -212,7 +214,7 @@ def test_several_classes(name, uncompiled):
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
 
 
-@each(sorted(set(NAMES) - {"prior"}))
+@each(sorted(set(NAMES) - {"prior"}), long={*TRAINED_LONG, *NARROW})
 def test_what_can_be_learned_is_learned(name, trained):
     model, parts, fitted, _ = trained(name)
     if name in NARROW:

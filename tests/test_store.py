@@ -228,7 +228,9 @@ def ranked(home: Path) -> list[dict]:
 DAMAGES = {"missing": None, "empty": b"", "cut": b"PAR1" + bytes(20), "binary": bytes(range(256))}
 
 
-@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize(
+    "damage", [name if name in ("missing", "cut") else pytest.param(name, marks=pytest.mark.long) for name in DAMAGES]
+)
 def test_a_bad_artefact_costs_the_plots_of_its_row(damage, benched):
     rows = ranked(benched)
     (scores,) = (benched / "results" / "artifacts").glob(f"**/{rows[0]['run_ids'][0]}/**/artifacts/scores.parquet")
