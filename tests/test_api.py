@@ -89,7 +89,7 @@ def test_a_program_needs_no_guard(way, tmp_path, home):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "done 1/1 gbdt seed 0: AUC 0.8" in done.stdout

@@ -257,22 +257,39 @@ def test_a_users_own_model_and_task_outside_the_repository(home, tmp_path):
     assert {row["model"] for row in rows} == {"my_tagger", "prior"}
 
 
+THREE = """
+import numpy as np
+from hepbench import Model
+
+class Fitted:
+    trainable_parameters = 0
+    def predict(self, sample): return np.full((len(sample), 3), 1 / 3, np.float32)
+    def save(self, folder): pass
+
+def fit(train, valid, parameters, **rest): return Fitted()
+MODEL = Model(title="x", view="table", defaults={}, space=lambda trial: {}, fit=fit)
+"""
+
+
 def test_a_failing_model_is_recorded_and_the_others_go_on(home, tmp_path):
-    broken = tmp_path / "broken_tagger.py"
+    broken, three = tmp_path / "broken_tagger.py", tmp_path / "three.py"
     broken.write_text(
         "from hepbench.benchmarks.base import Model\n"
         "def fit(train, valid, parameters, **rest):\n"
         "    raise RuntimeError('the loss ran away')\n"
         "MODEL = Model(title='x', view='table', defaults={}, space=lambda trial: {}, fit=fit)\n"
     )
-    done = hepbench("bench", "magic", "--model", broken, "--model", "prior", "--budget", "smoke", home=home)
+    three.write_text(THREE)
+    models = ("--model", broken, "--model", three, "--model", "prior")
+    done = hepbench("bench", "magic", *models, "--budget", "smoke", home=home)
     assert done.returncode == 1
     assert "the loss ran away" in done.stdout
+    assert "predict of three gives scores of shape (300, 3) for 300 events: expected (300, 2), a " in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     states = {run["tags"]["model"]: run["status"] for run in finals(home, "magic")}
-    assert states == {"broken_tagger": "FAILED", "prior": "FINISHED"}
-    (failed,) = [run for run in finals(home, "magic") if run["status"] == "FAILED"]
-    assert "the loss ran away" in failed["tags"]["failure"]
+    assert states == {"broken_tagger": "FAILED", "three": "FAILED", "prior": "FINISHED"}
+    failed = {run["tags"]["model"]: run["tags"] for run in finals(home, "magic") if run["status"] == "FAILED"}
+    assert "the loss ran away" in failed["broken_tagger"]["failure"]
 
 
 # --- a user's mistakes -----------------------------------------------------------------------------------------------

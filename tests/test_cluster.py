@@ -198,7 +198,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     with printed_until("4/14", arguments, home, **places) as (parent, printed):
         with_patience(lambda: (hold / f"{workers[0].pid}.held").exists())
         workers[0].send_signal(signal.SIGKILL)
-        printed += parent.communicate(timeout=500)[0]
+        printed += parent.communicate(timeout=900)[0]
     assert parent.returncode == 0, printed
     assert "14 complete" in printed, printed
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
@@ -259,7 +259,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
             assert line, printed
             printed += line
         postgres.start()
-        printed += parent.communicate(timeout=500)[0]
+        printed += parent.communicate(timeout=900)[0]
     assert parent.returncode == 0, printed
     assert "retrying in" in printed and "8 complete" in printed, printed
 
@@ -290,7 +290,7 @@ def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted,
         with printed_until(third, arguments, home, **places) as (parent, printed):
             server.close()
             begun.with_name("go on").touch()
-            printed += parent.communicate(timeout=500)[0]
+            printed += parent.communicate(timeout=900)[0]
     assert parent.returncode == 2 and "Traceback" not in printed, printed
     assert "check that the server runs" in printed and "the same command resumes" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:

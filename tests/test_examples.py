@@ -75,7 +75,7 @@ def test_a_script_outside_is_ranked_by_its_scores(how, outside):
     folder, home = outside
     files = [folder / name for name in ("train.h5", "test.h5", "scores.parquet")]
     script = [sys.executable, EXAMPLES / "outside.py", *files, how]
-    done = subprocess.run(script, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(script, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     done = hepbench("score", "magic", files[2], "--name", how, "--train-events", 1_400, home=home)
     assert done.returncode == 0, done.stderr
@@ -91,7 +91,7 @@ def test_a_script_outside_is_ranked_by_its_scores(how, outside):
 def test_the_notebook(tmp_path, home):
     book = notebook()
     assert not any(cell.get("outputs") for cell in book.cells), "the notebook is kept without outputs"
-    nbclient.NotebookClient(book, timeout=300, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    nbclient.NotebookClient(book, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     printed = "".join(
         output.get("text", "") or output["data"]["text/plain"]
         for cell in book.cells

@@ -43,7 +43,7 @@ def folder(tmp_path):
 def made(folder: Path, *arguments: str, **variables: str) -> str:
     environment = {name: value for name, value in os.environ.items() if name not in GIVEN and "MAKE" not in name}
     done = subprocess.run(
-        ["make", *arguments], cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=120
+        ["make", *arguments], cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=900
     )
     return done.stdout
 

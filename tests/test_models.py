@@ -553,7 +553,7 @@ def test_the_same_files_train_on_jax(names):
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
     root = Path(__file__).parent.parent
     done = subprocess.run(
-        [sys.executable, "-c", ON_JAX, *names], env=environment, cwd=root, capture_output=True, text=True, timeout=300
+        [sys.executable, "-c", ON_JAX, *names], env=environment, cwd=root, capture_output=True, text=True, timeout=900
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -171,7 +171,7 @@ def test_the_wheel_works_from_another_folder(distribution, tmp_path, home):
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.startswith(str(site))

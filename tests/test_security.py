@@ -46,7 +46,7 @@ with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as line:
 def knock(port: int, kind: str, certificate: str = "", user: str = "") -> str:
     done = subprocess.run(
         [sys.executable, "-c", KNOCK, str(port), kind, user],
-        input=certificate, capture_output=True, text=True, timeout=60,
+        input=certificate, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()

@@ -265,7 +265,7 @@ def test_a_home_that_cannot_be_written_shows_its_leaderboard(benched):
             path.chmod(path.stat().st_mode & ~0o222)
     environment = {**os.environ, "HEPBENCH_HOME": str(benched), "COLUMNS": "200"}
     try:
-        done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(call, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     finally:
         if os.geteuid():
             for path in (benched, *before):
@@ -312,7 +312,7 @@ def leaderboard(home: Path, *arguments: str) -> tuple[str, float]:
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     done = subprocess.run(
         [sys.executable, "-X", "importtime", *COMMAND[1:], "leaderboard", "magic", *arguments],
-        cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)}, capture_output=True, text=True, timeout=300,
+        cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)}, capture_output=True, text=True, timeout=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-1000:]
     assert " mlflow" not in done.stderr and "Locator" not in done.stderr
@@ -392,7 +392,7 @@ print(run, flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     command = [sys.executable, "-c", program, shared.uri, str(shared.artifacts.parent)]
-    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert dead.returncode == -signal.SIGKILL, dead.stderr
     mine = command_in(shared, "dead")
     assert mine.take("a") is None
@@ -473,7 +473,7 @@ def test_four_equal_calls_run_each_trial_once(home):
         assert line, calls[0].poll()
     calls[0].kill()
     for one in calls[1:]:
-        printed = one.communicate(timeout=300)[0]
+        printed = one.communicate(timeout=900)[0]
         assert one.returncode == 0, printed
     calls[0].communicate()
     found = runs.connect(None, home / "results").runs("magic")

@@ -118,7 +118,7 @@ print(store.start("killed", "dies", tags={}, parameters={}), flush=True)
 os.kill(os.getpid(), signal.SIGKILL)
 """
     command = [sys.executable, "-c", program, store.uri, str(store.artifacts.parent)]
-    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    dead = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=900)
     assert dead.returncode == -signal.SIGKILL
     theirs = dead.stdout.strip()
     assert theirs, dead.stderr
@@ -587,7 +587,7 @@ while "matplotlib.pyplot" not in sys.modules:
 with plots.style():
     assert matplotlib.get_backend().lower() == "agg"
 """
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=900)
 
 
 def test_seeds_become_one_row():

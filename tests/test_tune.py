@@ -399,7 +399,7 @@ def test_what_was_stopped_goes_on(home, fast):
         time.sleep(7)  # Dask gives a silent worker at least 5 s
         os.killpg(parent.pid, signal.SIGCONT)
         begun.with_name("go on").touch()
-        printed = parent.communicate(timeout=300)[0]
+        printed = parent.communicate(timeout=900)[0]
     assert parent.returncode == 0, printed
     assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FINISHED"}
 
@@ -416,7 +416,7 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
             assert line, parent.stderr.read()
         with_patience(lambda: begun.stat().st_size > 2)
         os.killpg(parent.pid, signal.SIGINT)  # what Ctrl-C does
-        _, complaints = parent.communicate(timeout=300)
+        _, complaints = parent.communicate(timeout=900)
     assert parent.returncode == 130, complaints
     assert "interrupted" in complaints and "Traceback" not in complaints
     trials = study_of(home, "magic-fast-smoke", monkeypatch).trials

@@ -102,6 +102,7 @@ def run(
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         valid_scores = log_scores(fitted, valid)  # also what only a first call does, which is no time of prediction
+        _check_scores(model.name, valid_scores, len(valid), classes)
         if final:
             with _timed(seconds, "predict_seconds"):
                 scores = log_scores(fitted, test)  # the one look at the test set
@@ -202,6 +203,15 @@ def _check_fitted(model: str, fitted: Fitted) -> None:
             float(value)
         except (TypeError, ValueError):
             raise UserError(f"what fit of {model} returns has {name}={value!r}: expected a number") from None
+
+
+def _check_scores(model: str, scores: np.ndarray, events: int, classes: Sequence[str]) -> None:
+    """UserError where what a model predicts has not one column a class."""
+    if scores.shape != (events, len(classes)):
+        raise UserError(
+            f"predict of {model} gives scores of shape {scores.shape} for {events:,} events: expected "
+            f"{(events, len(classes))}, a probability of each of {', '.join(classes)}"
+        )
 
 
 @contextlib.contextmanager
