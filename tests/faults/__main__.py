@@ -10,6 +10,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from faults.commands import reference
 from faults.counting import HARMS
 from faults.kinds import KINDS, Kind, Outcome, attempt
 
@@ -23,6 +24,7 @@ def main(asked: list[str]) -> int:
     faults = chosen(asked)
     folder = Path(tempfile.mkdtemp(prefix="hepbench-faults-"))
     began = time.monotonic()
+    reference()  # before the first fault: where an undisturbed call fails, there is nothing to break
     outcomes = []
     with concurrent.futures.ThreadPoolExecutor(AT_ONCE) as pool:
         waiting = [pool.submit(attempt, kind, number, folder) for kind, number in faults]

@@ -79,7 +79,13 @@ def attempt(kind: Kind, number: int, folder: Path, undisturbed: bool = True) -> 
     except Exception as error:  # the others are tried all the same
         words = f"not tried: {type(error).__name__}: {error}"
         scene.complaints.append(words)
-    harms = {harm: [] for harm in HARMS} if missed else count(scene, reference() if undisturbed else {})
+    harms: dict[str, list[str]] = {harm: [] for harm in HARMS}
+    if not missed:
+        compared = reference() if undisturbed else {}
+        try:
+            harms = count(scene, compared)
+        except Exception as error:  # of a store that cannot be read, such as one that is spoilt
+            harms["others"].append(f"not counted: {type(error).__name__}: {error}")
     outcome = Outcome(kind, number, scene, words, harms, missed)
     if not any(harms.values()):
         shutil.rmtree(scene.folder, ignore_errors=True)
