@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
+import platform
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 from hepbench.benchmarks.base import UserError
 
@@ -17,14 +21,24 @@ UNFINISHED = ".unfinished"
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a text file by a temporary file and a rename; all may read it."""
+    """Write a text file by a temporary file and a rename; all may read it. Temporary files that killed processes of
+    this machine have left are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
-    ) as file:
-        file.write(text)
-    os.chmod(file.name, 0o644)
-    os.replace(file.name, path)
+    beginning = f".{path.name[:100]}.{platform.node()}-"
+    for left in path.parent.glob(f"{glob.escape(beginning)}*"):
+        process = left.name.removeprefix(beginning).partition("-")[0]
+        if process.isdigit() and not psutil.pid_exists(int(process)):
+            left.unlink(missing_ok=True)
+    prefix = f"{beginning}{os.getpid()}-"
+    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=path.parent, prefix=prefix, delete=False) as file:
+        try:
+            file.write(text)
+            file.flush()
+            os.chmod(file.name, 0o644)
+            os.replace(file.name, path)
+        except BaseException:
+            Path(file.name).unlink(missing_ok=True)
+            raise
 
 
 @contextlib.contextmanager

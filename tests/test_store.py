@@ -23,6 +23,7 @@ from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks import budgets
 from hepbench.suite import campaign, drawn, results
+from hepbench.suite.atomic import write_whole
 from hepbench.suite.claims import Claims
 from hepbench.suite.tuning import storage
 from hepbench.suite.workers import pool
@@ -537,3 +538,43 @@ def test_a_dataset_that_another_records_at_once_is_found_the_next_time(tmp_path,
     dataset = {"name": "ecal", "digest": "d" * 40, "source": "file", "context": "training"}
     store.start("ecal", "a run", tags={}, parameters={}, dataset=dataset)
     assert refused
+
+
+def test_a_text_file_leaves_nothing_unfinished(tmp_path, monkeypatch):
+    path = tmp_path / "a[b].html"
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    (tmp_path / f".a[b].html.{platform.node()}-{gone.pid}-x").touch()
+    living = tmp_path / f".a[b].html.{platform.node()}-{os.getppid()}-x"
+    living.touch()
+    write_whole(path, "whole")
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, living.name}
+
+    def full(*names: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(OSError, match="No space"):
+        write_whole(path, "another")
+    assert {one.name for one in tmp_path.iterdir()} == {path.name, living.name}
+    assert path.read_text() == "whole"
+
+
+def test_a_store_that_fails_says_so_in_a_line_and_no_traceback(tmp_path):
+    """What it logs is looked for in a process of its own, with the loggers that a user has."""
+    program = """
+import sqlite3, sys
+from pathlib import Path
+from hepbench.tracking import runs
+store = runs.connect(None, Path(sys.argv[1]))
+run = store.start("magic", "a run", tags={}, parameters={})
+with sqlite3.connect(Path(sys.argv[1]) / "mlflow.db") as database:
+    database.execute("DROP TABLE tags")
+try:
+    store.tag(run, {"a": "b"})
+except runs.StoreError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program, tmp_path], cwd=ROOT, capture_output=True, text=True)
+    assert "failed to set tags: " in done.stdout and "no such table: tags; check its disk" in done.stdout, done.stderr
+    assert "Traceback" not in done.stderr and "ERROR" not in done.stderr

@@ -153,8 +153,11 @@ def vega(kept: Path) -> str:
     with contextlib.suppress(OSError):  # a folder that cannot be written has it put together again
         path.parent.mkdir(exist_ok=True, parents=True)
         unfinished = path.with_suffix(f".{os.getpid()}")
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(path)
+        try:
+            unfinished.write_text(text, encoding="utf-8")
+            unfinished.replace(path)
+        finally:
+            unfinished.unlink(missing_ok=True)
     return text
 
 

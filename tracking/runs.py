@@ -101,6 +101,7 @@ def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
     """
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it writes a traceback of what it raises
     home = home.absolute()
     uri = _address(uri, home)
     if "://" not in uri:
@@ -755,7 +756,7 @@ def _errors_alone(*names: str) -> Iterator[None]:
     loggers = [logging.getLogger(name) for name in names]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(max(logger.level, logging.ERROR))
     try:
         yield
     finally:
@@ -767,4 +768,5 @@ def _reason(error: Exception, longest: int = 200) -> str:
     """The fault itself in a message that wraps it many times over, on one line."""
     text = str(error).strip() or type(error).__name__
     system = re.findall(r"\[Errno -?\d+\] ([^'\")]+)|(timed out)", text)
-    return "".join(system[-1]) if system else masked(text.splitlines()[0])[:longest]
+    lines = [line for line in text.splitlines() if not line.startswith("(raised as a result of")]  # SQLAlchemy's advice
+    return "".join(system[-1]).rstrip(": ") if system else masked((lines or [text])[0])[:longest]
