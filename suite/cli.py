@@ -82,15 +82,18 @@ BUDGET = click.option("--budget", default="quick", show_default=True, help="smok
 
 
 def _columns(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """Names of "a,b c"."""
-    return tuple(text.replace(",", " ").split())
+    """Names of "a,b c"; "energy" stands for all of `ranking.ENERGY`."""
+    from hepbench.tracking.leaderboard.ranking import ENERGY
+
+    names = text.replace(",", " ").split()
+    return tuple(one for name in names for one in (ENERGY if name == "energy" else [name]))
 
 
 COLUMNS = click.option(
     "--columns",
     default="",
     callback=_columns,
-    help="Of the table in place of the usual ones: metrics, times, use of the hardware; a,b,c.",
+    help="Of the table in place of the usual ones: metrics, times, use of the hardware, energy; a,b,c.",
 )
 
 

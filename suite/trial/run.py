@@ -39,6 +39,10 @@ if TYPE_CHECKING:
     from hepbench.tracking.runs import Store
 
 
+SHORTEST_FOR_ENERGY = 0.5
+"""Seconds of the test part's prediction from which its energy is told: counters step by milliseconds, a GPU's by tenths
+of a second."""
+
 Listener = Callable[[dict[str, Any]], None]
 """Is told how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
 
@@ -94,24 +98,29 @@ def run(
     listener({"stage": "training"})
     fit = _training_of(model, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
-        fit_started = time.perf_counter()
+        fit_started, joules = time.perf_counter(), sampler.energy()
         with _timed(seconds, "fit_seconds"):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
+        energy = {f"train_{name}_joule": used for name, used in _used(joules, sampler.energy()).items()}
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         valid_scores = log_scores(fitted, valid)  # also what only a first call does, which is no time of prediction
         _check_scores(model.name, valid_scores, len(valid), classes)
         if final:
+            joules = sampler.energy()
             with _timed(seconds, "predict_seconds"):
                 scores = log_scores(fitted, test)  # the one look at the test set
+            if seconds["predict_seconds"] > SHORTEST_FOR_ENERGY:
+                of_test = _used(joules, sampler.energy())
+                energy |= {f"million_{name}_joule": 1e6 * used / len(test) for name, used in of_test.items()}
     times = prediction_times(partial(log_scores, fitted), valid, budgets.find(spec.budget).timing if final else 0.0)
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
     result = of_validation(task.record, Scored(valid.labels, valid_scores))
-    result |= {**seconds, **times, **_epoch_rate(history), "parameters": fitted.trainable_parameters}
+    result |= {**seconds, **times, **_epoch_rate(history), **energy, "parameters": fitted.trainable_parameters}
     result |= {"train_events": len(train), "val_events": len(valid)}
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
@@ -191,6 +200,11 @@ def _epoch_rate(history: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
     rates = [line["epoch_events_per_second"] for line in history if "epoch_events_per_second" in line]
     return rate_and_spread("train_events_per_second", np.array(rates)) if rates else {}
+
+
+def _used(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    """What was used in between, of what was told both times."""
+    return {name: after[name] - joules for name, joules in before.items() if name in after}
 
 
 def _check_fitted(model: str, fitted: Fitted) -> None:

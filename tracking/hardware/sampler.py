@@ -11,6 +11,7 @@ from typing import Any
 
 import psutil
 
+from hepbench.tracking.hardware.energy import ProcessorEnergy
 from hepbench.tracking.hardware.machine import cores_usable, gpus, nvml_session
 
 MIB = 2**20
@@ -54,6 +55,9 @@ class Sampler:
         self._stack = contextlib.ExitStack()
         self._handle = self._open_gpu()
         self._energy_start = self._gpu_energy()
+        self._processor = ProcessorEnergy()
+        if self._processor.unavailable:
+            self.unavailable["cpu energy"] = self._processor.unavailable
         self._look_for_children()
         self._start = time.perf_counter()
         self._busy_before: tuple[float, dict[int, float]] = (self._start, self._busy_seconds())
@@ -75,6 +79,12 @@ class Sampler:
             self.unavailable["log"] = f"{self._unlogged} of {len(self._points)} samples: {self._unlogged_reason}"
         self._energy_end = self._gpu_energy()
         self._stack.close()
+
+    def energy(self) -> dict[str, float]:
+        """Joules by the counters until now, "cpu" of all processors of the machine, "gpu" of the whole GPU in use; of
+        what has no counter that may be read, nothing. To be taken twice: their zero means nothing."""
+        found = {"cpu": self._processor.joules(), "gpu": self._gpu_energy()}
+        return {name: joules for name, joules in found.items() if joules is not None}
 
     def settle(self) -> None:
         """Starting and compiling are over, at the first call: what a GPU does before is not its use by a training."""
@@ -139,6 +149,7 @@ class Sampler:
     def _sample(self) -> dict[str, float]:
         point: dict[str, float] = {}
         probes = {"processes": self._look_for_children, "cpu": self._cpu, "memory": self._memory, "gpu": self._gpu_use}
+        self._processor.joules()  # before a counter runs over
         for name, probe in probes.items():
             try:
                 point |= probe()

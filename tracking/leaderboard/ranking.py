@@ -59,6 +59,10 @@ HARDWARE = (
 BUSY_PERCENT = 10
 """Share of the machine's CPU time that others take meanwhile, above which times count as taken on a busy machine."""
 
+ENERGY = ("train_cpu_joule", "train_gpu_joule", "million_cpu_joule", "million_gpu_joule")
+"""Of a training, and of a million predictions as those of the test part, by counters: of the machine's processors, and
+of the GPU in use."""
+
 TIED_WITHIN = 2
 """Combined errors from the best within which a row counts as tied."""
 
@@ -169,7 +173,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
 
     row |= _load(runs)
     hardware = sorted(set(map(_machine, runs)))
-    for name in (*COSTS, *HARDWARE):  # a mean over different machines says nothing
+    for name in (*COSTS, *HARDWARE, *ENERGY):  # a mean over different machines says nothing
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
     trainable = _mean(runs, "parameters")
     row["parameters"] = None if trainable is None else round(trainable)

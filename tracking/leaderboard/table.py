@@ -51,6 +51,10 @@ NUMBERS = {
     "hardware_gpu_memory_peak_mib": "GPU memory MiB",
     "hardware_gpu_power_mean_watt": "GPU W",
     "hardware_gpu_energy_joule": "GPU J",
+    "train_cpu_joule": "train CPU J",
+    "train_gpu_joule": "train GPU J",
+    "million_cpu_joule": "million tests CPU J",
+    "million_gpu_joule": "million tests GPU J",
 }
 """What a column may be beside the metrics: name -> heading. Use of the hardware is that of training and prediction."""
 
