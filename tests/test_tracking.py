@@ -356,6 +356,7 @@ def test_gpu_in_use_is_sampled_and_no_other(index, monkeypatch):
     seconds, summary = time.perf_counter() - start, sampler.summary()
     assert summary["hardware_gpu_memory_peak_mib"] == 1024
     assert summary["hardware_gpu_power_mean_watt"] == 100
+    sampler.unavailable.pop("cpu energy", None)  # which few machines let be read
     if index == 1:
         assert summary["hardware_gpu_mean_percent"] == 40
         assert summary["hardware_gpu_energy_joule"] == 400  # by the counter
