@@ -8,8 +8,11 @@ import os
 import re
 import signal
 import subprocess
+import threading
+import time
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import COMMAND, ROOT, assert_user_mistake, console_script, hepbench, with_patience
 from faults.commands import copy_results
@@ -22,6 +25,7 @@ from test_store import (  # noqa: F401  claims, as of a SQLite file, by the fixt
     test_what_the_dead_have_claimed_is_taken_over,
 )
 
+from hepbench.suite.tuning import storage
 from hepbench.tracking import runs
 
 pytestmark = pytest.mark.long
@@ -106,3 +110,28 @@ def test_equal_benches_at_once_in_a_new_database_run_each_trial_once(postgres, h
     assert len(finished) == len(set(finished)) == 4
     again = console_script(*arguments, home=home, MLFLOW_TRACKING_URI=uri)
     assert again.returncode == 0 and re.search("4 of 4 results are there already", again.stdout), again.stdout
+
+
+def test_a_server_that_stands_still_is_given_up(postgres, monkeypatch):  # noqa: F811
+    """Its machine takes what is sent, so that no time limit of a connection ends the waiting."""
+    monkeypatch.setattr(storage, "PATIENCE", 2.0)
+    monkeypatch.setattr(storage, "UNLOCKING", 0.5)
+    monkeypatch.setenv(storage.VARIABLE, postgres.database("still"))
+    studies = storage.connect()
+    assert studies.get_all_studies() == []
+    server = psutil.Process(int((postgres.folder / "data" / "postmaster.pid").read_text().split()[0]))
+    with storage.alone("a study"):
+        processes = [server, *server.children(recursive=True)]
+        for one in processes:
+            one.suspend()
+        resumed = threading.Timer(60, lambda: [one.resume() for one in processes])
+        resumed.start()
+        began = time.monotonic()
+        with pytest.raises(runs.StoreError, match="has been gone for"):
+            studies.get_all_studies()
+    assert time.monotonic() - began < 50
+    resumed.cancel()
+    for one in processes:
+        one.resume()
+    assert studies.get_all_studies() == []
+    studies.engine.dispose()

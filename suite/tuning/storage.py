@@ -6,7 +6,10 @@ import contextlib
 import hashlib
 import os
 import re
+import socket
 import sqlite3
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,7 +30,10 @@ VARIABLE = "OPTUNA_STORAGE"
 """Names the database, sqlite:/// or postgresql://, in place of a file beside the results."""
 
 PATIENCE = 60.0
-"""Seconds that a database which has gone is waited for."""
+"""Seconds that a database which has gone, or stands still, is waited for."""
+
+UNLOCKING = 5.0
+"""Seconds that a lock which goes with the connection is let go of."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,9 @@ def connect(listener: Listener = ignore) -> BaseStorage:
         if file := sqlite_files.file_of(uri):
             sqlite_files.make_whole(file, _make_tables, "studies")
         storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
+        if not sqlite:
+            sqlalchemy.event.listen(storage.engine, "connect", lambda connection, _: _connections.add(connection))
+            storage.engine.dispose()  # with the connections made before
     except (sqlalchemy.exc.SQLAlchemyError, sqlite3.Error, ImportError, OSError, RuntimeError) as error:
         if isinstance(error, ImportError):
             advice = "pip install 'hepbench[cluster]'"
@@ -116,12 +125,38 @@ def patiently(call: Callable[..., Any], *arguments: Any, listener: Listener = ig
         before_sleep=lambda state: listener(DatabaseGone(state.upcoming_sleep)),
     )
     try:
-        return retrying(call, *arguments, **options)
+        with _cut_after(PATIENCE):
+            return retrying(call, *arguments, **options)
     except tenacity.RetryError as error:
         gone = error.last_attempt.exception()
         raise StoreError(
             f"the database of studies {masked(location())} has been gone for {PATIENCE:.0f} s: {_reason(gone)}"
         ) from gone
+
+
+_connections: weakref.WeakSet[Any] = weakref.WeakSet()
+"""Of this process to PostgreSQL."""
+
+
+@contextlib.contextmanager
+def _cut_after(seconds: float) -> Iterator[None]:
+    """Cut the connections to PostgreSQL where the block takes longer, as a server that stands still answers none, and
+    the library waits for it without end. The block meets an error then."""
+    timer = threading.Timer(seconds, _cut)
+    timer.daemon = True
+    if _connections:
+        timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _cut() -> None:
+    for connection in list(_connections):
+        # Suppressed: it is closed already.
+        with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as one:
+            one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
@@ -160,12 +195,13 @@ def _held_in_postgresql(uri: str, name: str, held: UserError) -> Iterator[None]:
     number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:7])
     engine = sqlalchemy.create_engine(uri, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     with engine.connect() as connection:
+        _connections.add(connection.connection.dbapi_connection)
         if not connection.scalar(sqlalchemy.text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
             raise held
         try:
             yield
         finally:
-            with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError):
+            with contextlib.suppress(sqlalchemy.exc.SQLAlchemyError), _cut_after(UNLOCKING):
                 connection.scalar(sqlalchemy.text("SELECT pg_advisory_unlock(:number)"), {"number": number})
 
 
