@@ -249,6 +249,7 @@ def test_short_block_has_two_samples_and_its_use():
     summary = sampler.summary()
     assert 0 < summary["hardware_cpu_mean_percent"] <= 110
     assert summary["hardware_memory_peak_mib"] > 5
+    sampler.unavailable.pop("cpu energy", None)  # which few machines let be read
     assert sampler.unavailable == {"gpu": "no NVIDIA GPU in use"}
     assert not any("gpu" in name for name in summary)
 
