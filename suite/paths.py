@@ -5,6 +5,7 @@ data/<dataset>/simulated/    simulated ones, a folder for each number of events 
 data/<dataset>/prepared/     arrays that were read from either
 results/                     the store of runs, the studies, the workers' log
 results/reports/             pages
+results/differences/, drawn/ what was measured of stored scores for the leaderboards, kept
 """
 
 from __future__ import annotations

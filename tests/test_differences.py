@@ -142,6 +142,8 @@ def test_pairs_of_a_leaderboard(tmp_path):
     assert float(lines[0]["p"]) == pytest.approx(pairs[0]["p"])
     page = (tmp_path / "results" / "reports" / "magic.html").read_text()
     assert "Differences between all rows" in page
+    latex = hepbench("leaderboard", "magic", "--pairs", "--format", "latex", home=tmp_path).stdout
+    assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 3 and "differences of AUC" in latex
     assert len(list((tmp_path / "results" / "differences").iterdir())) == 1
     assert_user_mistake(hepbench("leaderboard", "pxd_clusters:all", "--pairs", home=tmp_path), "leave --pairs out")
     rows = json.loads(hepbench("leaderboard", "magic", "--format", "json", home=tmp_path).stdout)

@@ -293,9 +293,9 @@ def test_several_classes_and_slices(browser, tmp_path):
     lines = (
         "[...document.querySelectorAll('[data-plot=rejection] .mark-line path')].map((one) => one.getAttribute('d'))"
     )
-    drawn_in(shown, "rejection")
+    assert "ε_S (<i>)" in drawn_in(shown, "rejection")
     before = shown.evaluate(lines)
     choose(shown, "[data-choice=class]", "top")
-    drawn_in(shown, "rejection")
+    assert "ε_S (top)" in drawn_in(shown, "rejection")
     assert len(before) == 2 and before[1] != shown.evaluate(lines)[1]
     assert not shown.errors

@@ -225,7 +225,7 @@ def _calibration(name: str) -> Spec:
 
 def _slices() -> Spec:
     return {
-        "encoding": {"color": ROW, "x": {**_number("x", zero=False), "axis": {"format": "~g"}}},
+        "encoding": {"color": ROW, "x": {**_number("x", zero=False, padding=15), "axis": {"format": "~g"}}},
         "layer": _points(None, zero=False),
     }
 
@@ -250,7 +250,13 @@ def _points(title: str | None, **scale: Any) -> list[Spec]:
 def _confusion(classes: Sequence[str]) -> Spec:
     return {
         "encoding": {
-            "x": {"field": "guessed", "type": "nominal", "title": "scores highest as", "sort": list(classes)},
+            "x": {
+                "field": "guessed",
+                "type": "nominal",
+                "title": "scores highest as",
+                "sort": list(classes),
+                "axis": {"labelAngle": -25},
+            },
             "y": {"field": "true", "type": "nominal", "title": "true class", "sort": list(classes)},
         },
         "layer": [

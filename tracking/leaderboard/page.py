@@ -80,7 +80,6 @@ def render(
     names = list(classes or {}) or [background, signal]
     plots = charts.specs(signal, background, names, _choices(board, drawn, slices or {})) if library else []
     data = {
-        "ranked_by": board.ranked_by.name,
         "metrics": {
             name: {"heading": metric.heading, "higher": metric.higher_is_better, "log": metric.scale == "log"}
             for name, metric in board.metrics.items()

@@ -104,6 +104,7 @@
   const boxes = all("input.draw");
   const colours = new Map(); // run -> place among the colours, kept as long as the row is drawn
   const idOf = (box) => box.closest("tr").dataset.id;
+  const classOf = (kind) => choice(kind, "class") ?? data.signal;
   const choice = (kind, name) => one(`[data-plot="${kind}"] [data-choice="${name}"]`)?.value;
 
   function chosen() {
@@ -189,7 +190,7 @@
   };
 
   function curves(ids, kind, turn) {
-    const name = choice(kind, "class") ?? data.signal;
+    const name = classOf(kind);
     return ids.flatMap((id) => {
       const [value = [], low, high] = data.rows[id].rejection[name] ?? [];
       return value
@@ -209,7 +210,11 @@
 
   const adjusted = {
     // A band of two seeds may reach anywhere: the axis is that of the lines.
-    rejection: (spec, values) => eachAxis(spec, "y", null, { type: "log", domain: [1, 2 * Math.max(...values.map((point) => point.value))] }),
+    rejection(spec, values) {
+      eachAxis(spec, "y", null, { type: "log", domain: [1, 2 * Math.max(...values.map((point) => point.value))] });
+      eachAxis(spec, "x", `ε_S (${classOf("rejection")})`);
+    },
+    roc: (spec) => eachAxis(spec, "x", `ε_S (${classOf("roc")})`),
     interval: (spec) => eachAxis(spec, "x", headingOf(rankBy.value), scaleOf(rankBy.value)),
     pareto(spec) {
       for (const axis of ["x", "y"]) {
@@ -295,8 +300,7 @@
   }
   one("#draw-shown")?.addEventListener("click", () => tick((box) => !box.closest("tr").hidden));
   one("#draw-none")?.addEventListener("click", () => tick(() => false));
-  const scores = all('[data-choice="y"]')[0];
-  if (scores) scores.value = data.ranked_by;
+  for (const list of all('[data-choice="class"]')) list.value = data.signal;
   filter();
   tick((box) => box.closest("table") === boards[0] && boxes.indexOf(box) < data.first);
 })();
