@@ -8,11 +8,13 @@ import time
 import psutil
 
 from faults.commands import BENCH, LEADERBOARD, NEW_BENCH, PREDICT, SIMULATE, TUNE, arguments_of, check_files, stage
-from faults.scene import Scene
+from faults.scene import LIMIT, Scene
 
 EQUAL = (NEW_BENCH, BENCH, TUNE, SIMULATE, PREDICT, LEADERBOARD)
 CALLS = 4
 TRIALS = 300
+FIRST = 20
+"""Trials after whose end a worker that was there before has had its first ones, and with them its imports."""
 GROWTH = 100 * 2**20
 """Bytes by which a worker may grow after its first trials."""
 
@@ -34,20 +36,23 @@ def equal_calls(scene: Scene, number: int) -> str:
 
 
 def short_trials(scene: Scene, number: int) -> str:
-    """300 of them in two workers, whose memory is to stay flat."""
+    """300 of them in two workers, whose memory is to stay flat. It hangs where none ends for LIMIT seconds."""
     scene.home.mkdir()
     scene.results = TRIALS
     running = scene.start("bench", "magic", "--model", "prior", "--budget", "smoke", "--seeds", TRIALS, "--jobs", 2)
+    seen: dict[int, int] = {}  # process -> trials that had ended; a worker that has had its share is replaced
     first: dict[int, int] = {}
     growth = {}
-    deadline = time.monotonic() + 900
+    ended, deadline = 0, time.monotonic() + LIMIT
     while not running.ended and time.monotonic() < deadline:
+        if (now := done(running.printed)) > ended:
+            ended, deadline = now, time.monotonic() + LIMIT
         for one in running.workers():
             try:
                 memory = one.memory_info().rss
             except psutil.Error:
                 continue
-            if done(running.printed) >= TRIALS // 10:
+            if ended - seen.setdefault(one.pid, ended) >= FIRST:
                 growth[one.pid] = memory - first.setdefault(one.pid, memory)
         time.sleep(2)
     running.end(1)
