@@ -126,6 +126,7 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     - auc, accuracy, precision, recall, log_loss, rejection_50 and the other metrics: means over the seeds, each with
       `_error`, half of the 68 % interval, `_low` and `_high`, the 95 % interval or a limit, and `_spread` over the
       seeds; by class where there are several, and by slice;
+    - below_optimum, with `_error`, `_low` and `_high`: how far below the optimum in AUC, where a task knows it;
     - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:
       the use of CPU, GPU and memory;
     - submitted: whether its scores were made by other means; imported_from: the machine whose results were imported;

@@ -20,7 +20,7 @@ from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.tracking import pages, runs
 from hepbench.tracking.leaderboard import index, page, ranking
-from hepbench.tracking.leaderboard.differences import mark_tied
+from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, mark_distance, mark_tied
 from hepbench.tracking.leaderboard.drawn import MOST_DRAWN
 from hepbench.tracking.leaderboard.table import NUMBERS, TARGET, Leaderboard
 
@@ -95,7 +95,9 @@ def leaderboard_of(
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
     for table in ranking.groups(rows):
-        mark_tied(table, differences.of_table(task, table, store)[0])
+        of_ranking = differences.of_table(task, table, store)[0]
+        mark_tied(table, of_ranking)
+        mark_distance(table, of_ranking)
     skipped: dict[str, str] = {}
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
@@ -190,11 +192,12 @@ def board_of(
 
 
 def _slice(name: str) -> Metric:
-    """The record of a metric of a slice, `<metric>_<name>_<value>`, or of one that another version measured."""
+    """The record of a metric of a slice, `<metric>_<name>_<value>`, of the distance to the optimum, or of a metric that
+    another version measured."""
     of_slice = [one for one in sorted(BY_SLICE, key=len, reverse=True) if name.startswith(f"{one}_")]
     metric = of_slice[0] if of_slice else ""
     heading = f"{BY_SLICE.get(metric, '')} {name.removeprefix(f'{metric}_').replace('_', ' ')}".strip()
-    better = metric != "background_efficiency"
+    better = metric != "background_efficiency" and name != BELOW_OPTIMUM
     record = METRICS.get(metric, METRICS["recall"])
     return dataclasses.replace(record, name=name, title=heading, heading=heading, higher_is_better=better)
 

@@ -166,6 +166,10 @@ def test_no_entry_is_above_the_optimum_beyond_error(task, tmp_path):
     (best,) = (row for row in rows if row["model"] == "optimum")
     assert best["rank"] == 1 or best["tied"]
     assert best["auc"] > 0.75 and best["parameters"] == 2  # the frequencies of two classes
+    (other,) = (row for row in rows if row["model"] == "logistic")
+    assert other["below_optimum"] == pytest.approx(best["auc"] - other["auc"])
+    assert 0 < other["below_optimum_error"] < best["auc_error"]  # on the same events
+    assert best["below_optimum"] is None
 
 
 def test_the_optimum_is_refused_where_no_likelihood_is_known(tmp_path):

@@ -26,6 +26,13 @@ class Pair:
         return self.adjusted <= 1 - statistics.LEVEL
 
 
+OPTIMUM = "optimum"
+"""The entry that knows the likelihoods of a simulation: no other is better but by chance."""
+
+BELOW_OPTIMUM = "below_optimum"
+"""In a row of a table where the optimum is: how far below it the row is in the metric that ranks, on the same test
+events, with `_error`, `_low` and `_high`; None where they could not be compared."""
+
 MOST_COMPARED = 40
 """Rows of a table, the first ones, that are compared event by event: pairs are as many as their square."""
 
@@ -76,3 +83,13 @@ def mark_tied(table: Sequence[Row], differences: Differences) -> None:
         pair = differences.between(id_of(table[0]), id_of(row))
         if pair:
             row["tied"], row["tied_by"] = not pair.told_apart, "paired test"
+
+
+def mark_distance(table: Sequence[Row], differences: Differences) -> None:
+    """Give the rows of a table what BELOW_OPTIMUM stands for, if the optimum is one of them."""
+    best = next((row for row in table if row["model"] == OPTIMUM), None)
+    for row in table if best else ():
+        pair = differences.between(id_of(best), id_of(row)) if best else None
+        for name in ("value", "error", "low", "high"):
+            key = BELOW_OPTIMUM if name == "value" else f"{BELOW_OPTIMUM}_{name}"
+            row[key] = getattr(pair.difference, name) if pair else None

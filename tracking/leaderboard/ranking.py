@@ -114,7 +114,9 @@ def rows(
         groups[group] += [_row(some, metrics, titles or {}) for some in _newest(list(configurations.values()))]
 
     found = []
-    for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", group[1:])):
+    # Of a task the official data first, and of these what was tested on the most events
+    most = {group: max(row["events"] or 0 for row in of_group) for group, of_group in groups.items()}
+    for group in sorted(groups, key=lambda group: (group[0], group[1] != "official", -most[group], group[1:])):
         found += ranked(groups[group], metrics[ranked_by])
     return found
 

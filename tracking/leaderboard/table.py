@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from hepbench.tracking.leaderboard.differences import Differences
+from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, Differences
 from hepbench.tracking.leaderboard.ranking import BUSY_PERCENT, COSTS, THROUGHPUTS, TIED_WITHIN, Row
 from hepbench.tracking.metric import Metric
 
@@ -110,6 +110,8 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     columns = [Column("rank", "#", lambda row: f"{'=' if row['tied'] else ''}{row['rank']}")]
     columns.append(Column("model", "model", _broken_name if narrow else _name, numeric=False))
     columns += _chosen(board) if board.columns else _usual(board, narrow)
+    if not (narrow or board.columns) and any(row.get(BELOW_OPTIMUM) is not None for row in table):
+        columns.insert(3, _metric_column(board.metrics[BELOW_OPTIMUM], True))  # behind the metric that ranks
     if board.target is not None:
         columns.append(Column(TARGET, f"s to {board.target:g}", partial(_number, name=TARGET)))
     marks = hardware_marks(table)
