@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # the shell in quotes alone. (`override`, as what stands on the command line would win.)
 GIVEN := TASK A B MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
 	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT \
-	SPLIT LABELS NAME KIND SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE
+	SPLIT LABELS NAME KIND SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE MEASURE
 define NEWLINE
 
 
@@ -150,8 +150,8 @@ measure: $(READY)  ## rates of simulating and reading every task's data, of trai
 list: $(READY)  ## tasks, models, metrics, budgets; what is here
 	@$(HEPBENCH) list
 
-doctor: $(READY)  ## versions, devices, store, disk, data files
-	@$(HEPBENCH) doctor
+doctor: $(READY)  ## versions, devices, store, disk, data files; MEASURE=1: with rates of the machine, in 20 s
+	@$(HEPBENCH) doctor $(call flag,--measure,MEASURE)
 
 ui: $(READY)  ## MLflow on the same store, http://127.0.0.1:5000 (PORT=)
 	@$(HEPBENCH) ui $(call option,--port,PORT)

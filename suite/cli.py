@@ -710,11 +710,12 @@ def list_(what: str) -> None:
 
 
 @commands.command()
-def doctor() -> None:
+@click.option("--measure", is_flag=True, help="With the machine's rates: matrix products, copies, disk; 20 seconds.")
+def doctor(measure: bool) -> None:
     """Versions, devices, store, disk, data files found or missing."""
     from hepbench.suite.commands.doctor import print_doctor
 
-    print_doctor(Console())
+    print_doctor(Console(), measure)
 
 
 @commands.command()

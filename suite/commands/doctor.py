@@ -23,8 +23,8 @@ from hepbench.tracking.hardware.machine import describe_machine
 from hepbench.tracking.passwords import masked
 
 
-def print_doctor(console: Console) -> None:
-    """What this machine and this environment have, line by line."""
+def print_doctor(console: Console, measured: bool = False) -> None:
+    """What this machine and this environment have, line by line. measured: with its rates, which take 20 seconds."""
     machine = describe_machine()
     home = home_folder()
     lines = {
@@ -34,6 +34,8 @@ def print_doctor(console: Console) -> None:
         "memory": f"{machine['memory_gib']:.1f} GiB",
         "GPU": ", ".join(f"{gpu['name']} {gpu['memory_gib']:.0f} GiB" for gpu in machine["gpus"]) or "none found",
     }
+    if measured:
+        lines |= _rates(home, console)
     for backend in device.BACKENDS:
         lines[f"auto with {backend}"] = device.missing(backend) or "{} ({})".format(*device.resolve("auto", backend))
     lines["packages"] = ", ".join(f"{name} {version}" for name, version in versions().items())
@@ -50,6 +52,17 @@ def print_doctor(console: Console) -> None:
     for name, text in lines.items():
         table.add_row(Text(name, style="bold"), text)
     console.print(table, highlight=False)
+
+
+def _rates(home: Path, console: Console) -> dict[str, str]:
+    from hepbench.suite.profiling.machine import machine_rates
+
+    folder = _existing(home)
+    with console.status("measuring the machine, 20 s"):
+        found = machine_rates(folder)
+    units = {"matrix products": (found.matrix, "GFLOP/s, 32 bits"), "copies": (found.copy, "GB/s in memory")}
+    units["writing"] = found.disk, f"GB/s to {folder}"
+    return {name: f"{rate / 1e9:,.3g} ± {spread / 1e9:.2g} {unit}" for name, ((rate, spread), unit) in units.items()}
 
 
 def _existing(path: Path) -> Path:
