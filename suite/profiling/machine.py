@@ -49,7 +49,7 @@ def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
     source, target = np.ones(COPIED, np.uint8), np.empty(COPIED, np.uint8)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as file:
-            chunk = source[:WRITTEN]
+            chunk = source[:WRITTEN].data
 
             def write() -> None:
                 file.seek(0)
