@@ -620,10 +620,12 @@ def purity_interval(
 
     There |B - S (1 - purity) / purity| is within that of the background B at a fixed signal efficiency, which has a
     Poisson part, of the background that this purity allows, and the slope dB/dS times the binomial error of the signal
-    S. The slope is taken between 0.7 and 1.3 times the signal that passes, or that fails where that is less.
+    S. The slope is taken between 0.7 and 1.3 times the signal that passes, or that fails where that is less. The width
+    is enlarged by 3 %: of the thresholds of the wanted purity the loosest is taken, where chance is not what it is
+    elsewhere.
     """
     found = _at_purity(scored, signal, purity, proportions)
-    return (np.nan, np.nan) if found is None else found.between(deviations)
+    return (np.nan, np.nan) if found is None else found.between(1.03 * deviations)
 
 
 def _resampled_efficiencies(trained: Sequence[Scored], signal: int, resamplings: int, purity: float) -> np.ndarray:

@@ -239,7 +239,7 @@ def test_another_number_of_events_is_another_result_in_a_table_of_its_own(home):
     assert "--events 600" in runs["600"]["tags"]["command"]
     again = hepbench(*magic, "--events", 600, home=home)
     assert "1 of 1 results are there already" in again.stdout
-    assert "EVENTS=600" in (home / "results" / "reports" / "magic.html").read_text()
+    assert "--events 600" in (home / "results" / "reports" / "magic.html").read_text()
     done = hepbench("bench", "ecal", "--model", "prior", "--budget", "full", "--events", 400, "--dry-run", home=home)
     assert "data: 400 events would be simulated first" in done.stdout
 

@@ -61,7 +61,7 @@ def test_weights_and_scaling_are_taken_over(begun, tmp_path):
     assert {row["start"]: row["seeds"] for row in rows if row["model"] == "mlp_pxd6"} == {"": 1, begin["id"]: 2}
     printed = hepbench("leaderboard", "magic", "--format", "markdown", home=begun).stdout
     assert f"scaling=robust from {begin['id'][:8]} |" in printed
-    assert f"FROM={begin['id']}" in (begun / "results" / "reports" / "magic.html").read_text()
+    assert f"--from {begin['id']}" in (begun / "results" / "reports" / "magic.html").read_text()
     again = hepbench("bench", "magic", *MODEL, *still, "--from", begin["id"], "--seeds", 2, home=begun)
     assert "2 of 2 results are there already" in again.stdout
 
