@@ -587,7 +587,7 @@ def _at_efficiency(scored: Scored, signal: int, efficiency: float) -> _Threshold
     places = np.clip(wanted + spread * np.array([0, 1, WINDOW, -WINDOW]), 0, signals)
     after = np.maximum(np.searchsorted(positives, places - 1e-9 * signals), 1)
     low, high = positives[after - 1], positives[after]
-    part = (places - low) / (high - low)
+    part = np.divide(places - low, high - low, out=np.zeros(len(places)), where=high > low)  # equal at no event
     passing = negatives[after - 1] + part * (negatives[after] - negatives[after - 1])
     slope = (passing[2] - passing[3]) / (places[2] - places[3]) * signals / backgrounds
     return _Threshold(

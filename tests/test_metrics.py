@@ -96,6 +96,14 @@ def test_rejection_is_not_measurable_where_too_few_signal_events_decide():
     assert np.isnan(metrics.rejection(scored, 1, 0.9)).all() and np.isnan(metrics.rejection_limit(scored, 1, 0.9))
 
 
+def test_a_rejection_near_no_signal_where_background_scores_highest():
+    """The window of its slope begins at no event, and there at a step of the background alone."""
+    labels = np.array([0] * 20 + [1] * 100 + [0] * 80)
+    scored = Scored(labels, columns(np.linspace(1, 0, 202)[1:-1]))
+    value, error = metrics.rejection(scored, 1, 0.05)
+    assert value == pytest.approx(5) and np.isfinite(error)
+
+
 def test_rejection_takes_equal_scores_in_proportion():
     labels = np.repeat([1, 0], [100, 1000])
     for efficiency in (0.3, 0.5, 0.7):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
+from conftest import COMMAND, ROOT, assert_user_mistake, free_port, hepbench
 
 from hepbench.benchmarks import registry
 from hepbench.suite import views as prepared_views
@@ -72,9 +72,8 @@ def test_the_page_opens_on_sorted_rows_columns_and_charts_and_shows_nothing_of_l
     benched, browser, tmp_path
 ):
     environment = {**os.environ, "HEPBENCH_HOME": str(benched), "PYTHONUNBUFFERED": "1"}
-    port = 5900 + os.getpid() % 90
     with subprocess.Popen(
-        [*COMMAND, "ui", "--port", str(port)],
+        [*COMMAND, "ui", "--port", str(free_port())],
         cwd=ROOT,
         env=environment,
         stdout=subprocess.PIPE,
