@@ -43,7 +43,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-.PHONY: help env bench reproduce tune sweep studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate export-model events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+.PHONY: help env bench reproduce tune sweep curve studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate export-model events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
 
 help:  ## this text
 	@echo "make bench TASK=ecal        from raw data to a leaderboard; then make ui"
@@ -59,6 +59,7 @@ help:  ## this text
 	@echo "           of compare: A, B, each a model, \"model name=value\", \"model tuned\", a study, the id of a run or a configuration, scores.parquet; BUDGET"
 	@echo "           of events: SPLIT=train|validation|test LABELS=1 OUT=file"
 	@echo "           of score: FILES=scores.parquet NAME=mine SEED=n TRAIN_EVENTS=n PARAMETERS=n LATENCY_MS=x URL=... CODE=..."
+	@echo "           of curve: TRAIN_EVENTS=\"500 2000 8000\" EVENTS=n"
 	@echo "           of sweep: BATCHES=32,256,2048 EPOCHS=50 TARGET=0.95"
 
 bench: $(READY)  ## run a model of each kind, or MODEL, on TASK (all; NAME:all: its variants), print the leaderboard
@@ -75,6 +76,10 @@ SWEPT = $(call option,--batch-sizes,BATCHES) $(call option,--epochs,EPOCHS) $(ca
 
 sweep: $(READY)  ## time MODEL on TASK with batches of 32 to 40,960 events on each device, find the size that learns soonest
 	@$(HEPBENCH) sweep $(call given,TASK) $(OPTIONS) $(SWEPT)
+
+curve: $(READY)  ## train each MODEL on 1/64 ... 1 of the training events of TASK, same test: who needs how many (TRAIN_EVENTS=)
+	@$(HEPBENCH) curve $(call given,TASK) $(OPTIONS) $(call option,--train-events,TRAIN_EVENTS) $(call option,--events,EVENTS) \
+		$(call option,--format,FORMAT) $(AGAIN)
 
 studies: $(READY)  ## every study, with its trials and its best
 	@$(HEPBENCH) studies

@@ -33,7 +33,7 @@ from hepbench.suite.claims import Claims, signs_of_life
 from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
-from hepbench.suite.data.split import split_events
+from hepbench.suite.data.split import split_events, with_fewer
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices
@@ -77,11 +77,6 @@ class Bench:
     start: str = ""
 
     @property
-    def most_events(self) -> int | None:
-        """Events of the dataset that are used at most; None: all."""
-        return budgets.most_events(self.budget, self.events)
-
-    @property
     def trials(self) -> list[Trial]:
         """Of the first seed all models, then of the next."""
         return [
@@ -109,11 +104,6 @@ class Bench:
     def networks(self) -> bool:
         """Whether one of the models is a Keras network."""
         return any(model.record.build for model in self.models)
-
-    @property
-    def events_to_simulate(self) -> int:
-        """Events that are to be simulated before anything runs; 0 where the data are there."""
-        return events_to_simulate(self.task, self.data, self.most_events)
 
 
 def request(
@@ -332,6 +322,7 @@ class Campaign:
                 "model": trial.model.name,
                 "seed": spec.seed,
                 "start": spec.start,
+                **({"train_events": spec.train_events} if spec.train_events else {}),
                 "set": " ".join(f"{name}={as_text(value)}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
                 "backend": spec.backend,
@@ -377,7 +368,7 @@ def dataset_of(task: Entry[Task], files: Files, prepared: Prepared) -> dict[str,
 
 def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial]:
     """What a bench would run, in its order. Nothing is simulated for it, and without data no trial is done."""
-    if asked.events_to_simulate:
+    if events_to_simulate(asked):
         _checked_starts(asked.trials, store or results.open_store())
         return [PlannedTrial(one, "skip" if one.refusal else "run", one.refusal or "") for one in asked.trials]
     return plan_trials([("", one) for one in asked.trials], store or results.open_store(), asked.force, listener)[0]
@@ -408,12 +399,17 @@ def plan_trials(
     store.reconcile(task.name)
     done = set()
     if not force:
-        finals = store.runs(task.name, status="FINISHED", tags={"stage": "final"})
-        done = {run["tags"].get("identity") for run in finals}
+        done = {run["tags"].get("identity") for run in finished(task.name, {one.stage for _, one in labelled}, store)}
     planned = [campaign.plan(trial, done, label) for label, trial in labelled]
     for one in {one.configuration: one for one in planned if one.state == "run"}.values():
-        check_scaling(one.trial, prepared, rows)
+        spec = one.trial.spec
+        check_scaling(one.trial, prepared, with_fewer(rows, prepared.labels, spec.train_events, spec.seed))
     return planned, campaign
+
+
+def finished(experiment: str, stages: Collection[str], store: Store) -> list[dict[str, Any]]:
+    """The finished runs of these stages, oldest first of each."""
+    return [run for stage in sorted(stages) for run in store.runs(experiment, "FINISHED", {"stage": stage})]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -433,7 +429,7 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
     store = store or results.open_store()  # before any work: an unwritable store ends here
     _checked_starts(asked.trials, store)
     with place.reserve(asked.device, asked.backend, asked.networks) as workers:
-        if asked.events_to_simulate:
+        if events_to_simulate(asked):
             workers()  # whose imports run beside the simulation
         planned, campaign = plan_trials([("", one) for one in asked.trials], store, asked.force, listener)
         name = f"bench {asked.task.name} {asked.budget}"
@@ -527,7 +523,8 @@ def run_finals(
     def next_job() -> Job | None:
         while waiting:
             number, one = waiting.popleft()
-            tags = {"stage": "final", "configuration": one.configuration, "identity": one.identity}
+            stage = one.trial.stage
+            tags = {"stage": stage, "configuration": one.configuration, "identity": one.identity}
             tags["command"] = command_for(one.trial.spec)
             job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
             if force:
@@ -539,7 +536,7 @@ def run_finals(
                     told.add(number)
                     tell(number, one, Event(job, "elsewhere", message={"holder": holder}))
                 continue
-            if found := store.runs(campaign.task.name, "FINISHED", {"stage": "final", "identity": one.identity}):
+            if found := store.runs(campaign.task.name, "FINISHED", {"stage": stage, "identity": one.identity}):
                 claims.release(one.identity)
                 measured = defaultdict(lambda: math.nan, found[-1]["metrics"])
                 tell(number, one, Event(job, "done", found[-1]["id"], measured))

@@ -338,6 +338,42 @@ def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
 
 
 @commands.command()
+@click.argument("task")
+@click.option(
+    "--model", "models", multiple=True, required=True, help="A model, or a file ./my_model.py; may be repeated."
+)
+@click.option(
+    "--train-events", default="", help="Numbers of training events, 500,2000,8000. Default: all, 1/2, 1/4 ... 1/64."
+)
+@settings("a hyper-parameter of the models")
+@click.option(
+    "--seeds",
+    type=int,
+    help="Trainings on all; one more for each factor of four that events are fewer. Default: the "
+    "budget's number, at least 2.",
+)
+@click.option("--seed", "exact", type=int, multiple=True, help="This very seed at each number; may be repeated.")
+@click.option(
+    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+)
+@BUDGET
+@DEVICE
+@BACKEND
+@DATA
+@workers
+@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
+@click.option("--force", is_flag=True, help="Run again what has been run.")
+def curve(task: str, models: tuple[str, ...], place: Place, form: str, dry_run: bool, **options: Any) -> int:
+    """Train models on more and more events of TASK, test each on the same ones: who needs how many."""
+    from hepbench.suite.commands.curve import curve
+    from hepbench.suite.curve import request
+
+    asked = request(task, models, **options)
+    return min(curve(asked, dry=dry_run, form=form, place=place, console=Console(stderr=form == "markdown")), 1)
+
+
+@commands.command()
 def studies() -> None:
     """Every study, with its trials and its best."""
     from hepbench.suite.commands.studies import print_studies

@@ -13,8 +13,10 @@ from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scored import Scored
+from hepbench.suite.campaign import finished
 from hepbench.suite.differences import scores_of
 from hepbench.suite.provenance import versions
+from hepbench.suite.results import TRIALS
 from hepbench.suite.trial.artifacts import (
     SCORES,
     VALIDATION_SCORES,
@@ -30,7 +32,7 @@ Advance = Callable[[], None]
 
 def finals(task: Entry[Task], store: Store) -> list[dict[str, Any]]:
     """The finished trials of a task."""
-    return store.runs(task.name, status="FINISHED", tags={"stage": "final"})
+    return finished(task.name, TRIALS, store)
 
 
 def rescore(

@@ -30,6 +30,10 @@ SHOWN = differences.COMPARED
 ENSEMBLE = "ensemble"
 """What an ensemble of trained models is called as a model."""
 
+TRIALS = ("final", "part")
+"""Stages of runs that keep a trained model and its test scores; the second was trained on a part of the training events
+and is in no leaderboard."""
+
 CHANCE = 0.5
 """AUC of a model that knows nothing."""
 
@@ -49,7 +53,7 @@ def find_run(store: runs.Store, given: str, *, with_model: bool = True) -> dict[
     """The one finished trial whose id begins with `given`; UserError for none, several, and, where a model is asked
     for, what keeps none."""
     found = store.find(given)
-    trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") == "final"]
+    trials = [run for run in found if run["status"] == "FINISHED" and run["tags"].get("stage") in TRIALS]
     if len(trials) == 1:
         if with_model and (why := _without_model(trials[0]["tags"])):
             raise UserError(f"{trials[0]['name']!r}, {trials[0]['id'][:12]}, keeps no model: {why}")
@@ -63,7 +67,7 @@ def find_run(store: runs.Store, given: str, *, with_model: bool = True) -> dict[
         tags, status = run["tags"], run["status"]
         if "study" in tags:
             why = f"is of the study {tags['study']}, whose trials keep no model: hepbench bench --tuned trains its best"
-        elif tags.get("stage") != "final":
+        elif tags.get("stage") not in TRIALS:
             why = "holds trials and is none itself: hepbench leaderboard TASK --format json has the ids of trials"
         else:
             why = f"is {status.lower()} and has no model: run `{tags['command']}`"

@@ -23,15 +23,15 @@ import numpy as np
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite import campaign, results
+from hepbench.suite import campaign, reports, results
 from hepbench.suite import device as device_module
-from hepbench.suite.atomic import write_whole
 from hepbench.suite.campaign import Campaign, closing_runs, ignore, parent_run
 from hepbench.suite.data.files import choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events
-from hepbench.suite.paths import file_name, reports_folder, results_folder
+from hepbench.suite.paths import results_folder
 from hepbench.suite.provenance import command
+from hepbench.suite.reports import Report
 from hepbench.suite.trial.inputs import check_scaling
 from hepbench.suite.trial.spec import Spec, Trial, hash_of, identity_of
 from hepbench.suite.workers.jobs import Event
@@ -75,16 +75,6 @@ class Asked:
     settings: Mapping[str, Any]
     events: int | None = None
     force: bool = False
-
-    @property
-    def most_events(self) -> int | None:
-        """Events of the dataset that are used at most; None: all."""
-        return budgets.most_events(self.budget, self.events)
-
-    @property
-    def events_to_simulate(self) -> int:
-        """Events that are to be simulated before anything runs; 0 where the data are there."""
-        return events_to_simulate(self.task, self.data, self.most_events)
 
     def trial(self, device: str, batch_size: int, seed: int) -> Trial:
         """A training. With the hyper-parameters of the bench trial that it is one of."""
@@ -242,7 +232,7 @@ class Outcome:
 def plan(asked: Asked, listener: Listener = ignore) -> Plan:
     """What a sweep would run, in its order. Nothing is simulated for it, and without data nothing is known to be done
     or left out."""
-    if asked.events_to_simulate:
+    if events_to_simulate(asked):
         return Plan(tuple(PlannedTraining(trial, *key, "unknown") for key, trial in _trials(asked, list(asked.epochs))))
     return _plan(asked, results.open_store(), listener)[0]
 
@@ -259,8 +249,9 @@ def _trials(asked: Asked, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int
 def _plan(asked: Asked, store: Store, listener: Listener) -> tuple[Plan, Campaign, dict[str, str]]:
     """The plan, what its runs have in common, and device -> name. Data are simulated or prepared where they have to
     be. UserError where every batch size is too large."""
-    files, prepared = open_data(asked.task, asked.data, asked.most_events, listener)
-    rows, split_hash = split_events(asked.task.record, prepared, asked.most_events)
+    most = budgets.most_events(asked.budget, asked.events)
+    files, prepared = open_data(asked.task, asked.data, most, listener)
+    rows, split_hash = split_events(asked.task.record, prepared, most)
     common = campaign.campaign_of(asked.task, asked.budget, files, prepared, split_hash, asked.events)
     events = len(rows["train"])
     sizes = [size for size in asked.epochs if size <= events]
@@ -306,10 +297,9 @@ def run(asked: Asked, store: Store | None = None, listener: Listener = ignore) -
         sweep = _collect(asked, planned, hardware, failures, store)
         written = _write(asked, sweep, common)
         if parent:
-            _, path, csv, *drawings = written
-            for file in (path, csv, *drawings):
+            for file in written.files:
                 store.upload_file(parent, file)
-    return Outcome(sweep, written[1], written[2], failures)
+    return Outcome(sweep, written.page, written.tables[0], failures)
 
 
 @contextmanager
@@ -419,24 +409,17 @@ def _training(run: Mapping[str, Any], store: Store) -> Training:
     return Training(int(run["tags"]["seed"]), measured=run["metrics"], **arrays)
 
 
-def _write(asked: Asked, sweep: Sweep, common: Campaign) -> list[Path]:
-    """Write the page, the CSV beside it and the figures in a folder; returns that folder, and the files."""
-    name = file_name(f"sweep-{asked.task.name}-{asked.model.name}-{asked.budget}")
-    folder = reports_folder() / name
-    folder.mkdir(parents=True, exist_ok=True)
-    drawings = page.write_figures(sweep, folder)
-    path, csv = (reports_folder() / f"{name}.{suffix}" for suffix in ("html", "csv"))
-    write_whole(csv, table.to_csv(sweep))
-    write_whole(
-        path,
-        page.render(
-            sweep,
-            title=f"Batch sizes: {asked.model.name} on {asked.task.name}",
-            about=_about(asked, sweep, common),
-            command=_command(asked),
-        ),
+def _write(asked: Asked, sweep: Sweep, common: Campaign) -> Report:
+    """Write the page, the CSV beside it and the figures in a folder."""
+    html = page.render(
+        sweep,
+        title=f"Batch sizes: {asked.model.name} on {asked.task.name}",
+        about=_about(asked, sweep, common),
+        command=_command(asked),
     )
-    return [folder, path, csv, *drawings]
+    figures = {name: functools.partial(draw, sweep) for name, (draw, _) in page.FIGURES.items()}
+    name = f"sweep-{asked.task.name}-{asked.model.name}-{asked.budget}"
+    return reports.write(name, html, {"": table.to_csv(sweep)}, figures)
 
 
 def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:

@@ -14,7 +14,7 @@ import numpy as np
 from markupsafe import Markup
 
 from hepbench.tracking import pages
-from hepbench.tracking.printable import markdown_cell
+from hepbench.tracking.printable import markdown_table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -162,6 +162,7 @@ def render(page: Page) -> str:
         by_epoch=by_epoch,
         figures={part.name: _curves(part) for part in page.parts},
         roc=[_roc(classes, curves) for classes, curves in page.roc.items()],
+        command=page.command,
         legend=LEGEND,
     )
 
@@ -268,5 +269,4 @@ def _sentence(part: Part) -> str:
 
 
 def _table(headings: Cells, rows: Rows) -> list[str]:
-    table = [headings, [":---"] * len(headings), *rows]
-    return ["| " + " | ".join(markdown_cell(text) for text in row) + " |" for row in table]
+    return markdown_table([headings, [":---"] * len(headings), *rows])

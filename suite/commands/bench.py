@@ -13,6 +13,7 @@ from hepbench.suite import campaign, results
 from hepbench.suite.campaign import Bench, PlannedTrial
 from hepbench.suite.commands import leaderboard
 from hepbench.suite.commands.console import Console
+from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import BenchLines
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.runs import Store
@@ -71,8 +72,8 @@ def _run(asked: Bench, tuned: bool, place: Place, store: Store | None, console: 
     )
     with BenchLines(console) as listener:
         if store is None:
-            if asked.events_to_simulate:
-                console.print(f"data: {asked.events_to_simulate:,} events would be simulated first")
+            if missing := events_to_simulate(asked):
+                console.print(f"data: {missing:,} events would be simulated first")
             _print_plan(campaign.plan(asked, listener=listener), console)
             return 0, None
         outcome = campaign.run(asked, place, store, listener)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich import box
-from rich.table import Table
 from rich.text import Text
 
 from hepbench.suite import compare as compare_module
 from hepbench.suite import results
-from hepbench.suite.commands.console import Console
+from hepbench.suite.commands.console import Console, fits, print_table
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.progress import progress_bar
 from hepbench.tracking.comparison import table
@@ -44,7 +42,7 @@ def compare(task: str, one: str, other: str, budget: str | None, console: Consol
         console.print()
         if heading:
             console.print(Text(heading, style="bold"))
-        _print(heads, cells, console)
+        print_table(heads, cells, console)
     console.print()
     for line in (*table.agreement_lines(found), *table.LEGEND):
         console.print(Text(line, style="dim"))
@@ -59,7 +57,7 @@ def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Seq
     """(heading, headings of columns, cells) of what there is; narrow where the width asks for it."""
 
     def measured(heads: Sequence[Sequence[str]], cells: Sequence[Sequence[Sequence[str]]]) -> Shown:
-        narrow = not _fits(heads[0], cells[0], width)
+        narrow = not fits(heads[0], cells[0], width)
         return heads[narrow], cells[narrow]
 
     heads = [table.headings(found, narrow) for narrow in (False, True)]
@@ -72,25 +70,3 @@ def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Seq
         ("What they cost", table.cost_headings(found), found.costs),
     ]
     return [one for one in every if one[2]]
-
-
-def _fits(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> bool:
-    widths = [max([len(head), *(len(line[place]) for line in cells)]) for place, head in enumerate(heads)]
-    return sum(widths) + 2 * (len(widths) - 1) <= width
-
-
-def _print(heads: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
-    """As a table; where names are so long that it does not fit, a line a cell, so that no number is cut."""
-    if _fits(heads, cells, console.width):
-        drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
-        for number, head in enumerate(heads):
-            drawn.add_column(head, justify="right" if number else "left", no_wrap=True)
-        for line in cells:
-            drawn.add_row(*map(Text, line))
-        console.print(drawn)
-        return
-    name = max(map(len, heads))
-    for line in cells:
-        for head, cell in zip(heads, line, strict=True):
-            console.print(Text.assemble((f"{head:<{name}}", "dim"), "  ", cell), soft_wrap=True)
-        console.print()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import rich.console
+from rich import box
 from rich.console import ConsoleOptions, RenderableType
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from hepbench.tracking.printable import printable
@@ -27,3 +29,26 @@ class Console(rich.console.Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
             yield segment if segment.control else segment._replace(text=printable(segment.text))
+
+
+def fits(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether a table with these headings has room in so many characters."""
+    widths = [max([len(head), *(len(line[place]) for line in cells)]) for place, head in enumerate(heads)]
+    return sum(widths) + 2 * (len(widths) - 1) <= width
+
+
+def print_table(heads: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
+    """As a table; where names are so long that it does not fit, a line a cell, so that no number is cut."""
+    if fits(heads, cells, console.width):
+        drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
+        for number, head in enumerate(heads):
+            drawn.add_column(head, justify="right" if number else "left", no_wrap=True)
+        for line in cells:
+            drawn.add_row(*map(Text, line))
+        console.print(drawn)
+        return
+    name = max(map(len, heads))
+    for line in cells:
+        for head, cell in zip(heads, line, strict=True):
+            console.print(Text.assemble((f"{head:<{name}}", "dim"), "  ", cell), soft_wrap=True)
+        console.print()

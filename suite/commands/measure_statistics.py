@@ -11,7 +11,7 @@ from hepbench.benchmarks.base import check_known
 from hepbench.suite.commands.console import Console
 from hepbench.suite.profiling import coverage
 from hepbench.suite.progress import progress_bar
-from hepbench.tracking.leaderboard.text import markdown_table
+from hepbench.tracking.printable import markdown_table
 
 FORMS = ("table", "markdown")
 COVERED = [

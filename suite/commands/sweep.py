@@ -8,6 +8,7 @@ from rich.text import Text
 
 from hepbench.suite import sweep as sweep_module
 from hepbench.suite.commands.console import Console
+from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import DataLines, TrialProgress
 from hepbench.suite.sweep import Asked, MachineBusy, Plan, SweepEvent, TrainingEvent
 from hepbench.tracking.sweep import page, record, table
@@ -29,8 +30,8 @@ def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
         console.print(Text.assemble(("not measured", "yellow"), f" {record.DEVICES[device]}: {reason}"), soft_wrap=True)
     with SweepLines(console) as listener:
         if dry:
-            if asked.events_to_simulate:
-                console.print(f"data: {asked.events_to_simulate:,} events would be simulated first")
+            if missing := events_to_simulate(asked):
+                console.print(f"data: {missing:,} events would be simulated first")
             _print_plan(sweep_module.plan(asked, listener), console)
             return 0
         outcome = sweep_module.run(asked, listener=listener)

@@ -9,8 +9,9 @@ import math
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
+from hepbench.benchmarks import budgets
 from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
@@ -82,10 +83,27 @@ def events_wanted(entry: Entry[Task], budget_events: int | None) -> int:
     return math.ceil(events * len(simulated_classes(entry)) / len(entry.record.classes))
 
 
-def events_to_simulate(entry: Entry[Task], kind: str, budget_events: int | None) -> int:
+class DataAsked(Protocol):
+    """What a command asks for of a task: kind of data, budget, and events in place of the budget's."""
+
+    @property
+    def task(self) -> Entry[Task]: ...
+
+    @property
+    def data(self) -> str: ...
+
+    @property
+    def budget(self) -> str: ...
+
+    @property
+    def events(self) -> int | None: ...
+
+
+def events_to_simulate(asked: DataAsked) -> int:
     """How many events are to be simulated before anything runs; 0 where the data are there."""
-    missing = kind == "simulated" and not is_simulated(entry, budget_events)
-    return events_wanted(entry, budget_events) if missing else 0
+    most = budgets.most_events(asked.budget, asked.events)
+    missing = asked.data == "simulated" and not is_simulated(asked.task, most)
+    return events_wanted(asked.task, most) if missing else 0
 
 
 def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:

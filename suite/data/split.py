@@ -11,12 +11,15 @@ from hepbench.suite.data.dataset import Prepared
 
 PARTS = ("train", "validation", "test")
 
+Rows = dict[str, np.ndarray]
+"""Rows of each part: {"train": (n,) int64, "validation": ..., "test": ...}, in ascending order."""
 
-def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[dict[str, np.ndarray], str]:
+
+def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[Rows, str]:
     """Rows of each part, and the sha256 of the choice. Where the budget allows fewer events than there are, each part
     keeps the same share of its own, drawn once for all by a fixed seed.
 
-    Returns ({"train": (n,) int64, "validation": ..., "test": ...} in ascending order, hash).
+    Returns (rows, hash).
     """
     rng = np.random.default_rng(2026)
     if task.split:
@@ -39,3 +42,25 @@ def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[di
     for name in PARTS:
         text.update(prepared.ids[rows[name]].tobytes())
     return rows, text.hexdigest()
+
+
+def with_fewer(rows: Rows, labels: np.ndarray, events: int | None, seed: int) -> Rows:
+    """The same parts with so many of the training events; None: all. labels: (N,) of the whole file.
+
+    The events of a seed are nested: fewer are among more. The classes have the shares of the whole training part, to an
+    event. UserError where there are not as many, or none of a class.
+    """
+    if events is None:
+        return rows
+    train = rows["train"]
+    if not 1 <= events <= len(train):
+        raise UserError(f"the training part has {len(train):,} events, and {events:,} of them are asked for")
+    rng, of_train = np.random.default_rng([2026, seed]), labels[train]
+    place = np.empty(len(train))  # in the order of a class, drawn at random, as a share of the class
+    classes, counts = np.unique(of_train, return_counts=True)
+    for label, count in zip(classes, counts, strict=True):
+        place[of_train == label] = (rng.permutation(count) + 0.5) / count
+    chosen = np.argsort(place, kind="stable")[:events]
+    if len(np.unique(of_train[chosen])) < len(classes):
+        raise UserError(f"{events:,} training events have none of a class: give more")
+    return {**rows, "train": np.sort(train[chosen])}

@@ -19,23 +19,26 @@ CHUNK_BYTES = 2**26  # of inputs that are handed to the backend at a time, as a 
 
 
 class Feed:
-    """Batches of a sample for a network, in chunks of `batches_per_chunk`; `steps` batches are an epoch."""
+    """Batches of a sample for a network, in chunks of `batches_per_chunk`; `steps` batches, of so many passes over the
+    sample, are an epoch."""
 
-    def __init__(self, sample: Sample, keras_model: keras.Model, batch_size: int):
+    def __init__(self, sample: Sample, keras_model: keras.Model, batch_size: int, passes: int = 1):
         self.sample = inputs_of(sample, keras_model)
         self.batch_size = min(batch_size, len(sample))
         self.lengths = cloud_lengths(self.sample)
         binary = keras_model.output_shape[-1] == 1
         self.targets = sample.labels.astype(np.float32)[:, None] if binary else sample.labels.astype(np.int32)
-        whole = len(sample) // self.batch_size
+        self.passes = passes
+        whole = len(sample) // self.batch_size * passes
         most = max(1, min(whole, CHUNK_BYTES // (bytes_of_event(sample) * self.batch_size)))
         self.batches_per_chunk = min(range((most + 1) // 2, most + 1), key=lambda size: (whole % size, -size))
         self.steps = whole // self.batches_per_chunk * self.batches_per_chunk
 
     def epoch(self, shuffle: np.random.Generator) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray]]:
-        """All events in a random order. The next chunk is read while the last is in use."""
-        order = shuffle.permutation(len(self.sample))[: self.steps * self.batch_size]
-        parts = order.reshape(-1, self.batches_per_chunk * self.batch_size)
+        """All events in a random order, in each pass another. The next chunk is read while the last is in use."""
+        whole = len(self.sample) // self.batch_size * self.batch_size
+        order = np.concatenate([shuffle.permutation(len(self.sample))[:whole] for _ in range(self.passes)])
+        parts = order[: self.steps * self.batch_size].reshape(-1, self.batches_per_chunk * self.batch_size)
         with ThreadPoolExecutor(1) as pool:
             coming = pool.submit(self.chunk, parts[0])
             for following in (*parts[1:], None):

@@ -65,6 +65,8 @@ def fit_network(
     check_known("optimiser", options["optimiser"], OPTIMISERS)
     check_known("precision", options["precision"], PRECISIONS)
     check_known("best_by", options["best_by"], BEST_BY)
+    if options["passes"] < 1:
+        raise UserError(f"passes must be at least 1, got {options['passes']}")
     step_epochs(options["step_epoch"])  # before an hour of training, not after
 
     start_session(seed, device)
@@ -78,7 +80,7 @@ def fit_network(
     network = Network(keras_model, classes)
     if objects is not None:
         check_loads_again(network, train, objects)
-    feed = Feed(train, keras_model, int(options["batch_size"]))
+    feed = Feed(train, keras_model, int(options["batch_size"]), int(options["passes"]))
 
     started = time.perf_counter()
     variables = keras_model.variables + optimiser.variables

@@ -1,6 +1,8 @@
 """Hyper-parameters of the training of a network, beside those of its layers.
 
-epochs, batch_size    passes over the training part; events a step
+epochs, batch_size    how many; events a step
+passes                over the training part in an epoch: of few events several, so that validation does not cost more
+                      than training
 optimiser             "adam", "sgd" with momentum, or "rmsprop" (rho 0.9, without momentum)
 learning_rate         the highest of the schedule
 weight_decay          decoupled, as in AdamW (1711.05101), of every weight
@@ -25,6 +27,7 @@ from __future__ import annotations
 DEFAULTS = {
     "epochs": 20,
     "batch_size": 128,
+    "passes": 1,
     "optimiser": "adam",
     "momentum": 0.9,
     "learning_rate": 1e-3,

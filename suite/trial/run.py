@@ -19,7 +19,7 @@ import numpy as np
 from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
-from hepbench.suite.data.split import PARTS, split_events
+from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import (
     VALIDATION_SCORES,
@@ -167,6 +167,7 @@ def open_samples(
             f"{platform.node()} finds other data of {task.name} in {home_folder()} than the bench was started with: "
             "let HEPBENCH_HOME be one folder that all machines see"
         )
+    rows = with_fewer(rows, prepared.labels, spec.train_events, spec.seed)
     return prepared, samples_of(trial, prepared, rows, start.scaling if start else None)
 
 

@@ -22,7 +22,8 @@ class Spec:
     """What a trial is, to be sent to other processes. task and model: names or paths as given. parameters:
     hyper-parameters in place of the family's defaults. data: "official" or "simulated". device: "cpu" or "gpu".
     events: how many of the dataset, in place of the budget's number; None: the budget's. start: id of the run whose
-    weights a network starts from; "" for none."""
+    weights a network starts from; "" for none. train_events: how many of the training part, drawn by the seed; None:
+    all."""
 
     task: str
     model: str
@@ -35,6 +36,7 @@ class Spec:
     data_seed: int = 0
     events: int | None = None
     start: str = ""
+    train_events: int | None = None
 
     def __post_init__(self) -> None:
         """JSON, in which specs are kept, knows no tuples."""
@@ -104,6 +106,11 @@ class Trial:
         return hyperparameters_of(self.task.record, self.model.record, self.spec)
 
     @property
+    def stage(self) -> str:
+        """Of its run: "final", by which a leaderboard takes it, or of a training on a part of the training events."""
+        return "part" if self.spec.train_events else "final"
+
+    @property
     def refusal(self) -> str | None:
         """Why the model cannot serve the task, or None if it can."""
         return refusal(self.task.record, self.model.record, self.hyperparameters.get("features"))
@@ -130,6 +137,7 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
         "events": spec.events,
+        "train_events": spec.train_events,
         "start": spec.start,
         "run on": [spec.device, spec.backend],
     }
@@ -139,12 +147,14 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
 
 def command_for(spec: Spec) -> str:
     """The command that runs this trial again, for a shell."""
+    verb = "curve" if spec.train_events else "bench"
     options = {"model": spec.model, "seed": spec.seed, "budget": spec.budget, "data": spec.data}
     options |= {"device": spec.device, "backend": spec.backend}
-    options |= {name: value for name, value in (("events", spec.events), ("from", spec.start)) if value}
+    given = (("events", spec.events), ("train-events", spec.train_events), ("from", spec.start))
+    options |= {name: value for name, value in given if value}
     words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     words += [word for name, value in spec.parameters.items() for word in ("--set", f"{name}={as_text(value)}")]
-    return shlex.join(["hepbench", "bench", spec.task, *words, "--force"])
+    return shlex.join(["hepbench", verb, spec.task, *words, "--force"])
 
 
 def refusal(task: Task, model: Model, features: str | None) -> str | None:

@@ -14,8 +14,8 @@ from hepbench.tracking.leaderboard import latex
 from hepbench.tracking.leaderboard.differences import MOST_COMPARED, Differences, Pair
 from hepbench.tracking.leaderboard.ranking import GROUP, Row, groups, id_of
 from hepbench.tracking.leaderboard.table import Leaderboard, heading_of, setting_of
-from hepbench.tracking.leaderboard.text import markdown_table
 from hepbench.tracking.metric import Metric
+from hepbench.tracking.printable import markdown_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

@@ -21,7 +21,7 @@ from hepbench.tracking.leaderboard.table import (
     heading_of,
     published_cells,
 )
-from hepbench.tracking.printable import markdown_cell
+from hepbench.tracking.printable import markdown_table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -191,8 +191,3 @@ def published_rows(board: Leaderboard, columns: Sequence[Column]) -> list[list[s
         if any(column.name in numbers for column in columns):
             found.append([entry["model"] if one.name == "model" else numbers.get(one.name, "") for one in columns])
     return found
-
-
-def markdown_table(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lines of a table; the second has the rule."""
-    return ["| " + " | ".join(markdown_cell(text) for text in line) + " |" for line in lines]

@@ -1,12 +1,11 @@
-"""The page of a batch-size study, and its figures as files."""
+"""The page of a batch-size study, and its figures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 
-from hepbench.tracking import pages, plots
+from hepbench.tracking import pages
 from hepbench.tracking.sweep import figures, table
 from hepbench.tracking.sweep.record import DEVICES, MOST_OTHERS, Sweep, listed, verdicts
 
@@ -43,18 +42,6 @@ def render(sweep: Sweep, *, title: str, about: Sequence[str], command: str) -> s
         reported=table.reported_rows(sweep),
         command=command,
     )
-
-
-def write_figures(sweep: Sweep, folder: Path) -> list[Path]:
-    """Each figure as PNG and PDF in an existing folder; returns their paths."""
-    written = []
-    with plots.style():
-        for name, (draw, _) in FIGURES.items():
-            drawing = draw(sweep)
-            for suffix in ("png", "pdf"):
-                written.append(folder / f"{name}.{suffix}")
-                drawing.savefig(written[-1])
-    return written
 
 
 def notes(sweep: Sweep) -> list[str]:

@@ -1,0 +1,49 @@
+"""Where reports are written: a page, tables beside it, and a folder of its figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hepbench.suite.atomic import write_whole
+from hepbench.suite.paths import file_name, reports_folder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Report:
+    """page: of HTML. tables: CSV files in the order they were given. figures: each as PNG and PDF."""
+
+    page: Path
+    tables: list[Path]
+    figures: list[Path]
+
+    @property
+    def files(self) -> list[Path]:
+        """All of them."""
+        return [self.page, *self.tables, *self.figures]
+
+
+def write(name: str, html: str, tables: Mapping[str, str], figures: Mapping[str, Callable[[], Figure]]) -> Report:
+    """Write a report under a name, in place of one that is there. tables: what is added to the name -> CSV. figures:
+    name of a file -> what draws it."""
+    from hepbench.tracking import plots
+
+    name = file_name(name)
+    folder = reports_folder() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    drawn: list[Path] = []
+    with plots.style():
+        for figure, draw in figures.items():
+            drawn += plots.save(draw(), folder / figure)
+    written = []
+    for more, text in tables.items():
+        written.append(reports_folder() / f"{name}{more}.csv")
+        write_whole(written[-1], text)
+    path = reports_folder() / f"{name}.html"
+    write_whole(path, html)
+    return Report(path, written, drawn)

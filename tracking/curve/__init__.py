@@ -1,0 +1,1 @@
+"""Learning curves: scores over the number of training events, crossings and power laws, as table, figures and page."""
