@@ -96,4 +96,7 @@ def test_words_arrive_as_they_were_given(folder):
     told = made(folder, "compare", "TASK=x", "A=cnn", "B=gbdt rounds=3", "BUDGET=quick")
     assert told == "[compare][x][cnn][gbdt rounds=3][--budget][quick]\n"
     assert made(folder, "sweep", "TASK=x", "EPOCHS=1,2", "FORCE=1") == "[sweep][x][--epochs][1,2][--force]\n"
+    told = made(folder, "curve", "TASK=x", "MODEL=a b", "TRAIN_EVENTS=10 20", "SEEDS=2", "FORMAT=markdown", "DRY=1")
+    curve = "[curve][x][--model][a][--model][b][--seeds][2][--train-events][10 20][--format][markdown][--dry-run]"
+    assert told == f"{curve}\n"
     assert made(folder, "test-all", "ONLY=long").endswith("[-m][long]\n")

@@ -11,7 +11,7 @@ from conftest import assert_user_mistake, console_script, hepbench
 
 from hepbench.benchmarks import registry
 from hepbench.suite import sweep
-from hepbench.tracking import runs
+from hepbench.tracking import plots, runs
 from hepbench.tracking.sweep import page, record, table
 from hepbench.tracking.sweep.record import Point, Sweep, Training
 
@@ -113,7 +113,10 @@ def test_the_figures_hold_what_was_reported_and_what_was_not_measured(tmp_path):
     points = [Point("cpu", size, (training([0.6, 0.9]),)) for size in (32, 256)]
     points.append(Point("cpu", 8192, (), "out of memory"))
     measured = study(points, reported=reported, left_out=(40960,), gpu="no NVIDIA GPU is found")
-    files = page.write_figures(measured, tmp_path)
+    with plots.style():
+        files = [
+            path for name, (draw, _) in page.FIGURES.items() for path in plots.save(draw(measured), tmp_path / name)
+        ]
     assert {path.name for path in files} == {
         f"{name}.{suffix}" for name in ("cost", "score-by-epoch", "score-by-time") for suffix in ("png", "pdf")
     }

@@ -12,7 +12,7 @@ from hepbench.suite.commands.measure_statistics import FORMS
 from hepbench.suite.profiling import metrics
 from hepbench.suite.progress import progress_bar
 from hepbench.tracking.hardware.machine import describe_machine
-from hepbench.tracking.leaderboard.text import markdown_table
+from hepbench.tracking.printable import markdown_table
 
 HEADINGS = ["what", "s of one core", "times numpy.argsort"]
 

@@ -16,7 +16,7 @@ from hepbench.suite.commands.console import Console
 from hepbench.suite.export.graph import require_onnx
 from hepbench.suite.profiling.onnx import AT_ONCE, Form, exportable, forms_of
 from hepbench.tracking.hardware.machine import describe_machine
-from hepbench.tracking.leaderboard.text import markdown_table
+from hepbench.tracking.printable import markdown_table
 
 FORMS = ("table", "markdown")
 TEXTS = ("model", "form")
