@@ -194,7 +194,7 @@ def _of_overtaking(found: Findings, one: Overtaking) -> str:
         sentence = f"{one.ahead} overtakes {one.behind} at {_round(one.at)} training events (95 %: {_interval(one)})"
         sentence += f" and is ahead by {at_all}."
     if not one.certain:
-        sentence += f" Within these {one.most:,} events that is not established: the errors allow that it never is."
+        sentence += f" It is not established that {one.ahead} is ahead at {one.most:,} events: the errors allow both."
     if same:
         sentence += f" Not told apart at {_listed([gap.events for gap in same])}."
     if one.before:
