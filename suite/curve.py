@@ -108,10 +108,15 @@ def request(
     chosen, reason = device_module.resolve(device, backend)
     if seeds is None:
         seeds = max(LEAST_SEEDS, budgets.find(budget).seeds)
+    chosen_settings = campaign.settings_by_model(settings or {}, entry, entries)
+    if "passes" in (settings or {}):  # of one, too, which is the default: it says that nothing is to be stretched
+        for model in entries:
+            if model.record.build is not None:
+                chosen_settings[model.name].setdefault("passes", 1)
     asked = Asked(
         entry,
         entries,
-        campaign.settings_by_model(settings or {}, entry, entries),
+        chosen_settings,
         _numbers(train_events),
         len(campaign.seeds_of(seeds, budget)),
         tuple(dict.fromkeys(exact)),
@@ -162,10 +167,11 @@ def paced(trial: Trial, whole: int, validation: int) -> Trial:
     known = {**DEFAULTS, **trial.hyperparameters}
     passes = max(1, math.ceil(validation / spec.train_events))
     longer = whole / (spec.train_events * passes)
-    own = {name: math.ceil(known[name] * longer) for name in BY_EPOCH if known[name] > 0}
-    if known["schedule"] == "step":
+    own: dict[str, Any] = {name: math.ceil(known[name] * longer) for name in BY_EPOCH if known[name] > 0}
+    if known["schedule"] == "step" and longer != 1:
         steps = str(known["step_epoch"]).replace(",", " ").split()
         own["step_epoch"] = ",".join(f"{float(epoch) * longer:.6g}" for epoch in steps)
+    own = {name: value for name, value in own.items() if value != known[name]}
     parameters = {**spec.parameters, **own, "passes": passes}
     return dataclasses.replace(trial, spec=dataclasses.replace(spec, parameters=parameters))
 
