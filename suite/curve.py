@@ -226,13 +226,14 @@ def label(model: str, events: int) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What was run: its plan, the data, what its runs have in common, and the message of each trial that failed, by
-    its name."""
+    """What was run: its plan, the data, what its runs have in common, the message of each trial that failed, by its
+    name, and the id of the run that the others belong to, None where there was nothing to run."""
 
     trials: tuple[PlannedTrial, ...]
     opened: Opened
     common: Campaign
     failures: Mapping[str, str]
+    parent: str | None
 
 
 def plan(asked: Asked, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial] | None:
@@ -254,8 +255,8 @@ def run(asked: Asked, place: Place | None = None, store: Store | None = None, li
         opened = _open(asked, listener)
         planned, common = campaign.plan_trials(_labelled(asked, opened), store, asked.force)
         name = f"curve {asked.task.name} {asked.budget}"
-        failures = campaign.run_planned(planned, common, name, "curve", workers, store, listener, asked.force)
-    return Outcome(tuple(planned), opened, common, failures)
+        failures, parent = campaign.run_planned(planned, common, name, "curve", workers, store, listener, asked.force)
+    return Outcome(tuple(planned), opened, common, failures, parent)
 
 
 def result(asked: Asked, outcome: Outcome, store: Store, advance: Callable[[int], None] = lambda done: None) -> Curves:
@@ -299,8 +300,8 @@ def _training(task: Task, run: Mapping[str, Any], scores: StoredScores, store: S
     return Training(auc, parts, run["metrics"].get("train_seconds", math.nan), last_was_best)
 
 
-def write(asked: Asked, outcome: Outcome, found: Findings) -> Report:
-    """Write the page, the CSV of scores and of differences beside it, and the figures."""
+def write(asked: Asked, outcome: Outcome, found: Findings, store: Store) -> Report:
+    """Write the page, the CSV of scores and of differences beside it, and the figures; also to the run of them all."""
     html = page.render(
         found,
         title=title(asked),
@@ -310,7 +311,10 @@ def write(asked: Asked, outcome: Outcome, found: Findings) -> Report:
     )
     figures = {name: functools.partial(draw, found) for name, (draw, _) in page.drawn(found).items()}
     tables = {"": table.to_csv(found), "-differences": table.gaps_to_csv(found)}
-    return reports.write(f"curve-{asked.task.name}-{asked.budget}", html, tables, figures)
+    written = reports.write(f"curve-{asked.task.name}-{asked.budget}", html, tables, figures)
+    for file in written.files if outcome.parent else ():
+        store.upload_file(str(outcome.parent), file)
+    return written
 
 
 def markdown(asked: Asked, found: Findings) -> str:

@@ -266,6 +266,7 @@ def test_each_point_is_a_run_on_the_same_test_events_and_none_of_a_leaderboard_b
     assert {run["tags"]["mlflow.parentRunId"] for run in (*parts, *finals)} == {parent["id"]}
     assert {run["tags"]["train_events"] for run in parts} == {"350"}
     assert {run["metrics"]["train_events"] for run in parts} == {350}
+    assert {"curve-magic-smoke.html", "curve-magic-smoke.csv", "scores.pdf"} <= set(store.files(parent["id"]))
     assert len({run["tags"]["identity"] for run in (*parts, *finals)}) == 6
     tested = [scores_of(store, run["id"]).ids for run in (*parts, *finals)]
     assert all(np.array_equal(np.sort(one), np.sort(tested[0])) for one in tested)

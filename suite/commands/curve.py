@@ -44,7 +44,7 @@ def curve(asked: Asked, *, dry: bool, form: str, place: Place, console: Console)
         outcome = curve_module.run(asked, place, store, listener)
     with progress_bar(console, "reading scores:", len(outcome.trials), "trainings") as advance:
         found = table.findings(curve_module.result(asked, outcome, store, advance))
-    written = curve_module.write(asked, outcome, found)
+    written = curve_module.write(asked, outcome, found, store)
     if form == "markdown":
         sys.stdout.write(printable(curve_module.markdown(asked, found)))
     else:
