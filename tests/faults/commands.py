@@ -113,8 +113,8 @@ MOMENTS = (
     Moment(TUNE, "writing pages", 1.5, text="done 4/4"),
     Moment(SIMULATE, "simulating", 2.0, file="home/data/*/simulated/.*.parts", workers=True),
     Moment(SIMULATE, "writing the files", 0.2, file="home/data/*/simulated/.*_[!.]*[!s]"),
-    Moment(PREDICT, "predicting", 3.0),
-    Moment(LEADERBOARD, "writing pages", 3.0),
+    Moment(PREDICT, "predicting", 2.0),
+    Moment(LEADERBOARD, "writing pages", 1.2),
 )
 
 
