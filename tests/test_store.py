@@ -327,11 +327,12 @@ def test_leaderboards_import_no_mlflow(benched, thousand):
 
 
 @pytest.mark.long
-@pytest.mark.parametrize("arguments", [("--format", "json"), ()], ids=["json", "page"])
-def test_a_thousand_runs_take_little_more_than_two(arguments, benched, thousand):
+@pytest.mark.parametrize("arguments, most", [(("--format", "json"), 4), ((), 10)], ids=["json", "table"])
+def test_a_thousand_runs_take_seconds_and_little_more_than_two(arguments, most, benched, thousand):
     """2.5 times the processor time of a leaderboard of two; MLflow's objects of a thousand runs took ten times that."""
     pairs = [(leaderboard(benched, *arguments)[1], leaderboard(thousand, *arguments)[1]) for _ in range(3)]
     assert statistics.median(many / two for two, many in pairs) < 5
+    assert statistics.median(many for _, many in pairs) < most  # seconds, with room for slow machines
 
 
 # --- claims ----------------------------------------------------------------------------------------------------------
