@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from datetime import date
 
+from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -14,14 +15,20 @@ from hepbench.benchmarks.base import check_known
 from hepbench.suite import results
 from hepbench.suite.commands.console import Console
 from hepbench.suite.export.graph import require_onnx
-from hepbench.suite.profiling.onnx import AT_ONCE, Form, exportable, forms_of
+from hepbench.suite.profiling.onnx import AT_ONCE, TRAINED, Form, exportable, forms_of
 from hepbench.tracking.hardware.machine import describe_machine
 from hepbench.tracking.printable import markdown_table
+
+WIDE = 100
+"""Columns of a terminal that everything has room in."""
+
+SHORT = ("differs\nby", "AUC", "loss\nof AUC", "event\nms", "99 %\nms", "events\n/ms")
+"""Headings of a terminal's table, of HEADINGS from the third on."""
 
 FORMS = ("table", "markdown")
 TEXTS = ("model", "form")
 HEADINGS = (
-    *TEXTS, "largest difference", "AUC", "loss of AUC", "one event, ms", "99 %, ms", f"events/s by {AT_ONCE:,}", "MiB"
+    *TEXTS, "largest difference", "AUC", "loss of AUC", "one event, ms", "99 %, ms", f"events/ms by {AT_ONCE:,}", "MiB"
 )  # fmt: skip
 
 
@@ -56,15 +63,28 @@ def measure_onnx(task_given: str, models: Sequence[str], seconds: float, form: s
         ]
         sys.stdout.write("\n".join(text).rstrip() + "\n")
         return
-    table = Table(title=title, title_justify="left")
-    for name in HEADINGS:
-        table.add_column(name, justify="left" if name in TEXTS else "right")
-    for line in lines:
-        table.add_row(*line)
-    console.print(table)
+    console.print(Text(title))
+    console.print(_table(lines, console.width))
     for one in missing:
         console.print(Text(one), soft_wrap=True)
-    console.print("Loss of AUC: on the run's test events, ± the paired error. Nothing else should run beside this.")
+    console.print(
+        "ONNX and 8 bits: in ONNX Runtime on one thread; rates by 1,000 events at once. Loss of AUC: on the run's test "
+        "events, ± the paired error. Nothing else should run beside this."
+    )
+
+
+def _table(lines: Sequence[Sequence[str]], width: int) -> Table:
+    """Each model's forms below it; without the size of the file where a terminal has no room for it."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
+    table.add_column("model", no_wrap=True)
+    for name in SHORT if width < WIDE else (*SHORT, "MiB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for model, form, *cells in lines:
+        name = (
+            f"{model} {TRAINED}" if form == TRAINED else "  " + form.rpartition(", ")[2].replace("one thread", "ONNX")
+        )
+        table.add_row(Text(name, style="bold" if form == TRAINED else ""), *cells[: len(table.columns) - 1])
+    return table
 
 
 def _cells(found: Form) -> list[str]:
@@ -74,9 +94,9 @@ def _cells(found: Form) -> list[str]:
         found.form,
         "" if found.difference is None else f"{found.difference:.1e}",
         "" if found.auc is None else f"{found.auc:.4f}",
-        "" if found.loss is None else f"{found.loss[0]:.5f} ± {found.loss[1]:.5f}",
-        "–" if times is None else f"{times.p50:.3g}",
-        "–" if times is None or times.p99 is None else f"{times.p99:.3g}",
-        "–" if times is None else f"{times.rate:,.0f}",
+        "" if found.loss is None else f"{found.loss[0]:.4f} ± {found.loss[1]:.4f}",
+        "–" if times is None else f"{times.p50:.2g}",
+        "–" if times is None or times.p99 is None else f"{times.p99:.2g}",
+        "–" if times is None else f"{times.rate / 1e3:.3g}" if times.rate < 1e6 else f"{times.rate / 1e3:,.0f}",
         "" if found.mib is None else f"{found.mib:.2f}",
     ]
