@@ -199,8 +199,6 @@ def _of_overtaking(found: Findings, one: Overtaking) -> str:
         sentence += f" Not told apart at {_listed([gap.events for gap in same])}."
     if one.before:
         sentence += f" Their means cross at {' and '.join(map(_round, one.before))}, too."
-    if min(gap.seeds for gap in some) == 1:
-        sentence += " With one seed at some points what another seed would change there is taken from the others."
     return sentence
 
 
@@ -248,6 +246,8 @@ def notes(found: Findings) -> list[str]:
         for point in line.points
         if point.failures
     ]
+    if all(len(point.trainings) == 1 for line in curves.measured for point in line.measured):
+        lines.append("One training each: what another seed would change is not measured, and in no error or interval.")
     early = [
         f"{line.model} at {_listed(events)}"
         for line in curves.measured
