@@ -34,6 +34,7 @@ from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events, with_fewer
+from hepbench.suite.forecast import Forecast, forecast
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices
@@ -42,6 +43,7 @@ from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, kno
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
+from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.runs import DESCRIPTION, Store, StoreError, best_effort
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
@@ -264,9 +266,10 @@ class PlannedTrial:
 
 @dataclasses.dataclass(frozen=True)
 class Planned:
-    """A bench knows what it is to run."""
+    """A bench knows what it is to run. forecast: how long that takes; None where it runs on other machines."""
 
     trials: tuple[PlannedTrial, ...]
+    forecast: Forecast | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -433,7 +436,8 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
             workers()  # whose imports run beside the simulation
         planned, campaign = plan_trials([("", one) for one in asked.trials], store, asked.force, listener)
         name = f"bench {asked.task.name} {asked.budget}"
-        failures, parent = run_planned(planned, campaign, name, "bench", workers, store, listener, asked.force)
+        at_once = place.at_once(asked.device)
+        failures, parent = run_planned(planned, campaign, name, "bench", workers, store, listener, asked.force, at_once)
     return Outcome(tuple(planned), failures, parent)
 
 
@@ -446,11 +450,13 @@ def run_planned(
     store: Store,
     listener: Listener = ignore,
     force: bool = False,
+    at_once: int = 0,
 ) -> tuple[dict[str, str], str | None]:
     """Run what is to run, under one run of this name and stage that the others belong to. Returns the messages of the
-    trials that failed, by the trial's name, and that run's id, None where there was nothing to run."""
-    listener(Planned(tuple(planned)))
+    trials that failed, by the trial's name, and that run's id, None where there was nothing to run. at_once: how many
+    on this machine, 0: on others."""
     to_run = [one for one in planned if one.state == "run"]
+    listener(Planned(tuple(planned), _forecast(to_run, campaign, store, at_once) if at_once else None))
     if not to_run:
         return {}, None
     skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
@@ -459,6 +465,17 @@ def run_planned(
         failures = run_finals(to_run, campaign, parent, workers, store, listener, force)
         note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
     return failures, parent
+
+
+def _forecast(to_run: Sequence[PlannedTrial], campaign: Campaign, store: Store, at_once: int) -> Forecast:
+    machine = describe_machine()
+    trials = {}
+    for one in to_run:
+        spec = one.trial.spec
+        tags = {"model": one.trial.model.name, "device": spec.device, "backend": spec.backend, **campaign.tags}
+        trials[one.name] = ({**tags, "hardware": hardware_name(machine, spec.device)}, one.trial.hyperparameters)
+    finals = store.runs(campaign.task.name, status="FINISHED", tags={"stage": "final"}) if trials else []
+    return forecast(trials, finals, at_once)
 
 
 @contextmanager

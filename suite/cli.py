@@ -13,10 +13,12 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-import click
+import rich_click as click
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import terminal
+from hepbench.suite.commands import arguments
+from hepbench.suite.commands.arguments import Verbs
 from hepbench.suite.commands.console import Console
 from hepbench.tracking.passwords import masked
 from hepbench.tracking.runs import StoreError
@@ -44,7 +46,7 @@ def main() -> None:
     sys.excepthook = _without_passwords
     complaints = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
-        sys.exit(commands(standalone_mode=False))
+        sys.exit(commands(prog_name="hepbench", standalone_mode=False))
     except click.ClickException as error:
         complaints.print(masked(f"error: {error.format_message()}"))
         sys.exit(2)
@@ -69,32 +71,103 @@ def _without_passwords(*raised: Any) -> None:
     sys.stderr.write(masked("".join(traceback.format_exception(*raised))))
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+HELP = {"theme": "default-slim", "max_width": 100, "show_arguments": False}
+
+
+@click.group(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": HELP},
+    examples=("hepbench list", "hepbench bench ecal", "hepbench leaderboard ecal", "hepbench bench --help"),
+)
+@click.version_option(package_name="hepbench", message="%(prog)s %(version)s")
+@click.command_panel("Train and compare", commands=["bench", "leaderboard", "compare", "plot", "ensemble", "rescore"])
+@click.command_panel("Hyper-parameters", commands=["tune", "studies", "optuna-ui", "sweep", "curve"])
+@click.command_panel("Tasks and their data", commands=["list", "describe", "data", "simulate", "validate"])
+@click.command_panel("Trained models", commands=["predict", "evaluate", "export-model", "register", "ui"])
+@click.command_panel("Others' results", commands=["reproduce", "events", "score", "export", "import"])
+@click.command_panel("This machine", commands=["doctor", "measure"])
 def commands() -> None:
     """Benchmarks of particle-physics classifiers, tracked in MLflow."""
 
 
-DATA = click.option("--data", default="auto", show_default=True, help="official, simulated, or auto.")
+TRAINED, SEARCHED, WITH, WHERE, SHOWN = (
+    "What is trained",
+    "How it is searched",
+    "On which data and device",
+    "Where trials run",
+    "What is shown",
+)
+"""Headings of options."""
+
+TASK = click.argument("task", type=arguments.TASK)
+TASKS = click.argument("tasks", type=arguments.TASK, nargs=-1, callback=arguments.several, metavar="[TASK]...")
+DATA = click.option(
+    "--data", type=arguments.DATA, default="auto", show_default=True, help="The kind of events.", panel=WITH
+)
 SIMULATED_FIRST = "How many events, where they have to be simulated."
-DEVICE = click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto.")
-BACKEND = click.option("--backend", default="tensorflow", show_default=True, help="tensorflow or jax.")
-BUDGET = click.option("--budget", default="quick", show_default=True, help="smoke, quick, standard or full.")
+DEVICE = click.option("--device", type=arguments.DEVICE, default="auto", show_default=True, panel=WITH)
+BACKEND = click.option("--backend", type=arguments.BACKEND, default="tensorflow", show_default=True, panel=WITH)
+BUDGET = click.option(
+    "--budget",
+    type=arguments.BUDGET,
+    default="quick",
+    show_default=True,
+    help="Events, epochs and seeds: hepbench list budgets.",
+    panel=TRAINED,
+)
+EVENTS = click.option(
+    "--events",
+    type=click.IntRange(min=2),
+    help="Events of the dataset; all where it has fewer. Default: the budget's.",
+    panel=TRAINED,
+)
+MODELS = click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    type=arguments.MODEL,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Models, files ./my_model.py, or all; a,b or repeated. Default: one of each kind.",
+    panel=TRAINED,
+)
+DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.", panel=SHOWN)
+FORCE = click.option("--force", is_flag=True, help="Run again what has been run.", panel=TRAINED)
 
 
-def _columns(context: click.Context, option: click.Parameter, text: str) -> tuple[str, ...]:
-    """Names of "a,b c"; "energy" stands for all of `ranking.ENERGY`."""
+def _columns(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
+    """Their names; "energy" stands for all of `ranking.ENERGY`."""
     from hepbench.tracking.leaderboard.ranking import ENERGY
 
-    names = text.replace(",", " ").split()
+    names = arguments.several(context, option, texts)
     return tuple(one for name in names for one in (ENERGY if name == "energy" else [name]))
 
 
 COLUMNS = click.option(
     "--columns",
-    default="",
+    multiple=True,
+    type=arguments.COLUMN,
     callback=_columns,
-    help="Of the table in place of the usual ones: metrics, times, use of the hardware, energy; a,b,c.",
+    metavar="NAME,...",
+    help="Of the table in place of the usual ones: metrics, times, use of the hardware, energy.",
+    panel=SHOWN,
 )
+
+
+def model_of(what: str) -> Callable[[Verb], Verb]:
+    """The option --model of what is done with one alone."""
+    return click.option(
+        "--model",
+        "-m",
+        multiple=True,
+        required=True,
+        type=arguments.MODEL,
+        callback=arguments.one,
+        metavar="NAME",
+        help=f"{what}, or a file ./my_model.py.",
+        panel=TRAINED,
+    )
 
 
 def _settings(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> dict[str, str]:
@@ -108,23 +181,31 @@ def _settings(context: click.Context, option: click.Parameter, texts: Sequence[s
 def settings(what: str) -> Callable[[Verb], Verb]:
     """The option --set; the command takes it as a dict of texts."""
     return click.option(
-        "--set", "settings", multiple=True, callback=_settings, help=f"name=value of {what}; may be repeated."
+        "--set",
+        "settings",
+        multiple=True,
+        callback=_settings,
+        metavar="NAME=VALUE",
+        help=f"Of {what}; may be repeated.",
+        panel=TRAINED,
     )
 
 
 def workers(command: Verb) -> Verb:
     """The options that say where trials run; the command takes them as one `place`."""
 
-    @click.option("--jobs", type=int, help="Trials at once. Default: one a GPU, or one on all cores.")
-    @click.option("--share-gpu", is_flag=True, help="Let more jobs than GPUs share them.")
-    @click.option("--scheduler", help="tcp://host:port of a Dask scheduler whose workers run the trials.")
-    @click.option("--cluster", help="slurm or htcondor: submit --jobs workers to it.")
-    @click.option("--queue", help="Of the cluster.")
-    @click.option("--cores-per-worker", type=click.IntRange(min=1), default=1, show_default=True)
-    @click.option("--gpus-per-worker", type=click.IntRange(min=0), default=0, show_default=True)
-    @click.option("--memory-per-worker", default="8GB", show_default=True)
-    @click.option("--walltime", help="Of a worker, such as 04:00:00.")
-    @click.option("--print-job-script", is_flag=True, help="Print what would be submitted to the cluster, and end.")
+    @click.option("--jobs", type=int, help="Trials at once. Default: one a GPU, or one on all cores.", panel=WHERE)
+    @click.option("--share-gpu", is_flag=True, help="Let more jobs than GPUs share them.", panel=WHERE)
+    @click.option("--scheduler", help="tcp://host:port of a Dask scheduler whose workers run the trials.", panel=WHERE)
+    @click.option("--cluster", type=arguments.CLUSTER, help="Submit --jobs workers to it.", panel=WHERE)
+    @click.option("--queue", help="Of the cluster.", panel=WHERE)
+    @click.option("--cores-per-worker", type=click.IntRange(min=1), default=1, show_default=True, panel=WHERE)
+    @click.option("--gpus-per-worker", type=click.IntRange(min=0), default=0, show_default=True, panel=WHERE)
+    @click.option("--memory-per-worker", default="8GB", show_default=True, panel=WHERE)
+    @click.option("--walltime", help="Of a worker, such as 04:00:00.", panel=WHERE)
+    @click.option(
+        "--print-job-script", is_flag=True, help="Print what would be submitted to the cluster, and end.", panel=WHERE
+    )
     @functools.wraps(command)
     def with_place(
         jobs: int | None,
@@ -158,32 +239,43 @@ def workers(command: Verb) -> Verb:
     return cast(Verb, with_place)
 
 
-@commands.command()
-@click.argument("task")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    help="A model, a file ./my_model.py, or all; may be repeated. Default: one of each kind.",
+@commands.command(
+    short_help="Train and test models on tasks, print the leaderboard.",
+    examples=(
+        "hepbench bench ecal",
+        "hepbench bench ecal magic -m cnn,gbdt --seeds 3 --budget standard",
+        "hepbench bench magic -m ./my_tagger.py --set width=128",
+        "hepbench bench pxd_clusters:all --dry-run",
+        "hepbench bench qg_jets -m all --cluster slurm --jobs 20 --queue gpu",
+    ),
 )
+@TASKS
+@MODELS
 @settings("a hyper-parameter of the models")
-@click.option("--seeds", type=int, help="How many trainings of each model. Default: the budget's number.")
-@click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.")
 @click.option(
-    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+    "--seeds", type=int, help="How many trainings of each model. Default: the budget's number.", panel=TRAINED
 )
+@click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.", panel=TRAINED)
+@EVENTS
 @BUDGET
 @DEVICE
 @BACKEND
 @DATA
-@click.option("--tuned", is_flag=True, help="With the best hyper-parameters that studies found.")
-@COLUMNS
+@click.option("--tuned", is_flag=True, help="With the best hyper-parameters that studies found.", panel=TRAINED)
+@click.option(
+    "--from",
+    "start",
+    default="",
+    metavar="RUN",
+    help="A finished run, by its id: a network starts from its weights.",
+    panel=TRAINED,
+)
+@FORCE
 @workers
-@click.option("--from", "start", default="", help="A finished run, by its id: a network starts from its weights.")
-@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
-@click.option("--force", is_flag=True, help="Run again what has been run.")
+@COLUMNS
+@DRY_RUN
 def bench(
-    task: str,
+    tasks: tuple[str, ...],
     models: tuple[str, ...],
     settings: dict[str, str],
     seeds: int | None,
@@ -200,54 +292,83 @@ def bench(
     dry_run: bool,
     force: bool,
 ) -> int:
-    """Train and test models on TASK (a name, a file ./my_task.py, all, or <task>:all for its variants); print the
+    """Train and test models on each TASK (a name, a file ./my_task.py, all, or <task>:all for its variants); print the
     leaderboard, or of variants one table."""
     from hepbench.benchmarks import registry
     from hepbench.suite.campaign import request
     from hepbench.suite.commands.bench import bench, bench_variants
 
-    every = [
-        request(
-            one,
-            models,
-            settings=settings,
-            seeds=exact or seeds,
-            budget=budget,
-            device=device,
-            backend=backend,
-            data=data,
-            force=force,
-            events=events,
-            start=start,
-        )
-        for one in registry.expand(task)
-    ]
-    if task.endswith(":all"):
-        if columns:
-            raise UserError("a table of variants has one metric a cell: leave --columns out, or bench one variant")
-        failed = bench_variants(every, tuned=tuned, dry=dry_run, place=place, console=Console())
-    else:
-        failed = sum(
-            bench(asked, tuned=tuned, dry=dry_run, columns=columns, place=place, console=Console()) for asked in every
-        )
+    console = Console()
+    if not tasks:
+        from hepbench.suite.commands.list import print_list
+
+        print_list("tasks", console)
+        raise UserError("give a task: hepbench bench ecal, or make bench TASK=ecal")
+    if columns and any(word.endswith(":all") for word in tasks):
+        raise UserError("a table of variants has one metric a cell: leave --columns out, or bench one variant")
+    every = {
+        word: [
+            request(
+                one,
+                models,
+                settings=settings,
+                seeds=exact or seeds,
+                budget=budget,
+                device=device,
+                backend=backend,
+                data=data,
+                force=force,
+                events=events,
+                start=start,
+            )
+            for one in registry.expand(word)
+        ]
+        for word in tasks
+    }
+    failed = 0
+    for word, some in every.items():
+        if word.endswith(":all"):
+            failed += bench_variants(some, tuned=tuned, dry=dry_run, place=place, console=console)
+            continue
+        for asked in some:
+            failed += bench(asked, tuned=tuned, dry=dry_run, columns=columns, place=place, console=console)
     return min(failed, 1)
 
 
-@commands.command()
-@click.argument("study", required=False)
-@click.option("--list", "listed", is_flag=True, help="The studies, and end.")
-@click.option("--only", multiple=True, help="An experiment of the study; may be repeated. Default: all.")
-@click.option("--seeds", type=int, help="How many trainings of each experiment. Default: the budget's number.")
-@click.option(
-    "--budget", default="full", show_default=True, help="full: the document's events and epochs; or a smaller."
+@commands.command(
+    examples=(
+        "hepbench reproduce --list",
+        "hepbench reproduce ecal_cnn --dry-run",
+        "hepbench reproduce qg_particlenet --budget quick",
+    )
 )
+@click.argument("study", type=arguments.STUDY, required=False)
+@click.option(
+    "--only",
+    multiple=True,
+    metavar="EXPERIMENT",
+    help="An experiment of the study; may be repeated. Default: all.",
+    panel=TRAINED,
+)
+@click.option(
+    "--seeds", type=int, help="How many trainings of each experiment. Default: the budget's number.", panel=TRAINED
+)
+@click.option(
+    "--budget",
+    type=arguments.BUDGET,
+    default="full",
+    show_default=True,
+    help="full: the document's events and epochs; or a smaller.",
+    panel=TRAINED,
+)
+@FORCE
 @DEVICE
 @BACKEND
 @DATA
 @workers
-@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
-@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
-@click.option("--force", is_flag=True, help="Run again what has been run.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True, panel=SHOWN)
+@click.option("--list", "listed", is_flag=True, help="The studies, and end.", panel=SHOWN)
+@DRY_RUN
 def reproduce(
     study: str | None,
     listed: bool,
@@ -279,26 +400,49 @@ def reproduce(
     return min(reproduce(asked, dry=dry_run, form=form, place=place, console=console), 1)
 
 
-@commands.command()
-@click.argument("task")
-@click.option("--model", required=True, help="A model, or a file ./my_model.py.")
-@click.option("--trials", type=int, help="How many trials the study is to have. Default: the budget's number.")
-@click.option("--timeout", help="Stop the search after so long, such as 30m or 1h; the same command resumes it.")
-@click.option("--sampler", default="tpe", show_default=True, help="tpe, random or nsga2.")
-@click.option("--pruner", default="median", show_default=True, help="median, hyperband, halving or none.")
+@commands.command(
+    examples=(
+        "hepbench tune pxd_clusters -m mlp --trials 30",
+        "hepbench tune qg_jets -m pfn --objective auc --objective latency",
+        "hepbench tune ecal -m cnn --timeout 1h --max-parameters 100k --jobs 4",
+    )
+)
+@TASK
+@model_of("A model")
+@click.option(
+    "--trials", type=int, help="How many trials the study is to have. Default: the budget's number.", panel=SEARCHED
+)
+@click.option(
+    "--timeout",
+    help="Stop the search after so long, such as 30m or 1h; the same command resumes it.",
+    panel=SEARCHED,
+)
+@click.option("--sampler", type=arguments.SAMPLER, default="tpe", show_default=True, panel=SEARCHED)
+@click.option("--pruner", type=arguments.PRUNER, default="median", show_default=True, panel=SEARCHED)
 @click.option(
     "--objective",
     "objectives",
+    type=arguments.METRIC,
     multiple=True,
+    callback=arguments.several,
     default=("auc",),
     show_default=True,
+    metavar="NAME,...",
     help="A metric; or two objectives: a metric, and latency, parameters or train_seconds.",
+    panel=SEARCHED,
 )
-@click.option("--max-latency", help="Of the prediction of one event, such as 1ms.")
-@click.option("--max-parameters", help="Of the trained model, such as 100k.")
+@click.option("--max-latency", help="Of the prediction of one event, such as 1ms.", panel=SEARCHED)
+@click.option("--max-parameters", help="Of the trained model, such as 100k.", panel=SEARCHED)
+@click.option("--study", "name", help="Name of the study. Default: TASK-MODEL-BUDGET.", panel=SEARCHED)
 @settings("a hyper-parameter that is not searched")
-@click.option("--study", "name", help="Name of the study. Default: TASK-MODEL-BUDGET.")
-@click.option("--seeds", type=int, default=5, show_default=True, help="Fresh trainings of the best and the defaults.")
+@click.option(
+    "--seeds",
+    type=int,
+    default=5,
+    show_default=True,
+    help="Fresh trainings of the best and the defaults.",
+    panel=TRAINED,
+)
 @BUDGET
 @DEVICE
 @BACKEND
@@ -312,23 +456,40 @@ def tune(place: Place, **options: Any) -> int:
     return min(tune(resolve(StudyRequest(**options)), place, Console()), 1)
 
 
-@commands.command()
-@click.argument("task")
-@click.option("--model", required=True, help="A network, or a file ./my_model.py.")
-@click.option("--batch-sizes", default="", help="Such as 32,256,2048. Default: 11 from 32 to 40960.")
-@click.option("--epochs", default="", help="One number, or one for each batch size. Default: the model's and budget's.")
-@click.option("--target", type=float, help="Validation AUC to reach. Default: 99 % of the way from 0.5 to the best.")
-@settings("a hyper-parameter")
-@click.option("--seeds", type=int, default=1, show_default=True, help="Trainings of each batch size.")
-@click.option(
-    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+@commands.command(
+    examples=("hepbench sweep pxd_pixels -m mlp_pxd_study", "hepbench sweep magic -m mlp --batch-sizes 32,256,2048")
 )
+@TASK
+@model_of("A network")
+@click.option("--batch-sizes", default="", help="Such as 32,256,2048. Default: 11 from 32 to 40960.", panel=TRAINED)
+@click.option(
+    "--epochs",
+    default="",
+    help="One number, or one for each batch size. Default: the model's and budget's.",
+    panel=TRAINED,
+)
+@click.option(
+    "--target",
+    type=float,
+    help="Validation AUC to reach. Default: 99 % of the way from 0.5 to the best.",
+    panel=TRAINED,
+)
+@settings("a hyper-parameter")
+@click.option("--seeds", type=int, default=1, show_default=True, help="Trainings of each batch size.", panel=TRAINED)
+@EVENTS
 @BUDGET
-@click.option("--device", default="auto", show_default=True, help="cpu, gpu, or auto: both where there is one.")
+@FORCE
+@click.option(
+    "--device",
+    type=arguments.DEVICE,
+    default="auto",
+    show_default=True,
+    help="auto: both where there is a GPU.",
+    panel=WITH,
+)
 @BACKEND
 @DATA
-@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
-@click.option("--force", is_flag=True, help="Run again what has been run.")
+@DRY_RUN
 def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
     """What each batch size costs on each device, and which learns soonest: MODEL on TASK, one training at a time."""
     from hepbench.suite.commands.sweep import sweep
@@ -390,18 +551,67 @@ def optuna_ui(port: int) -> None:
     dashboard(port, Console())
 
 
-@commands.command()
-@click.argument("task")
-@click.option("--format", "form", default="table", show_default=True, help="table, json, csv, markdown or latex.")
+@commands.command(
+    short_help="Print the rankings, from the store alone.",
+    examples=(
+        "hepbench leaderboard",
+        "hepbench leaderboard ecal magic --columns recall,latency_ms",
+        "hepbench leaderboard ecal --max-latency 1ms --sort train_seconds",
+        "hepbench leaderboard ecal --metric rejection_50 -m cnn,gbdt --pairs",
+        "hepbench leaderboard ecal --open",
+        "hepbench leaderboard all --format csv > results.csv",
+    ),
+)
+@TASKS
+@click.option("--format", "form", type=arguments.FORMAT, default="table", show_default=True, panel=SHOWN)
 @COLUMNS
-@click.option("--pairs", is_flag=True, help="The differences between all rows, tested on the same events, as well.")
-@click.option("--target", type=float, help="With the seconds of training to this validation AUC, such as 0.9.")
-def leaderboard(task: str, form: str, columns: tuple[str, ...], pairs: bool, target: float | None) -> None:
-    """Print the ranking of TASK (a name, a file, or all) from the store alone; of <task>:all its variants side by
-    side."""
-    from hepbench.suite.commands.leaderboard import print_leaderboard
+@click.option(
+    "--metric",
+    type=arguments.METRIC,
+    default="auc",
+    show_default=True,
+    help="What ranks; = as its paired test says where there is one.",
+    panel=SHOWN,
+)
+@click.option(
+    "--sort", default="", type=arguments.COLUMN, help="Rows by this column; ranks stay. Default: by rank.", panel=SHOWN
+)
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    multiple=True,
+    type=arguments.MODEL,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Rows of these alone; ranks stay.",
+    panel=SHOWN,
+)
+@click.option("--max-latency", default="", help="Rows that predict one event within it, such as 1ms.", panel=SHOWN)
+@click.option(
+    "--target", type=float, help="With the seconds of training to this validation AUC, such as 0.9.", panel=SHOWN
+)
+@click.option(
+    "--pairs",
+    is_flag=True,
+    help="The differences between all rows, tested on the same events, as well.",
+    panel=SHOWN,
+)
+@click.option("--page", is_flag=True, help="Draw its page anew, as every bench does.", panel=SHOWN)
+@click.option("--open", "opened", is_flag=True, help="And open it in a browser.", panel=SHOWN)
+def leaderboard(tasks: tuple[str, ...], models: tuple[str, ...], max_latency: str, sort: str, **options: Any) -> None:
+    """Print the ranking of each TASK (a name, a file; without one: of all) from the store alone; of <task>:all its
+    variants side by side."""
+    from hepbench.suite.commands.leaderboard import Shown, print_leaderboard
+    from hepbench.tracking.leaderboard.selection import Selection
 
-    print_leaderboard(task, form, columns, pairs, target, Console())
+    milliseconds = None
+    if max_latency:
+        from hepbench.suite.tuning.study_spec import seconds_of
+
+        milliseconds = 1e3 * seconds_of(max_latency)
+    shown = Shown(Selection(models, milliseconds, sort), **options)
+    print_leaderboard(tasks or ("all",), shown, Console())
 
 
 def _names(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
@@ -409,25 +619,36 @@ def _names(context: click.Context, option: click.Parameter, texts: Sequence[str]
     return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
 
 
-@commands.command()
-@click.argument("task")
-@click.option(
-    "--kind",
-    default="rejection",
-    show_default=True,
-    help="roc, rejection, auc, pareto, learning, calibration or slices.",
+@commands.command(
+    examples=(
+        "hepbench plot ecal --models cnn,gbdt --kind rejection --out figure.pdf",
+        "hepbench plot ecal --kind pareto --over parameters",
+    )
 )
+@TASK
+@click.option("--kind", type=arguments.KIND, default="rejection", show_default=True)
 @click.option(
     "--models",
     "--model",
+    "-m",
     "names",
     multiple=True,
+    type=arguments.MODEL,
     callback=_names,
+    metavar="NAME,...",
     help='Rows by their names: cnn,gbdt or "gbdt rounds=300". Default: the first of the table.',
 )
-@click.option("--metric", default="auc", show_default=True, help="Of auc, pareto, learning and slices.")
-@click.option("--over", default="latency_ms", show_default=True, help="Of pareto: the cost on the other axis.")
-@click.option("--budget", help="Of the table. Default: the latest that has all models.")
+@click.option(
+    "--metric", type=arguments.METRIC, default="auc", show_default=True, help="Of auc, pareto, learning and slices."
+)
+@click.option(
+    "--over",
+    type=arguments.COLUMN,
+    default="latency_ms",
+    show_default=True,
+    help="Of pareto: the cost on the other axis.",
+)
+@click.option("--budget", type=arguments.BUDGET, help="Of the table. Default: the latest that has all models.")
 @click.option(
     "--out", type=click.Path(dir_okay=False, path_type=Path), help="A .pdf, .png or .svg. Default: TASK-KIND.pdf."
 )
@@ -438,10 +659,10 @@ def plot(task: str, kind: str, names: tuple[str, ...], **options: Any) -> None:
     plot(task, kind, names, console=Console(), **options)
 
 
-@commands.command()
-@click.argument("task")
+@commands.command(examples=("hepbench register ecal", "hepbench register ecal --alias best --budget standard"))
+@TASK
 @click.option("--run", help="A run by its id, or the beginning of it. Default: the best of the ranking.")
-@click.option("--budget", help="The best of this budget, where there are several.")
+@click.option("--budget", type=arguments.BUDGET, help="The best of this budget, where there are several.")
 @click.option("--name", help="What MLflow's registry calls the model. Default: the task's name.")
 @click.option("--alias", default="champion", show_default=True, help="Which this version has from now on.")
 def register(task: str, run: str | None, budget: str | None, name: str | None, alias: str) -> None:
@@ -451,11 +672,16 @@ def register(task: str, run: str | None, budget: str | None, name: str | None, a
     register(task, run, budget, name, alias, Console())
 
 
-@commands.command()
-@click.argument("task")
+@commands.command(
+    short_help="Compare two results on the same test events.",
+    examples=("hepbench compare ecal cnn gbdt", 'hepbench compare magic "gbdt rounds=300" mine.parquet'),
+)
+@TASK
 @click.argument("a")
 @click.argument("b")
-@click.option("--budget", help="Only results within this one. Default: the latest of the same test events.")
+@click.option(
+    "--budget", type=arguments.BUDGET, help="Only results within this one. Default: the latest of the same test events."
+)
 def compare(task: str, a: str, b: str, budget: str | None) -> None:
     """Compare two results of TASK on the same test events, from the store alone: A and B are each a model, a model with
     its settings ("gbdt rounds=300"), "gbdt tuned", a study, the id of a configuration or a run, or a file of
@@ -466,7 +692,7 @@ def compare(task: str, a: str, b: str, budget: str | None) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
 def data(task: str, files: int | None) -> None:
     """Fetch the official files of TASK, or say where to put files fetched by hand."""
@@ -476,7 +702,7 @@ def data(task: str, files: int | None) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @click.option("--events", type=click.IntRange(min=2), required=True, help="How many events, of all classes together.")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True)
 @click.option("--jobs", type=click.IntRange(min=1), help="Processes. Default: one for each core.")
@@ -489,7 +715,7 @@ def simulate(task: str, events: int, seed: int, jobs: int | None, out: Path | No
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=10_000, show_default=True, help=SIMULATED_FIRST)
 def validate(task: str, data: str, events: int) -> None:
@@ -500,7 +726,7 @@ def validate(task: str, data: str, events: int) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=2_000, show_default=True, help=SIMULATED_FIRST)
 def describe(task: str, data: str, events: int) -> None:
@@ -510,13 +736,21 @@ def describe(task: str, data: str, events: int) -> None:
     describe(task, data, events, Console())
 
 
-@commands.group()
+@commands.group(cls=Verbs, examples=("hepbench measure models --task ecal -m cnn,gbdt",))
 def measure() -> None:
     """Measure this machine on what the suite does; nothing else should run beside it."""
 
 
 @measure.command("data")
-@click.option("--task", "tasks", multiple=True, help="A task; may be repeated. Default: all.")
+@click.option(
+    "--task",
+    "tasks",
+    type=arguments.TASK,
+    multiple=True,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Tasks; a,b or repeated. Default: all.",
+)
 @click.option("--simulated", type=click.IntRange(min=10), default=2_000, show_default=True, help="Events to simulate.")
 @click.option(
     "--read", type=click.IntRange(min=10), default=20_000, show_default=True, help="Events of the file to read."
@@ -529,13 +763,33 @@ def measure_data(tasks: tuple[str, ...], simulated: int, read: int) -> None:
 
 
 @measure.command("models")
-@click.option("--task", "tasks", multiple=True, default=("ecal", "qg_jets", "hepmass"), show_default=True)
 @click.option(
-    "--model", "models", multiple=True, help="A model or a file ./my_model.py; may be repeated. Default: all."
+    "--task",
+    "tasks",
+    type=arguments.TASK,
+    multiple=True,
+    callback=arguments.several,
+    default=("ecal", "qg_jets", "hepmass"),
+    show_default=True,
+    metavar="NAME,...",
+)
+@click.option(
+    "--model",
+    "-m",
+    "models",
+    type=arguments.MODEL,
+    multiple=True,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Models or files ./my_model.py; a,b or repeated. Default: all.",
 )
 @click.option("--events", type=click.IntRange(min=500), default=4_000, show_default=True, help="Events to take.")
 @click.option("--seconds", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each measurement.")
-@click.option("--against", help="keras: plain keras.Model.fit; weaver: weaver-core's networks, where installed.")
+@click.option(
+    "--against",
+    type=arguments.PROGRAM,
+    help="keras: plain keras.Model.fit; weaver: weaver-core's networks, where installed.",
+)
 @DEVICE
 @BACKEND
 def measure_models(
@@ -572,7 +826,9 @@ def measure_parameters() -> None:
 
 
 OWN_TASK = click.option("--task", help="The file ./my_task.py of the run's task, where it is one: its code runs.")
-OWN_MODEL = click.option("--model", help="The file ./my_model.py of the run's model, where it is one: its code runs.")
+OWN_MODEL = click.option(
+    "--model", "-m", help="The file ./my_model.py of the run's model, where it is one: its code runs."
+)
 
 
 @measure.command("metrics")
@@ -590,7 +846,7 @@ def measure_metrics(events: int, form: str) -> None:
 @click.option(
     "--events", type=click.IntRange(min=50), multiple=True, default=(1_000, 10_000), show_default=True, help="Of a toy."
 )
-@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True)
 def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
     """Toys: whether intervals cover, how often equal models are told apart, and how often unequal ones."""
     from hepbench.suite.commands.measure_statistics import measure_statistics
@@ -617,7 +873,7 @@ def measure_onnx(task: str, models: tuple[str, ...], seconds: float, form: str) 
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 def rescore(task: str) -> None:
     """Measure every stored run of TASK (a name, a file, or all) again from the scores it keeps, without a training."""
     from hepbench.suite.commands.rescore import rescore
@@ -626,7 +882,7 @@ def rescore(task: str) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 def ensemble(task: str) -> None:
     """Ensembles of the trained models of TASK, chosen by their validation scores, each a row of the leaderboard."""
     from hepbench.suite.commands.ensemble import ensemble
@@ -677,12 +933,10 @@ def export_model(run: str, task: str | None, model: str | None, form: str, out: 
 
 
 @commands.command()
-@click.argument("task")
-@click.option("--split", default="test", show_default=True, help="train, validation or test.")
+@TASK
+@click.option("--split", type=arguments.PART, default="test", show_default=True)
 @click.option("--labels", is_flag=True, help="With the class of each event.")
-@click.option(
-    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
-)
+@EVENTS
 @BUDGET
 @DATA
 @click.option("--view", default="", help="Inputs of this view, as exported models take them: table, image or cloud.")
@@ -696,7 +950,7 @@ def events(task: str, split: str, out: Path | None, **asked: Any) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @click.argument("scores", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--name", required=True, help="Of the row.")
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the training: a row may have several.")
@@ -715,7 +969,7 @@ def score(task: str, scores: Path, force: bool, **facts: Any) -> None:
 
 
 @commands.command()
-@click.argument("task")
+@TASK
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: TASK-results.zip.")
 def export(task: str, out: Path | None) -> None:
     """Write every finished result of TASK (a name, a file, or all), scores and records, to one file for another
@@ -735,8 +989,8 @@ def import_(file: Path, tasks: tuple[str, ...]) -> None:
     read(file, tasks, Console())
 
 
-@commands.command("list")
-@click.argument("what", default="all")
+@commands.command("list", short_help="Tasks, models, metrics and budgets; what is here of them.")
+@click.argument("what", type=arguments.LISTED, default="all")
 def list_(what: str) -> None:
     """Tasks, models, metrics and budgets; what is installed, downloaded, simulated. WHAT: one of these alone; models
     come with their trainable parameters on each task."""

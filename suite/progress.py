@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Callable, Hashable, Iterator
+from dataclasses import replace
 
 from rich.console import Console
 from rich.progress import (
@@ -15,6 +16,7 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
@@ -24,6 +26,7 @@ from rich.text import Text
 
 from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationBegins
+from hepbench.suite.forecast import in_words
 from hepbench.suite.reproduce import ExperimentBegins, ExperimentFailed, ModesBegin, ReproduceEvent
 from hepbench.suite.workers.jobs import Event
 
@@ -100,8 +103,19 @@ class DataLines:
 
 SHOWN = ("loss", "val_loss", "val_auc")
 
-PAUSE = 5.0
-"""Seconds between two lines of a trial where the console is no terminal, as trees report many times a second."""
+PAUSE = 60.0
+"""Seconds to the first line of a trial where the console is no terminal."""
+
+GROWTH = 1.5
+"""By what factor the time of a trial grows from one such line to the next: a day of training has twenty."""
+
+
+class Described(ProgressColumn):
+    """The description of a line, followed by what its field `left` gives at each drawing."""
+
+    def render(self, task: Task) -> Text:
+        left = task.fields.get("left", str)()
+        return Text(f"{task.description} · {left}" if left else task.description)
 
 
 class TrialProgress:
@@ -112,10 +126,11 @@ class TrialProgress:
         self.console = console
         self.epochs = epochs
         columns: list[ProgressColumn] = [SpinnerColumn(), TextColumn("{task.fields[title]}", markup=False), BarColumn()]
-        columns += [TextColumn("{task.description}", markup=False), TimeElapsedColumn()]
+        columns += [Described(), TimeElapsedColumn()]
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._lines: dict[Hashable, TaskID] = {}
-        self._printed: dict[Hashable, float] = {}  # when each trial had its last line
+        self._begun: dict[Hashable, float] = {}
+        self._next: dict[Hashable, float] = {}  # seconds of a trial after which it has its next line
         self._summary: TaskID | None = None
 
     def __enter__(self) -> TrialProgress:
@@ -124,11 +139,11 @@ class TrialProgress:
     def __exit__(self, *exception: object) -> None:
         self._bar.stop()
 
-    def whole(self, title: str, text: str, done: int, total: int) -> None:
-        """The line above the others."""
+    def whole(self, title: str, text: str, done: int, total: int, left: Callable[[], str] = str) -> None:
+        """The line above the others. left: what it ends with at each drawing."""
         self._bar.start()
         if self._summary is None:
-            self._summary = self._bar.add_task(text, total=total, title=title)
+            self._summary = self._bar.add_task(text, total=total, title=title, left=left)
         self._bar.update(self._summary, description=text, completed=done, title=title)
 
     def show(self, key: Hashable, title: str, event: Event) -> None:
@@ -140,7 +155,8 @@ class TrialProgress:
             return
         if key not in self._lines:
             self._lines[key] = self._bar.add_task("starting", total=None, title=title)
-            self._printed[key] = time.monotonic()
+            self._begun[key] = time.monotonic()
+            self._next[key] = PAUSE
         if event.kind == "stage":
             self._bar.update(self._lines[key], description=event.message["stage"])
         elif event.kind == "epoch":
@@ -149,10 +165,58 @@ class TrialProgress:
             of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report once, at their end
             text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
             self._bar.update(self._lines[key], description=text, total=message["epochs"], completed=message["epoch"])
-            now = time.monotonic()
-            if self.epochs and not self.console.is_terminal and now - self._printed[key] > PAUSE:
-                self._printed[key] = now
-                self.console.print(f"  {title}: {text}", highlight=False, soft_wrap=True)
+            seconds = time.monotonic() - self._begun[key]
+            if self.epochs and not self.console.is_terminal and seconds > self._next[key]:
+                self._next[key] = GROWTH * seconds
+                self.console.print(f"  {title}: {text}, {in_words(seconds)}", highlight=False, soft_wrap=True)
+
+
+class Remaining:
+    """What is left of trials that a forecast was made of, as they run: the time of one that has ended stands for others
+    of its model of which nothing was known."""
+
+    def __init__(self, planned: Planned):
+        self.forecast = planned.forecast
+        self.models = {one.name: one.label or one.trial.model.name for one in planned.trials if one.state == "run"}
+        self.begun: dict[str, float] = {}
+        self.ended: set[str] = set()
+
+    def begins(self) -> str:
+        """How long it takes, and where that is known from."""
+        if self.forecast is None or not self.models:
+            return ""
+        models = list(dict.fromkeys(self.models[name] for name in self.forecast.unknown))
+        runs = f"{self.forecast.earlier} earlier run{'s' * (self.forecast.earlier > 1)} here"
+        if len(self.forecast.unknown) == len(self.models):
+            return "how long it takes is not known yet: no earlier run here of these models within this budget"
+        told = f"about {in_words(self.forecast.left({}, ()))}, from {runs}"
+        return f"takes {told}" + (f"; {', '.join(models)}: not known yet, no earlier run here" if models else "")
+
+    def follow(self, name: str, kind: str) -> None:
+        """kind: of an event of a trial."""
+        now = time.monotonic()
+        self.begun.setdefault(name, now)
+        if kind not in ("done", "failed", "stopped") or name in self.ended:
+            return
+        self.ended.add(name)
+        if kind == "done" and self.forecast is not None:
+            seconds = dict(self.forecast.seconds)
+            for other in self.forecast.unknown:
+                if self.models[other] == self.models.get(name):
+                    seconds[other] = now - self.begun[name]
+            self.forecast = replace(self.forecast, seconds=seconds)
+
+    def left(self) -> str:
+        """What is left; "" where nothing is known of it, or nothing is left."""
+        if self.forecast is None or len(self.ended) == len(self.models):
+            return ""
+        now = time.monotonic()
+        running = {name: now - begun for name, begun in self.begun.items()}
+        seconds = self.forecast.left(running, self.ended)
+        models = list(dict.fromkeys(self.models[name] for name in self.forecast.unknown if name not in self.ended))
+        if not seconds:
+            return ""
+        return f"about {in_words(seconds)} left" + (f" and {', '.join(models)}" if models else "")
 
 
 class BenchLines:
@@ -162,6 +226,7 @@ class BenchLines:
         self.console = console
         self._data = DataLines(console)
         self._trials = TrialProgress(console)
+        self._remaining: Remaining | None = None
 
     def __enter__(self) -> BenchLines:
         return self
@@ -186,6 +251,9 @@ class BenchLines:
             )
         for name, reason in {one.trial.model.name: one.reason for one in plan.trials if one.state == "skip"}.items():
             self.console.print(Text.assemble(("skipped", "yellow"), f" {name}: {reason}"))
+        self._remaining = Remaining(plan)
+        if line := self._remaining.begins():
+            self.console.print(line, highlight=False, soft_wrap=True)
 
     def _trial(self, told: TrialEvent) -> None:
         event, result = told.event, told.event.message
@@ -194,15 +262,27 @@ class BenchLines:
             text = f" for {title}, which {result['holder']} is running already"
             self.console.print(Text.assemble(("waiting", "yellow"), text), soft_wrap=True)
             return
+        left = self._left(told)
         self._trials.show(title, title, event)
         if event.kind == "done":
             text = (
                 f" {title}: AUC {result['test_auc']:.4f} ± {result['test_auc_error']:.4f}, "
-                f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s"
+                f"accuracy {result['test_accuracy']:.4f}, trained in {result['train_seconds']:.1f} s{left}"
             )
             self.console.print(Text.assemble(("done", "green"), text), soft_wrap=True)
         elif event.kind == "failed":
             self.console.print(Text.assemble(("failed", "red"), f" {title}: {result['error']}"), soft_wrap=True)
+
+    def _left(self, told: TrialEvent) -> str:
+        """What is left, for the line of a trial that has ended; on a terminal it stands above the running ones."""
+        if self._remaining is None:
+            return ""
+        self._remaining.follow(told.planned.name, told.event.kind)
+        left = self._remaining.left()
+        ended = len(self._remaining.ended)
+        if self._remaining.forecast is not None:
+            self._trials.whole("all", f"{ended} of {told.total} done", ended, told.total, self._remaining.left)
+        return f" · {left}" if left and not self.console.is_terminal else ""
 
 
 class ReproduceLines(BenchLines):

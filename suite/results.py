@@ -20,7 +20,7 @@ from hepbench.suite.atomic import write_whole
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.tracking import pages, runs
 from hepbench.tracking.leaderboard import index, page, ranking
-from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, mark_distance, mark_tied
+from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, Differences, mark_distance, mark_tied
 from hepbench.tracking.leaderboard.drawn import MOST_DRAWN
 from hepbench.tracking.leaderboard.table import NUMBERS, TARGET, Leaderboard
 
@@ -87,21 +87,23 @@ def _without_model(tags: Mapping[str, str]) -> str:
 
 
 def leaderboard_of(
-    task: Entry[Task], store: runs.Store, only: Collection[str] | None = None
+    task: Entry[Task], store: runs.Store, only: Collection[str] | None = None, ranked_by: str = SHOWN[0]
 ) -> tuple[list[dict[str, Any]], list[str]]:
     """Ranked rows of a task, and lines on what was skipped and what failed. UserError where nothing has finished.
 
-    only: identities of the results that count; None: all.
+    only: identities of the results that count; None: all. ranked_by: a metric.
     """
     found = [run for run in store.runs(task.name) if only is None or run["tags"].get("identity") in only]
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
-    rows = ranking.rows(found, metrics_of(task.record.classes), SHOWN[0], titles)
+    rows = ranking.rows(found, metrics_of(task.record.classes), ranked_by, titles)
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
     for table in ranking.groups(rows):
-        of_ranking = differences.of_table(task, table, store)[0]
-        mark_tied(table, of_ranking)
-        mark_distance(table, of_ranking)
+        for one in _differences(task, table, store):
+            if one.metric == ranked_by:
+                mark_tied(table, one)
+            if one.metric == SHOWN[0]:
+                mark_distance(table, one)
     skipped: dict[str, str] = {}
     for run in found:
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
@@ -114,6 +116,11 @@ def leaderboard_of(
         if unfinished and tags["configuration"] not in ranked:
             notes.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
     return rows, list(dict.fromkeys(notes))
+
+
+def _differences(task: Entry[Task], table: Sequence[dict[str, Any]], store: runs.Store) -> list[Differences]:
+    """Of a table in whatever order: compared once, in that of the metric that ranks usually."""
+    return differences.of_table(task, ranking.ranked([dict(row) for row in table], METRICS[SHOWN[0]]), store)
 
 
 def _of_submission(row: Mapping[str, Any]) -> str:
@@ -155,18 +162,25 @@ def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
 
 
 def board_of(
-    tasks: Sequence[Entry[Task]], store: runs.Store, columns: Sequence[str] = (), target: float | None = None
+    tasks: Sequence[Entry[Task]],
+    store: runs.Store,
+    columns: Sequence[str] = (),
+    target: float | None = None,
+    ranked_by: str = SHOWN[0],
 ) -> Leaderboard:
     """The rankings of these tasks as they are shown, with the published results, those of a study where the study's own
     network is ranked.
 
     columns: to be shown in place of the usual ones. target: a validation AUC, to which the seconds of training are told
-    besides. UserError as of `leaderboard_of` and `check_columns`, and for a target that is no such AUC.
+    besides. ranked_by: the metric that ranks. UserError as of `leaderboard_of` and `check_columns`, for a metric that
+    is none of every task, and for a target that is no such AUC.
     """
     check_columns(tasks, columns)
     if target is not None and not CHANCE < target <= 1:
         raise UserError(f"--target must be above {CHANCE}, the AUC of chance, and at most 1, got {target:g}")
-    found = [leaderboard_of(task, store) for task in tasks]
+    for task in tasks:
+        check_known(f"metric of {task.name}", ranked_by, metrics_of(task.record.classes))
+    found = [leaderboard_of(task, store, ranked_by=ranked_by) for task in tasks]
     rows = [row for rows, _ in found for row in rows]
     if target is not None:
         for row in rows:
@@ -180,7 +194,7 @@ def board_of(
     return Leaderboard(
         rows=rows,
         metrics=records | {name: _slice(name) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
-        shown=SHOWN,
+        shown=tuple(dict.fromkeys([ranked_by, *SHOWN])),
         columns=columns,
         target=target,
         chance=CHANCE,
@@ -188,7 +202,7 @@ def board_of(
         references=[dataclasses.asdict(reference) for reference in published],
         notes=[line for _, lines in found for line in lines],
         differences=[
-            differences.of_table(task, table, store)
+            _differences(task, table, store)
             for task, (of_task, _) in zip(tasks, found, strict=True)
             for table in ranking.groups(of_task)
         ],

@@ -17,7 +17,7 @@ GIVEN = re.search(r"^GIVEN := ((?:.*\\\n)*.*)$", TEXT, re.MULTILINE).group(1).re
 """Variables that a user sets."""
 
 FIXED = {"VENV", "READY", "LOCK", "HEPBENCH", "PYTEST", "EXTRAS", "COMPILE", "ELSEWHERE", "CURDIR", "MAKEFILE_LIST"}
-FIXED |= {"GIVEN", "NEWLINE", "COLUMNS_ASKED", "NAME_ASKED"} | set(re.findall(r"^(\w+) = ", TEXT, re.MULTILINE))
+FIXED |= {"MAKECMDGOALS", "NEWLINE"} | set(re.findall(r"^([A-Z_]+) (?:=|:=) ", TEXT, re.MULTILINE)) | {"TAKEN"}
 """Those that the Makefile makes itself."""
 
 TARGETS = sorted(set(re.findall(r"^([a-z-]+):.*## ", TEXT, re.MULTILINE)) - {"help", "clean", "lock"})
@@ -41,31 +41,77 @@ def folder(tmp_path):
 
 
 def made(folder: Path, *arguments: str, **variables: str) -> str:
+    return asked(folder, *arguments, **variables).stdout
+
+
+def asked(folder: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if name not in GIVEN and "MAKE" not in name}
-    done = subprocess.run(
+    return subprocess.run(
         ["make", *arguments], cwd=folder, env=environment | variables, capture_output=True, text=True, timeout=900
     )
-    return done.stdout
 
 
-def hostile(trap: Path) -> str:
+def hostile(trap: Path) -> tuple[str, ...]:
+    """A shell reads nothing of a line with quotes that do not close, so that each has those of its own."""
     touch = f"touch {trap}"
-    return f"a; {touch} `{touch}` $({touch}) $(shell {touch}) '; {touch}; ' \"; {touch}; # \n{touch} #\\"
+    return (
+        f"a; {touch} `{touch}` $({touch}) $(shell {touch}) '; {touch}; ' \"; {touch}; # \n{touch} #\\",
+        f"a; {touch}; `{touch}` $({touch}) $(shell {touch})",
+        f"a' ; {touch} ; 'b \" ; {touch} ; \" c",
+    )
 
 
+@pytest.mark.parametrize("number", range(len(hostile(Path()))))
 @pytest.mark.parametrize("origin", ["command line", "environment"])
-def test_a_program_in_a_variable_is_no_program(origin, folder):
+def test_a_program_in_a_variable_is_no_program(origin, number, folder):
     trap = folder / "trapped"
-    values = {name: hostile(trap) for name in GIVEN if name != "PYTHON"}
+    text = hostile(trap)[number]
+    values = {name: text for name in GIVEN if name != "PYTHON"}
     if origin == "environment":
         made(folder, "-i", "-k", *TARGETS, **values)
-        made(folder, "-i", "-B", "env", **values, PYTHON=hostile(trap))
+        made(folder, "-i", "-B", "env", **values, PYTHON=text)
+        asked(folder, "bench", f"{text}=1", PYTHON=text)
     else:
-        made(folder, "-i", "-k", *TARGETS, *(f"{name}={value}" for name, value in values.items()))
-        made(
-            folder, "-i", "-B", "env", *(f"{name}={value}" for name, value in values.items()), f"PYTHON={hostile(trap)}"
-        )
+        told = made(folder, "-i", "-k", *TARGETS, *(f"{name}={value}" for name, value in values.items()))
+        assert "[bench]" in told  # nothing was refused
+        made(folder, "-i", "-B", "env", f"CUDA={text}", f"PYTHON={text}")
+        made(folder, "bench", "UNKNOWN=1", f"PYTHON={text}")
+        made(folder, text.replace("=", ""), "TASK=ecal")
     assert not trap.exists()
+
+
+@pytest.mark.parametrize(
+    "words, said",
+    [
+        ("bench TASK=ecal SEED=3", "unknown variable SEED, did you mean SEEDS? Known to make bench: BACKEND BUDGET "),
+        ("bench MODELS=cnn", "unknown variable MODELS, did you mean MODEL?"),
+        ("bench task=ecal", "unknown variable task, did you mean TASK?"),
+        ("bench BUGDET=smoke", "unknown variable BUGDET, did you mean BUDGET?"),
+        ("leaderboard TASK=x SEEDS=3", "unknown variable SEEDS. Known to make leaderboard:"),
+        ("bench ecal", "unknown target ecal, did you mean make bench TASK=ecal? Known: bench "),
+        ("bench ecal magic", 'did you mean make bench TASK="ecal magic"?'),
+        ("reproduce ecal_cnn", "did you mean make reproduce STUDY=ecal_cnn?"),
+        ("becnh TASK=ecal", "unknown target becnh, did you mean make bench?"),
+    ],
+)
+def test_what_is_not_known_is_refused_with_the_near_name(words, said, folder):
+    done = asked(folder, *words.split())
+    assert done.returncode == 2 and not done.stdout, done.stdout
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize("target", ["help", "clean", "env", "doctor", "test"])
+def test_every_target_refuses_what_it_does_not_take(target, folder):
+    done = asked(folder, target, "TASKS_=1")
+    assert done.returncode == 2 and f"Known to make {target}: " in done.stderr
+    assert (folder / ".venv").exists() and not done.stdout
+
+
+def test_every_variable_is_taken_by_a_target(folder):
+    done = asked(folder, *TARGETS, "UNKNOWN=1")
+    assert set(done.stderr.partition("Known to make ")[2].partition(":")[2].rpartition(".  Stop.")[0].split()) == {
+        *GIVEN
+    }
 
 
 def test_every_variable_of_a_recipe_is_known():

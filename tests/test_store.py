@@ -243,7 +243,7 @@ def test_a_bad_artefact_costs_the_plots_of_its_row(damage, benched):
         scores.unlink()
         if DAMAGES[damage] is not None:
             scores.write_bytes(DAMAGES[damage])
-        done = hepbench("leaderboard", "magic", home=benched)
+        done = hepbench("leaderboard", "magic", "--page", home=benched)
     finally:
         scores.write_bytes(whole)
     assert done.returncode == 0, done.stderr
@@ -253,11 +253,11 @@ def test_a_bad_artefact_costs_the_plots_of_its_row(damage, benched):
 
 
 def test_a_home_that_cannot_be_written_shows_its_leaderboard(benched):
-    whole = hepbench("leaderboard", "magic", home=benched).stdout
+    whole = hepbench("leaderboard", "magic", "--page", home=benched).stdout
     before = {path: path.stat().st_mtime_ns for path in benched.rglob("*")}
     mount = f"mount --bind {benched} {benched} && mount -o remount,ro,bind {benched}"
     command = f'{sys.executable} -c "from hepbench.suite.cli import main; main()"'
-    call = ["sh", "-c", f"{mount} && {command} leaderboard magic && ! {command} bench magic --model prior"]
+    call = ["sh", "-c", f"{mount} && {command} leaderboard magic --page && ! {command} bench magic --model prior"]
     if os.geteuid() == 0:  # whom no permission keeps out
         call = ["unshare", "--mount", *call]
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +15,16 @@ from rich.text import Text
 
 from hepbench.tracking.printable import printable
 
+OF_A_FILE = 140
+"""Characters of a line where there is no terminal, as in the log of a batch job."""
+
+
+def _is_terminal(descriptor: int) -> bool:
+    try:
+        return os.isatty(descriptor)
+    except OSError:  # it is closed
+        return False
+
 
 class Console(rich.console.Console):
     """Rich's, without its markup: a name such as [bold] is that name. What is to have a style is a `rich.text.Text`.
@@ -21,6 +32,8 @@ class Console(rich.console.Console):
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, **options)
+        if not os.environ.get("COLUMNS") and not any(map(_is_terminal, (0, 1, 2))):
+            self.width = OF_A_FILE
 
     def render_str(self, text: str, **options: Any) -> Text:
         """As it will be shown, so that a table has room for it."""

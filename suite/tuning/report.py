@@ -130,5 +130,7 @@ def _drawings(study: Study, objectives: list[str], important: list[str]) -> list
         parallel = draw.plot_parallel_coordinate(study, important, target=target, target_name=first)
         drawings.append(("Parallel coordinates", parallel))
     if len(objectives) == 1:
-        drawings.append(("After each epoch", draw.plot_intermediate_values(study)))
+        epochs = draw.plot_intermediate_values(study)
+        epochs.update_layout(title="", xaxis_title="epoch", yaxis_title=f"{first}, validation")
+        drawings.append(("After each epoch", epochs))
     return drawings

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -179,6 +180,9 @@ def _open(storage: BaseStorage, existing: Study | None, study_spec: StudySpec, d
     )
     if existing is None:
         study.set_user_attr("about", dict(described))
+        with warnings.catch_warnings():  # which say that Optuna may rename the function
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            study.set_metric_names(list(study_spec.objective_names))  # what Optuna's dashboard calls its axes
     return study
 
 

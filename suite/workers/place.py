@@ -35,6 +35,12 @@ class Place:
     scheduler: str | None = None
     batch: BatchSystem | None = None
 
+    def at_once(self, chosen: str) -> int:
+        """How many trials run side by side on this machine; 0 where they run on others. chosen: "cpu" or "gpu"."""
+        if self.scheduler or self.batch:
+            return 0
+        return self.jobs or (len(machine.gpus()) if chosen == "gpu" else 1)
+
     def start(self, chosen: str, backend: str, networks: bool) -> Workers:
         """Start the workers. chosen: "cpu" or "gpu". networks: with the imports begun that networks need. UserError
         where they cannot be had."""
@@ -45,9 +51,7 @@ class Place:
         else:
             from hepbench.suite.paths import worker_log
 
-            jobs = self.jobs
-            if jobs is None:
-                jobs = len(machine.gpus()) if chosen == "gpu" else 1
+            jobs = self.at_once(chosen) if self.jobs is None else self.jobs
             workers = on_this_machine(jobs, chosen, worker_log(), self.share_gpu)
         if networks:
             workers.warm(chosen, backend)

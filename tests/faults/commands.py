@@ -81,7 +81,7 @@ PREDICT = Command(
     results=3,
     reads=True,
 )
-LEADERBOARD = Command("leaderboard", ("leaderboard", TASK), results=3, reads=True)
+LEADERBOARD = Command("leaderboard", ("leaderboard", TASK, "--page"), results=3, reads=True)
 
 
 @dataclass(frozen=True)

@@ -59,7 +59,8 @@ def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colo
 
 
 def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
-    """What `render` prints for a terminal, for a console of one's own. width: its columns; below WIDE less is shown."""
+    """What `render` prints for a terminal, for a console of one's own. width: its columns; below WIDE less is shown,
+    and a line says what is not."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -76,6 +77,10 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
             else column.heading
             for column in columns
         }
+        left_out: list[Column] = []
+        if narrow and not board.columns:
+            columns, left_out = _with_room(columns, columns_of(board, rows), headings, rows, width)
+            headings |= {column.name: column.heading for column in columns if column.name not in headings}
         for some in _that_fit(columns, headings, rows, width) if board.columns else [columns]:
             drawn = _empty_table()
             for column in some:
@@ -88,6 +93,11 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
             for row in rows:
                 drawn.add_row(*(Text(column.cell(row)) for column in some), style="bold" if row["rank"] == 1 else "")
             parts.append(drawn)
+        if left_out:
+            names = ",".join(column.name for column in left_out)
+            listed = ", ".join(column.heading for column in left_out)
+            text = f"not shown in {width} columns: {listed}; --columns {names} does, or {WIDE} columns"
+            parts.append(Text(text, style="yellow"))
         parts += [Text(line, style="dim") for line in hardware_lines(rows)]
     if board.rows:
         parts += [Padding(Text(line, style="dim"), 0) for line in LEGEND]
@@ -109,20 +119,39 @@ def _that_fit(
 ) -> list[list[Column]]:
     """The columns in as many tables as the width asks for, each with rank and model; no cell is cut."""
     first, others = list(columns[:2]), columns[2:]
-
-    def room(column: Column) -> int:
-        lines = [*headings[column.name].split(" ", 1), *(line for row in rows for line in column.cell(row).split("\n"))]
-        return 2 + max(map(len, lines))
-
-    free = left = width - sum(map(room, first))
+    room = {column.name: _room(column, headings[column.name], rows) for column in columns}
+    free = left = width - sum(room[column.name] for column in first)
     tables = [list(first)]
     for column in others:
-        if room(column) > left and len(tables[-1]) > len(first):
+        if room[column.name] > left and len(tables[-1]) > len(first):
             tables.append(list(first))
             left = free
         tables[-1].append(column)
-        left -= room(column)
+        left -= room[column.name]
     return tables
+
+
+def _room(column: Column, heading: str, rows: Sequence[Row]) -> int:
+    """Letters that a column takes, its distance from the next included."""
+    lines = [*heading.split(" ", 1), *(line for row in rows for line in column.cell(row).split("\n"))]
+    return 2 + max(map(len, lines))
+
+
+def _with_room(
+    narrow: Sequence[Column], wide: Sequence[Column], headings: Mapping[str, str], rows: Sequence[Row], width: int
+) -> tuple[list[Column], list[Column]]:
+    """The narrow columns with those of the wide ones that there is room for, the last first; and the others."""
+    present = {column.name: column for column in narrow}
+    left = width - sum(_room(column, headings[column.name], rows) for column in narrow)
+    left_out: list[Column] = []
+    for column in reversed([column for column in wide if column.name not in present]):
+        needed = _room(column, column.heading, rows)
+        if needed <= left:
+            present[column.name] = column
+            left -= needed
+        else:
+            left_out.insert(0, column)
+    return [present[column.name] for column in wide if column.name in present], left_out
 
 
 def _cut(heading: str, width: int) -> str:
