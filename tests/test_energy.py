@@ -53,7 +53,7 @@ def test_a_sampler_tells_joules(tmp_path, monkeypatch):
 def test_every_number_of_energy_has_a_column():
     from hepbench.suite.cli import _columns
 
-    assert _columns(None, None, "auc,energy") == ("auc", *ENERGY)
+    assert _columns(None, None, ("auc", "energy")) == ("auc", *ENERGY)
     assert set(ENERGY) <= NUMBERS.keys()
     text = (ROOT / "docs" / "timing.md").read_text()
     assert all(f"`{name}`" in text for name in ENERGY)

@@ -123,6 +123,7 @@ def test_a_trained_model_is_one_of_mlflow_that_scores_a_batch(benched, monkeypat
 
     monkeypatch.setenv("HEPBENCH_HOME", str(benched))
     store, run = final_of(benched, "logistic")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)  # which the next line sets for good
     mlflow.set_tracking_uri(store.uri)
     model = mlflow.pyfunc.load_model(f"runs:/{run['id']}/model")
     assert model.metadata.metadata == {"classes": ["hadron", "gamma"]}
@@ -181,6 +182,7 @@ def test_the_winner_is_registered_by_name_and_alias_once(benched, monkeypatch):
     assert done.returncode == 0, done.stderr
     assert "magic version 1, alias champion: logistic seed " in done.stdout
     store, _ = final_of(benched, "logistic")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)  # which the next line sets for good
     mlflow.set_tracking_uri(store.uri)
     monkeypatch.setenv("HEPBENCH_HOME", str(benched))
     assert mlflow.pyfunc.load_model("models:/magic@champion").metadata.metadata == {"classes": ["hadron", "gamma"]}
