@@ -379,7 +379,7 @@ def test_a_simulation_asked_for_twice_at_once_is_made_once(home, tmp_path, in_on
     both = [simulating(home, events, tmp_path / "made") for _ in range(2)]
     assert [one.wait(300) for one in both] == [0, 0]
     assert contents(tmp_path / "made") == expected
-    assert sorted(path.name for path in tmp_path.glob(".made*")) == [".made.lock"]
+    assert sorted(path.name for path in tmp_path.glob(".made*")) == [".made.files", ".made.lock"]
 
 
 @pytest.mark.parametrize("kind", ["flipped", "cut", "empty", "gone"])
