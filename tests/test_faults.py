@@ -92,22 +92,16 @@ def test_a_process_that_is_started_never_sees_an_interrupt():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-@pytest.mark.parametrize("name", ["kill:0", pytest.param("model:0", marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "name", ["kill:0", *(pytest.param(name, marks=pytest.mark.long) for name in ("disk:0", "model:0"))]
+)
 def test_a_fault_does_no_harm(name, tmp_path):
     ((kind, number),) = chosen([name])
     assert not [line for lines in attempt(kind, number, tmp_path, undisturbed=False).harms.values() for line in lines]
 
 
-FURTHER = [f"{kind.name}:{number}" for kind, number in chosen([]) if number % 12 == 5]
-
-OPEN = {"kill:29", "kill:41", "kill:65", "disk:5", "disk:17", "disk:29", "mlflow:5", "postgresql:5", "equal:5"}
-"""Two of these do harm, and which is not known yet: `make faults ONLY=...` tells."""
-
-BROKEN = pytest.mark.xfail(reason="two of these nine faults do harm: an open fault of the program or of the harness")
-
-
 @pytest.mark.long
-@pytest.mark.parametrize("name", [pytest.param(one, marks=BROKEN) if one in OPEN else one for one in FURTHER])
+@pytest.mark.parametrize("name", [f"{kind.name}:{number}" for kind, number in chosen([]) if number % 12 == 5])
 def test_further_faults_do_no_harm(name, tmp_path):
     if name.startswith("postgresql"):
         need_postgres()
