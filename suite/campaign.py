@@ -44,13 +44,11 @@ from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
+from hepbench.tracking.leaderboard.differences import OPTIMUM
 from hepbench.tracking.runs import DESCRIPTION, Store, StoreError, best_effort
 
 LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
-
-OPTIMUM = "optimum"
-"""Runs beside them on a task that knows it."""
 
 LOOK = 2.0
 """Seconds between two looks at trials that another command is running."""

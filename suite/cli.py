@@ -121,17 +121,25 @@ EVENTS = click.option(
     help="Events of the dataset; all where it has fewer. Default: the budget's.",
     panel=TRAINED,
 )
-MODELS = click.option(
-    "--model",
-    "-m",
-    "models",
-    multiple=True,
-    type=arguments.MODEL,
-    callback=arguments.several,
-    metavar="NAME,...",
-    help="Models, files ./my_model.py, or all; a,b or repeated. Default: one of each kind.",
-    panel=TRAINED,
-)
+
+
+def models_option(text: str, panel: str | None = None, required: bool = False) -> Callable[[Verb], Verb]:
+    """The option --model of what is done with several."""
+    return click.option(
+        "--model",
+        "-m",
+        "models",
+        multiple=True,
+        required=required,
+        type=arguments.MODEL,
+        callback=arguments.several,
+        metavar="NAME,...",
+        help=text,
+        panel=panel,
+    )
+
+
+FILES_TOO = "Models or files ./my_model.py; a,b or repeated."
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.", panel=SHOWN)
 FORCE = click.option("--force", is_flag=True, help="Run again what has been run.", panel=TRAINED)
 
@@ -250,7 +258,7 @@ def workers(command: Verb) -> Verb:
     ),
 )
 @TASKS
-@MODELS
+@models_option("Models, files ./my_model.py, or all; a,b or repeated. Default: one of each kind.", TRAINED)
 @settings("a hyper-parameter of the models")
 @click.option(
     "--seeds", type=int, help="How many trainings of each model. Default: the budget's number.", panel=TRAINED
@@ -498,13 +506,16 @@ def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
     return min(sweep(request(task, model, **options), dry=dry_run, console=Console()), 1)
 
 
-@commands.command()
-@click.argument("task")
-@click.option(
-    "--model", "models", multiple=True, required=True, help="A model, or a file ./my_model.py; may be repeated."
+@commands.command(
+    examples=("hepbench curve ecal -m gbdt,mlp", "hepbench curve magic -m mlp --train-events 500,2000,8000 --dry-run")
 )
+@TASK
+@models_option(FILES_TOO, TRAINED, required=True)
 @click.option(
-    "--train-events", default="", help="Numbers of training events, 500,2000,8000. Default: all, 1/2, 1/4 ... 1/64."
+    "--train-events",
+    default="",
+    help="Numbers of training events, 500,2000,8000. Default: all, 1/2, 1/4 ... 1/64.",
+    panel=TRAINED,
 )
 @settings("a hyper-parameter of the models")
 @click.option(
@@ -512,19 +523,20 @@ def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
     type=int,
     help="Trainings on all; one more for each factor of four that events are fewer. Default: the "
     "budget's number, at least 2.",
+    panel=TRAINED,
 )
-@click.option("--seed", "exact", type=int, multiple=True, help="This very seed at each number; may be repeated.")
 @click.option(
-    "--events", type=click.IntRange(min=2), help="Events of the dataset; all where it has fewer. Default: the budget's."
+    "--seed", "exact", type=int, multiple=True, help="This very seed at each number; may be repeated.", panel=TRAINED
 )
+@EVENTS
 @BUDGET
 @DEVICE
 @BACKEND
 @DATA
 @workers
-@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
-@click.option("--dry-run", is_flag=True, help="Print what would run, and run nothing.")
-@click.option("--force", is_flag=True, help="Run again what has been run.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True, panel=SHOWN)
+@DRY_RUN
+@FORCE
 def curve(task: str, models: tuple[str, ...], place: Place, form: str, dry_run: bool, **options: Any) -> int:
     """Train models on more and more events of TASK, test each on the same ones: who needs how many."""
     from hepbench.suite.commands.curve import curve
@@ -576,17 +588,7 @@ def optuna_ui(port: int) -> None:
 @click.option(
     "--sort", default="", type=arguments.COLUMN, help="Rows by this column; ranks stay. Default: by rank.", panel=SHOWN
 )
-@click.option(
-    "--model",
-    "-m",
-    "models",
-    multiple=True,
-    type=arguments.MODEL,
-    callback=arguments.several,
-    metavar="NAME,...",
-    help="Rows of these alone; ranks stay.",
-    panel=SHOWN,
-)
+@models_option("Rows of these alone; ranks stay.", SHOWN)
 @click.option("--max-latency", default="", help="Rows that predict one event within it, such as 1ms.", panel=SHOWN)
 @click.option(
     "--target", type=float, help="With the seconds of training to this validation AUC, such as 0.9.", panel=SHOWN
@@ -773,16 +775,7 @@ def measure_data(tasks: tuple[str, ...], simulated: int, read: int) -> None:
     show_default=True,
     metavar="NAME,...",
 )
-@click.option(
-    "--model",
-    "-m",
-    "models",
-    type=arguments.MODEL,
-    multiple=True,
-    callback=arguments.several,
-    metavar="NAME,...",
-    help="Models or files ./my_model.py; a,b or repeated. Default: all.",
-)
+@models_option(f"{FILES_TOO} Default: all.")
 @click.option("--events", type=click.IntRange(min=500), default=4_000, show_default=True, help="Events to take.")
 @click.option("--seconds", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each measurement.")
 @click.option(
@@ -833,7 +826,7 @@ OWN_MODEL = click.option(
 
 @measure.command("metrics")
 @click.option("--events", type=click.IntRange(min=1_000), default=1_000_000, show_default=True, help="Scores.")
-@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True)
 def measure_metrics(events: int, form: str) -> None:
     """How long the AUC with its error and the paired bootstrap of rejections take, beside sorting the scores."""
     from hepbench.suite.commands.measure_metrics import measure_metrics
@@ -856,14 +849,9 @@ def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
 
 @measure.command("onnx")
 @click.option("--task", required=True, help="A task, of which there are finished runs.")
-@click.option(
-    "--model",
-    "models",
-    multiple=True,
-    help="A model or a file ./my_model.py; may be repeated. Default: all.",
-)
+@models_option(f"{FILES_TOO} Default: all.")
 @click.option("--seconds", type=click.FloatRange(min=0.01), default=2.0, show_default=True, help="Of each time.")
-@click.option("--format", "form", default="table", show_default=True, help="table or markdown.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True)
 def measure_onnx(task: str, models: tuple[str, ...], seconds: float, form: str) -> None:
     """Models of finished runs as ONNX files in ONNX Runtime on one thread, with 32 and 8 bits: agreement, loss of AUC,
     latency, rate."""

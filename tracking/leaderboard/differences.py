@@ -88,8 +88,10 @@ def mark_tied(table: Sequence[Row], differences: Differences) -> None:
 def mark_distance(table: Sequence[Row], differences: Differences) -> None:
     """Give the rows of a table what BELOW_OPTIMUM stands for, if the optimum is one of them."""
     best = next((row for row in table if row["model"] == OPTIMUM), None)
-    for row in table if best else ():
-        pair = differences.between(id_of(best), id_of(row)) if best else None
+    if best is None:
+        return
+    for row in table:
+        pair = differences.between(id_of(best), id_of(row))
         for name in ("value", "error", "low", "high"):
             key = BELOW_OPTIMUM if name == "value" else f"{BELOW_OPTIMUM}_{name}"
             row[key] = getattr(pair.difference, name) if pair else None
