@@ -113,8 +113,11 @@ def test_a_scheduler_that_asks_for_a_certificate(two_workers):
         of_scheduler(workers.client.scheduler.address)
 
 
+# As sbatch, it keeps a copy of the script, which dask-jobqueue takes away as soon as the job is submitted.
 SUBMIT = """#!/bin/sh
-sh "$1" > "$1.log" 2>&1 &
+script=$(cat "$1")
+cd "$(dirname "$0")"
+sh -c "$script" > job.log 2>&1 &
 echo "Submitted batch job $!"
 """
 
