@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hepbench.benchmarks.base import Comparison
 from hepbench.benchmarks.features import calorimeter
 from hepbench.benchmarks.formats.ecal import CLASSES
 from hepbench.benchmarks.simulation import ecal as simulation
-from hepbench.benchmarks.validation.ecal import GENUINE, validate
+from hepbench.benchmarks.validation import ecal_reference
+from hepbench.benchmarks.validation.ecal import GENUINE, shapes, validate
 
 EVENTS = 2000
 
@@ -140,8 +142,35 @@ def test_lateral_shares_sum_to_nearly_one():
 def test_calibration(images):
     both = np.concatenate([images[kind] for kind in CLASSES])
     checks = validate({"image": both}, np.repeat([0, 1], EVENTS))
-    assert [check.figure for check in checks] == list(GENUINE)
-    assert {check.figure: check.pull for check in checks if abs(check.pull) >= 4} == {}
+    figures = [check for check in checks if check.figure in GENUINE]
+    assert [check.figure for check in figures] == list(GENUINE)
+    assert {check.figure: check.pull for check in figures if abs(check.pull) >= 4} == {}
+
+
+def test_every_shape_of_the_genuine_images_is_compared(images):
+    both = np.concatenate([images[kind] for kind in CLASSES])
+    found = validate({"image": both}, np.repeat([0, 1], EVENTS))
+    comparisons = [one for one in found if isinstance(one, Comparison)]
+    assert len(comparisons) == 13 * len(CLASSES)
+    for one in comparisons:
+        assert (np.diff(one.edges) > 0).all(), one.figure
+        assert one.observed.sum() == pytest.approx(1)
+        assert one.expected.sum() == pytest.approx(1)
+        assert one.degrees == 5
+    distances = [one.figure for one in found if "satellite" in one.figure]
+    assert len(distances) == 4
+    assert len([one for one in found if one.figure.startswith("correlation")]) == 8
+
+
+def test_a_sample_with_the_genuine_quantiles_agrees():
+    levels, between = [0, *ecal_reference.LEVELS, 1], 10_000
+    for name, quantiles in ecal_reference.QUANTILES.items():
+        inner = np.array(quantiles["photon"])
+        wide = [inner[0] - 1, *inner, inner[-1] + 1]
+        columns = {other: np.linspace(0, 1, between) for other in calorimeter.SHOWER_SHAPES}
+        columns[name] = np.interp((np.arange(between) + 0.5) / between, levels, wide)
+        (one,) = [one for one in shapes(columns, "photon") if one.figure == f"{name}, photon"]
+        assert one.chi2 < 0.01, name
 
 
 def test_a_class_alone_has_no_checks(images):

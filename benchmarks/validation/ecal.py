@@ -1,7 +1,8 @@
 """Figures of genuine calorimeter images that events are held against.
 
-Source: 200 images (98 photons, 102 electrons) of the official files, from which GENUINE was taken; energies in units
-of 50 GeV, widths in crystals, AUCs with electrons as signal.
+Source: 200 images (98 photons, 102 electrons) of the official files, from which GENUINE and the distributions and
+correlations of `ecal_reference` were taken; energies in units of 50 GeV, widths in crystals, AUCs with electrons as
+signal.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from decimal import Decimal
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Check
+from hepbench.benchmarks.base import Arrays, Check, Comparison
 from hepbench.benchmarks.features import calorimeter
 from hepbench.benchmarks.formats.ecal import CHUNK, CLASSES
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.scored import Ranking
+from hepbench.benchmarks.validation import ecal_reference as genuine
 
-GENUINE_EVENTS = (98, 102)
-GENUINE_SOURCE = "200 genuine images (98 photons, 102 electrons)"
+GENUINE_EVENTS = tuple(genuine.EVENTS[kind] for kind in CLASSES)
 GENUINE = {
     "hits, photon, mean": 45.2,
     "hits, electron, mean": 51.2,
@@ -49,12 +50,13 @@ PSEUDO_SAMPLES = 200
 VALIDATED = 20_000  # events at most
 
 
-def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """The figures of GENUINE on at most VALIDATED evenly spaced events; none where a class is missing.
+def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
+    """The figures of GENUINE on at most VALIDATED evenly spaced events, and the shapes of `ecal_reference`; none where
+    a class is missing.
 
-    The error is that of the genuine sample, the spread of the figure among pseudo-samples of as many events drawn
-    from those at hand; with that of the events at hand, smaller by the root of their number; and with the rounding of
-    the genuine figure as it is known.
+    The error of a figure is that of the genuine sample, the spread of the figure among pseudo-samples of as many
+    events drawn from those at hand; with that of the events at hand, smaller by the root of their number; and with the
+    rounding of the genuine figure as it is known.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     labels = labels[rows]
@@ -63,8 +65,8 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
         return []
     # In chunks, so that memory-mapped images are not all in memory at once.
     chunks = [arrays["image"][rows[start : start + CHUNK]] for start in range(0, len(rows), CHUNK)]
-    shapes = np.concatenate([calorimeter.shower_shapes(chunk) for chunk in chunks]).astype(np.float64)
-    columns = dict(zip(calorimeter.SHOWER_SHAPES, shapes.T, strict=True))
+    variables = np.concatenate([calorimeter.shower_shapes(chunk) for chunk in chunks]).astype(np.float64)
+    columns = dict(zip(calorimeter.SHOWER_SHAPES, variables.T, strict=True))
     energies = np.concatenate([chunk[..., 0][chunk[..., 0] > 0] for chunk in chunks])
     hits = np.split(energies, np.cumsum(columns["hits"].astype(np.int64))[:-1])
 
@@ -74,14 +76,48 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
         for _ in range(PSEUDO_SAMPLES)
     ]
     observed = _figures(columns, hits, *of_class)
-    checks = []
+    checks: list[Check | Comparison] = []
     for figure, expected in GENUINE.items():
         drawn = np.array([sample[figure] for sample in samples])
         value = drawn.mean() if "of 200" in figure else observed[figure]
         rounding = float(Decimal(1).scaleb(int(Decimal(repr(expected)).as_tuple().exponent))) / np.sqrt(12)
         error = np.hypot(drawn.std() * np.sqrt(1 + min(GENUINE_EVENTS) / min(map(len, of_class))), rounding)
-        checks.append(Check(figure, float(value), expected, float(error), GENUINE_SOURCE))
+        checks.append(Check(figure, float(value), expected, float(error), genuine.SOURCE))
+    for kind, events in zip(CLASSES, of_class, strict=True):
+        checks += shapes({name: values[events] for name, values in columns.items()}, kind)
     return checks
+
+
+def shapes(columns: dict[str, np.ndarray], kind: str) -> list[Check | Comparison]:
+    """Those of `ecal_reference` for one class. columns: variables of its events.
+
+    A distribution is compared in the intervals between the genuine quantiles, whose shares are known; chi2 is
+    Pearson's with the errors of both samples.
+    """
+    from scipy.stats import spearmanr
+
+    found: list[Check | Comparison] = []
+    events = len(columns["hits"])
+    for name, (expected, of_mean) in ((name, means[kind]) for name, means in genuine.MEANS.items()):
+        values = columns[name]
+        error = np.hypot(of_mean, values.std() / np.sqrt(events))
+        found.append(Check(f"{name}, {kind}, mean", float(values.mean()), expected, float(error), genuine.SOURCE))
+    for (one, other), correlations in genuine.CORRELATIONS.items():
+        observed = float(spearmanr(columns[one], columns[other]).statistic)
+        error = np.hypot(genuine.CORRELATION_ERROR, 1 / np.sqrt(events))
+        figure = f"correlation {one} {other}, {kind}"
+        found.append(Check(figure, observed, correlations[kind], float(error), genuine.SOURCE))
+
+    shares = np.diff([0, *genuine.LEVELS, 1])
+    error = np.sqrt(shares * (1 / genuine.EVENTS[kind] + 1 / events))
+    for name, quantiles in genuine.QUANTILES.items():
+        values, inner = columns[name], np.array(quantiles[kind])
+        here = np.bincount(np.searchsorted(inner, values), minlength=len(shares)) / events
+        # The outer intervals are drawn to where nearly all events are.
+        low, high = np.quantile(values, [0.01, 0.99])
+        edges = np.array([min(low, 2 * inner[0] - inner[1]), *inner, max(high, 2 * inner[-1] - inner[-2])])
+        found.append(Comparison(f"{name}, {kind}", edges, here, shares, error, genuine.SOURCE))
+    return found
 
 
 def _figures(
