@@ -218,7 +218,7 @@ docs: $(READY)  ## the pages, into build/site; fails where a table is stale
 	@$(VENV)/bin/python docs/tables.py --check
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
-EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --extra onnx --group dev
+EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --extra onnx --extra boosted --group dev
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml $(EXTRAS)
 ELSEWHERE := ; sys_platform != 'linux' or platform_machine != 'x86_64'
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib.util
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -364,6 +365,7 @@ class Model:
         fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
         device "cpu" or "gpu"; load(folder) -> Fitted.
     needs_context: it serves only tasks with a context.
+    package: what it imports beyond what hepbench installs; without it, it serves no task.
     reported: task -> published costs of training this very network on that task, for `hepbench sweep`.
     """
 
@@ -376,6 +378,7 @@ class Model:
     load: Callable[[Path], Fitted] | None = None
     source: str = ""
     needs_context: bool = False
+    package: str = ""
     reported: Mapping[str, Sequence[ReportedTraining]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -387,8 +390,17 @@ class Model:
                 raise UserError(f"the default of {name} must be a whole number above 0, got {defaults[name]!r}")
         object.__setattr__(self, "defaults", defaults)
 
+    @property
+    def lacks(self) -> str | None:
+        """What to install before this family can do anything, or None."""
+        if not self.package or importlib.util.find_spec(self.package):
+            return None
+        return f"needs the package {self.package}, which is not installed: pip install {self.package}"
+
     def refuses(self, task: Task) -> str | None:
         """Why this family cannot serve the task, or None if it can."""
+        if self.lacks:
+            return self.lacks
         if self.view and self.view not in task.views:
             return f"needs {self.view} inputs; the task has {', '.join(task.views)}"
         if self.needs_context and not task.context:

@@ -216,18 +216,18 @@ def test_jobs_keep_to_the_quota_of_a_container(started, monkeypatch, affinity, q
         assert {before[name] for name in device.THREADS} == {str(threads)}
 
 
-def test_xgboost_is_given_the_quota(monkeypatch):
-    from hepbench.benchmarks.models import gbdt
+def test_boosted_trees_are_given_the_quota(monkeypatch):
+    from hepbench.benchmarks.boosting import cores
 
-    affinity = gbdt._cores()
+    affinity = cores()
     monkeypatch.setattr(machine, "cores_usable", lambda: 1.5)
     monkeypatch.setattr(
         os, "environ", {name: value for name, value in os.environ.items() if name not in device.THREADS}
     )
-    assert gbdt._cores() == affinity
+    assert cores() == affinity
     device.set_environment("cpu", "tensorflow")
-    assert gbdt._cores() == 1
+    assert cores() == 1
     assert {os.environ[name] for name in device.THREADS} == {"1"}
     os.environ["OMP_NUM_THREADS"] = "3,2"  # a user's own, one number a level
     device.set_environment("cpu", "tensorflow")
-    assert gbdt._cores() == 3
+    assert cores() == 3

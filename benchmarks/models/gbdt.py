@@ -6,7 +6,6 @@ make bench TASK=ecal MODEL=gbdt
 from __future__ import annotations
 
 import json
-import os
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Model, Parameters, Report, Sample
+from hepbench.benchmarks.boosting import REPORTED, cores, table_of
 from hepbench.benchmarks.scored import log_scores_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 FILE = "trees.json"
-REPORTED = 10  # rounds from one report to the next
 
 DEFAULTS = {
     "rounds": 2000,
@@ -54,7 +53,7 @@ class Trees:
         return np.asarray(np.exp(self.predict_log(sample)))
 
     def predict_log(self, sample: Sample) -> np.ndarray:
-        logits = self.booster.inplace_predict(_table(sample), predict_type="margin")
+        logits = self.booster.inplace_predict(table_of(sample), predict_type="margin")
         return log_scores_of(logits if logits.ndim == 2 else logits[:, None])
 
     def save(self, folder: Path) -> None:
@@ -75,7 +74,7 @@ def fit(
         "eval_metric": [loss, "auc"],
         "tree_method": "hist",
         "device": "cuda" if device == "gpu" else "cpu",
-        "nthread": _cores(),
+        "nthread": cores(),
         "seed": seed,
     }
     if classes > 2:
@@ -94,9 +93,9 @@ def fit(
     )
     started = time.perf_counter()
     trained = xgboost.QuantileDMatrix(
-        _table(train), train.labels, max_bin=parameters["max_bin"], nthread=options["nthread"]
+        table_of(train), train.labels, max_bin=parameters["max_bin"], nthread=options["nthread"]
     )
-    tested = xgboost.QuantileDMatrix(_table(valid), valid.labels, ref=trained, nthread=options["nthread"])
+    tested = xgboost.QuantileDMatrix(table_of(valid), valid.labels, ref=trained, nthread=options["nthread"])
     booster = xgboost.train(
         options,
         trained,
@@ -116,7 +115,7 @@ def load(folder: Path) -> Trees:
     saved = json.loads((folder / FILE).read_text())
     if not _is_whole(saved):
         raise ValueError(f"the trees in {FILE} are not whole")
-    booster = xgboost.Booster({"device": "cpu", "nthread": _cores()})
+    booster = xgboost.Booster({"device": "cpu", "nthread": cores()})
     booster.load_model(bytearray(json.dumps(saved), "utf-8"))  # no other text than the one that was looked at
     return Trees(booster)
 
@@ -170,19 +169,6 @@ def space(trial: optuna.Trial) -> dict[str, Any]:
         "colsample_bytree": trial.suggest_float("colsample_bytree", 0.3, 1.0),
         "reg_lambda": trial.suggest_float("reg_lambda", 0.1, 100.0, log=True),
     }
-
-
-def _table(sample: Sample) -> np.ndarray:
-    inputs = sample.take(slice(None))
-    return np.concatenate([inputs[name] for name in ("table", "context") if name in inputs], axis=1)
-
-
-def _cores() -> int:
-    """As many as this process is given by OMP_NUM_THREADS, or else those that it may run on."""
-    given = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
-    if given.isdigit() and int(given):
-        return int(given)
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 MODEL = Model(

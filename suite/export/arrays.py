@@ -189,6 +189,67 @@ def _scikit_learn(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
     return graph.node("MatMul", [known, graph.constant(places)])
 
 
+def _lightgbm(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
+    splits, trees = fitted.splits, len(fitted.splits)
+    tree = np.repeat(np.arange(trees), 2 * splits + 1)
+    place = np.arange(len(tree)) - np.searchsorted(tree, tree)
+    leaf = place >= splits[tree]  # the leaves of a tree stand behind its splits
+    of_splits = {}
+    for name in ("feature", "threshold", "left", "right"):
+        of_splits[name] = np.zeros(len(tree), getattr(fitted, name).dtype)
+        of_splits[name][~leaf] = getattr(fitted, name)
+    left, right = (np.where(one < 0, splits[tree] + ~one, one) for one in (of_splits["left"], of_splits["right"]))
+    value = np.zeros(len(tree))
+    value[leaf] = fitted.value
+    forest = Forest(
+        tree=tree,
+        feature=of_splits["feature"],
+        threshold=_rounded_down(of_splits["threshold"]),
+        left=left,
+        right=right,
+        leaf=leaf,
+        value=value,
+        output=np.arange(trees) % fitted.outputs,
+        base=np.zeros(fitted.outputs),
+        below="BRANCH_LEQ",
+    )
+    return graph.probabilities(graph.forest(table, forest), fitted.outputs)
+
+
+def _catboost(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
+    """Each of CatBoost's trees as one for each output, its nodes as in a heap: below node i are 2 i + 1 and 2 i + 2."""
+    depths, outputs = fitted.depths, len(fitted.bias)
+    first_split, first_value = (np.cumsum(sizes) - sizes for sizes in (depths, 2**depths * outputs))
+    parts: dict[str, list[np.ndarray]] = {name: [] for name in ("feature", "threshold", "leaf", "value")}
+    for depth, split, at in zip(depths, first_split, first_value, strict=True):
+        place = np.arange(2 ** (depth + 1) - 1)
+        level = np.floor(np.log2(place + 1)).astype(int)
+        leaf = level == depth
+        way = place - (2**level - 1)  # its highest bit is the side taken at the first split, and the leaf's lowest
+        of_level = split + np.minimum(level, max(depth - 1, 0))
+        number = sum(((way[leaf] >> (depth - 1 - bit)) & 1) << bit for bit in range(depth)) + 0 * way[leaf]
+        values = fitted.value[at : at + 2**depth * outputs].reshape(-1, outputs)
+        for output in range(outputs):
+            value = np.zeros(len(place))
+            value[leaf] = values[number, output]
+            parts["value"].append(value)
+            parts["leaf"].append(leaf)
+            for name, array in (("feature", fitted.feature), ("threshold", fitted.border)):
+                parts[name].append(array[of_level] if depth else np.zeros(1, array.dtype))
+    sizes = [len(one) for one in parts["leaf"]]
+    place = np.concatenate([np.arange(size) for size in sizes])
+    forest = Forest(
+        tree=np.repeat(np.arange(len(sizes)), sizes),
+        left=2 * place + 1,
+        right=2 * place + 2,
+        output=np.arange(len(sizes)) % outputs,
+        base=fitted.bias,
+        below="BRANCH_LEQ",
+        **{name: np.concatenate(arrays) for name, arrays in parts.items()},
+    )
+    return graph.probabilities(graph.forest(table, forest), outputs)
+
+
 def _linear(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
     largest = graph.constant(fitted.largest.astype(np.float32))
     least = graph.constant(-fitted.largest.astype(np.float32))
@@ -209,6 +270,8 @@ def _frequencies(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
 _RULES: dict[str, Callable[[_Graph, Any, str, int], str]] = {
     "gbdt.Trees": _xgboost,
     "hist_gbdt.Trees": _scikit_learn,
+    "lightgbm.Trees": _lightgbm,
+    "catboost.Trees": _catboost,
     "logistic.Logistic": _linear,
     "prior.Prior": _frequencies,
 }

@@ -77,6 +77,8 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
         raise UserError(f"{folder}: no saved model, or a damaged one ({_reason(error)})") from error
     task, model = _given("task", recorded.task, task), _given("model", recorded.model, model)
     trial = look_up(dataclasses.replace(recorded, task=task, model=model))
+    if reason := trial.model.record.lacks:
+        raise UserError(f"this model of {trial.model.name} {reason}")
     classes = trial.task.record.classes
     if tuple(about.get("classes", classes)) != classes:
         raise UserError(

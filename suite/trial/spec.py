@@ -132,7 +132,7 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
         "task": trial.task.name,
         "model": trial.model.name,
         "code": fingerprint.code_of_trial(trial.task, trial.model),
-        "versions": provenance.versions(provenance.COMPUTING),
+        "versions": provenance.versions((*provenance.COMPUTING, *filter(None, [trial.model.record.package]))),
         "parameters": trial.hyperparameters,
         "data": [spec.data, data_digest, split_hash],
         "budget": spec.budget,
