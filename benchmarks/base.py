@@ -444,6 +444,8 @@ class Metric:
     parts: Callable[[Scored, int], np.ndarray] | None = None
     bootstrap: Callable[[Sequence[Scored], int, int], np.ndarray] | None = None
 
-    def compute(self, labels: np.ndarray, scores: np.ndarray, signal: int) -> tuple[float, float]:
-        """(value, one standard deviation) for labels (n,) and scores (n, classes)."""
-        return self.of(Scored(labels, scores), signal)
+    def compute(
+        self, labels: np.ndarray, scores: np.ndarray, signal: int, weights: np.ndarray | None = None
+    ) -> tuple[float, float]:
+        """(value, one standard deviation) for labels (n,), scores (n, classes) and weights (n,) of the events."""
+        return self.of(Scored(labels, scores, weights), signal)

@@ -3,6 +3,11 @@
 `METRICS` holds the record of each by name. All work on numpy arrays alone: labels (n,) of class indices, scores
 (n, classes) of probabilities with rows summing to 1 or of their natural logarithms, and the index of the signal class;
 with more than two classes the background is everything else. What ranks events is the log-odds of a class.
+
+With weights of the events, of a mean of one in each class, every number of events is a sum of weights. What an event
+adds to a value is then known from its weight, and the variance is the sum of the squares of that, as without. Where the
+errors of a cut are by numbers of events, those are the numbers of equivalent events, (sum w)^2 / sum w^2 (Bohm and
+Zech, Nucl. Instr. Meth. A 748 (2014) 1).
 """
 
 from __future__ import annotations
@@ -53,19 +58,26 @@ Measured = tuple[float, float]
 """Value and one standard deviation, each NaN where it cannot be measured."""
 
 
-def evaluate(labels: np.ndarray, scores: np.ndarray, signal: int, classes: Sequence[str] = ()) -> dict[str, float]:
+def evaluate(
+    labels: np.ndarray,
+    scores: np.ndarray,
+    signal: int,
+    classes: Sequence[str] = (),
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
     """Every metric as `name` and its standard deviation as `name_error`; NaN where it cannot be measured. Where that is
     so and a limit is known, at a confidence of LIMIT, it is `name_limit`. A metric with an interval of its own has that
     as `name_low` and `name_high`.
 
     labels: (n,) class indices. scores: (n, classes), probabilities or their logarithms. classes: their names; where
-    they are given and more than two, each class has metrics of its own against the rest, `name_<class>`. Raises
-    ValueError where the scores are none, their number is not that of the labels or of the classes, a label is beyond
-    the classes, a class has one event, or, without names, a class of several has none.
+    they are given and more than two, each class has metrics of its own against the rest, `name_<class>`. weights: (n,)
+    of the events; None: each counts one. Raises ValueError where the scores or the weights are none, their number is
+    not that of the labels or of the classes, a label is beyond the classes, a class has one event, or, without names, a
+    class of several has none.
     """
     if classes and scores.ndim == 2 and len(classes) != scores.shape[1]:
         raise ValueError(f"scores must have a column for each of {', '.join(classes)}, but got {scores.shape}")
-    scored = Scored(labels, scores)
+    scored = Scored(labels, scores, weights)
     names = classes or range(scored.classes)
     alone = [str(name) for name, number in zip(names, scored.numbers, strict=True) if number == 1]
     if alone:
@@ -147,10 +159,12 @@ def class_keys(classes: Sequence[str]) -> list[str]:
     return keys if len(set(keys)) == len(keys) else [f"{key}_{number}" for number, key in enumerate(keys)]
 
 
-def of_epoch(labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, float]:
+def of_epoch(
+    labels: np.ndarray, scores: np.ndarray, signal: int, weights: np.ndarray | None = None
+) -> dict[str, float]:
     """What is reported of the validation part after each epoch: loss, accuracy, AUC, precision, recall and counts;
     precision is left out where no event scores as signal."""
-    scored = Scored(labels, scores)
+    scored = Scored(labels, scores, weights)
     names = {name: name for name in ("accuracy", "auc", "precision", "recall", *COUNTS)} | {"loss": "log_loss"}
     values = {f"val_{name}": float(METRICS[metric].of(scored, signal)[0]) for name, metric in names.items()}
     return {name: value for name, value in values.items() if name != "val_precision" or np.isfinite(value)}
@@ -158,16 +172,22 @@ def of_epoch(labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, f
 
 def _accuracy(scored: Scored, signal: int) -> Measured:
     """Share of events whose highest score is their own class."""
+    if scored.weights is not None:
+        return _weighted_share(scored.guessed == scored.labels, np.ones(len(scored.labels), bool), scored)
     return _share(scored.confusion.trace(), scored.confusion.sum())
 
 
 def _precision(scored: Scored, signal: int) -> Measured:
     """Share of signal among the events that score highest as signal (purity)."""
+    if scored.weights is not None:
+        return _weighted_share(scored.labels == signal, scored.guessed == signal, scored)
     return _share(scored.confusion[signal, signal], scored.confusion[:, signal].sum())
 
 
 def _recall(scored: Scored, signal: int) -> Measured:
     """Share of the signal that scores highest as signal (efficiency)."""
+    if scored.weights is not None:
+        return _weighted_share(scored.guessed == signal, scored.labels == signal, scored)
     return _share(scored.confusion[signal, signal], scored.confusion[signal].sum())
 
 
@@ -180,34 +200,74 @@ def _count(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> Mea
     count = passing if as_signal else all_of_it - passing
     if not all_of_it:
         return np.nan, np.nan
+    if scored.weights is not None:
+        found = (scored.guessed == signal) == as_signal
+        share, error = _weighted_share(found, (scored.labels == signal) == of_signal, scored)
+        return float(all_of_it * share), float(all_of_it * error)
     return float(count), float(all_of_it * _share(count, all_of_it)[1])
 
 
 def _count_parts(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> np.ndarray:
     own = (scored.labels == signal) == of_signal
     number = np.count_nonzero(own)
-    return _ratio_parts(own & ((scored.guessed == signal) == as_signal), own) * (number or math.nan)
+    return _ratio_parts(own & ((scored.guessed == signal) == as_signal), own, scored) * (number or math.nan)
 
 
 def _hits(scored: Scored, signal: int) -> np.ndarray:
-    return _centred((scored.guessed == scored.labels) / max(1, len(scored.labels)))
+    return _centred(_addends(scored.guessed == scored.labels, scored))
 
 
 def _purities(scored: Scored, signal: int) -> np.ndarray:
     chosen = scored.guessed == signal
-    return _ratio_parts(chosen & (scored.labels == signal), chosen)
+    return _ratio_parts(chosen & (scored.labels == signal), chosen, scored)
 
 
 def _recalls(scored: Scored, signal: int) -> np.ndarray:
     own = scored.labels == signal
-    return _ratio_parts(own & (scored.guessed == signal), own)
+    return _ratio_parts(own & (scored.guessed == signal), own, scored)
 
 
-def _ratio_parts(hit: np.ndarray, counted: np.ndarray) -> np.ndarray:
+def _ratio_parts(hit: np.ndarray, counted: np.ndarray, scored: Scored) -> np.ndarray:
     number = np.count_nonzero(counted)
     if not number:
         return np.full(len(hit), np.nan)
+    if scored.weights is not None:
+        total = float(scored.weights @ counted)
+        return _in_total(hit - counted * (float(scored.weights @ hit) / total), scored) / total
     return np.asarray((hit - counted * (np.count_nonzero(hit) / number)) / number)
+
+
+def _weighted_share(found: np.ndarray, counted: np.ndarray, scored: Scored) -> Measured:
+    """Share of the weight of the events that are counted that those found have, both (n,) bool. The error is that of
+    `_share` of as many equivalent events as have the variance of its parts; where all are found, or none, of
+    (sum w)^2 / sum w^2."""
+    assert scored.weights is not None
+    weights = scored.weights * counted
+    total = float(weights.sum())
+    if not total:
+        return np.nan, np.nan
+    share = float(weights @ found) / total
+    parts = _ratio_parts(found & counted, counted, scored)
+    of_counted = found[weights > 0]
+    if of_counted.all() or not of_counted.any():
+        number = total**2 / float(weights @ weights)
+    else:
+        number = share * (1 - share) / float(parts @ parts)
+    return share, _share(share * number, number)[1]
+
+
+def _in_total(values: np.ndarray, scored: Scored) -> np.ndarray:
+    """(n,) what each event adds to the weighted sum of values (n,), where the weights of its class are scaled to the
+    number of its events: by the value its own weight, by being there the mean of its class. They add up to the sum."""
+    assert scored.weights is not None
+    means = (_sums_by_class(scored.weights * values, scored) / np.maximum(scored.numbers, 1))[scored.labels]
+    return np.asarray(scored.weights * (values - means) + means)
+
+
+def _addends(values: np.ndarray, scored: Scored) -> np.ndarray:
+    """(n,) what each event adds to the mean of values (n,)."""
+    total = max(1, len(scored.labels))
+    return np.asarray(values / total if scored.weights is None else _in_total(values, scored) / total)
 
 
 def _centred(parts: np.ndarray) -> np.ndarray:
@@ -218,6 +278,10 @@ def _centred(parts: np.ndarray) -> np.ndarray:
 def _centred_by_class(parts: np.ndarray, scored: Scored) -> np.ndarray:
     """As `_centred`, within each class, whose numbers of events are then taken as given; in place."""
     numbers = scored.numbers
+    if scored.weights is not None:
+        means = _sums_by_class(scored.weights * parts, scored) / np.maximum(numbers, 1)
+        spare = np.sqrt(scored.equivalent / np.maximum(scored.equivalent - 1, 1))
+        return np.asarray(scored.weights * (parts - means[scored.labels]) * spare[scored.labels])
     means = _sums_by_class(parts, scored) / np.maximum(numbers, 1)
     spare = np.sqrt(numbers / np.maximum(numbers - 1, 1))
     for block in blocks(len(parts)):
@@ -267,7 +331,7 @@ def _losses(scored: Scored) -> np.ndarray:
 
 def _log_loss(scored: Scored, signal: int) -> Measured:
     """Mean of -log(score of the true class), and the standard error of that mean."""
-    return _mean_of(_losses(scored))
+    return _mean_of(_losses(scored), scored)
 
 
 def _squares(scored: Scored) -> np.ndarray:
@@ -281,36 +345,58 @@ def _squares(scored: Scored) -> np.ndarray:
 
 def _brier(scored: Scored, signal: int) -> Measured:
     """Mean squared distance of the scores from what is true (Brier, Monthly Weather Review 78 (1950) 1)."""
-    return _mean_of(_squares(scored))
+    return _mean_of(_squares(scored), scored)
 
 
-def _mean_of(values: np.ndarray) -> Measured:
+def _mean_of(values: np.ndarray, scored: Scored) -> Measured:
     if len(values) < 2:
         return np.nan, np.nan
-    return float(values.mean()), _error(_centred(values / len(values)))
+    mean = float(np.average(values, weights=scored.weights)) if scored.weights is not None else float(values.mean())
+    return mean, _error(_centred(_addends(values, scored)))
 
 
 def _loss_parts(scored: Scored, signal: int) -> np.ndarray:
-    return _centred(_losses(scored) / len(scored.labels))
+    return _centred(_addends(_losses(scored), scored))
 
 
 def _brier_parts(scored: Scored, signal: int) -> np.ndarray:
-    return _centred(_squares(scored) / len(scored.labels))
+    return _centred(_addends(_squares(scored), scored))
 
 
 def reliability(scored: Scored, signal: int) -> dict[str, np.ndarray]:
     """Equally long "score", "share", "error" and "events" of at most BINS bins of equal numbers of events: the mean
     probability that was told, the share of events for which it came true, and the standard deviation of their
     difference. Told is the probability of the signal; with more than two classes that of the class that scores highest.
+    With weights means, share and events are by these.
     """
     told, true, bins = _told(scored, signal)
     gaps, total = true - told, int(bins.max(initial=0)) + 1
     kept = np.flatnonzero(np.bincount(bins, minlength=total) > 1)
+    if scored.weights is not None:
+        return _weighted_reliability(scored.weights, told, gaps, bins, kept)
     events = np.bincount(bins, minlength=total)[kept]
     score, gap, square = (np.bincount(bins, one, total)[kept] / events for one in (told, gaps, gaps**2))
     expected = np.bincount(bins, told * (1 - told), total)[kept] / events  # so that a bin without a miss has an error
     error = np.sqrt(np.maximum(np.maximum(square - gap**2, expected), 0) / events)
     return {"score": score, "share": score + gap, "error": error, "events": events.astype(np.float64)}
+
+
+def _weighted_reliability(
+    weights: np.ndarray, told: np.ndarray, gaps: np.ndarray, bins: np.ndarray, kept: np.ndarray
+) -> dict[str, np.ndarray]:
+    total = int(bins.max(initial=0)) + 1
+
+    def sums(values: np.ndarray) -> np.ndarray:
+        return np.bincount(bins, values, total)
+
+    events = sums(weights)
+    kept = kept[events[kept] > 0]
+    size = np.where(events > 0, events, 1)
+    score, gap = sums(weights * told) / size, sums(weights * gaps) / size
+    spread, expected = sums((weights * (gaps - gap[bins])) ** 2), sums(weights**2 * told * (1 - told))
+    error = np.sqrt(np.maximum(spread, expected)) / size
+    found = {"score": score, "share": score + gap, "error": error, "events": events}
+    return {name: values[kept] for name, values in found.items()}
 
 
 def _told(scored: Scored, signal: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -326,6 +412,10 @@ def _told(scored: Scored, signal: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
 def _calibration_parts(scored: Scored, signal: int) -> np.ndarray:
     """Of the distance of each bin, by its sign, as the error has it."""
     told, true, bins = _told(scored, signal)
+    if scored.weights is not None:
+        gaps, weights = true - told, scored.weights
+        means = np.bincount(bins, weights * gaps) / np.maximum(np.bincount(bins, weights), 1e-300)
+        return np.asarray(np.sign(means)[bins] * weights * (gaps - means[bins]) / len(gaps))
     gaps, numbers = true - told, np.maximum(np.bincount(bins), 1)
     means = np.bincount(bins, gaps) / numbers
     return np.asarray(np.sign(means)[bins] * (gaps - means[bins]) / len(gaps))
@@ -374,8 +464,8 @@ def _mean_area(scored: Scored, tested: Sequence[int]) -> Measured:
 
 
 def _error_of_area(area: float, parts: np.ndarray, scored: Scored) -> float:
-    if area == 1:  # no pair is out of order: that of a share where none of so many fails
-        return 1 / float(scored.numbers.min())
+    if area == 1 or (scored.weights is not None and area > 1 - 1e-12):  # no pair is out of order: a share of none
+        return 1 / float(scored.equivalent.min())
     return _error(parts, scored)
 
 
@@ -385,7 +475,7 @@ def _area_parts(scored: Scored, tested: Sequence[int]) -> np.ndarray:
     if scored.numbers.min() < 2:
         return np.full(total, np.nan)
     share = np.zeros(total)
-    if scored.classes == 2:  # the mean of the placements of either class is the area
+    if scored.classes == 2 and scored.weights is None:  # the mean of the placements of either class is the area
         ranking = scored.against_the_rest(tested[0])
         weights = 1 / np.sqrt(scored.numbers * (scored.numbers - 1.0))
         for block in blocks(total):
@@ -417,7 +507,7 @@ def _micro_parts(scored: Scored, signal: int) -> np.ndarray:
     if scored.numbers.min() < 2:
         return np.full(len(scored.labels), np.nan)
     ranking = scored.pooled
-    positives, negatives = int(ranking.positives[-1]), int(ranking.negatives[-1])
+    positives, negatives = ranking.positives[-1].item(), ranking.negatives[-1].item()
     share = ranking.placements * np.where(ranking.positive, 1 / positives, 1 / negatives)
     return _centred_by_class(share.reshape(-1, scored.classes).sum(axis=1), scored)
 
@@ -462,24 +552,38 @@ BY_SLICE = {
 """What `by_slice` measures: name -> heading. The common cut is that which WORKING_POINT of all signal passes."""
 
 
-def by_slice(name: str, slices: np.ndarray, labels: np.ndarray, scores: np.ndarray, signal: int) -> dict[str, float]:
+def by_slice(
+    name: str,
+    slices: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    signal: int,
+    weights: np.ndarray | None = None,
+) -> dict[str, float]:
     """What the events of each value of `slices` (n,) alone give, `<metric>_<name>_<value>` with its error: those of
-    BY_SLICE. Where the efficiencies are the same in all slices, the cut is flat."""
-    passed_all = passing_at(Scored(labels, scores), signal, WORKING_POINT)
+    BY_SLICE. Where the efficiencies are the same in all slices, the cut is flat. Events without weight do not count."""
+    passed_all = passing_at(Scored(labels, scores, weights), signal, WORKING_POINT)
     values: dict[str, float] = {}
     for value in np.unique(slices):
-        inside = slices == value
-        part, own, passed = Scored(labels[inside], scores[inside]), labels[inside] == signal, passed_all[inside]
+        inside = slices == value if weights is None else (slices == value) & (weights > 0)
+        part = Scored(labels[inside], scores[inside], None if weights is None else weights[inside])
+        own, passed = labels[inside] == signal, passed_all[inside]
         measured = {
             "auc": _auc(part, signal),
             "rejection_50": rejection(part, signal, 0.5),
-            "efficiency": _share(float((passed & own).sum()), float(own.sum())),
-            "background_efficiency": _share(float((passed & ~own).sum()), float((~own).sum())),
+            "efficiency": _share_of(passed, own, part),
+            "background_efficiency": _share_of(passed, ~own, part),
         }
         for metric, (found, error) in measured.items():
             key = f"{metric}_{slice_key(name)}_{value}"
             values[key], values[f"{key}_error"] = found, error
     return values
+
+
+def _share_of(found: np.ndarray, counted: np.ndarray, scored: Scored) -> Measured:
+    if scored.weights is not None:
+        return _weighted_share(found, counted, scored)
+    return _share(float((found & counted).sum()), float(counted.sum()))
 
 
 def passing_at(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
@@ -488,7 +592,8 @@ def passing_at(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
     ranking = scored.against_the_rest(signal)
     chosen = np.zeros(len(scored.labels), bool)
     if number := int(scored.numbers[signal]):
-        last = int(np.searchsorted(ranking.positives, math.ceil(efficiency * number)))
+        wanted = math.ceil(efficiency * number) if scored.weights is None else efficiency * number * (1 - 1e-9)
+        last = int(np.searchsorted(ranking.positives, wanted))
         chosen[ranking.order[: ranking.ends[last - 1]]] = True
     return chosen
 
@@ -504,11 +609,34 @@ def rejection(scored: Scored, signal: int, efficiency: float) -> Measured:
     fewer than FEWEST_AT_THRESHOLD signal events lie above the threshold or below it.
     """
     found = _at_efficiency(scored, signal, efficiency)
-    if found is None or found.passing < 1:
+    if found is None or found.passing < found.unit:
         return np.nan, np.nan
     share = found.passing / found.backgrounds
+    if scored.weights is not None:
+        return float(1 / share), math.sqrt(_weighted_variance(scored, signal, efficiency, found)) / share**2
     variance = share * (1 - share) / found.backgrounds + found.slope**2 * efficiency * (1 - efficiency) / found.signals
     return float(1 / share), float(np.sqrt(variance) / share**2)
+
+
+def _weighted_variance(scored: Scored, signal: int, efficiency: float, found: _Threshold) -> float:
+    """Of eps_B at a signal efficiency: as in `rejection`, the binomial variances as sums over the weighted events."""
+    assert scored.weights is not None
+    ranking, share = scored.against_the_rest(signal), found.passing / found.backgrounds
+    above = _above(ranking, found)
+    aimed = np.where(ranking.positive, efficiency, share)
+    squares = scored.weights**2 * (above * (1 - 2 * aimed) + aimed**2)  # of events of which this part is above
+    of_signal, of_background = float(squares @ ranking.positive), float(squares @ ~ranking.positive)
+    return of_background / found.backgrounds**2 + found.slope**2 * of_signal / found.signals**2
+
+
+def _above(ranking: Ranking, found: _Threshold) -> np.ndarray:
+    """(n,) which part of each event lies above a threshold: of equal scores at it all the same part."""
+    above = np.zeros(len(ranking.order))
+    group = found.after - 1  # of equal scores, in which the threshold lies
+    start = int(ranking.ends[group - 1]) if group else 0
+    above[ranking.order[:start]] = 1
+    above[ranking.order[start : ranking.ends[group]]] = found.part
+    return above
 
 
 def rejection_limit(scored: Scored, signal: int, efficiency: float) -> float:
@@ -516,27 +644,27 @@ def rejection_limit(scored: Scored, signal: int, efficiency: float) -> float:
     binomial limit (Clopper and Pearson, Biometrika 26 (1934) 404), at a threshold that is lowered by a standard
     deviation of the signal that passes."""
     found = _at_efficiency(scored, signal, efficiency)
-    if found is None or found.passing >= 1:
+    if found is None or found.passing >= found.unit:
         return math.nan
     from scipy.stats import beta
 
-    passing = math.ceil(found.loosened)
-    if passing >= found.backgrounds:
+    passing, backgrounds = math.ceil(found.loosened / found.unit), found.backgrounds / found.unit
+    if passing >= backgrounds:
         return math.nan
-    return 1 / float(beta.ppf(LIMIT, passing + 1, found.backgrounds - passing))
+    return 1 / float(beta.ppf(LIMIT, passing + 1, backgrounds - passing))
 
 
 def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
     found = _at_efficiency(scored, signal, efficiency)
-    if found is None or found.passing < 1:
+    if found is None or found.passing < found.unit:
         return np.full(len(scored.labels), np.nan)
     share = found.passing / found.backgrounds
     ranking = scored.against_the_rest(signal)
-    above = np.zeros(len(scored.labels))
-    group = found.after - 1  # of equal scores, in which the threshold lies
-    start = int(ranking.ends[group - 1]) if group else 0
-    above[ranking.order[:start]] = 1
-    above[ranking.order[start : ranking.ends[group]]] = found.part
+    above = _above(ranking, found)
+    if scored.weights is not None:
+        apart = _in_total(above - np.where(ranking.positive, efficiency, share), scored)
+        scales = np.where(ranking.positive, found.slope / found.signals, -1 / found.backgrounds)
+        return np.asarray(apart * scales / share**2)
     of_signal = found.slope * (above - efficiency) / found.signals
     of_background = (above - share) / found.backgrounds
     return np.asarray(np.where(ranking.positive, of_signal, -of_background) / share**2)
@@ -545,19 +673,22 @@ def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarr
 def _resampled_rejections(trained: Sequence[Scored], signal: int, resamplings: int, efficiency: float) -> np.ndarray:
     rankings = [scored.against_the_rest(signal) for scored in trained]
     wanted = efficiency * float(rankings[0].positives[-1])
-    reach = REACH * math.sqrt(wanted * (1 - efficiency))
+    units = rankings[0].units
+    reach = REACH * math.sqrt(wanted * (1 - efficiency) * units[0])
     cuts = [cuts_between(ranking, wanted - reach, wanted + reach) for ranking in rankings]
-    return bootstrap(rankings, cuts, partial(_read_rejections, efficiency=efficiency), resamplings)
+    return bootstrap(rankings, cuts, partial(_read_rejections, efficiency=efficiency, units=units), resamplings)
 
 
-def _read_rejections(positives: np.ndarray, negatives: np.ndarray, efficiency: float) -> np.ndarray:
+def _read_rejections(
+    positives: np.ndarray, negatives: np.ndarray, efficiency: float, units: tuple[float, float]
+) -> np.ndarray:
     signals, backgrounds = positives[-1], negatives[-1]
     wanted = efficiency * signals
     after = np.clip((positives < wanted).sum(axis=0), 1, len(positives) - 1)
     places = np.stack([after - 1, after])
     (low, high), (fewer, more) = (np.take_along_axis(reached, places, 0) for reached in (positives, negatives))
-    passing = fewer + (wanted - low) / np.maximum(high - low, 1) * (more - fewer)
-    measurable = (passing >= 1) & (np.minimum(wanted, signals - wanted) >= FEWEST_AT_THRESHOLD - 1e-6)
+    passing = fewer + (wanted - low) / np.where(high > low, high - low, 1) * (more - fewer)
+    measurable = (passing >= units[1]) & (np.minimum(wanted, signals - wanted) >= FEWEST_AT_THRESHOLD * units[0] - 1e-6)
     return np.asarray(np.divide(backgrounds, passing, where=measurable, out=np.full(len(passing), np.nan)))
 
 
@@ -565,25 +696,27 @@ def _read_rejections(positives: np.ndarray, negatives: np.ndarray, efficiency: f
 class _Threshold:
     """Of a ROC curve at a signal efficiency: background events that pass, and that pass where the threshold is lowered
     by a standard deviation of the signal; d eps_B / d eps_S; the place behind the threshold in `Ranking.positives`, and
-    the part of that group of equal scores that passes."""
+    the part of that group of equal scores that passes; unit: what a background event weighs."""
 
-    signals: int
-    backgrounds: int
+    signals: float
+    backgrounds: float
     passing: float
     loosened: float
     slope: float
     after: int
     part: float
+    unit: float
 
 
 def _at_efficiency(scored: Scored, signal: int, efficiency: float) -> _Threshold | None:
     ranking = scored.against_the_rest(signal)
     positives, negatives = ranking.positives, ranking.negatives
-    signals, backgrounds = int(positives[-1]), int(negatives[-1])
+    signals, backgrounds = positives[-1].item(), negatives[-1].item()
     wanted = efficiency * signals
-    if not backgrounds or min(wanted, signals - wanted) < FEWEST_AT_THRESHOLD - 1e-6:
+    of_signal, of_background = ranking.units
+    if not backgrounds or min(wanted, signals - wanted) < FEWEST_AT_THRESHOLD * of_signal - 1e-6:
         return None
-    spread = math.sqrt(wanted * (1 - efficiency))
+    spread = math.sqrt(wanted * (1 - efficiency) * of_signal)
     places = np.clip(wanted + spread * np.array([0, 1, WINDOW, -WINDOW]), 0, signals)
     after = np.maximum(np.searchsorted(positives, places - 1e-9 * signals), 1)
     low, high = positives[after - 1], positives[after]
@@ -591,7 +724,14 @@ def _at_efficiency(scored: Scored, signal: int, efficiency: float) -> _Threshold
     passing = negatives[after - 1] + part * (negatives[after] - negatives[after - 1])
     slope = (passing[2] - passing[3]) / (places[2] - places[3]) * signals / backgrounds
     return _Threshold(
-        signals, backgrounds, float(passing[0]), float(passing[1]), float(slope), int(after[0]), float(part[0])
+        signals,
+        backgrounds,
+        float(passing[0]),
+        float(passing[1]),
+        float(slope),
+        int(after[0]),
+        float(part[0]),
+        of_background,
     )
 
 
@@ -609,7 +749,8 @@ def efficiency_at_purity(
     if found is None or not found.passing:
         return np.nan, np.nan
     least, most = found.between(1)
-    return found.passing / found.signals, max((most - least) / 2, _share(found.passing, found.signals)[1])
+    binomial = _share(found.passing / found.unit, found.signals / found.unit)[1]
+    return found.passing / found.signals, max((most - least) / 2, binomial)
 
 
 def purity_interval(
@@ -635,11 +776,12 @@ def _resampled_efficiencies(trained: Sequence[Scored], signal: int, resamplings:
         found = _at_purity(scored, signal, purity, None)
         least, most = found.between(REACH) if found else (0.0, 0.0)
         cuts.append(cuts_between(ranking, least * scored.numbers[signal], most * scored.numbers[signal]))
-    return bootstrap(rankings, cuts, partial(_read_efficiencies, purity=purity), resamplings)
+    unit = rankings[0].units[0]
+    return bootstrap(rankings, cuts, partial(_read_efficiencies, purity=purity, unit=unit), resamplings)
 
 
-def _read_efficiencies(positives: np.ndarray, negatives: np.ndarray, purity: float) -> np.ndarray:
-    pure = (positives * (1 - purity) / purity >= negatives * (1 - 1e-9)) & (positives >= FEWEST_PASSING)
+def _read_efficiencies(positives: np.ndarray, negatives: np.ndarray, purity: float, unit: float) -> np.ndarray:
+    pure = (positives * (1 - purity) / purity >= negatives * (1 - 1e-9)) & (positives >= FEWEST_PASSING * unit)
     loosest = np.where(pure, positives, 0).max(axis=0)
     measurable = loosest > 0
     return np.asarray(np.divide(loosest, positives[-1], where=measurable, out=np.full(len(loosest), np.nan)))
@@ -648,13 +790,15 @@ def _read_efficiencies(positives: np.ndarray, negatives: np.ndarray, purity: flo
 @dataclasses.dataclass(frozen=True)
 class _AtPurity:
     """passing: signal events above the loosest threshold of the purity wanted, 0 where there is none. near: (m,) signal
-    events above thresholds; excess, width: of the background allowed over that found there, and its deviation."""
+    events above thresholds; excess, width: of the background allowed over that found there, and its deviation. unit:
+    what a signal event weighs."""
 
     signals: float
     passing: float
     near: np.ndarray
     excess: np.ndarray
     width: np.ndarray
+    unit: float
 
     def between(self, deviations: float) -> tuple[float, float]:
         least = self.near[self.excess >= deviations * self.width].max(initial=0)
@@ -674,22 +818,26 @@ def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence
         weights = np.divide(shares * len(scored.labels), scored.numbers, where=scored.numbers > 0, out=weights)
         weights /= weights[signal]
     of_event = np.where(ranking.positive, 0.0, weights[scored.labels])[ranking.order]
+    if ranking.weights is not None:
+        of_event = of_event * ranking.weights[ranking.order]
+    unit = ranking.units[0]
     background = np.concatenate([[0], np.cumsum(of_event)[ranking.ends - 1]])
     one = float(np.square(of_event).sum()) / float(background[-1])  # weight of an event
 
     allowed = passing * (1 - purity) / purity
-    pure = np.flatnonzero((allowed >= background * (1 - 1e-9)) & (passing >= FEWEST_PASSING))
+    pure = np.flatnonzero((allowed >= background * (1 - 1e-9)) & (passing >= FEWEST_PASSING * unit))
     found = float(passing[pure[-1]]) if len(pure) else 0.0
 
     looked_at = np.unique(np.append(np.arange(0, len(passing), max(1, len(passing) // MEASURED_AT)), len(passing) - 1))
     near, at = passing[looked_at], background[looked_at]
-    half = np.clip(0.3 * np.minimum(near, signals - near), FEWEST_PASSING / 2, signals ** (2 / 3))
+    most = (signals / unit) ** (2 / 3) * unit
+    half = np.clip(0.3 * np.minimum(near, signals - near), FEWEST_PASSING / 2 * unit, most)
     low, high = (np.searchsorted(near, np.clip(near + step, 0, signals)) for step in (-half, half))
-    slope = (at[high] - at[low]) / np.maximum(near[high] - near[low], 1)
+    slope = (at[high] - at[low]) / np.where(near[high] > near[low], near[high] - near[low], 1)
     allowed = allowed[looked_at]
     poisson = allowed * one * np.clip(1 - allowed / background[-1], 0, 1)
-    width = np.sqrt(poisson + slope**2 * near * (1 - near / signals))
-    return _AtPurity(signals, found, near, allowed - at, width)
+    width = np.sqrt(poisson + slope**2 * near * (1 - near / signals) * unit)
+    return _AtPurity(signals, found, near, allowed - at, width, unit)
 
 
 def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2000) -> dict[str, np.ndarray]:

@@ -44,10 +44,12 @@ def bootstrap(
 
     Each event is drawn a Poisson number of times of mean 1, so that the numbers of events and of their classes vary as
     in another data set of this luminosity; what is a ratio of numbers varies as by drawing so many with replacement.
+    The weight of a cell varies as a Poisson number of equivalent events does (Bohm and Zech, Nucl. Instr. Meth. A 748
+    (2014) 1): of mean and variance of the sum of weights that are drawn one by one.
     """
     from scipy.sparse import csr_array
 
-    bins, counts, positive = _cells(rankings, cuts)
+    bins, counts, positive, units = _cells(rankings, cuts)
     sums = []
     for own, cut in zip(bins, cuts, strict=True):
         lines = own + (len(cut) + 1) * ~positive
@@ -59,6 +61,8 @@ def bootstrap(
     together = max(1, MOST_DRAWN // max(1, len(counts)))
     for start in range(0, resamplings, together):
         drawn = _poisson(rng, counts, min(together, resamplings - start))
+        if units is not None:
+            drawn *= units[:, None]
         for place, one in enumerate(sums):
             reached = (one @ drawn).reshape(2, -1, drawn.shape[1]).cumsum(axis=1, dtype=np.float64)
             reached = np.concatenate([np.zeros_like(reached[:, :1]), reached], axis=1)
@@ -66,8 +70,11 @@ def bootstrap(
     return found
 
 
-def _cells(rankings: Sequence[Ranking], cuts: Sequence[np.ndarray]) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
-    """(between which cuts of each ranking (c,), events (c,), positive (c,)) of each cell."""
+def _cells(
+    rankings: Sequence[Ranking], cuts: Sequence[np.ndarray]
+) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray | None]:
+    """(between which cuts of each ranking (c,), events, or equivalent ones, (c,), positive (c,), what an event weighs
+    (c,), None without weights) of each cell."""
     positive = rankings[0].positive
     cell = positive.astype(np.int64)
     inside = []
@@ -78,8 +85,15 @@ def _cells(rankings: Sequence[Ranking], cuts: Sequence[np.ndarray]) -> tuple[lis
         if int(cell.max(initial=0)) > 2**62 // (len(cut) + 1):
             cell = np.unique(cell, return_inverse=True)[1]
         cell = cell * (len(cut) + 1) + own
-    _, first, counts = np.unique(cell, return_index=True, return_counts=True)
-    return [own[first].astype(np.int64) for own in inside], counts, positive[first]
+    weights = rankings[0].weights
+    if weights is None:
+        _, first, counts = np.unique(cell, return_index=True, return_counts=True)
+        return [own[first].astype(np.int64) for own in inside], counts, positive[first], None
+    _, first, place = np.unique(cell, return_index=True, return_inverse=True)
+    sums, squares = np.bincount(place, weights), np.bincount(place, weights**2)
+    counts = np.divide(sums**2, squares, out=np.zeros(len(sums)), where=squares > 0)
+    units = np.divide(squares, sums, out=np.zeros(len(sums)), where=sums > 0).astype(np.float32)
+    return [own[first].astype(np.int64) for own in inside], counts, positive[first], units
 
 
 def _poisson(rng: np.random.Generator, means: np.ndarray, number: int) -> np.ndarray:

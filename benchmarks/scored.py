@@ -8,6 +8,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from hepbench.benchmarks.weighting import by_class
+
 MOST_PACKED = 2**31
 """Decisions that are sorted as 32 bits of score over 32 bits of place; more are sorted by numpy's argsort."""
 
@@ -22,12 +24,13 @@ class Ranking:
     """Decisions from the highest score to the lowest, equal scores together. What is read from it is made at the first
     reading and kept.
 
-    positive: (n,) true where yes is right. order: (n,) from high to low.
+    positive: (n,) true where yes is right. order: (n,) from high to low. weights: (n,) float64; None: each counts one.
     """
 
-    def __init__(self, positive: np.ndarray, scores: np.ndarray):
+    def __init__(self, positive: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None):
         """positive: (n,) bool. scores: (n,), the higher the more positive; infinite ones have their place, NaN none."""
         self.positive = positive
+        self.weights = weights
         self._given = scores
         self.order, self._ordered, self._ends = _falling(scores, positive)
 
@@ -48,21 +51,42 @@ class Ranking:
 
     @functools.cached_property
     def positives(self) -> np.ndarray:
-        """(g + 1,), beginning above all, how many positives reach each group."""
+        """(g + 1,), beginning above all, how many positives, or how much weight of them, reach each group."""
+        if self.weights is not None:
+            return self._reaching(self._ordered)
         return np.append(np.zeros(1, self._counts.dtype), self._counts[self._ends])
 
     @functools.cached_property
     def negatives(self) -> np.ndarray:
-        """(g + 1,), beginning above all, how many negatives reach each group."""
+        """(g + 1,), beginning above all, how many negatives, or how much weight of them, reach each group."""
+        if self.weights is not None:
+            return self._reaching(~self._ordered)
         found = np.zeros(len(self.positives), self.positives.dtype)
         np.subtract(self.ends, self.positives[1:], out=found[1:], casting="unsafe")
         return found
+
+    def _reaching(self, own: np.ndarray) -> np.ndarray:
+        """(g + 1,) sums of the weights of these decisions, (n,) bool in order."""
+        assert self.weights is not None
+        sums = np.cumsum(np.where(own, self.weights[self.order], 0.0))
+        return np.append(0.0, sums[self.ends - 1])
+
+    @functools.cached_property
+    def units(self) -> tuple[float, float]:
+        """(of the positives, of the negatives) what a decision weighs: the sum of squared weights over their sum, by
+        which weights are numbers of equivalent decisions; 1 without weights."""
+        if self.weights is None:
+            return 1.0, 1.0
+        own = self.weights[self.positive], self.weights[~self.positive]
+        return tuple(float(one @ one) / float(one.sum()) if len(one) else 1.0 for one in own)  # type: ignore[return-value]
 
     @functools.cached_property
     def placements(self) -> np.ndarray:
         """(n,): for a positive the share of negatives below it, for a negative the share of positives above it; equal
         scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing Letters 21
-        (2014) 1389, equations 6 to 10)."""
+        (2014) 1389, equations 6 to 10). With weights the shares are of their sums, and the means are weighted."""
+        if self.weights is not None:
+            return self._weighted_placements()
         placed = np.empty(len(self.order))
         number = int(np.count_nonzero(self.positive))
         kinds = ((self._ordered, len(placed) - number, 1), (~self._ordered, number, 0))
@@ -90,9 +114,20 @@ class Ranking:
             placed[inside] = np.where(self.positive[inside], 1 - below, above)
         return placed
 
+    def _weighted_placements(self) -> np.ndarray:
+        above, below = ((reached[1:] + reached[:-1]) / 2 for reached in (self.positives, self.negatives))
+        placed = np.empty(len(self.order))
+        group = np.repeat(np.arange(len(self.ends)), np.diff(self.ends, prepend=0))
+        share_above, share_below = above / (self.positives[-1] or 1), 1 - below / (self.negatives[-1] or 1)
+        placed[self.order] = np.where(self._ordered, share_below[group], share_above[group])
+        return placed
+
     @functools.cached_property
     def area(self) -> float:
         """Under the ROC curve: the mean share of negatives below a positive."""
+        if self.weights is not None:
+            own = self.weights[self.positive]
+            return float(own @ self.placements[self.positive]) / float(own.sum())
         given = self.placements, self.positive
         total = math.fsum(
             float(np.einsum("i,i", *(one[block] for one in given))) for block in blocks(len(self.positive))
@@ -147,13 +182,18 @@ class Scored:
     natural logarithms, which do not pile up where probabilities round to 1. What is read from it is made at the first
     reading and kept.
 
-    Raises ValueError where the labels are no indices of the classes, or the scores are neither.
+    weights: (n,) of the events; None: each counts one. They are brought to a mean of one in each class, as by
+    `weighting.by_class`, so that numbers of events stay what they are.
+
+    Raises ValueError where the labels are no indices of the classes, the scores are neither, or the weights cannot
+    weigh.
     """
 
-    def __init__(self, labels: np.ndarray, scores: np.ndarray):
+    def __init__(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None):
         labels, scores = np.asarray(labels), np.asarray(scores)
         _check(labels, scores)
         self.labels = labels
+        self.weights = None if weights is None else by_class(labels, np.asarray(weights))
         self.classes = int(scores.shape[1])
         self._given = scores
         self._are_logarithms = bool(scores.size) and float(scores.min()) < 0
@@ -195,19 +235,26 @@ class Scored:
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """(classes, classes) how many events of the row's class score highest in the column's."""
+        """(classes, classes) how many events of the row's class, or how much weight, score highest in the column's."""
         pairs = self.labels * self.classes + self.guessed
-        return np.bincount(pairs, minlength=self.classes**2).reshape(self.classes, self.classes)
+        return np.bincount(pairs, self.weights, minlength=self.classes**2).reshape(self.classes, self.classes)
 
     @functools.cached_property
     def numbers(self) -> np.ndarray:
         """(classes,) how many events each class has."""
         return np.bincount(self.labels, minlength=self.classes)
 
+    @functools.cached_property
+    def equivalent(self) -> np.ndarray:
+        """(classes,) how many events without weights would tell as much as those of each class: (sum w)^2 / sum w^2."""
+        if self.weights is None:
+            return self.numbers
+        return self.numbers**2 / np.maximum(np.bincount(self.labels, self.weights**2, self.classes), 1e-300)
+
     def against_the_rest(self, positive: int) -> Ranking:
         """The events by their log-odds of one class, which is positive."""
         if positive not in self._rankings:
-            self._rankings[positive] = Ranking(self.labels == positive, self.log_odds(positive))
+            self._rankings[positive] = Ranking(self.labels == positive, self.log_odds(positive), self.weights)
         return self._rankings[positive]
 
     def of_two(self, one: int, other: int) -> np.ndarray:
@@ -218,7 +265,9 @@ class Scored:
         """The events of two classes alone, in the order of `of_two`, by their log-odds of the first."""
         if (positive, negative) not in self._pairs:
             which = self.of_two(positive, negative)
-            self._pairs[positive, negative] = Ranking(self.labels[which] == positive, self.log_odds(positive)[which])
+            weights = None if self.weights is None else self.weights[which]
+            own = self.labels[which] == positive
+            self._pairs[positive, negative] = Ranking(own, self.log_odds(positive)[which], weights)
         return self._pairs[positive, negative]
 
     @functools.cached_property
@@ -226,7 +275,8 @@ class Scored:
         """Of n * classes decisions, event by event whether it is of each class, by their log-odds all together."""
         own = self.labels[:, None] == np.arange(self.classes)
         odds = np.stack([self.log_odds(positive) for positive in range(self.classes)], axis=1)
-        return Ranking(own.ravel(), odds.ravel())
+        weights = None if self.weights is None else np.repeat(self.weights, self.classes)
+        return Ranking(own.ravel(), odds.ravel(), weights)
 
 
 def log_scores_of(logits: np.ndarray) -> np.ndarray:
