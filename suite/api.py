@@ -20,8 +20,7 @@ from hepbench.benchmarks.base import UserError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hepbench.suite.campaign import Planned, TrialEvent
-    from hepbench.suite.data.opening import DataEvent
+    from hepbench.suite.campaign import BenchEvent
 
 
 def tasks() -> list[str]:
@@ -91,7 +90,7 @@ def bench(
         start=start,
     )
 
-    def listen(event: DataEvent | Planned | TrialEvent) -> None:
+    def listen(event: BenchEvent) -> None:
         if progress and (line := _line(event)):
             progress(line)
 
@@ -245,8 +244,9 @@ def _given(kind: str, one: object) -> str:
     return str(one)
 
 
-def _line(event: DataEvent | Planned | TrialEvent) -> str | None:
+def _line(event: BenchEvent) -> str | None:
     """What is said of an event, or None where it is not worth a line."""
+    from hepbench.suite.batch_size import BatchSizeFound
     from hepbench.suite.campaign import Planned, TrialEvent
     from hepbench.suite.data.opening import DataOpened, SimulationBegins
 
@@ -254,6 +254,8 @@ def _line(event: DataEvent | Planned | TrialEvent) -> str | None:
         return f"simulating {event.events:,} events of {event.task.name}"
     if isinstance(event, DataOpened):
         return f"data: {event.files.kind}, {event.events:,} events"
+    if isinstance(event, BatchSizeFound):
+        return f"{event.model}: batches of {event.size:,} events"
     if isinstance(event, Planned):
         states = [one.state for one in event.trials]
         return f"trials: {states.count('run')} to run, {states.count('done')} done already"

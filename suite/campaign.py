@@ -27,8 +27,9 @@ from typing import Any
 from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_known, plain
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite import batch_size, results, views
 from hepbench.suite import device as device_module
-from hepbench.suite import results, views
+from hepbench.suite.batch_size import BatchSizeFound, BatchSizeSought
 from hepbench.suite.claims import Claims, signs_of_life
 from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
@@ -127,7 +128,8 @@ def request(
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
     data: "official", "simulated" or "auto". events: how many of the dataset, all where it has fewer; None: the
     budget's number. start: a finished run of the same network, by its id or as much of it as is unique, from whose
-    weights it starts. Raises UserError for what is not known or cannot be had.
+    weights it starts. The setting batch_size=auto is the largest that fits, see `batch_size`. Raises UserError for what
+    is not known or cannot be had.
     """
     if events is not None and events < 2:
         raise UserError(f"events must be at least 2, got {events}")
@@ -136,6 +138,9 @@ def request(
     names = registry.names("model") if list(models) == ["all"] else models or (*LINE_UP, *known_best)
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
     chosen, reason = device_module.resolve(device, backend)
+    settings = dict(settings or {})
+    auto = {"batch_size": settings.pop("batch_size")} if settings.get("batch_size") == batch_size.AUTO else {}
+    by_model = settings_by_model(settings, entry, entries)
     asked = Bench(
         entry,
         entries,
@@ -145,7 +150,7 @@ def request(
         chosen,
         reason,
         backend,
-        settings_by_model(settings or {}, entry, entries),
+        {one.name: {**by_model[one.name], **(auto if one.record.build else {})} for one in entries},
         force,
         events,
         results.find_run(results.open_store(), start)["id"] if start else "",
@@ -280,7 +285,8 @@ class TrialEvent:
     event: Event
 
 
-Listener = Callable[[DataEvent | Planned | TrialEvent], None]
+BenchEvent = DataEvent | BatchSizeSought | BatchSizeFound | Planned | TrialEvent
+Listener = Callable[[BenchEvent], None]
 """Is called with what happens, as it happens."""
 
 
@@ -372,7 +378,8 @@ def plan(asked: Bench, store: Store | None = None, listener: Listener = ignore) 
     if events_to_simulate(asked):
         _checked_starts(asked.trials, store or results.open_store())
         return [PlannedTrial(one, "skip" if one.refusal else "run", one.refusal or "") for one in asked.trials]
-    return plan_trials([("", one) for one in asked.trials], store or results.open_store(), asked.force, listener)[0]
+    labelled = [("", one) for one in asked.trials]
+    return plan_trials(labelled, store or results.open_store(), asked.force, listener, dry=True)[0]
 
 
 def _checked_starts(trials: Sequence[Trial], store: Store) -> list[dict[str, Any]]:
@@ -385,10 +392,15 @@ def _checked_starts(trials: Sequence[Trial], store: Store) -> list[dict[str, Any
 
 
 def plan_trials(
-    labelled: Sequence[tuple[str, Trial]], store: Store, force: bool = False, listener: Listener = ignore
+    labelled: Sequence[tuple[str, Trial]],
+    store: Store,
+    force: bool = False,
+    listener: Listener = ignore,
+    dry: bool = False,
 ) -> tuple[list[PlannedTrial], Campaign]:
     """What is to become of trials of one task, budget, kind of data and number of events, each with its label. Data are
-    simulated or prepared where they have to be. force: what is done is run again."""
+    simulated or prepared where they have to be. force: what is done is run again. dry: batch sizes that are to be found
+    are left as they are."""
     task, spec = labelled[0][1].task, labelled[0][1].spec
     started = _checked_starts([trial for _, trial in labelled], store)
     files, prepared = open_data(task, spec.data, spec.most_events, listener)
@@ -397,6 +409,8 @@ def plan_trials(
     campaign = campaign_of(task, spec.budget, files, prepared, split_hash, spec.events)
     for run in started:
         start_module.check_data(run, campaign.tags)
+    if not dry:
+        labelled = _with_batch_sizes(labelled, campaign, len(rows["train"]), listener)
     store.reconcile(task.name)
     done = set()
     if not force:
@@ -406,6 +420,24 @@ def plan_trials(
         spec = one.trial.spec
         check_scaling(one.trial, prepared, with_fewer(rows, prepared.labels, spec.train_events, spec.seed))
     return planned, campaign
+
+
+def _with_batch_sizes(
+    labelled: Sequence[tuple[str, Trial]], campaign: Campaign, train_events: int, listener: Listener
+) -> list[tuple[str, Trial]]:
+    """The trials, of which those that are to find their batch size have found it, once for all seeds of a model."""
+    sizes: dict[str, int] = {}
+    for _, trial in labelled:
+        if batch_size.is_auto(trial) and trial.model.name not in sizes and not trial.refusal:
+            digests = campaign.tags["data_digest"], campaign.tags["split_hash"]
+            listener(BatchSizeSought(trial.model.name, batch_size.most_for(train_events)))
+            known = batch_size.found(trial, *digests, train_events)
+            listener(known)
+            sizes[trial.model.name] = known.size
+    return [
+        (label, batch_size.with_size(trial, sizes[trial.model.name]) if trial.model.name in sizes else trial)
+        for label, trial in labelled
+    ]
 
 
 def finished(experiment: str, stages: Collection[str], store: Store) -> list[dict[str, Any]]:
@@ -429,6 +461,8 @@ def run(asked: Bench, place: Place | None = None, store: Store | None = None, li
     place = place or Place()
     store = store or results.open_store()  # before any work: an unwritable store ends here
     _checked_starts(asked.trials, store)
+    if not place.at_once(asked.device) and any(map(batch_size.is_auto, asked.trials)):
+        raise UserError("batch_size=auto is found on this machine, and the trials run on others: give a number")
     with place.reserve(asked.device, asked.backend, asked.networks) as workers:
         if events_to_simulate(asked):
             workers()  # whose imports run beside the simulation

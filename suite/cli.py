@@ -261,6 +261,13 @@ def workers(command: Verb) -> Verb:
 @models_option("Models, files ./my_model.py, or all; a,b or repeated. Default: one of each kind.", TRAINED)
 @settings("a hyper-parameter of the models")
 @click.option(
+    "--batch-size",
+    metavar="N|auto",
+    help="Of networks, as --set batch_size; auto: the largest power of two that fits, 32,768 or 16 steps an epoch at "
+    "most.",
+    panel=TRAINED,
+)
+@click.option(
     "--seeds", type=int, help="How many trainings of each model. Default: the budget's number.", panel=TRAINED
 )
 @click.option("--seed", "exact", type=int, multiple=True, help="This very seed; may be repeated.", panel=TRAINED)
@@ -286,6 +293,7 @@ def bench(
     tasks: tuple[str, ...],
     models: tuple[str, ...],
     settings: dict[str, str],
+    batch_size: str | None,
     seeds: int | None,
     exact: tuple[int, ...],
     events: int | None,
@@ -314,6 +322,10 @@ def bench(
         raise UserError("give a task: hepbench bench ecal, or make bench TASK=ecal")
     if columns and any(word.endswith(":all") for word in tasks):
         raise UserError("a table of variants has one metric a cell: leave --columns out, or bench one variant")
+    if batch_size:
+        if "batch_size" in settings:
+            raise UserError("--batch-size and --set batch_size are the same: give one of the two")
+        settings = {**settings, "batch_size": batch_size}
     every = {
         word: [
             request(
@@ -783,6 +795,15 @@ def measure_data(tasks: tuple[str, ...], simulated: int, read: int) -> None:
     type=arguments.PROGRAM,
     help="keras: plain keras.Model.fit; weaver: weaver-core's networks, where installed.",
 )
+@click.option(
+    "--mode",
+    "modes",
+    type=arguments.MODE,
+    multiple=True,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Of weaver: as-installed, memory-kept, compile, compile-optimizer; the last three keep memory. Default: all.",
+)
 @DEVICE
 @BACKEND
 def measure_models(
@@ -791,6 +812,7 @@ def measure_models(
     events: int,
     seconds: float,
     against: str | None,
+    modes: tuple[str, ...],
     device: str,
     backend: str,
 ) -> None:
@@ -804,6 +826,7 @@ def measure_models(
         events=events,
         seconds=seconds,
         against=against,
+        modes=modes,
         wanted_device=device,
         backend=backend,
         console=Console(),

@@ -103,6 +103,15 @@ def set_environment(device: str, backend: str) -> None:
         os.environ.setdefault("XLA_FLAGS", "--xla_gpu_deterministic_ops=true")  # the same seed, the same scores
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether memory has run out, in the words of Python, TensorFlow, JAX or PyTorch."""
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    if kinds & {"MemoryError", "ResourceExhaustedError", "OutOfMemoryError"}:
+        return True
+    of_xla = kinds & {"JaxRuntimeError", "XlaRuntimeError", "InternalError", "RuntimeError"}
+    return bool(of_xla) and any(word in str(error) for word in ("RESOURCE_EXHAUSTED", "CUDA_ERROR_OUT_OF_MEMORY"))
+
+
 def load_keras(device: str, backend: str) -> None:
     """`set_environment`, and Keras without what TensorFlow prints at its import, whatever its level of logging, and
     where one process runs many networks."""

@@ -24,7 +24,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from hepbench.suite.campaign import Planned, TrialEvent
+from hepbench.suite.batch_size import BatchSizeFound, BatchSizeSought
+from hepbench.suite.campaign import BenchEvent, Planned, TrialEvent
 from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationBegins
 from hepbench.suite.forecast import in_words
 from hepbench.suite.reproduce import ExperimentBegins, ExperimentFailed, ModesBegin, ReproduceEvent
@@ -235,9 +236,16 @@ class BenchLines:
         self._data.__exit__()
         self._trials.__exit__()
 
-    def __call__(self, event: DataEvent | Planned | TrialEvent) -> None:
+    def __call__(self, event: BenchEvent) -> None:
         if isinstance(event, Planned):
             self._planned(event)
+        elif isinstance(event, BatchSizeSought):
+            text = f"{event.model}: looking for the largest batch that fits, {event.most:,} events at most"
+            self.console.print(text, soft_wrap=True)
+        elif isinstance(event, BatchSizeFound):
+            told = ", ".join(f"{size:,}" for size in event.too_large)
+            why = f"; {told} ran out of memory" if told else ""
+            self.console.print(f"{event.model}: batches of {event.size:,} events{why}", soft_wrap=True)
         elif isinstance(event, TrialEvent):
             self._trial(event)
         else:
@@ -288,7 +296,7 @@ class BenchLines:
 class ReproduceLines(BenchLines):
     """Shows a study that is done again, experiment by experiment; is its listener, within a `with` block."""
 
-    def __call__(self, event: DataEvent | Planned | TrialEvent | ReproduceEvent) -> None:
+    def __call__(self, event: BenchEvent | ReproduceEvent) -> None:
         if isinstance(event, ExperimentBegins):
             experiment = event.setup.experiment
             name = f"{event.number}/{event.total} {experiment.name}"

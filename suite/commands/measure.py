@@ -73,15 +73,16 @@ def measure_models(
     events: int,
     seconds: float,
     against: str | None,
+    modes: Sequence[str],
     wanted_device: str,
     backend: str,
     console: Console,
 ) -> None:
     """Print a table for each task. Each rate is taken over about `seconds`; against: one of `profiling.models.AGAINST`,
-    in turns with ours."""
+    in turns with ours. modes: of that program, none: all."""
     from hepbench.suite.profiling import models as profiling
 
-    profiling.check_against(against)
+    profiling.check_against(against, modes)
     chosen, _ = device.resolve(wanted_device, backend)
     device.load_keras(chosen, backend)
     found = [registry.find("task", given) for given in tasks]
@@ -95,6 +96,7 @@ def measure_models(
             kind = choose(task, "simulated" if task.record.simulation else "auto")
             _, prepared = open_data(task, kind, events, console)
             table = _table(f"{task.name}: {where}", against)
+            missing: list[str] = []
             samples = {}  # of each view and scaling, read once
             for trial in profiling.measurable(task, entries, chosen, backend, against):
                 view = trial.model.record.view
@@ -103,12 +105,16 @@ def measure_models(
                     samples[key] = profiling.sample_of(task, prepared, view, trial.hyperparameters, seconds)
                 with console.status(Text(f"{task.name}: {trial.model.name}")):
                     if against:
-                        compared = profiling.rates_against(against, trial, samples[key], seconds)
-                        table.add_row(*_compared_cells(compared))
+                        compared = profiling.rates_against(against, trial, samples[key], seconds, modes)
+                        for one in compared:
+                            table.add_row(*_compared_cells(one, one is compared[0]))
+                        missing += [f"{one.model}, {one.mode}: {one.missing}" for one in compared if one.missing]
                     else:
                         rates = profiling.rates_alone(trial, samples[key], seconds, matrix_rate, count_flops)
                         table.add_row(*_cells(rates))
             console.print(table)
+            for line in missing:
+                console.print(Text(f"not measured: {line}"), soft_wrap=True)
     told = "Training and prediction in events a second; nothing else should run beside this."
     if not against:
         told += f" Medians of {profiling.REPEATS} repeats, ± half of the range that holds 68 % of them."
@@ -122,6 +128,7 @@ def _table(title: str, against: str | None) -> Table:
     headings.append("training: share of\nmatrix rate")
     if against:
         headings = ["batch", "training\n/s", f"{against}:\ntraining /s", "ratio", "prediction\n/s", f"{against}:\n/s"]
+        headings += ["mode"] if against == "weaver" else []
     for heading in headings:
         table.add_column(heading, justify="right")
     return table
@@ -143,16 +150,13 @@ def _with_spread(rate: float, spread: float | None) -> str:
     return f"{rate:,.0f}" if spread is None else f"{rate:,.0f} ± {spread:,.0f}"
 
 
-def _compared_cells(rates: ComparedRates) -> list[str]:
-    return [
-        rates.model,
-        str(rates.batch_size),
-        f"{rates.training:,.0f}",
-        f"{rates.their_training:,.0f}",
-        f"{rates.ratio:.2f}",
-        f"{rates.prediction:,.0f}",
-        f"{rates.their_prediction:,.0f}",
-    ]
+def _compared_cells(rates: ComparedRates, fastest: bool) -> list[str]:
+    """Of theirs the fastest mode beside the model, the others below it."""
+    numbers = [rates.training, rates.their_training, rates.ratio, rates.prediction, rates.their_prediction]
+    forms = [",.0f", ",.0f", ".2f", ",.0f", ",.0f"]
+    cells = ["–" if rates.missing else format(number, form) for number, form in zip(numbers, forms, strict=True)]
+    name = rates.model if fastest else f"  {rates.model}, slower"
+    return [name, str(rates.batch_size), *cells, *([rates.mode] if rates.mode else [])]
 
 
 def print_parameters() -> None:

@@ -14,7 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Model, Sample, Task, check_known
+from hepbench.benchmarks.base import Model, Sample, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import fit_scaling
@@ -31,7 +31,7 @@ from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import simulated_classes
 from hepbench.suite.processes import call_in_process, end_with_parent, without_main_file
 from hepbench.suite.profiling.timing import Rates, for_seconds, rates_of
-from hepbench.suite.profiling.weaver import WEAVER, WEAVER_BATCH, require_weaver, weaver_rates
+from hepbench.suite.profiling.weaver import MODES, WEAVER, WEAVER_BATCH, require_weaver, weaver_rates
 from hepbench.suite.training.batches import cloud_lengths
 from hepbench.suite.training.network import PREDICTION_BATCH, trainable_parameters
 from hepbench.suite.training.optimiser import optimiser_of
@@ -82,7 +82,8 @@ class ModelRates:
 
 @dataclass(frozen=True)
 class ComparedRates:
-    """Ours and theirs, events a second, medians of `TURNS` turns; ratio: median of ours over theirs in training."""
+    """Ours and theirs, events a second, medians of `TURNS` turns; ratio: median of ours over theirs in training. mode:
+    of theirs, "" where it has one alone; missing: why it was not measured, where every number is NaN."""
 
     model: str
     batch_size: int
@@ -91,12 +92,18 @@ class ComparedRates:
     ratio: float
     prediction: float
     their_prediction: float
+    mode: str = ""
+    missing: str = ""
 
 
-def check_against(against: str | None) -> None:
-    """UserError for a program that is unknown or not installed."""
+def check_against(against: str | None, modes: Sequence[str] = ()) -> None:
+    """UserError for a program or a mode of it that is unknown or not installed."""
     if against:
         check_known("program to measure against", against, AGAINST)
+    for mode in modes:
+        check_known("mode of weaver-core", mode, MODES)
+    if modes and against != "weaver":
+        raise UserError("modes are of weaver-core: give --against weaver")
     if against == "weaver":
         require_weaver()
 
@@ -244,27 +251,42 @@ def matrix_rate() -> float:
     return 2 * MATRIX**3 / best
 
 
-def rates_against(against: str, trial: Trial, sample: Sample, seconds: float) -> ComparedRates:
-    """Ours and theirs in turns, each rate over about so many seconds."""
+def rates_against(
+    against: str, trial: Trial, sample: Sample, seconds: float, modes: Sequence[str] = ()
+) -> list[ComparedRates]:
+    """Ours and each mode of theirs in turns, each rate over about so many seconds; the fastest of theirs in training
+    first, what could not be measured last. modes: of weaver-core, none: all."""
     build, classes = trial.model.record.build, len(trial.task.record.classes)
     assert build is not None
     hyperparameters = trial.hyperparameters
     if against == "weaver":
         hyperparameters = {**hyperparameters, "batch_size": min(WEAVER_BATCH, hyperparameters["batch_size"])}
     _, train, predict = rates_of(build, sample, hyperparameters, classes, seconds)
-    rates_of_theirs = {"keras": _keras_rates, "weaver": weaver_rates}[against]
-    with rates_of_theirs(trial.model, sample, hyperparameters, classes, seconds) as (their_train, their_predict):
-        turns = [(train(), predict(), their_train(), their_predict()) for _ in range(TURNS)]
-    trained, predicted, their_trained, their_predicted = map(statistics.median, zip(*turns, strict=True))
-    return ComparedRates(
-        trial.model.name,
-        hyperparameters["batch_size"],
-        trained,
-        their_trained,
-        statistics.median(ours / theirs for ours, _, theirs, _ in turns),
-        predicted,
-        their_predicted,
-    )
+    theirs: dict[str, Rates] = {}
+    missing: dict[str, str] = {}
+    with ExitStack() as programs:
+        for mode in (modes or MODES) if against == "weaver" else [""]:
+            shared = trial.model, sample, hyperparameters, classes, seconds
+            program = weaver_rates(*shared, MODES[mode], trial.spec.device) if mode else _keras_rates(*shared)
+            try:
+                theirs[mode] = programs.enter_context(program)
+            except RuntimeError as error:  # whatever a compiler of PyTorch raises
+                missing[mode] = _first_line(error)
+        turns = [[(train(), predict(), *(rate() for rate in rates)) for rates in theirs.values()] for _ in range(TURNS)]
+
+    def compared(mode: str, measured: Sequence[tuple[float, ...]], why: str = "") -> ComparedRates:
+        trained, predicted, their_trained, their_predicted = map(statistics.median, zip(*measured, strict=True))
+        ratio = statistics.median(ours / theirs for ours, _, theirs, _ in measured)
+        sizes = trial.model.name, hyperparameters["batch_size"]
+        return ComparedRates(*sizes, trained, their_trained, ratio, predicted, their_predicted, mode, why)
+
+    found = [compared(mode, measured) for mode, measured in zip(theirs, zip(*turns, strict=True), strict=True)]
+    found.sort(key=lambda one: -one.their_training)
+    return [*found, *(compared(mode, [(math.nan,) * 4], why) for mode, why in missing.items())]
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
 @contextmanager

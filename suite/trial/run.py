@@ -20,6 +20,7 @@ from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
+from hepbench.suite.device import out_of_memory
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import (
     VALIDATION_SCORES,
@@ -99,7 +100,7 @@ def run(
     fit = _training_of(model, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         fit_started, joules = time.perf_counter(), sampler.energy()
-        with _timed(seconds, "fit_seconds"):
+        with _timed(seconds, "fit_seconds"), _lack_of_memory_told(trial):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
@@ -227,6 +228,22 @@ def _check_scores(model: str, scores: np.ndarray, events: int, classes: Sequence
             f"predict of {model} gives scores of shape {scores.shape} for {events:,} events: expected "
             f"{(events, len(classes))}, a probability of each of {', '.join(classes)}"
         )
+
+
+@contextlib.contextmanager
+def _lack_of_memory_told(trial: Trial) -> Iterator[None]:
+    """UserError that says what to do where memory has run out."""
+    try:
+        yield
+    except Exception as error:
+        if not out_of_memory(error):
+            raise
+        size = trial.hyperparameters.get("batch_size")
+        cure = (
+            f"--set batch_size={size // 2}, or --batch-size auto for the largest that fits" if size else "fewer events"
+        )
+        batches = f" with batches of {size:,} events" if size else ""
+        raise UserError(f"{trial.model.name} ran out of memory{batches}: give {cure}") from error
 
 
 @contextlib.contextmanager

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from hepbench.suite.campaign import Planned, TrialEvent
-from hepbench.suite.data.opening import DataEvent
+from hepbench.suite.campaign import BenchEvent
 from hepbench.suite.tuning.storage import DatabaseGone
 from hepbench.suite.workers.jobs import Event
 
@@ -72,7 +71,7 @@ class ComparisonBegins:
 
 
 StudyEvent = (
-    DataEvent
+    BenchEvent
     | DatabaseGone
     | Requeued
     | SearchProgress
@@ -80,8 +79,6 @@ StudyEvent = (
     | SearchTrialEnded
     | TimeIsUp
     | RetestBegins
-    | Planned
-    | TrialEvent
     | ComparisonBegins
 )
 
