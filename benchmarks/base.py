@@ -90,12 +90,14 @@ class Events:
 
     arrays: named arrays, each (N, ...). labels: (N,) class index into `Task.classes`; None where the file does not
     tell it: such events can be scored, not trained on. ids: (N,) int64, the same for the same event in every reading
-    of the file, and no other's. Arrays of one name have one shape and one dtype in all chunks.
+    of the file, and no other's. weights: (N,) of the events, none negative; None in all chunks: each counts one. Arrays
+    of one name have one shape and one dtype in all chunks.
     """
 
     arrays: Arrays
     labels: np.ndarray | None
     ids: np.ndarray
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +207,9 @@ class Simulation:
     name: str = ""
 
 
+WEIGHTED = ("both", "training", "testing")
+"""Where weights of events enter."""
+
 View = Callable[[Arrays], Arrays]
 """From `Events.arrays` to a model's inputs."""
 
@@ -240,6 +245,12 @@ class Task:
     features: sets of inputs that published results differ by, by name; the first is the default.
     missing: array -> the number that takes the place of NaN in it, by which `read` marks what was not measured. NaN in
         other arrays is refused, and so is infinity.
+    weights: where those that `read` gives enter: "training", in the loss and what stops it; "testing", in the metrics
+        with their errors; or "both". Only how the events of a class weigh against each other counts: those of each
+        class are scaled to a mean of one.
+    reweight: arrays -> (N,) a variable, such as the pT, in whose spectrum the classes are made equal in testing, by
+        weights in bins of it; what a model knows by it alone then counts for nothing.
+    metrics: of the task's own, by name, beside those that every task has.
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent. Where
         sources have a sha256, it is one of theirs.
@@ -267,6 +278,9 @@ class Task:
     features: Mapping[str, FeatureSet] = field(default_factory=dict)
     plain_read: Callable[[Sequence[Path]], Iterator[Events]] | None = None
     missing: Mapping[str, float] = field(default_factory=dict)
+    weights: str = "both"
+    reweight: Callable[[Arrays], np.ndarray] | None = None
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
     own_layout: Callable[[Path], list[Path] | None] | None = None
@@ -291,6 +305,7 @@ class Task:
             raise UserError(f"classes must be two names or more, all different, got {self.classes!r}")
         if self.signal not in range(len(self.classes)):
             raise UserError(f"signal must be the number of a class, 0 to {len(self.classes) - 1}, got {self.signal!r}")
+        check_known("use of weights", self.weights, WEIGHTED)
         for kind, names in {"view": self.views, "set of features": self.features, "variant": self.variants}.items():
             check_names(kind, names)
 
@@ -307,12 +322,14 @@ class Sample:
 
     inputs: named arrays over the whole file. rows: (n,) int64. labels: (n,) int64.
     scaling: input name -> (shift, scale), applied as (x - shift) * scale, on the last axis.
+    weights: (n,) float32 that a training counts its events by, of a mean of one in each class; None: each counts one.
     """
 
     inputs: Arrays
     rows: np.ndarray
     labels: np.ndarray
     scaling: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -108,8 +108,8 @@ def metrics_for(classes: int) -> dict[str, Metric]:
     return {name: metric for name, metric in METRICS.items() if lacking not in metric.needs}
 
 
-def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
-    """Every metric of a task with these classes: with more than two, each class' own besides."""
+def metrics_of(classes: Sequence[str], own: Mapping[str, Metric] | None = None) -> dict[str, Metric]:
+    """Every metric of a task with these classes: with more than two, each class' own besides; and the task's own."""
     found = metrics_for(len(classes))
     if len(classes) > 2:
         for metric in list(found.values()):
@@ -128,7 +128,7 @@ def metrics_of(classes: Sequence[str]) -> dict[str, Metric]:
                         parts=partial(_parts_of_class, metric, number) if metric.parts else None,
                         bootstrap=partial(_bootstrap_of_class, metric, number) if metric.bootstrap else None,
                     )
-    return found
+    return {**found, **(own or {})}
 
 
 def _of_class(metric: Metric, number: int, scored: Scored, signal: int) -> Measured:

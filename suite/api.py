@@ -173,7 +173,7 @@ def predict(
     with scoring.model_of(results.open_store(to_write=False), run, **_own(task, model)) as (_, saved):
         classes = saved.trial.task.record.classes
         chunks = scoring.score(saved, _paths(files))
-        table = pa.concat_tables(scores_table(one.ids, one.labels, one.scores, classes) for one in chunks)
+        table = pa.concat_tables(scores_table(one.ids, one.labels, one.scores, classes, one.weights) for one in chunks)
     frame: pd.DataFrame = table.to_pandas()
     return frame.drop(columns="label") if frame["label"].isna().all() else frame
 

@@ -35,10 +35,11 @@ from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events, with_fewer
+from hepbench.suite.data.weights import tags_of as weights_told
 from hepbench.suite.forecast import Forecast, forecast
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
-from hepbench.suite.trial.inputs import check_scaling, check_slices
+from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.pyfunc import tensors
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
 from hepbench.suite.workers.jobs import Event, Job
@@ -353,6 +354,7 @@ def campaign_of(
     tags |= {"data_digest": files.digest, "split_hash": split_hash, **provenance_tags()}
     if events is not None:
         tags["events"] = str(events)
+    tags |= weights_told(task.record, prepared)
     return Campaign(task, tags, dataset_of(task, files, prepared))
 
 
@@ -406,6 +408,7 @@ def plan_trials(
     files, prepared = open_data(task, spec.data, spec.most_events, listener)
     check_slices(task, prepared)
     rows, split_hash = split_events(task.record, prepared, spec.most_events)
+    check_weights(task, prepared, rows)
     campaign = campaign_of(task, spec.budget, files, prepared, split_hash, spec.events)
     for run in started:
         start_module.check_data(run, campaign.tags)

@@ -95,7 +95,7 @@ def request(task: str, one: str, other: str, store: Store, budget: str | None = 
     """
     entry = registry.find("task", task)
     runs = store.runs(entry.name, status="FINISHED", tags={"stage": "final"})
-    rows = ranking.rows(runs, metrics.metrics_of(entry.record.classes), differences.COMPARED[0])
+    rows = ranking.rows(runs, metrics.metrics_of(entry.record.classes, entry.record.metrics), differences.COMPARED[0])
     if not rows:
         raise UserError(
             f"no finished runs of {entry.name} in {results.store_location()}: make bench TASK={entry.given}"
@@ -148,7 +148,9 @@ def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> 
         run = results.find_run(store, given, with_model=False)
         if run["tags"]["task"] != task.name:
             raise UserError(f"run {given} is of the task {run['tags']['task']}, not of {task.name}")
-        return ranking.rows([run], metrics.metrics_of(task.record.classes), differences.COMPARED[0])
+        return ranking.rows(
+            [run], metrics.metrics_of(task.record.classes, task.record.metrics), differences.COMPARED[0]
+        )
     check_known(f"result of {task.name}", given, dict.fromkeys(map(name_of, rows)), ", or the beginning of a run's id")
     raise AssertionError(given)
 
@@ -260,7 +262,9 @@ def compare(asked: Asked, store: Store, advance: Advance = lambda done: None) ->
 
 def _records(task: Task) -> dict[str, Metric]:
     """Of the metrics that are compared, by name."""
-    return {name: one for name, one in metrics.metrics_of(task.classes).items() if name not in metrics.COUNTS}
+    return {
+        name: one for name, one in metrics.metrics_of(task.classes, task.metrics).items() if name not in metrics.COUNTS
+    }
 
 
 def write_page(asked: Asked, found: Comparison) -> Path:
@@ -302,25 +306,28 @@ def _scores(rows: Sequence[Row], names: Sequence[str], store: Store) -> list[lis
 
 
 def _of_file(given: GivenScores, reference: StoredScores | None) -> StoredScores:
-    """With the labels of the reference's events, where the file has none. NotComparable where it is of others."""
+    """With the labels of the reference's events, where the file has none, and their weights. NotComparable where it is
+    of others."""
     order = np.argsort(given.ids)
     if np.any(np.diff(given.ids[order]) == 0):
         raise NotComparable("its file has the id of an event twice")
-    if given.labels is not None:
+    if given.labels is not None and reference is None:
         return StoredScores(given.ids, given.labels.astype(np.int64), given.scores)
     if reference is None:
         raise NotComparable("neither of two files tells the labels: put one on the leaderboard with hepbench score")
     theirs = np.argsort(reference.ids)
     if not np.array_equal(given.ids[order], reference.ids[theirs]):
         raise NotComparable("its scores are of other events than those of the first")
-    labels = np.empty(len(order), np.int64)
-    labels[order] = reference.labels[theirs]
-    return StoredScores(given.ids, labels, given.scores)
+    place = np.empty(len(order), np.int64)
+    place[order] = theirs
+    told = reference.taken(place)
+    labels = told.labels if given.labels is None else given.labels.astype(np.int64)
+    return StoredScores(given.ids, labels, given.scores, told.weights)
 
 
 def _scored(name: str, found: StoredScores) -> Scored:
     try:
-        return Scored(found.labels, found.scores)
+        return found.scored()
     except ValueError as error:
         raise UserError(f"{name} cannot be compared: {error}") from error
 
@@ -475,8 +482,11 @@ def _slices(asked: Asked, reference: StoredScores, ones: Trained, others: Traine
     for name, values in slices_of(task, prepared.arrays).items():
         values = values[rows]
         for value in np.unique(values):
-            inside = np.flatnonzero(values == value)
-            sides = [[Scored(one.labels[inside], one.log_scores[inside]) for one in side] for side in (ones, others)]
+            inside = values == value
+            if reference.weights is not None:
+                inside &= reference.weights > 0
+            inside = np.flatnonzero(inside)
+            sides = [[_inside(one, inside) for one in side] for side in (ones, others)]
             records = {name: metrics.METRICS[name] for name in BY_SLICE}
             measured = _measured(records, sides[0], sides[1], signal, lambda done: None)
             found.append(Slice(name.replace("_", " "), str(value), len(inside), measured))
@@ -488,6 +498,11 @@ def _slices(asked: Asked, reference: StoredScores, ones: Trained, others: Traine
             own[metric] = dataclasses.replace(own[metric], p=float(p))
             found[n] = dataclasses.replace(found[n], measured=own)
     return found
+
+
+def _inside(events: Scored, which: np.ndarray) -> Scored:
+    weights = None if events.weights is None else events.weights[which]
+    return Scored(events.labels[which], events.log_scores[which], weights)
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:

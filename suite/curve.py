@@ -18,7 +18,6 @@ from typing import Any
 from hepbench.benchmarks import budgets, metrics, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
-from hepbench.benchmarks.scored import Scored
 from hepbench.suite import campaign, differences, reports, results
 from hepbench.suite import device as device_module
 from hepbench.suite.campaign import Campaign, Listener, PlannedTrial, ignore
@@ -294,7 +293,7 @@ def result(asked: Asked, outcome: Outcome, store: Store, advance: Callable[[int]
 
 
 def _training(task: Task, run: Mapping[str, Any], scores: StoredScores, store: Store) -> Training:
-    auc, parts = differences.compared(metrics.METRICS[METRIC], Scored(scores.labels, scores.scores), task.signal)
+    auc, parts = differences.compared(metrics.METRICS[METRIC], scores.scored(), task.signal)
     losses = [value for _, value in store.history(run["id"], "val_loss")]
     last_was_best = len(losses) > 1 and losses[-1] < min(losses[:-1])
     return Training(auc, parts, run["metrics"].get("train_seconds", math.nan), last_was_best)

@@ -70,7 +70,7 @@ def _compare(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store
                 found = scores_of(store, run)
                 reference = reference or found
                 found = matched(found, reference)
-                events = scored.Scored(found.labels, found.scores)
+                events = found.scored()
                 for name in COMPARED:
                     metric = metrics.METRICS[name]
                     value, part = compared(metric, events, task.record.signal)
@@ -147,9 +147,12 @@ def matched(found: StoredScores, reference: StoredScores) -> StoredScores:
             raise NotComparable("its scores are of other events than those of the first")
         order = np.empty(len(mine), np.int64)
         order[theirs] = mine
-        found = StoredScores(found.ids[order], found.labels[order], found.scores[order])
+        found = found.taken(order)
     if not np.array_equal(found.labels, reference.labels):
         raise NotComparable("its events have other labels than those of the first")
+    weights = [np.ones(1) if one.weights is None else one.weights for one in (found, reference)]
+    if not np.array_equal(weights[0], weights[1]):
+        raise NotComparable("its events have other weights than those of the first")
     if found.scores.shape != reference.scores.shape:
         raise NotComparable("its scores are of another number of classes than those of the first")
     return found

@@ -67,7 +67,7 @@ def of_rows(task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store) 
 
 def _measure(task: Task, run_ids: Sequence[str], store: Store) -> Drawn:
     kept = [scores_of(store, run) for run in run_ids]
-    trained = [scored.Scored(one.labels, one.scores) for one in kept]
+    trained = [one.scored() for one in kept]
     shown = [task.signal] if len(task.classes) == 2 else range(len(task.classes))
     return Drawn(
         rejection={task.classes[number]: _rejection(trained, number) for number in shown},

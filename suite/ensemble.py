@@ -40,9 +40,14 @@ class Member:
 
 
 def choose(
-    labels: np.ndarray, scores: Sequence[np.ndarray], signal: int, advance: Advance = lambda: None
+    labels: np.ndarray,
+    scores: Sequence[np.ndarray],
+    signal: int,
+    advance: Advance = lambda: None,
+    of_events: np.ndarray | None = None,
 ) -> np.ndarray:
     """(members,) weights that sum to 1. scores: (n, classes) probabilities of each member on the validation part.
+    of_events: (n,) weights of the events; None: each counts one.
 
     From nothing, the member is added that makes the mean's AUC the highest, the same one again where that is best,
     STEPS times; the weights are those of the step that was the best."""
@@ -50,7 +55,7 @@ def choose(
     counts, total = np.zeros(len(scores)), np.zeros_like(scores[0], dtype=np.float64)
     best, chosen = -np.inf, counts
     for step in range(1, STEPS + 1):
-        reached = [auc.of(Scored(labels, (total + one) / step), signal)[0] for one in scores]
+        reached = [auc.of(Scored(labels, (total + one) / step, of_events), signal)[0] for one in scores]
         place = int(np.argmax(reached))
         counts = counts + np.eye(len(scores))[place]
         total += scores[place]
@@ -66,7 +71,7 @@ def mean_of(members: Sequence[StoredScores], weights: np.ndarray) -> StoredScore
         logs = np.stack([found.scores.astype(np.float64) for found in members]) + np.log(weights)[:, None, None]
     scores = np.logaddexp.reduce(logs, axis=0)
     scores = np.maximum(scores, logarithms(np.zeros(1))).astype(np.float32)
-    return StoredScores(members[0].ids, members[0].labels, scores)
+    return StoredScores(members[0].ids, members[0].labels, scores, members[0].weights)
 
 
 @dataclass(frozen=True)
@@ -121,7 +126,9 @@ def _make(
     task: Entry[Task], first: Mapping[str, Any], seed: int, members: Sequence[Member], store: Store, advance: Advance
 ) -> Made:
     validation = [member.validation for member in members]
-    weights = choose(validation[0].labels, [np.exp(one.scores) for one in validation], task.record.signal, advance)
+    probabilities = [np.exp(one.scores) for one in validation]
+    first_scores = validation[0]
+    weights = choose(first_scores.labels, probabilities, task.record.signal, advance, first_scores.weights)
     taken = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight]
     tests: list[StoredScores] = []
     for member, _ in taken:
@@ -143,7 +150,7 @@ def _make(
         f"{results.ENSEMBLE} seed {seed}",
         tags={
             **{name: first[name] for name in GROUP},
-            **{name: tags[name] for name in ("device", "backend", "hardware", "events") if name in tags},
+            **{name: tags[name] for name in ("device", "backend", "hardware", "events", "weighted") if name in tags},
             **provenance_tags(),
             "stage": "final",
             "model": results.ENSEMBLE,
@@ -159,7 +166,7 @@ def _make(
     status = "FAILED"
     try:
         store.log(run, values)
-        store.log_series(run, ROC, signal_rejections(task.record, Scored(test.labels, test.scores)))
+        store.log_series(run, ROC, signal_rejections(task.record, test.scored()))
         with tempfile.TemporaryDirectory() as scratch:
             rescoring.write_all(Path(scratch), task.record, test, valid)
             store.upload(run, Path(scratch))

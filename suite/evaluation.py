@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import metrics
-from hepbench.benchmarks.base import Arrays, UserError
+from hepbench.benchmarks.base import Arrays, Task, UserError
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite.atomic import whole_folder
 from hepbench.suite.data.dataset import Prepared, prepare, refuse_unlabelled
 from hepbench.suite.data.files import Files, digest_of_file, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.split import split_events
+from hepbench.suite.data.weights import reweighted
 from hepbench.suite.scoring import OTHER, UNKNOWN, Progress, ScoredEvents, Slices, reader_of, score
 from hepbench.suite.trial.artifacts import SavedModel, StoredScores
 from hepbench.suite.trial.rating import Rated, write_rated
@@ -31,6 +32,9 @@ CHUNK = 1024  # events compared at a time
 
 CONTENT = "contents of events"
 """The name of `contents` among the slices of a chunk, which no slice of a task has."""
+
+SPECTRUM = "spectrum of the classes"
+"""Likewise that of the variable by which the task reweights."""
 
 MOST_BY_CHANCE = 0.01
 """Share of the test part that may equal events of the training: of more, as of clusters of a few small whole numbers,
@@ -61,7 +65,7 @@ class Evaluation:
     probabilities.
 
     metrics: as `metrics.evaluate` names them, and by slice. left_out: why -> number of events that do not count.
-    warnings, notes: as of `Provenance`.
+    warnings, notes: as of `Provenance`. weights: (n,) by which they are measured; None: each counts one.
     """
 
     metrics: Mapping[str, float]
@@ -71,6 +75,11 @@ class Evaluation:
     left_out: Mapping[str, int] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    weights: np.ndarray | None = None
+
+    @property
+    def stored(self) -> StoredScores:
+        return StoredScores(self.ids, self.labels, self.scores, self.weights)
 
 
 def provenance_of(
@@ -151,7 +160,9 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
         if not paths:
             continue
         trained = provenance.trained if paths is provenance.others else None
-        slices = task.slices if trained is None else {**task.slices, CONTENT: contents}
+        slices = dict(task.slices) if trained is None else {**task.slices, CONTENT: contents}
+        if task.reweight:
+            slices[SPECTRUM] = task.reweight
         events = _together(_labelled(model, paths, slices, progress))
         of_run += len(events.ids) if parts else 0
         reasons = {IN_PART[part]: np.isin(events.ids, ids) for part, ids in parts.items()}
@@ -169,12 +180,14 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
     if not len(events.ids):
         shown = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
         raise UserError(f"{_names([*provenance.same, *provenance.others])}: no event is left to measure: {shown}")
+    weights = _weights(task, events)
     try:
-        measured = metrics.evaluate(events.labels, events.scores, task.signal, task.classes)
+        measured = metrics.evaluate(events.labels, events.scores, task.signal, task.classes, weights)
+        measured |= metrics.measure(Scored(events.labels, events.scores, weights), task.signal, task.metrics)
     except ValueError as error:
         raise UserError(f"{_names([*provenance.same, *provenance.others])}: {error}") from error
     for name, values in events.slices.items():
-        measured |= metrics.by_slice(name, values, events.labels, events.scores, task.signal)
+        measured |= metrics.by_slice(name, values, events.labels, events.scores, task.signal, weights)
     warnings, notes = provenance.warnings, provenance.notes
     if provenance.same and provenance.parts:
         counted = ", ".join(f"{left_out[reason]:,} {reason}" for reason in IN_PART.values() if reason in left_out)
@@ -193,7 +206,15 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
         notes = (f"{_names(provenance.others)}: other files than the model was trained on, and other events", *notes)
     if other := left_out.get(UNKNOWN_CLASS):
         notes = (f"{other:,} events of classes that the model does not know are left out", *notes)
-    return Evaluation(measured, events.ids, events.labels, events.scores, left_out, warnings, notes)
+    return Evaluation(measured, events.ids, events.labels, events.scores, left_out, warnings, notes, weights)
+
+
+def _weights(task: Task, events: ScoredEvents) -> np.ndarray | None:
+    """As `suite.data.weights.weights_of`, of scored events, whose spectrum is taken from their slices."""
+    spectrum = events.slices.pop(SPECTRUM, None)
+    if spectrum is not None:
+        return reweighted(task, events.labels, spectrum)
+    return events.weights if task.weights in ("testing", "both") else None
 
 
 def _labelled(model: SavedModel, paths: Sequence[Path], slices: Slices, progress: Progress) -> Iterator[ScoredEvents]:
@@ -209,12 +230,14 @@ def _together(chunks: Iterable[ScoredEvents]) -> ScoredEvents:
         np.concatenate([getattr(one, name) for one in parts]) for name in ("ids", "labels", "scores")
     )
     slices = {name: np.concatenate([one.slices[name] for one in parts]) for name in parts[0].slices}
-    return ScoredEvents(ids, labels, scores, slices)
+    weighted = [one.weights for one in parts if one.weights is not None]
+    return ScoredEvents(ids, labels, scores, slices, np.concatenate(weighted) if weighted else None)
 
 
 def _of(events: ScoredEvents, which: np.ndarray) -> ScoredEvents:
     slices = {name: values[which] for name, values in events.slices.items()}
-    return ScoredEvents(events.ids[which], events.labels[which], events.scores[which], slices)
+    weights = None if events.weights is None else events.weights[which]
+    return ScoredEvents(events.ids[which], events.labels[which], events.scores[which], slices, weights)
 
 
 def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequence[Path], found: Evaluation) -> None:
@@ -237,8 +260,7 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
     }
     with whole_folder(folder) as scratch:
         (scratch / "metrics.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        stored = StoredScores(found.ids, found.labels, found.scores)
-        rated = Rated(stored, Scored(found.labels, found.scores), dict(found.metrics))
+        rated = Rated(found.stored, found.stored.scored(), dict(found.metrics))
         write_rated(scratch, model.trial.task.record, rated)
 
 

@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
-from hepbench.benchmarks.scored import Scored
 from hepbench.suite.campaign import finished
 from hepbench.suite.differences import scores_of
 from hepbench.suite.provenance import versions
@@ -54,7 +51,7 @@ def rescore(
             store.log(run["id"], values)
             store.tag(run["id"], {"rescored": versions(("hepbench",)).get("hepbench", "")})
             with tempfile.TemporaryDirectory() as scratch:
-                scored = Scored(test.labels, test.scores)
+                scored = test.scored()
                 write_curves(Path(scratch), task.record, scored)
                 store.upload(run["id"], Path(scratch))
             store.log_series(run["id"], ROC, signal_rejections(task.record, scored))
@@ -64,15 +61,15 @@ def rescore(
 
 def measured(task: Task, found: StoredScores, part: str) -> dict[str, float]:
     """Every metric of stored scores, as a trial logs them. part: "test" or "validation"."""
-    scored = Scored(found.labels, found.scores)
+    scored = found.scored()
     if part == "validation":
         return of_validation(task, scored)
-    values = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes))
+    values = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes, task.metrics))
     return {f"test_{name}": value for name, value in values.items()}
 
 
 def write_all(folder: Path, task: Task, test: StoredScores, validation: StoredScores) -> None:
     """The scores of both parts, and what `write_curves` makes of the test part."""
     for name, found in ((SCORES, test), (VALIDATION_SCORES, validation)):
-        write_scores(folder / name, np.asarray(found.ids), found.labels, found.scores, task.classes)
-    write_curves(folder, task, Scored(test.labels, test.scores))
+        write_scores(folder / name, found, task.classes)
+    write_curves(folder, task, test.scored())

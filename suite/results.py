@@ -95,7 +95,7 @@ def leaderboard_of(
     """
     found = [run for run in store.runs(task.name) if only is None or run["tags"].get("identity") in only]
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
-    rows = ranking.rows(found, metrics_of(task.record.classes), ranked_by, titles)
+    rows = ranking.rows(found, metrics_of(task.record.classes, task.record.metrics), ranked_by, titles)
     if not rows:
         raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
     for table in ranking.groups(rows):
@@ -148,7 +148,7 @@ def _seconds_to(target: float, run_ids: Sequence[str], store: runs.Store) -> flo
 
 def check_columns(tasks: Sequence[Entry[Task]], columns: Sequence[str]) -> None:
     """UserError where one of these is no metric of any of the tasks, no time, and no use of the hardware."""
-    known = {name for task in tasks for name in metrics_of(task.record.classes)} | NUMBERS.keys()
+    known = {name for task in tasks for name in metrics_of(task.record.classes, task.record.metrics)} | NUMBERS.keys()
     slices = tuple(
         f"{metric}_{slice_key(name)}_" for task in tasks for name in task.record.slices for metric in BY_SLICE
     )
@@ -179,7 +179,7 @@ def board_of(
     if target is not None and not CHANCE < target <= 1:
         raise UserError(f"--target must be above {CHANCE}, the AUC of chance, and at most 1, got {target:g}")
     for task in tasks:
-        check_known(f"metric of {task.name}", ranked_by, metrics_of(task.record.classes))
+        check_known(f"metric of {task.name}", ranked_by, metrics_of(task.record.classes, task.record.metrics))
     found = [leaderboard_of(task, store, ranked_by=ranked_by) for task in tasks]
     rows = [row for rows, _ in found for row in rows]
     if target is not None:
@@ -189,7 +189,9 @@ def board_of(
     published = [reference for task in tasks for reference in task.record.references]
     for task in tasks:
         published += [one for one in study.references(task.name) if one.model.split()[0] in ranked]
-    records = {name: metric for task in tasks for name, metric in metrics_of(task.record.classes).items()}
+    records = {
+        name: metric for task in tasks for name, metric in metrics_of(task.record.classes, task.record.metrics).items()
+    }
     measured = [name for row in rows for name in row if f"{name}_error" in row]
     return Leaderboard(
         rows=rows,

@@ -31,12 +31,13 @@ Progress = Callable[[int], None]
 class ScoredEvents:
     """A chunk of events as a model scores them. ids: (n,). labels: (n,) class index of the model's; UNKNOWN where the
     file does not tell it, OTHER where it is none of the model's classes. scores: (n, classes) logarithms of the
-    probabilities. slices: name -> (n,)."""
+    probabilities. slices: name -> (n,). weights: (n,) as the file has them; None: each counts one."""
 
     ids: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
     slices: dict[str, np.ndarray]
+    weights: np.ndarray | None = None
 
 
 UNKNOWN, OTHER = -1, -2
@@ -112,7 +113,8 @@ def score(
                 f"{_named(paths)}: the model of {model.trial.model.name} gives no scores of {len(task.classes)} "
                 "classes, or some that are NaN or infinite"
             )
-        yield ScoredEvents(events.ids, labels, scores, {name: of(events.arrays) for name, of in (slices or {}).items()})
+        found_slices = {name: of(events.arrays) for name, of in (slices or {}).items()}
+        yield ScoredEvents(events.ids, labels, scores, found_slices, events.weights)
         progress(count)
     if not found:
         raise UserError(f"{_named(paths)}: no events in {'it' if len(paths) == 1 else 'them'}")
@@ -121,7 +123,8 @@ def score(
 def write_predictions(model: SavedModel, paths: Sequence[Path], out: Path, progress: Progress) -> int:
     """Score the files into a Parquet file, whole or not at all, and return the number of events.
 
-    Columns: id, label where a file tells one that the model knows, score_<class> and log_probability_<class>.
+    Columns: id, label where a file tells one that the model knows, weight where it has weights, score_<class> and
+    log_probability_<class>.
     """
     import pyarrow.parquet as pq
 
@@ -134,7 +137,7 @@ def write_predictions(model: SavedModel, paths: Sequence[Path], out: Path, progr
         with full_disk_as_user_error(out), contextlib.ExitStack() as stack:
             writer = None
             for one in score(model, paths, progress):
-                table = scores_table(one.ids, one.labels, one.scores, classes)
+                table = scores_table(one.ids, one.labels, one.scores, classes, one.weights)
                 writer = writer or stack.enter_context(pq.ParquetWriter(part, table.schema))
                 writer.write_table(table)
                 events += len(one.ids)

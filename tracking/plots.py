@@ -51,6 +51,7 @@ def trial_plots(
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
     reliability: Mapping[str, np.ndarray] | None = None,
+    of_events: np.ndarray | None = None,
 ) -> list[Path]:
     """Write what a trial has to show, each as PNG and PDF: roc, roc_tpr_fpr, rejection, scores and confusion, of a
     training with epochs history and history_decisions, of a network weights. Returns the paths.
@@ -58,7 +59,7 @@ def trial_plots(
     scores: (n, classes). labels: (n,) class indices. signal: index of the signal class. curves: of the signal; with
     more than two classes of each, "micro" and "macro". history: a dict an epoch, with "epoch", "loss" and names of
     metrics, each also as val_. metrics: their records by name. weights: of a network by name. reliability: "score",
-    "share" and "error" of bins of events.
+    "share" and "error" of bins of events. of_events: (n,) their weights; None: each counts one.
     """
     name = classes[signal]
     against = classes[1 - signal] if len(classes) == 2 else f"not {name}"
@@ -75,10 +76,10 @@ def trial_plots(
         figures["rejection"], axes = _panels()
         several = len(own) > 1
         draw_rejection(axes, own, "the class" if several else name, "the rest" if several else against)
-        figures["scores"] = _draw_scores(scores, labels, signal, classes)
+        figures["scores"] = _draw_scores(scores, labels, signal, classes, of_events)
         side = 2.6 + 0.85 * len(classes)
         figures["confusion"], axes = figure(figsize=(side + 0.9, side))
-        draw_confusion(axes, confusion_of(labels, scores), classes)
+        draw_confusion(axes, confusion_of(labels, scores, of_events), classes)
         figures["history"] = _draw_history(history, metrics)
         figures["history_decisions"] = _draw_decisions(history, metrics)
         figures["weights"] = _draw_weights(weights or {})
@@ -107,10 +108,10 @@ def save(drawing: Figure, path: Path) -> list[Path]:
     return [png, pdf]
 
 
-def confusion_of(labels: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """(classes, classes) how many events of the row's class score highest in the column's."""
+def confusion_of(labels: np.ndarray, scores: np.ndarray, of_events: np.ndarray | None = None) -> np.ndarray:
+    """(classes, classes) how many events of the row's class, or how much weight, score highest in the column's."""
     classes = scores.shape[1]
-    counts = np.bincount(labels * classes + scores.argmax(axis=1), minlength=classes**2)
+    counts = np.bincount(labels * classes + scores.argmax(axis=1), of_events, minlength=classes**2)
     return counts.reshape(classes, classes)
 
 
@@ -241,7 +242,7 @@ def draw_confusion(axes: Axes, confusion: np.ndarray, classes: Sequence[str]) ->
     for (row, column), count in np.ndenumerate(confusion):
         share = f"{100 * shares[row, column]:.1f} %" if totals[row, 0] else "–"
         ink = "white" if shares[row, column] > 0.6 else "black"
-        axes.text(column, row, f"{share}\n{count:,}", ha="center", va="center", color=ink, fontsize=9.5)
+        axes.text(column, row, f"{share}\n{count:,.0f}", ha="center", va="center", color=ink, fontsize=9.5)
     names = [literal(name) for name in classes]
     axes.set_xticks(range(len(classes)), names, rotation=0 if len(classes) < 3 else 30, ha="center", rotation_mode=None)
     axes.set_yticks(range(len(classes)), names)
@@ -280,7 +281,9 @@ def _panels(rows: int = 1, columns: int = 1, width: float = 6.4, height: float =
     return drawing, axes
 
 
-def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: Sequence[str]) -> Figure:
+def _draw_scores(
+    scores: np.ndarray, labels: np.ndarray, signal: int, classes: Sequence[str], of_events: np.ndarray | None
+) -> Figure:
     """The signal score by true class; with more than two classes a panel for each class' own score."""
     shown = [signal] if len(classes) == 2 else range(len(classes))
     columns = min(len(shown), 3)
@@ -298,7 +301,8 @@ def _draw_scores(scores: np.ndarray, labels: np.ndarray, signal: int, classes: S
             own = values[labels == true]
             if not len(own):
                 continue
-            density = np.histogram(own, edges)[0] / len(own)
+            weights = None if of_events is None else of_events[labels == true]
+            density = np.histogram(own, edges, weights=weights)[0] / len(own)
             lowest = min(lowest, density[density > 0].min(initial=1))
             highest = max(highest, density.max())
             colour = COLOURS[true % len(COLOURS)]

@@ -125,7 +125,9 @@ def fit(
             return True
 
     started = time.perf_counter()
-    trained, tested = (catboost.Pool(table_of(one), one.labels, thread_count=cores()) for one in (train, valid))
+    trained, tested = (
+        catboost.Pool(table_of(one), one.labels, weight=one.weights, thread_count=cores()) for one in (train, valid)
+    )
     booster = catboost.CatBoost(options)
     booster.fit(trained, eval_set=tested, callbacks=[Reporter()])
     seconds = time.perf_counter() - started

@@ -93,9 +93,15 @@ def fit(
     )
     started = time.perf_counter()
     trained = xgboost.QuantileDMatrix(
-        table_of(train), train.labels, max_bin=parameters["max_bin"], nthread=options["nthread"]
+        table_of(train),
+        train.labels,
+        weight=train.weights,
+        max_bin=parameters["max_bin"],
+        nthread=options["nthread"],
     )
-    tested = xgboost.QuantileDMatrix(table_of(valid), valid.labels, ref=trained, nthread=options["nthread"])
+    tested = xgboost.QuantileDMatrix(
+        table_of(valid), valid.labels, weight=valid.weights, ref=trained, nthread=options["nthread"]
+    )
     booster = xgboost.train(
         options,
         trained,

@@ -112,7 +112,8 @@ def fit(
         n_iter_no_change=parameters["patience"],
         random_state=seed,
     )
-    machine.fit(_table(train), train.labels, X_val=_table(valid), y_val=valid.labels)
+    weights = {"sample_weight": train.weights, "sample_weight_val": valid.weights}
+    machine.fit(_table(train), train.labels, X_val=_table(valid), y_val=valid.labels, **weights)
     trees = [[tree.nodes for tree in trees] for trees in machine._predictors]
     fitted = Trees(
         np.concatenate([nodes for one in trees for nodes in one]),
@@ -121,11 +122,11 @@ def fit(
         machine.classes_,
         classes,
     )
-    values = {"loss": metrics.log_loss(train.labels, fitted.predict(train), 1)[0]}
+    values = {"loss": metrics.log_loss(train.labels, fitted.predict(train), 1, train.weights)[0]}
     scores = fitted.predict(valid)
     values |= {
-        "val_loss": metrics.log_loss(valid.labels, scores, 1)[0],
-        "val_auc": metrics.auc(valid.labels, scores, 1)[0],
+        "val_loss": metrics.log_loss(valid.labels, scores, 1, valid.weights)[0],
+        "val_auc": metrics.auc(valid.labels, scores, 1, valid.weights)[0],
     }
     report(1, values)
     return fitted

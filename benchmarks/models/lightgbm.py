@@ -115,8 +115,8 @@ def fit(
             report(done, told)
 
     started = time.perf_counter()
-    trained = lightgbm.Dataset(table_of(train), train.labels, params=options)
-    tested = lightgbm.Dataset(table_of(valid), valid.labels, reference=trained, params=options)
+    trained = lightgbm.Dataset(table_of(train), train.labels, weight=train.weights, params=options)
+    tested = lightgbm.Dataset(table_of(valid), valid.labels, weight=valid.weights, reference=trained, params=options)
     stop = lightgbm.early_stopping(parameters["patience"], first_metric_only=True, verbose=False)
     booster = lightgbm.train(
         options,

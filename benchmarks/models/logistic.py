@@ -56,17 +56,17 @@ def fit(
 
     machine = LogisticRegression(C=parameters["inverse_penalty"], max_iter=parameters["iterations"])
     largest = _largest(train, parameters)
-    machine.fit(_table(train, largest), train.labels)
+    machine.fit(_table(train, largest), train.labels, train.weights)
     weights, constant = np.zeros((machine.coef_.shape[1], classes)), np.full(classes, -1e9)
     if classes == 2:
         weights[:, 1], constant[:] = machine.coef_[0], (0, machine.intercept_[0])
     else:
         weights[:, machine.classes_], constant[machine.classes_] = machine.coef_.T, machine.intercept_
     fitted = Logistic(weights, constant, largest)
-    loss, _ = metrics.log_loss(train.labels, fitted.predict(train), 1)
+    loss, _ = metrics.log_loss(train.labels, fitted.predict(train), 1, train.weights)
     scores = fitted.predict(valid)
-    values = {"loss": loss, "val_loss": metrics.log_loss(valid.labels, scores, 1)[0]}
-    report(1, {**values, "val_auc": metrics.auc(valid.labels, scores, 1)[0]})
+    values = {"loss": loss, "val_loss": metrics.log_loss(valid.labels, scores, 1, valid.weights)[0]}
+    report(1, {**values, "val_auc": metrics.auc(valid.labels, scores, 1, valid.weights)[0]})
     return fitted
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 from rich.table import Column, Table
 from rich.text import Text
 
-from hepbench.benchmarks.base import Metric, UserError
+from hepbench.benchmarks.base import Metric, Task, UserError
 from hepbench.benchmarks.metrics import LIMIT, class_keys, metrics_for, metrics_of
 from hepbench.suite import evaluation, results, scoring
 from hepbench.suite.commands.console import Console
@@ -45,14 +45,15 @@ def evaluate(
         console.print(Text(sentence, style="bold yellow"), soft_wrap=True)
     for sentence in found.notes:
         console.print(Text(sentence, style="dim"), soft_wrap=True)
-    for table in _tables(found, saved.trial.task.record.classes):
+    for table in _tables(found, saved.trial.task.record):
         console.print(table)
     console.print(f"scores, ROC, plots and metrics.json: {out}", soft_wrap=True, highlight=False)
 
 
-def _tables(found: evaluation.Evaluation, classes: Sequence[str]) -> Iterator[Table]:
+def _tables(found: evaluation.Evaluation, task: Task) -> Iterator[Table]:
     """Every metric; with more than two classes those of each class besides, a column for each."""
-    known, values = metrics_of(classes), found.metrics
+    classes, values = task.classes, found.metrics
+    known = metrics_of(classes, task.metrics)
     whole = metrics_for(len(classes))
     by_class = {f"{name}_{key}" for name in whole for key in class_keys(classes)} & known.keys() - whole.keys()
     table = Table("metric", Column("value", justify="right"), Column("error", justify="right"))

@@ -35,7 +35,7 @@ def plot(
     """Draw one of `figures.KINDS` of rows of one table of a task's leaderboard. UserError for what is not there."""
     check_known("kind", kind, figures.KINDS)
     task = registry.find("task", task_given)
-    record, records = task.record, metrics_of(task.record.classes)
+    record, records = task.record, metrics_of(task.record.classes, task.record.metrics)
     check_known("metric", metric, BY_SLICE if kind == "slices" else records)
     check_known("cost", over, NUMBERS)
     out = out or Path(f"{task.name.replace(':', '-')}-{kind}.pdf")

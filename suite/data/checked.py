@@ -11,17 +11,19 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, Task, UserError
 from hepbench.benchmarks.formats.sparse_images import Sparse
+from hepbench.benchmarks.weighting import fault_of
 
 
 def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events]:
-    """The chunks with labels and ids as (n,) int64 and finite arrays; NaN is replaced where the task says by what.
+    """The chunks with labels and ids as (n,) int64, weights as (n,) float32 and finite arrays; NaN is replaced where
+    the task says by what.
 
     Raises UserError for anything else. It begins with `where`, which names the task, and tells the array, the first
     event, counted from 0 over all chunks, and what was expected.
     """
     if not isinstance(chunks, Iterable):
         raise UserError(f"{where}: read gives {_kind(chunks)}; expected an iterator: yield Events, a chunk at a time")
-    first, layout = 0, None
+    first, layout, weighted = 0, None, None
     for events in chunks:
         if not isinstance(events, Events):
             raise UserError(f"{where}: read yields {_kind(events)}; expected hepbench.Events(arrays, labels, ids)")
@@ -34,6 +36,11 @@ def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events
         arrays = finite_arrays(where, events.arrays, len(ids), first, task.missing)
         if labels is not None and len(labels) != len(ids):
             raise UserError(f"{where}: labels: {len(labels):,} for {_counted(len(ids), first)}; expected as many")
+        weights = None if events.weights is None else _weights(where, events.weights, len(ids), first)
+        weighted = (weights is not None) if weighted is None else weighted
+        if weighted != (weights is not None):
+            now, before = ("weights", "none") if weights is not None else ("no weights", "some")
+            raise UserError(f"{where}: {now} from event {first:,} on, {before} before; expected the same in all")
         found = {name: _layout(array) for name, array in arrays.items()}
         layout = layout or found
         if found != layout:
@@ -42,7 +49,7 @@ def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events
             raise UserError(
                 f"{where}: {name}: {now} from event {first:,} on, {before} before; expected the same in all"
             )
-        yield Events(arrays, labels, ids)
+        yield Events(arrays, labels, ids, weights)
         first += len(ids)
 
 
@@ -96,6 +103,18 @@ def _labels(where: str, labels: Any, classes: Sequence[str], first: int) -> np.n
         event = int(wrong.argmax())
         raise UserError(f"{where}: labels: event {first + event:,} has {labels[event]}; {expected}")
     return numbers
+
+
+def _weights(where: str, weights: Any, count: int, first: int) -> np.ndarray:
+    weights = np.asarray(weights)
+    if weights.shape != (count,) or weights.dtype.kind not in "iubf":
+        shape = f"{weights.dtype} of the shape {weights.shape}"
+        raise UserError(f"{where}: weights are {shape}; expected numbers of the shape ({count},)")
+    if fault := fault_of(weights):
+        event, reason = fault
+        raise UserError(f"{where}: weights: event {first + event:,} has {weights[event]}: {reason}")
+    checked_weights: np.ndarray = weights.astype(np.float32)
+    return checked_weights
 
 
 def _ids(where: str, ids: Any) -> np.ndarray:

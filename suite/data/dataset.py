@@ -1,8 +1,9 @@
 """Prepared arrays: read once, memory-mapped, with the views of each model family.
 
-A folder of prepared data holds labels.npy, ids.npy, and arrays and views as .npy; its name holds the digests of the
-files and of the code that read them. It appears by a rename when it is whole, so that a command that was stopped leaves
-nothing that looks like data; and with checksums, by which what was damaged since is found and prepared again.
+A folder of prepared data holds labels.npy, ids.npy, weights.npy of weighted events, and arrays and views as .npy; its
+name holds the digests of the files and of the code that read them. It appears by a rename when it is whole, so that a
+command that was stopped leaves nothing that looks like data; and with checksums, by which what was damaged since is
+found and prepared again.
 """
 
 from __future__ import annotations
@@ -44,12 +45,13 @@ Damage = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Prepared:
-    """A dataset as memory-mapped arrays. Opening it reads no event."""
+    """A dataset as memory-mapped arrays. Opening it reads no event. weights: (N,) float32; None: each counts one."""
 
     folder: Path
     arrays: Arrays
     labels: np.ndarray
     ids: np.ndarray
+    weights: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -108,7 +110,14 @@ def _folder_of(entry: Entry[Task], digest: str) -> Path:
 
 
 def _opened(folder: Path) -> Prepared:
-    return Prepared(folder, _open(folder / "arrays"), np.load(folder / "labels.npy"), np.load(folder / "ids.npy"))
+    weights = folder / "weights.npy"
+    return Prepared(
+        folder,
+        _open(folder / "arrays"),
+        np.load(folder / "labels.npy"),
+        np.load(folder / "ids.npy"),
+        np.load(weights) if weights.is_file() else None,
+    )
 
 
 def _made(folder: Path, make: Callable[[Path], None], found: Damage = lambda path: None) -> None:
@@ -192,6 +201,7 @@ def _write(folder: Path, paths: Sequence[Path], entry: Entry[Task], progress: Pr
     (folder / "arrays").mkdir()
     labels: list[np.ndarray] = []
     ids: list[np.ndarray] = []
+    weights: list[np.ndarray] = []
 
     def arrays() -> Iterator[Arrays]:
         for events in checked(entry.name, entry.record, entry.record.read(paths)):
@@ -199,6 +209,8 @@ def _write(folder: Path, paths: Sequence[Path], entry: Entry[Task], progress: Pr
                 refuse_unlabelled(entry.record.read, paths)
             labels.append(events.labels)
             ids.append(events.ids)
+            if events.weights is not None:
+                weights.append(events.weights)
             yield events.arrays
             progress(len(events.labels))
 
@@ -208,6 +220,8 @@ def _write(folder: Path, paths: Sequence[Path], entry: Entry[Task], progress: Pr
     check_ids(entry.name, np.concatenate(ids))
     np.save(folder / "labels.npy", np.concatenate(labels))
     np.save(folder / "ids.npy", np.concatenate(ids))
+    if weights:
+        np.save(folder / "weights.npy", np.concatenate(weights))
 
 
 def _append(folder: Path, chunks: Iterator[Arrays]) -> None:

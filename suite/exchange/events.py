@@ -6,6 +6,7 @@ events.attrs["variables"]   names of the columns of a table, where the task has 
 id (n,)                     of each event
 inputs/<name> (n, ...)      as the task's files have them, not scaled; or those of a view
 label (n,)                  class index, where labels were asked for
+weight (n,)                 of the events, where they have weights
 """
 
 from __future__ import annotations
@@ -48,6 +49,8 @@ def write_events(
         file["id"] = opened.prepared.ids[rows]
         if opened.part.labels:
             file["label"] = opened.prepared.labels[rows]
+        if opened.prepared.weights is not None:
+            file["weight"] = opened.prepared.weights[rows]
         size = sum(array[:1].nbytes for array in arrays.values())
         step = max(1, CHUNK_BYTES // max(1, size))
         stored = {}

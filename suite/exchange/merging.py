@@ -84,7 +84,9 @@ def check(
             told, measured = record.metrics.get(f"test_{name}"), rated.metrics[name]
             if told is not None and abs(told - measured) > SAME:
                 raise UserError(f"{where}: its record tells {name} {told:.4f}, and its scores give {measured:.4f}")
-        again = {f"test_{name}{part}" for name in metrics_of(task.record.classes) for part in MEASURED}
+        again = {
+            f"test_{name}{part}" for name in metrics_of(task.record.classes, task.record.metrics) for part in MEASURED
+        }
         values = {name: value for name, value in record.metrics.items() if name not in again}
         values |= {f"test_{name}": value for name, value in rated.metrics.items()}
         found.append(Checked(one, task, values, signal_rejections(task.record, rated.scored)))

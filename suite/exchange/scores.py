@@ -18,6 +18,7 @@ from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats.refusal import library_errors, refuse_beyond_memory, shown
 from hepbench.benchmarks.scored import SUM_WITHIN, logarithms
 from hepbench.suite.data.files import digest_of_file
+from hepbench.suite.data.weights import weights_of
 from hepbench.suite.exchange.part import OpenedPart, Part
 from hepbench.suite.trial.artifacts import StoredScores
 
@@ -117,7 +118,7 @@ def matched(given: GivenScores, opened: OpenedPart) -> StoredScores:
             f"{given.path}: {len(wrong):,} rows have another label than the event, the first of id {wanted[wrong[0]]}: "
             "ids and scores were mixed up, or the classes are numbered otherwise"
         )
-    return StoredScores(wanted, labels, given.scores[found])
+    return StoredScores(wanted, labels, given.scores[found], weights_of(opened.task, opened.prepared, rows, "testing"))
 
 
 def _columns(path: Path, names: Sequence[str], classes: Sequence[str]) -> list[str]:

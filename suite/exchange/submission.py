@@ -16,6 +16,7 @@ from hepbench.benchmarks.base import Task, UserError, check_names
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
 from hepbench.suite.data.opening import DataEvent
+from hepbench.suite.data.weights import tags_of
 from hepbench.suite.exchange import scores
 from hepbench.suite.exchange.part import check_same, open_part
 from hepbench.suite.exchange.storing import store_run
@@ -116,6 +117,7 @@ def enter(
     tags = {
         **group,
         **({} if told.events is None else {"events": told.events}),
+        **tags_of(task.record, opened.prepared),
         "stage": "final",
         "model": submission.name,
         "seed": submission.seed,

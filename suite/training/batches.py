@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepbench.benchmarks.base import Sample
+from hepbench.suite.training.steps import WEIGHTS
 
 if TYPE_CHECKING:
     import keras
@@ -55,6 +56,8 @@ class Feed:
         which = np.take_along_axis(which, order, axis=1).reshape(-1)
         batch = self.sample.take(which)
         fold = {name: values.reshape(shape + values.shape[1:]) for name, values in batch.items()}
+        if self.sample.weights is not None:
+            fold[WEIGHTS] = self.sample.weights[which].reshape(shape)
         targets = self.targets[which]
         return fold, targets.reshape(shape + targets.shape[1:])
 

@@ -76,7 +76,7 @@ def fit_network(
         take_over(keras_model, start)
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
-    run_steps = training_steps(keras_model, optimiser)
+    run_steps = training_steps(keras_model, optimiser, train.weights is not None)
     network = Network(keras_model, classes)
     if objects is not None:
         check_loads_again(network, train, objects)
@@ -113,7 +113,7 @@ def fit_network(
             raise FloatingPointError(f"validation scores are not finite in epoch {epoch}: try a lower learning_rate")
         line = {
             **{name: float(value) / feed.steps for name, value in total.items()},
-            **metrics.of_epoch(valid.labels, scores, signal),
+            **metrics.of_epoch(valid.labels, scores, signal, valid.weights),
             "learning_rate": float(rates[-1]),
             **_cost(feed, trained - started, busy),
         }

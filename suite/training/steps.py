@@ -11,12 +11,16 @@ import numpy as np
 if TYPE_CHECKING:
     import keras
 
+WEIGHTS = "weights of the events"
+"""Among the inputs of a chunk, where a sample has weights; no input of a network is called so."""
+
 ChunkSteps = Callable[[Mapping[str, Any], np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(inputs, targets, learning rates) of a chunk of batches -> (losses, accuracies), a number for each batch."""
 
 
-def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, Any]:
-    """(mean loss, share of events whose class is found) of a batch."""
+def _loss(keras_model: keras.Model, targets: Any, outputs: Any, weights: Any = None) -> tuple[Any, Any]:
+    """(mean loss, share of events whose class is found) of a batch. weights: (batch,) of the events, of a mean of one
+    over the sample; None: each counts one."""
     import keras
     from keras import ops
 
@@ -26,18 +30,22 @@ def _loss(keras_model: keras.Model, targets: Any, outputs: Any) -> tuple[Any, An
     else:
         loss = keras.losses.sparse_categorical_crossentropy(targets, outputs)
         found = ops.cast(ops.argmax(outputs, axis=-1), "int32") == targets
+    if weights is not None:
+        found = ops.reshape(ops.cast(found, "float32"), (-1,))
+        return ops.mean(loss * weights), ops.mean(found * weights)
     return ops.mean(loss), ops.mean(ops.cast(found, "float32"))
 
 
-def training_steps(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
-    """(inputs, targets, rates), a chunk of S batches, -> (losses, accuracies), each (S,): S steps of training."""
+def training_steps(keras_model: keras.Model, optimiser: keras.Optimizer, weighted: bool = False) -> ChunkSteps:
+    """(inputs, targets, rates), a chunk of S batches, -> (losses, accuracies), each (S,): S steps of training.
+    weighted: the inputs hold WEIGHTS besides."""
     import keras
 
     made = {"tensorflow": _steps_of_tensorflow, "jax": _steps_of_jax}[keras.backend.backend()]
-    return made(keras_model, optimiser)
+    return made(keras_model, optimiser, weighted)
 
 
-def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
+def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer, weighted: bool) -> ChunkSteps:
     import tensorflow as tf
 
     weights = keras_model.trainable_variables
@@ -48,6 +56,8 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -
         else tf.TensorSpec((None, None), tf.int32),
         tf.TensorSpec((None,), tf.float32),
     )
+    if weighted:
+        signature[0][WEIGHTS] = tf.TensorSpec((None, None), tf.float32)
 
     def steps(inputs: Any, targets: Any, rates: Any) -> Any:
         losses = tf.TensorArray(tf.float32, size=tf.shape(rates)[0])
@@ -57,7 +67,7 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -
             optimiser.learning_rate.assign(rates[number])
             with tf.GradientTape() as tape:
                 outputs = keras_model(structured_batch(keras_model, batch), training=True)
-                loss, accuracy = _loss(keras_model, targets[number], outputs)
+                loss, accuracy = _loss(keras_model, targets[number], outputs, batch.get(WEIGHTS))
                 objective = loss + sum(keras_model.losses)
             optimiser.apply(tape.gradient(objective, weights), weights)
             losses = losses.write(number, objective)
@@ -73,7 +83,7 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer) -
     return run_chunk
 
 
-def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> ChunkSteps:
+def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted: bool) -> ChunkSteps:
     import jax
 
     variables = (keras_model.trainable_variables, keras_model.non_trainable_variables, optimiser.variables)
@@ -82,7 +92,7 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Chunk
         outputs, others, losses = keras_model.stateless_call(
             weights, others, structured_batch(keras_model, inputs), training=True, return_losses=True
         )
-        loss, accuracy = _loss(keras_model, targets, outputs)
+        loss, accuracy = _loss(keras_model, targets, outputs, inputs.get(WEIGHTS))
         return loss + sum(losses), (accuracy, others)
 
     def step(state: Any, batch: Any) -> Any:

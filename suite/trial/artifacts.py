@@ -17,7 +17,7 @@ import numpy as np
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Fitted, Sample, Shapes, UserError
-from hepbench.benchmarks.scored import logarithms
+from hepbench.benchmarks.scored import Scored, logarithms
 from hepbench.suite.trial.spec import Spec, Trial, command_for, look_up
 
 SCORES, VALIDATION_SCORES = "scores.parquet", "validation_scores.parquet"
@@ -127,19 +127,28 @@ def _reason(error: Exception, longest: int = 200) -> str:
     return lines[-1].partition(". ")[0][:longest]
 
 
-def write_scores(path: Path, ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> None:
+def write_scores(path: Path, found: StoredScores, classes: Sequence[str]) -> None:
     """Parquet with a row for each event, as `scores_table` has them."""
     import pyarrow.parquet as pq
 
-    pq.write_table(scores_table(ids, labels, scores, classes), path)
+    pq.write_table(scores_table(np.asarray(found.ids), found.labels, found.scores, classes, found.weights), path)
 
 
-def scores_table(ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> Any:
-    """Arrow table of ids (n,), labels (n,), null where one is negative, and for each class a column score_<class>, its
-    probability, and log_probability_<class>. scores: (n, classes) logarithms of probabilities."""
+def scores_table(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    classes: Sequence[str],
+    weights: np.ndarray | None = None,
+) -> Any:
+    """Arrow table of ids (n,), labels (n,), null where one is negative, weights (n,) where there are some, and for each
+    class a column score_<class>, its probability, and log_probability_<class>. scores: (n, classes) logarithms of
+    probabilities."""
     import pyarrow as pa
 
     columns = {"id": pa.array(ids, pa.int64()), "label": pa.array(labels.astype(np.int8), mask=labels < 0)}
+    if weights is not None:
+        columns["weight"] = pa.array(weights, pa.float32())
     logs = scores.astype(np.float32)
     columns |= {f"score_{name}": np.exp(logs[:, i]) for i, name in enumerate(classes)}
     columns |= {f"log_probability_{name}": logs[:, i] for i, name in enumerate(classes)}
@@ -149,11 +158,21 @@ def scores_table(ids: np.ndarray, labels: np.ndarray, scores: np.ndarray, classe
 @dataclasses.dataclass(frozen=True)
 class StoredScores:
     """What a trial keeps of a part of its events. ids: (n,). labels: (n,). scores: (n, classes) logarithms of
-    probabilities."""
+    probabilities. weights: (n,) by which they are measured, as the files have them; None: each counts one."""
 
     ids: np.ndarray
     labels: np.ndarray
     scores: np.ndarray
+    weights: np.ndarray | None = None
+
+    def scored(self) -> Scored:
+        """As the metrics take them. ValueError as of `Scored`."""
+        return Scored(self.labels, self.scores, self.weights)
+
+    def taken(self, which: np.ndarray) -> StoredScores:
+        """Those of these places, in their order."""
+        weights = None if self.weights is None else self.weights[which]
+        return StoredScores(self.ids[which], self.labels[which], self.scores[which], weights)
 
 
 def read_scores(path: Path) -> StoredScores:
@@ -167,7 +186,8 @@ def read_scores(path: Path) -> StoredScores:
 
     logs = columns("log_probability_")
     scores = np.column_stack(logs) if logs else logarithms(np.column_stack(columns("score_")))
-    return StoredScores(table["id"].to_numpy(), table["label"].to_numpy().astype(np.int64), scores)
+    weights = table["weight"].to_numpy() if "weight" in table.column_names else None
+    return StoredScores(table["id"].to_numpy(), table["label"].to_numpy().astype(np.int64), scores, weights)
 
 
 def log_scores(fitted: Fitted, sample: Sample) -> np.ndarray:

@@ -12,6 +12,7 @@ from hepbench.benchmarks.base import Arrays, Sample, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.split import PARTS
+from hepbench.suite.data.weights import training_weights, weights_of
 from hepbench.suite.trial.spec import Trial, cut
 
 FEW = 1000
@@ -44,6 +45,12 @@ def slices_of(task: Entry[Task], arrays: Arrays) -> dict[str, np.ndarray]:
 def check_slices(task: Entry[Task], prepared: Prepared) -> None:
     """UserError as `slices_of`, by a few events."""
     slices_of(task, {name: array[:FEW] for name, array in prepared.arrays.items()})
+
+
+def check_weights(task: Entry[Task], prepared: Prepared, rows: Mapping[str, np.ndarray]) -> None:
+    """UserError where the weights of a part cannot weigh its events, before anything is trained."""
+    for part in PARTS:
+        weights_of(task, prepared, rows[part], "testing" if part == "test" else "training")
 
 
 def samples_of(
@@ -81,7 +88,15 @@ def _unscaled(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarray]) 
     view, settings = trial.model.record.view, trial.hyperparameters
     whole = view_of(trial.task, prepared, view, settings.get("features", "")) if view else {}
     inputs = cut(trial.task.record, whole, settings)
-    return {part: Sample(inputs, rows[part], prepared.labels[rows[part]]) for part in PARTS}
+    return {
+        part: Sample(
+            inputs,
+            rows[part],
+            prepared.labels[rows[part]],
+            weights=None if part == "test" else training_weights(trial.task, prepared, rows[part]),
+        )
+        for part in PARTS
+    }
 
 
 def _named(task: Task, name: str, column: int) -> str:

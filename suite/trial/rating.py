@@ -37,10 +37,10 @@ class Rated:
 def rate(task: Task, found: StoredScores, slices: Mapping[str, np.ndarray]) -> Rated:
     """Every metric of scores. slices: name -> (n,) whole numbers of these events. ValueError where the scores are
     none."""
-    scored = Scored(found.labels, found.scores)
-    measured = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes))
+    scored = found.scored()
+    measured = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes, task.metrics))
     for name, values in slices.items():
-        measured |= metrics.by_slice(name, values, found.labels, found.scores, task.signal)
+        measured |= metrics.by_slice(name, values, found.labels, found.scores, task.signal, found.weights)
     return Rated(found, scored, measured)
 
 
@@ -74,7 +74,7 @@ def signal_rejections(task: Task, scored: Scored) -> dict[int, float]:
 
 def of_validation(task: Task, scored: Scored) -> dict[str, float]:
     """The metrics of the validation part by the weights that are kept, as a run logs them."""
-    records = metrics.metrics_for(len(task.classes))
+    records = {**metrics.metrics_for(len(task.classes)), **task.metrics}
     values = metrics.measure(scored, task.signal, records)
     kept = [*records, *(f"{name}_error" for name in WITH_ERROR)]
     return {f"{VALIDATION}{name}": values[name] for name in kept if name in values}
@@ -92,7 +92,7 @@ def write_rated(
     from hepbench.tracking import plots
 
     found = rated.found
-    write_scores(folder / SCORES, found.ids, found.labels, found.scores, task.classes)
+    write_scores(folder / SCORES, found, task.classes)
     curves, reliability = write_curves(folder, task, rated.scored)
     (folder / "plots").mkdir()
     areas = metrics.areas_of(rated.metrics, task.signal, task.classes)
@@ -108,5 +108,6 @@ def write_rated(
         history,
         weights,
         reliability,
+        rated.scored.weights,
     )
     return curves

@@ -20,6 +20,7 @@ from hepbench.benchmarks.base import Fitted, Model, Sample, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
+from hepbench.suite.data.weights import weights_of
 from hepbench.suite.device import out_of_memory
 from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import (
@@ -57,7 +58,6 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
-    from hepbench.benchmarks.scored import Scored
     from hepbench.suite.training.layer_graph import write_network
     from hepbench.suite.training.network import Network
     from hepbench.suite.trial.prediction_times import prediction_times
@@ -120,13 +120,18 @@ def run(
     seconds.setdefault("train_seconds", seconds["fit_seconds"])
     seconds.update(getattr(fitted, "timings", {}))
 
-    result = of_validation(task.record, Scored(valid.labels, valid_scores))
+    def stored(sample: Sample, scores: np.ndarray) -> StoredScores:
+        rows = sample.rows
+        return StoredScores(prepared.ids[rows], sample.labels, scores, weights_of(task, prepared, rows, "testing"))
+
+    validation = stored(valid, valid_scores)
+    result = of_validation(task.record, validation.scored())
     result |= {**seconds, **times, **_epoch_rate(history), **energy, "parameters": fitted.trainable_parameters}
     result |= {"train_events": len(train), "val_events": len(valid)}
     if isinstance(fitted, Network):
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
     if final:
-        found = StoredScores(prepared.ids[test.rows], test.labels, scores)
+        found = stored(test, scores)
         rated = rate(task.record, found, {name: values[test.rows] for name, values in slices.items()})
         result |= {f"test_{name}": value for name, value in rated.metrics.items()}
         result["test_events"] = len(test)
@@ -139,7 +144,7 @@ def run(
     listener({"stage": "writing"})
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        write_scores(folder / VALIDATION_SCORES, prepared.ids[valid.rows], valid.labels, valid_scores, classes)
+        write_scores(folder / VALIDATION_SCORES, validation, classes)
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})

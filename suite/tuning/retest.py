@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks import metrics
-from hepbench.benchmarks.scored import Scored
 from hepbench.suite import differences
 from hepbench.suite.campaign import run_finals
 from hepbench.suite.tuning import storage
@@ -97,10 +96,7 @@ def _compare(
     values = {kind: _values(found, f"test_{objective.name}") for kind, found in trained.items()}
     stored = {kind: [differences.scores_of(store, run["id"]) for run in found] for kind, found in trained.items()}
     first = stored["tuned"][0]
-    sides = [
-        [Scored(one.labels, one.scores) for one in (differences.matched(one, first) for one in stored[kind])]
-        for kind in KINDS
-    ]
+    sides = [[one.scored() for one in (differences.matched(one, first) for one in stored[kind])] for kind in KINDS]
     paired = statistics.paired(*differences.trainings_of(metrics.METRICS[objective.name], sides, signal))
     means = {kind: float(np.mean(some)) for kind, some in values.items()}
     # A rejection is compared by its logarithm, whose error is the relative one.

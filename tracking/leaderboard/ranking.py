@@ -158,6 +158,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
         "title": titles.get(first["model"], ""),
     }
     row |= {name: first.get(name) for name in GROUP}
+    row["weighted"] = first.get("weighted", "")
     row["asked_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
     row["start"] = first.get("start", "")

@@ -159,6 +159,8 @@ def facts_of(table: Sequence[Row]) -> list[str]:
         facts[-1] += f", events={first['asked_events']:,}"
     if first["events"]:
         facts.append(f"{first['events']:,} test events")
+    if first.get("weighted"):
+        facts.append(str(first["weighted"]))
     return [*facts, f"data {str(first['data_digest'])[:12]}", f"split {str(first['split_hash'])[:12]}"]
 
 

@@ -1,0 +1,63 @@
+"""Weights of the events of a part, as a training or a test takes them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from hepbench.benchmarks.base import Task, UserError
+from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.weighting import by_class, equal_spectra
+from hepbench.suite.data.dataset import Prepared
+
+BINS = 100
+"""Of equally many events, in which spectra are made equal."""
+
+
+def weights_of(
+    task: Entry[Task], prepared: Prepared, rows: np.ndarray, use: Literal["training", "testing"]
+) -> np.ndarray | None:
+    """(n,) float32 weights of these events, as the files have them or as the task reweights; None where each counts
+    one. UserError where those of a class sum to zero."""
+    if use == "testing" and task.record.reweight:
+        values = np.asarray(task.record.reweight({name: array[rows] for name, array in prepared.arrays.items()}))
+        return reweighted(task.record, prepared.labels[rows], values)
+    if prepared.weights is None or task.record.weights not in (use, "both"):
+        return None
+    weights: np.ndarray = prepared.weights[rows]
+    check_weights(task.record, prepared.labels[rows], weights)
+    return weights
+
+
+def reweighted(task: Task, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """(n,) float32 that give each class the same spectrum of these values (n,)."""
+    if values.shape != labels.shape or not np.isfinite(values).all():
+        raise UserError(f"{task.title}: reweight must give a finite number for each event, got shape {values.shape}")
+    weights = equal_spectra(labels, values, BINS)
+    check_weights(task, labels, weights)
+    return weights
+
+
+def check_weights(task: Task, labels: np.ndarray, weights: np.ndarray) -> None:
+    """UserError where these events cannot be weighed so."""
+    try:
+        by_class(labels, weights)
+    except ValueError as error:
+        raise UserError(f"{task.title}: {error}") from error
+
+
+def training_weights(task: Entry[Task], prepared: Prepared, rows: np.ndarray) -> np.ndarray | None:
+    """(n,) float32 as `Sample.weights`."""
+    weights = weights_of(task, prepared, rows, "training")
+    return None if weights is None else by_class(prepared.labels[rows], weights).astype(np.float32)
+
+
+def tags_of(task: Task, prepared: Prepared) -> dict[str, str]:
+    """What a run tells of the weights of its events; nothing where each counts one."""
+    found = []
+    if prepared.weights is not None:
+        found.append("events weighted in " + ("training and testing" if task.weights == "both" else task.weights))
+    if task.reweight:
+        found.append("classes reweighted to one spectrum in testing")
+    return {"weighted": ", ".join(found)} if found else {}
