@@ -16,6 +16,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats import hepmass as hepmass_format
 from hepbench.benchmarks.formats import text as text_format
+from hepbench.benchmarks.simulation import atlas_card
 from hepbench.benchmarks.simulation import hepmass as simulation
 from hepbench.benchmarks.tasks import hepmass
 from hepbench.benchmarks.validation import hepmass as hepmass_validation
@@ -297,40 +298,40 @@ def test_combinations_are_those_of_a_loop_over_assignments():
 def test_b_tag_probabilities_are_those_of_the_card():
     flavour, pt = np.array([5, 4, 0]), np.full(3, 100.0)
     expected = [0.8 * np.tanh(0.3) * 30 / 9.6, 0.2 * np.tanh(2.0) / 1.34, 0.002 + 7.3e-4]
-    np.testing.assert_allclose(simulation.b_tag_probability(flavour, pt), expected)
+    np.testing.assert_allclose(atlas_card.b_tag_probability(flavour, pt), expected)
 
 
 def test_tower_energies_keep_their_mean_and_have_the_resolution():
     rng = np.random.default_rng(0)
     energy, eta = np.full(200_000, 50.0), np.full(200_000, 0.5)
     for resolution, sigma in (
-        (simulation._electromagnetic_resolution, np.sqrt((0.0017 * 50) ** 2 + 0.101**2 * 50)),
-        (simulation._hadronic_resolution, np.sqrt((0.0302 * 50) ** 2 + 0.5205**2 * 50 + 1.59**2)),
+        (atlas_card.electromagnetic_resolution, np.sqrt((0.0017 * 50) ** 2 + 0.101**2 * 50)),
+        (atlas_card.hadronic_resolution, np.sqrt((0.0302 * 50) ** 2 + 0.5205**2 * 50 + 1.59**2)),
     ):
         np.testing.assert_allclose(resolution(eta, energy), sigma)
-        measured = simulation._log_normal(energy, resolution(eta, energy), rng)
+        measured = atlas_card.log_normal(energy, resolution(eta, energy), rng)
         assert measured.mean() == pytest.approx(50, abs=5 * sigma / np.sqrt(len(energy)))
         assert measured.std() == pytest.approx(sigma, rel=0.02)
 
 
 def particles(event, pt, eta, phi, kind):
     columns = [np.array(column, np.float64) for column in (pt, eta, phi)]
-    return simulation._Objects.massless(np.array(event), *columns, np.array(kind))
+    return atlas_card.Objects.massless(np.array(event), *columns, np.array(kind))
 
 
 def test_towers_hold_what_reaches_them():
     """A photon keeps its energy in place, a muon leaves none, a soft pion curls up, a hard one is bent."""
     rng = np.random.default_rng(0)
-    bend = simulation.BEND
+    bend = atlas_card.BEND
     event, kind = [0, 1, 2, 3, 4, 4], [22, 13, 211, 211, 22, 22]
     visible = particles(event, [1000, 1000, 0.9 * bend, 2000 * bend, 500, 500], [0.4] * 6, [0.501] * 6, kind)
-    towers = simulation._towers(visible, np.array([0, -1, 1, 1, 0, 0]), rng)
+    towers = atlas_card.towers_of(visible, np.array([0, -1, 1, 1, 0, 0]), rng)
     np.testing.assert_array_equal(towers.event, [0, 3, 4])
     np.testing.assert_allclose(towers.pt, [1000, 2000 * bend, 1000], rtol=0.3)
     np.testing.assert_allclose(towers.pt[[0, 2]], 1000, rtol=0.04)
     np.testing.assert_allclose(towers.eta, 0.4, atol=0.1)
     np.testing.assert_allclose(towers.phi, 0.5, atol=0.18)
-    bent = simulation._towers(particles([0], [300.0], [0.0], [1.0], [11]), np.array([-1]), rng)
+    bent = atlas_card.towers_of(particles([0], [300.0], [0.0], [1.0], [11]), np.array([-1]), rng)
     assert bent.phi[0] == pytest.approx(1.0 + np.arcsin(bend / 300), abs=np.pi / 180)
 
 
@@ -341,13 +342,13 @@ def test_pairs_are_those_of_a_loop(seed, sizes):
         particles(np.sort(rng.integers(0, 4, n)), np.full(n, 30), rng.normal(size=n), rng.uniform(-3, 3, n), [0] * n)
         for n in sizes
     )
-    left, right, distance = simulation._pairs(one, other)
+    left, right, distance = atlas_card.pairs(one, other)
     expected = [(i, j) for i in range(sizes[0]) for j in range(sizes[1]) if one.event[i] == other.event[j]]
     assert list(zip(left, right, strict=True)) == expected
     for i, j, far in zip(left, right, distance, strict=True):
         delta_phi = np.arccos(np.clip(np.cos(one.phi[i] - other.phi[j]), -1, 1))
         assert far == pytest.approx(np.hypot(one.eta[i] - other.eta[j], delta_phi), abs=1e-6)
-    near = simulation._near(one, other, 0.5)
+    near = atlas_card.near(one, other, 0.5)
     np.testing.assert_array_equal(near, [(distance[left == i] < 0.5).any() for i in range(sizes[0])])
 
 
@@ -358,7 +359,7 @@ def test_leptons_in_jets_are_not_isolated():
     for share, expected in ((0.05, 0.95 * 0.99), (0.3, 0.0)):
         pt = np.tile([50, 50 * share], count)
         visible = particles(event, pt, np.tile([0.1, 0.3], count), np.tile([0.1, 0.3], count), [13, 211] * count)
-        found = len(simulation._leptons(visible, rng)) / count
+        found = len(atlas_card.isolated_leptons(visible, rng)) / count
         assert found == pytest.approx(expected, abs=0.03)
 
 
@@ -372,12 +373,12 @@ def test_a_missing_generator_is_told(monkeypatch, package):
 def test_charges_of_stable_particles():
     codes = np.array([11, -11, 13, 211, -211, 321, 2212, -2212, 3112, 3222, 3312, 3334, 22, 130, 2112, 310, 3122])
     expected = [-1, 1, -1, 1, -1, 1, 1, -1, -1, 1, -1, -1, 0, 0, 0, 0, 0]
-    np.testing.assert_array_equal(simulation._charge(codes), expected)
+    np.testing.assert_array_equal(atlas_card.charges(codes), expected)
 
 
 @given(angle=st.floats(-20, 20))
 def test_an_angle_turned_is_the_same_direction_within_pi(angle):
-    turned = simulation._turn(np.array([angle]))[0]
+    turned = atlas_card.turn(np.array([angle]))[0]
     assert -np.pi <= turned <= np.pi
     assert np.cos(turned) == pytest.approx(np.cos(angle), abs=1e-9)
     assert np.sin(turned) == pytest.approx(np.sin(angle), abs=1e-9)
