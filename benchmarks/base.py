@@ -102,8 +102,8 @@ class Events:
 
 @dataclass(frozen=True)
 class Source:
-    """A published file. sha256 or size in bytes is None where the publisher gives none. optional: it adds to a dataset
-    that is whole without it. mirrors: other addresses of the same file, tried in turn."""
+    """A published file. sha256, md5 or size in bytes is None where the publisher gives none. optional: it adds to a
+    dataset that is whole without it. mirrors: other addresses of the same file, tried in turn."""
 
     name: str
     url: str
@@ -111,6 +111,12 @@ class Source:
     size: int | None = None
     optional: bool = False
     mirrors: Sequence[str] = ()
+    md5: str | None = None
+
+    @property
+    def digest(self) -> tuple[str, str] | None:
+        """("sha256" or "md5", what it must be); None where nothing is published."""
+        return ("sha256", self.sha256) if self.sha256 else ("md5", self.md5) if self.md5 else None
 
 
 @dataclass(frozen=True)

@@ -66,6 +66,14 @@ def _qg_jets(path: Path, out: Path) -> Path:
     return out
 
 
+def _top_tagging(path: Path, out: Path) -> Path:
+    with h5py.File(path) as file, h5py.File(out, "w") as hidden:
+        table = file["table/table"]
+        copy = hidden.create_dataset("table/table", data=table[:][["index", "values_block_0"]])
+        copy.attrs["values_block_0_kind"] = table.attrs["values_block_0_kind"]
+    return out
+
+
 def _pxd(path: Path, out: Path) -> Path:
     return Path(shutil.copy(path, out))
 
@@ -79,6 +87,7 @@ WITHOUT = {
     "lund_jets": _qg_jets,
     "pxd_pixels": _pxd,
     "pxd_clusters": _pxd,
+    "top_tagging": _top_tagging,
 }
 
 

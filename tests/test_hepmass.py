@@ -467,7 +467,7 @@ def test_simulated_events_pass_their_checks(simulated):
 def test_mode_of_a_peak_on_a_tail(seed):
     rng = np.random.default_rng(seed)
     values = np.concatenate([rng.normal(80, 5, 2000), rng.exponential(100, 1000) + 60])
-    assert hepmass_validation._mode(values) == pytest.approx(80, abs=8)
+    assert hepmass_validation.mode(values) == pytest.approx(80, abs=8)
 
 
 def test_no_checks_without_both_classes(simulated):

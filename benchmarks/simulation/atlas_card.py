@@ -9,6 +9,7 @@ Not in it: pile-up, bending in eta, muons of jets. Isolation sums true particles
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -162,18 +163,19 @@ def charges(code: np.ndarray) -> np.ndarray:
     return charges
 
 
-def towers_of(visible: Objects, charge: np.ndarray, rng: np.random.Generator) -> Objects:
+def towers_of(visible: Objects, charge: np.ndarray, rng: np.random.Generator, card: Card | None = None) -> Objects:
     """Towers of both calorimeters, ordered by event; kind 22 of the electromagnetic one, 130 of the hadronic one."""
-    inside = ((charge == 0) | (visible.pt > BEND)) & (np.abs(visible.eta) < 4.9)
+    card = card or ATLAS
+    inside = ((charge == 0) | (visible.pt > card.bend)) & (np.abs(visible.eta) < 4.9)
     visible, charge = visible[inside], charge[inside]
-    phi = turn(visible.phi - charge * np.arcsin(BEND / np.maximum(visible.pt, BEND)))
+    phi = turn(visible.phi - charge * np.arcsin(card.bend / np.maximum(visible.pt, card.bend)))
     both = np.isin(visible.kind, (310, 3122))  # K0S and Lambda share their energy 3 : 7
     electromagnetic = np.where(both, 0.3, np.isin(visible.kind, (11, 22)))
     hadronic = np.where(visible.kind == 13, 0, 1 - electromagnetic)
     energy = visible.momentum[:, 3]
     parts = [
-        calorimeter(visible.event, visible.eta, phi, electromagnetic * energy, ELECTROMAGNETIC, rng),
-        calorimeter(visible.event, visible.eta, phi, hadronic * energy, HADRONIC, rng),
+        calorimeter(visible.event, visible.eta, phi, electromagnetic * energy, card.electromagnetic, rng),
+        calorimeter(visible.event, visible.eta, phi, hadronic * energy, card.hadronic, rng),
     ]
     columns = [np.concatenate(pair) for pair in zip(*parts, strict=True)]
     columns.append(np.repeat([22, 130], [len(part[0]) for part in parts]))
@@ -186,7 +188,7 @@ def calorimeter(
     eta: np.ndarray,
     phi: np.ndarray,
     energy: np.ndarray,
-    part: dict[str, Any],
+    part: Mapping[str, Any],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
     """Event, pT, eta and phi of towers whose smeared energy is above threshold and twice its resolution."""
@@ -236,6 +238,18 @@ HADRONIC = {
     "resolution": hadronic_resolution,
     "threshold": 1.0,
 }
+
+
+@dataclass(frozen=True)
+class Card:
+    """bend: pT in GeV of a charged particle that just reaches the calorimeters; and these."""
+
+    bend: float
+    electromagnetic: Mapping[str, Any]
+    hadronic: Mapping[str, Any]
+
+
+ATLAS = Card(BEND, ELECTROMAGNETIC, HADRONIC)
 
 
 def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:

@@ -93,13 +93,13 @@ def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterat
         values = raw[chosen, VARIABLES.index(name)]
         if len(values) < 20:
             continue
-        spread = np.std([_mode(rng.choice(values, len(values))) for _ in range(PSEUDO_SAMPLES)])
+        spread = np.std([mode(rng.choice(values, len(values))) for _ in range(PSEUDO_SAMPLES)])
         error = np.hypot(spread, JET_SCALE * expected)
         source = f"{source}; jet energy to 4 %, 1112.6426"
-        yield Check(f"{name} in GeV, {of}, most frequent", _mode(values), expected, error, source)
+        yield Check(f"{name} in GeV, {of}, most frequent", mode(values), expected, error, source)
 
 
-def _mode(values: np.ndarray) -> float:
+def mode(values: np.ndarray) -> float:
     """Half-sample mode (Bickel and Fruehwirth, math/0505419): the densest half of the densest half, and so on."""
     values = np.sort(values)
     while len(values) > 3:

@@ -95,8 +95,8 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
     """The official files of a task, or the first `count` of them, downloaded where they are not in place and checked
     in any case.
 
-    A published sha256 is compared; otherwise the size, where one is known, and the structure as the task's reader
-    sees it. Digests are recorded in SHA256SUMS beside the files. Raises UserError if a file cannot be had.
+    A published sha256 or md5 is compared; otherwise the size, where one is known, and the structure as the task's
+    reader sees it. Digests are recorded in SHA256SUMS beside the files. Raises UserError if a file cannot be had.
     """
     record, folder = task.record, official_folder(task.dataset)
     if not record.sources:
@@ -176,11 +176,11 @@ def _transfer(url: str, part: Path, source: Source, listener: Listener) -> None:
 
 def _attempt(url: str, part: Path, source: Source, listener: Listener) -> None:
     """One attempt, with a byte range where `part` has begun and the rest can be told to be of the same file: by what
-    the server called its version, or by a published sha256."""
+    the server called its version, or by a published digest."""
     import requests
 
     begun, version = _begun(part, url)
-    if not (version or source.sha256):
+    if not (version or source.digest):
         begun = 0
     headers = {"User-Agent": user_agent(), "Accept-Encoding": "identity"}
     if begun:
@@ -331,10 +331,11 @@ def _last_words(error: Exception) -> str:
 def _check(path: Path, source: Source, task: Task) -> None:
     """Raises UserError if the file has another digest or size than published, or is not what the reader expects."""
     found = path.stat().st_size
-    if source.sha256:
-        digest = digest_of_file(path)
-        if digest != source.sha256:
-            raise UserError(f"{path.name}: sha256 is {digest}, published is {source.sha256}: remove it and fetch again")
+    if source.digest:
+        kind, published = source.digest
+        digest = digest_of_file(path, kind)
+        if digest != published:
+            raise UserError(f"{path.name}: {kind} is {digest}, published is {published}: remove it and fetch again")
     elif source.size is not None and found != source.size:
         raise UserError(f"{path.name}: {found:,} bytes, published are {source.size:,}: remove it and fetch again")
     events = next(iter(task.read([path])), None)  # the reader complains of what is not its format

@@ -113,18 +113,21 @@ def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:
 
 
 def check_published(entry: Entry[Task], paths: list[Path]) -> None:
-    """Raises UserError for a file that counts as official and has another sha256 than is published. Some publishers
-    give none, and files of a group's own layout have none."""
+    """Raises UserError for a file that counts as official and has another sha256 or md5 than is published. Some
+    publishers give none, and files of a group's own layout have none."""
     folder = official_folder(entry.dataset)
-    published = {folder / source.name: source.sha256 for source in entry.record.sources if source.sha256}
+    published = {folder / source.name: source.digest for source in entry.record.sources if source.digest}
     for path in paths:
         carried = path.parent != folder  # by a package, under a name of its own
-        known = published.values() if carried else [published[path]] if path in published else []
-        if known and (digest := digest_of_file(path)) not in known:
+        known = list(published.values()) if carried else [published[path]] if path in published else []
+        if not known:
+            continue
+        kind = known[0][0]
+        if (digest := digest_of_file(path, kind)) not in (expected := [of for _, of in known]):
             cure = "Reinstall the package" if carried else f"Remove it and run make data TASK={entry.dataset}"
             raise UserError(
-                f"{path}: sha256 is {digest}, published is {' or '.join(known)}: it is not the official file. {cure}; "
-                f"for a file of your own write a task with a Source without sha256"
+                f"{path}: {kind} is {digest}, published is {' or '.join(expected)}: it is not the official file. "
+                f"{cure}; for a file of your own write a task with a Source without {kind}"
             )
 
 
@@ -133,15 +136,15 @@ def digest_of_files(paths: list[Path]) -> str:
     return hashlib.sha256("".join(map(digest_of_file, paths)).encode()).hexdigest()
 
 
-def digest_of_file(path: Path) -> str:
-    """sha256 of a file, kept beside its state, so that gigabytes are read once."""
+def digest_of_file(path: Path, kind: str = "sha256") -> str:
+    """sha256 or md5 of a file, kept beside its state, so that gigabytes are read once."""
     path = path.resolve()
     before = state_of(path)
-    kept = data_folder() / "digests.json"
+    kept = data_folder() / ("digests.json" if kind == "sha256" else f"digests_{kind}.json")
     known = _known_digests(kept)
     if known.get(str(path), [None])[0] == before:
         return str(known[str(path)][1])
-    digest = _sha256(path)
+    digest = _digest(path, kind)
     if state_of(path) == before:
         with contextlib.suppress(OSError):  # it is a cache: of another user, on a full disk, in a home to be read only
             write_whole(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
@@ -153,15 +156,15 @@ def changed_since(folder: Path) -> Path | None:
     for name, (state, digest) in _known_digests(data_folder() / "digests.json").items():
         path = Path(name)
         if path.parent == folder.resolve() and not (
-            path.is_file() and (state_of(path) == state or _sha256(path) == digest)
+            path.is_file() and (state_of(path) == state or _digest(path, "sha256") == digest)
         ):
             return path
     return None
 
 
-def _sha256(path: Path) -> str:
+def _digest(path: Path, kind: str) -> str:
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def state_of(path: Path) -> list[int]:
@@ -172,19 +175,19 @@ def state_of(path: Path) -> list[int]:
 
 
 def _known_digests(path: Path) -> dict[str, Any]:
-    """File -> [state, sha256], as far as that can be read: what was cut or is another's is computed again."""
+    """File -> [state, digest], as far as that can be read: what was cut or is another's is computed again."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     entries = known.items() if isinstance(known, dict) else ()
     return {
-        key: value for key, value in entries if isinstance(value, list) and len(value) == 2 and _is_sha256(value[1])
+        key: value for key, value in entries if isinstance(value, list) and len(value) == 2 and _is_digest(value[1])
     }
 
 
-def _is_sha256(value: object) -> bool:
-    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}", value) is not None
+def _is_digest(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch("[0-9a-f]{64}|[0-9a-f]{32}", value) is not None
 
 
 def is_simulated(task: Entry[Task], events: int | None) -> bool:
