@@ -48,7 +48,7 @@ STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
 
-TARGETS := help env bench reproduce tune sweep curve studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate export-model events score export import data describe validate simulate measure list doctor ui test test-all faults lint tables docs lock clean
+TARGETS := help env bench reproduce tune sweep curve studies optuna-ui leaderboard plot rescore ensemble register compare predict evaluate export-model events score export import data describe validate simulate measure gpu-check list doctor ui test test-all faults lint tables docs lock clean
 .PHONY: $(TARGETS)
 
 help:  ## this text
@@ -183,6 +183,10 @@ simulate: $(READY)  ## EVENTS=n simulated events of TASK in the official format
 measure: $(READY)  ## rates of simulating and reading every task's data, of training and prediction of every model
 	@$(HEPBENCH) measure data
 	@$(HEPBENCH) measure models
+
+takes.gpu-check = $(call option,--out,OUT) $(call each,--only,ONLY) $(call flag,--dry-run,DRY)
+gpu-check: $(READY)  ## all that needs a GPU, in ten minutes, by JAX (OUT=folder, ONLY="rates entries"); without one, or DRY=1, a dry run
+	@$(HEPBENCH) measure gpu $(takes.gpu-check)
 
 list: $(READY)  ## tasks, models, metrics, budgets; what is here
 	@$(HEPBENCH) list

@@ -57,8 +57,8 @@ def is_auto(trial: Trial) -> bool:
 
 def found(trial: Trial, data_digest: str, split_hash: str, train_events: int) -> BatchSizeFound:
     """Of a trial that `is_auto`. UserError where not even a batch of one event fits."""
-    with _process(trial.spec, data_digest, split_hash) as fits:
-        size, too_large = largest(fits, most_for(train_events))
+    with _process(trial.spec, data_digest, split_hash) as tries:
+        size, too_large = largest(tries, most_for(train_events))
     if not size:
         raise UserError(
             f"{trial.model.name} does not fit into memory with a batch of one event: give it less width or depth, or "
@@ -78,10 +78,10 @@ def most_for(train_events: int) -> int:
     return 1 << (max(1, min(MOST, train_events // STEPS)).bit_length() - 1)
 
 
-def largest(fits: Tries, most: int) -> tuple[int, tuple[int, ...]]:
+def largest(tries: Tries, most: int) -> tuple[int, tuple[int, ...]]:
     """(largest that fits of `most` and its halves, 0 where none does; those that do not)."""
     size, too_large = most, []
-    while size and not fits(size):
+    while size and not tries(size):
         too_large.append(size)
         size //= 2
     return size, tuple(too_large)
@@ -92,7 +92,7 @@ def _process(spec: Spec, data_digest: str, split_hash: str) -> Iterator[Tries]:
     """Tries, one after the other, in a process; in a new one where memory that ran out has ended it."""
     pools: list[concurrent.futures.ProcessPoolExecutor] = []
 
-    def fits(size: int) -> bool:
+    def tries(size: int) -> bool:
         if not pools:
             context = multiprocessing.get_context("spawn")
             pools.append(concurrent.futures.ProcessPoolExecutor(1, context, initializer=_begin))
@@ -106,7 +106,7 @@ def _process(spec: Spec, data_digest: str, split_hash: str) -> Iterator[Tries]:
 
     with without_main_file():
         try:
-            yield fits
+            yield tries
         finally:
             for pool in pools:
                 pool.shutdown(wait=False, cancel_futures=True)
@@ -126,8 +126,13 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
     device.load_keras(spec.device, spec.backend)
     trial = with_size(look_up(spec), size)
     _, samples = open_samples(trial, data_digest, split_hash)
+    return fits(trial, samples["train"], samples["validation"])
+
+
+def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
+    """Whether its training can begin in this process."""
     try:
-        _begin_training(trial, samples["train"], samples["validation"])
+        _begin_training(trial, train, valid)
     except Exception as error:
         if not device.out_of_memory(error):
             raise
@@ -150,5 +155,5 @@ def _begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
     keras_model = build_network(build, train, classes, trial.hyperparameters)
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
-    steps = training_steps(keras_model, optimiser)
+    steps = training_steps(keras_model, optimiser, train.weights is not None)
     warm_up(Network(keras_model, classes), steps, Feed(train, keras_model, int(options["batch_size"])), valid)

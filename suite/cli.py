@@ -833,6 +833,34 @@ def measure_models(
     )
 
 
+@measure.command("gpu")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("gpu-check"),
+    show_default=True,
+    help="Folder of the results.",
+)
+@click.option(
+    "--only",
+    type=arguments.GPU_PART,
+    multiple=True,
+    callback=arguments.several,
+    metavar="PART,...",
+    help="machine, data, rates, entries, memory, logged, seeds, precision, batches. Default: all, in this order.",
+)
+@click.option(
+    "--seconds", type=click.FloatRange(min=1), default=570, show_default=True, help="Of all parts together, at most."
+)
+@click.option("--dry-run", is_flag=True, help="On the CPU, with a few events; so it is as well where there is no GPU.")
+def measure_gpu(out: Path, only: tuple[str, ...], seconds: float, dry_run: bool) -> int:
+    """All that needs a GPU, by JAX, in ten minutes: every entry on its tasks beside the CPU, rates beside weaver-core,
+    16 bits, full memory, energy in MLflow, several seeds at once."""
+    from hepbench.suite.commands.measure_gpu import measure_gpu
+
+    return min(measure_gpu(out, only, seconds, dry_run, Console()), 1)
+
+
 @measure.command("parameters")
 def measure_parameters() -> None:
     """Build every network for every task and print, as CSV, how many trainable parameters it has."""

@@ -80,11 +80,25 @@ def _columns() -> list[str]:
     return [*_metrics(), *NUMBERS, "energy"]
 
 
+def _modes() -> list[str]:
+    from hepbench.suite.profiling.weaver import MODES
+
+    return list(MODES)
+
+
+def _parts() -> list[str]:
+    from hepbench.suite.profiling.gpu_parts import PARTS
+
+    return list(PARTS)
+
+
 TASK = Name("task", _tasks, files=True)
 MODEL = Name("model", _models, files=True)
 STUDY = Name("study", study.names)
 METRIC = Name("metric", _metrics)
 COLUMN = Name("column", _columns)
+MODE = Name("mode of weaver-core", _modes)
+GPU_PART = Name("part", _parts)
 BUDGET = OneOf("budget", "benchmarks.budgets", "BUDGETS")
 DATA = OneOf("data", "suite.data.files", "KINDS")
 DEVICE = OneOf("device", "suite.device", "DEVICES")
@@ -94,7 +108,6 @@ SAMPLER = OneOf("sampler", "suite.tuning.study_spec", "SAMPLERS")
 PRUNER = OneOf("pruner", "suite.tuning.study_spec", "PRUNERS")
 PART = OneOf("part of the split", "suite.data.split", "PARTS")
 PROGRAM = OneOf("program to measure against", "suite.profiling.models", "AGAINST")
-MODE = OneOf("mode of weaver-core", "suite.profiling.weaver", "MODES")
 KIND = OneOf("kind", "tracking.leaderboard.figures", "KINDS")
 FORMAT = OneOf("format", "tracking.leaderboard.text", "FORMATS")
 TEXT_FORMAT = OneOf("format", "suite.commands.reproduce", "FORMATS")

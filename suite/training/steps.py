@@ -83,10 +83,9 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer, w
     return run_chunk
 
 
-def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted: bool) -> ChunkSteps:
+def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[[Any, Any], Any]:
+    """(state, (inputs, targets, rates)) -> (state, (losses, accuracies)), for JAX to compile: the steps of a chunk."""
     import jax
-
-    variables = (keras_model.trainable_variables, keras_model.non_trainable_variables, optimiser.variables)
 
     def objective(weights: Any, others: Any, inputs: Any, targets: Any) -> Any:
         outputs, others, losses = keras_model.stateless_call(
@@ -108,9 +107,22 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted
         weights, moments = optimiser.stateless_apply(moments, gradients, weights)
         return (weights, others, moments), (loss, accuracy)
 
-    @jax.jit
     def run(state: Any, chunk: Any) -> Any:
         return jax.lax.scan(step, state, chunk)
+
+    return run
+
+
+def variables_of(keras_model: keras.Model, optimiser: keras.Optimizer) -> tuple[list[Any], list[Any], list[Any]]:
+    """The variables whose values are the state of a training: trained ones, the network's others, the optimiser's."""
+    return keras_model.trainable_variables, keras_model.non_trainable_variables, optimiser.variables
+
+
+def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted: bool) -> ChunkSteps:
+    import jax
+
+    variables = variables_of(keras_model, optimiser)
+    run = jax.jit(chunk_of_jax(keras_model, optimiser))
 
     def run_and_keep(*chunk: Any) -> tuple[np.ndarray, np.ndarray]:
         state = tuple([variable.value for variable in some] for some in variables)
