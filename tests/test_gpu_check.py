@@ -69,11 +69,10 @@ def test_a_part_that_fails_takes_no_other_with_it(monkeypatch, tmp_path):
     """By fork, in place of a new interpreter, so that these parts are known there."""
     context = gpu.multiprocessing.get_context("fork")
     monkeypatch.setattr(gpu.multiprocessing, "get_context", lambda kind: context)
-    monkeypatch.setattr(gpu_parts, "PARTS", FAULTY)
     monkeypatch.setattr(gpu.device, "load_keras", lambda *chosen: None)
     monkeypatch.setattr(gpu, "end_with_parent", lambda: None)
     seen: list[Measured] = []
-    measured = {one.name: one for one in gpu.run(DRY, tmp_path, seconds=4, listener=seen.append)}
+    measured = {one.name: one for one in gpu.run(FAULTY, DRY, tmp_path, seconds=4, listener=seen.append)}
     assert measured["c"].lacks == "its process ended with status 7"
     assert measured["m"].lacks == "not measured: no events"
     assert measured["f"].lacks == "failed: ValueError: first line" and measured["f"].failures == 2

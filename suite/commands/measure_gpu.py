@@ -14,6 +14,8 @@ from hepbench.suite.profiling import gpu
 def measure_gpu(out: Path, only: Sequence[str], seconds: float, dry: bool, console: Console) -> int:
     """Print lines as they are measured, and write files into `out`. Returns how many checks failed and how many parts
     did not come to their end."""
+    from hepbench.suite.profiling.gpu_parts import PARTS
+
     setting, reason = gpu.setting_of(dry)
     if setting.dry:
         console.print(f"dry run on the CPU ({reason}): nothing of it is a figure of a GPU", soft_wrap=True)
@@ -34,6 +36,6 @@ def measure_gpu(out: Path, only: Sequence[str], seconds: float, dry: bool, conso
         if state.lacks:
             console.print(Text(f"  {state.lacks}", style="yellow"), soft_wrap=True)
 
-    measured = gpu.run(setting, out, only, seconds, listener)
+    measured = gpu.run(PARTS, setting, out, only, seconds, listener)
     console.print(f"results: {out / gpu.MARKDOWN}, {out / gpu.CSV}", soft_wrap=True)
     return sum(one.failures for one in measured)

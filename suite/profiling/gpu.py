@@ -97,17 +97,20 @@ def setting_of(dry: bool) -> tuple[Setting, str]:
 
 
 def run(
-    setting: Setting, out: Path, only: Sequence[str] = (), seconds: float = SECONDS, listener: Listener = lambda _: None
+    parts: Mapping[str, Part],
+    setting: Setting,
+    out: Path,
+    only: Sequence[str] = (),
+    seconds: float = SECONDS,
+    listener: Listener = lambda _: None,
 ) -> list[Measured]:
     """Measure all parts, or `only` these, in so many seconds at most, and write `out`/gpu.md and gpu.csv."""
-    from hepbench.suite.profiling.gpu_parts import PARTS
-
     for name in only:
-        check_known("part", name, PARTS)
+        check_known("part", name, parts)
     out.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + seconds
     measured: list[Measured] = []
-    for name, part in PARTS.items():
+    for name, part in parts.items():
         if only and name not in only:
             continue
         left = until - time.monotonic()
@@ -130,7 +133,7 @@ def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterat
     context = multiprocessing.get_context("spawn")
     ours, theirs = context.Pipe()
     with without_main_file():
-        process = context.Process(target=_measure, args=(name, setting, theirs))
+        process = context.Process(target=_measure, args=(part, setting, theirs))
         process.start()
     theirs.close()
     lacks, details = "", ""
@@ -156,16 +159,14 @@ def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterat
     yield replace(found, seconds=time.monotonic() - started, lacks=lacks, details=details)
 
 
-def _measure(name: str, setting: Setting, connection: Connection) -> None:
+def _measure(part: Part, setting: Setting, connection: Connection) -> None:
     """In the process of a part."""
-    from hepbench.suite.profiling.gpu_parts import PARTS
-
     end_with_parent()
     without_tensorflow()
     lacks = ("", "")
     try:
         device.load_keras(setting.device, BACKEND)
-        for line in PARTS[name].measure(setting):
+        for line in part.measure(setting):
             connection.send(("line", line))
     except UserError as error:
         lacks = (f"not measured: {error}", "")
