@@ -242,6 +242,9 @@ class Scored:
     @functools.cached_property
     def numbers(self) -> np.ndarray:
         """(classes,) how many events each class has."""
+        if self.classes == 2:  # a fifth of what counting takes
+            ones = int(np.count_nonzero(self.labels))
+            return np.array([len(self.labels) - ones, ones])
         return np.bincount(self.labels, minlength=self.classes)
 
     @functools.cached_property

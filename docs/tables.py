@@ -243,11 +243,13 @@ def of_budgets() -> str:
 
 
 def of_faults() -> str:
-    """Of `make faults`, kind by kind, with their sum."""
-    rows = pd.read_csv(HERE / "faults.csv", index_col="kind")
+    """Of `make faults`, kind by kind, with their sum; above it the file's first line, which says what it is of."""
+    path = HERE / "faults.csv"
+    rows = pd.read_csv(path, index_col="kind", comment="#")
     rows.loc["all"] = ["all", *rows.drop(columns="title").sum()]
     lines = [[f"`{kind}`", *row] for kind, row in zip(rows.index, rows.to_numpy(), strict=True)]
-    return _table(["", "faults", *rows.columns[1:]], lines)
+    said = path.read_text().partition("\n")[0].removeprefix("# ")
+    return f"{said}:\n\n{_table(['', 'faults', *rows.columns[1:]], lines)}"
 
 
 def _arxiv(source: str) -> str:

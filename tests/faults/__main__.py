@@ -5,22 +5,25 @@ from __future__ import annotations
 import concurrent.futures
 import csv
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 
 from faults.commands import reference
 from faults.counting import HARMS
 from faults.kinds import KINDS, Kind, Outcome, attempt
+from hepbench.tracking.hardware.machine import cores_usable
 
-CSV = Path(__file__).parents[2] / "docs" / "faults.csv"
+DOCS = Path(__file__).parents[2] / "docs"
 AT_ONCE = 3
 
 
 def main(asked: list[str]) -> int:
-    """Exit status 1 where a fault did harm. Kinds that were tried in full have their rows in the table of the pages
-    written."""
+    """Exit status 1 where a fault did harm. A call of all faults writes the table of the pages, which is thus of one
+    call."""
     faults = chosen(asked)
     folder = Path(tempfile.mkdtemp(prefix="hepbench-faults-"))
     began = time.monotonic()
@@ -30,13 +33,16 @@ def main(asked: list[str]) -> int:
         waiting = [pool.submit(attempt, kind, number, folder) for kind, number in faults]
         for done in concurrent.futures.as_completed(waiting):
             outcomes.append(done.result())
-            print(f"{len(outcomes)}/{len(faults)} {outcomes[-1].line}", flush=True)
-    print(f"\n{table(outcomes)}\n{(time.monotonic() - began) / 60:.0f} minutes")
+            minutes = (time.monotonic() - began) / 60
+            print(f"{len(outcomes)}/{len(faults)} {minutes:.1f} min {outcomes[-1].line}", flush=True)
+    minutes = (time.monotonic() - began) / 60
+    print(f"\n{table(outcomes)}\n{minutes:.0f} minutes")
     bad = [one for one in outcomes if any(one.harms.values())]
     for one in bad:
         print(f"\nmake faults ONLY={one.kind.name}:{one.number}   {one.scene.folder}")
         print("\n".join(f"  {harm}: {line}" for harm, lines in one.harms.items() for line in lines[:5]))
-    write(outcomes)
+    if not asked:
+        write(outcomes, minutes)
     if not bad:
         shutil.rmtree(folder)
     return min(len(bad), 1)
@@ -75,18 +81,14 @@ def table(outcomes: list[Outcome]) -> str:
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines)
 
 
-def write(outcomes: list[Outcome]) -> None:
-    """The rows of kinds that were tried in full; the others stay."""
-    rows = {}
-    if CSV.is_file():
-        with CSV.open(newline="") as file:
-            rows = {line[0]: line for line in csv.reader(file)}
-    whole = {name: some for name, some in of_kinds(outcomes).items() if len(some) == KINDS[name].number}
-    rows |= {name: row(KINDS[name], some) for name, some in whole.items()}
-    if whole:
-        with CSV.open("w", newline="") as file:
-            lines = [HEADINGS, *(rows[name] for name in KINDS if name in rows)]
-            csv.writer(file, lineterminator="\n").writerows(lines)
+def write(outcomes: list[Outcome], minutes: float) -> None:
+    """The table of the pages, with what it is of: docs/faults.csv, and with docs/tables.py docs/tables/faults.md."""
+    with (DOCS / "faults.csv").open("w", newline="") as file:
+        took = f"{minutes:.0f} minutes on {cores_usable():g} cores"
+        file.write(f"# One call of all {len(outcomes)} faults, {date.today():%-d %B %Y}, {took}\n")
+        lines = [HEADINGS, *(row(KINDS[name], some) for name, some in of_kinds(outcomes).items())]
+        csv.writer(file, lineterminator="\n").writerows(lines)
+    subprocess.run([sys.executable, DOCS / "tables.py"], check=True)
 
 
 if __name__ == "__main__":
