@@ -6,7 +6,6 @@ Without HOME, a folder with runs, it makes some first; that takes minutes.
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -16,10 +15,10 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 
-from browser import Browser, Page  # noqa: E402
+from browser import Browser, Page, mlflow_pages  # noqa: E402
 
 HEPBENCH = [sys.executable, "-m", "hepbench"]
-PORT = "5799"
+PORT = 5799
 
 RUNS = (
     ("bench", "ecal", "--budget", "smoke", "--seeds", "2"),
@@ -44,38 +43,14 @@ def main() -> None:
         if home == scratch:
             for arguments in RUNS:
                 subprocess.run([*HEPBENCH, *arguments], cwd=ROOT, env=environment, check=True)
-        server = subprocess.Popen(
-            [*HEPBENCH, "ui", "--port", PORT],
-            cwd=ROOT,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        try:
-            take(addresses(server))
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)
-
-
-def addresses(server: subprocess.Popen[str]) -> dict[str, str]:
-    """What the command prints, once it serves."""
-    found: dict[str, str] = {}
-    for line in server.stdout or ():
-        if "viewStateShareKey" in line:
-            found.setdefault(line.strip().partition("  ")[0], line.strip().rpartition(" ")[2])
-        if "startup complete" in line:
-            return found
-    raise RuntimeError("hepbench ui has ended")
+        with mlflow_pages(home, PORT) as addresses:
+            take(addresses)
 
 
 def take(of_views: dict[str, str]) -> None:
     with Browser() as browser:
         for name, (path, width, height) in PICTURES.items():
-            page = browser.open(f"http://127.0.0.1:{PORT}/health", width, height)
-            page.evaluate("localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true')")
-            page.go(of_views[name])
+            page = browser.open(of_views[name], width, height)
             page.wait_for(READY[name], 120)
             shrink(settled(page, ROOT / path))
             print(path, f"{(ROOT / path).stat().st_size / 1000:.0f} kB")

@@ -12,6 +12,7 @@ https://chromedevtools.github.io/devtools-protocol/
 from __future__ import annotations
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -19,8 +20,10 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +35,37 @@ NO_BROWSER = "no Chromium here: apt-get install chromium"
 def chromium() -> str | None:
     """Its command; None where it is not installed."""
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+@contextlib.contextmanager
+def mlflow_pages(home: Path | str, port: int) -> Iterator[dict[str, str]]:
+    """`hepbench ui` on the results of a home, while the context lasts: the addresses that it prints, by what each is
+    called; of several tasks those of the first."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "hepbench", "ui", "--port", str(port)],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "HEPBENCH_HOME": str(home), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    ) as server:
+        printed = []
+        try:
+            for line in server.stdout or ():
+                printed.append(line)
+                if "startup complete" in line:
+                    break
+            else:
+                raise RuntimeError(f"hepbench ui has ended: {''.join(printed)}")
+            found: dict[str, str] = {}
+            for line in printed:
+                if "viewStateShareKey" in line:
+                    found.setdefault(line.strip().partition("  ")[0], line.strip().rpartition(" ")[2])
+            yield found
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(server.pid, signal.SIGKILL)  # and the processes that it has started
 
 
 class Browser:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-import os
-import signal
-import subprocess
+import urllib.error
+import urllib.request
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import COMMAND, ROOT, assert_user_mistake, free_port, hepbench
+from browser import mlflow_pages
+from conftest import assert_user_mistake, free_port, hepbench
 
 from hepbench.benchmarks import registry
 from hepbench.suite import views as prepared_views
@@ -71,44 +71,31 @@ def test_a_view_is_the_same_text_whenever_it_is_written():
 def test_the_page_opens_on_sorted_rows_columns_and_charts_and_shows_nothing_of_language_models(
     benched, browser, tmp_path
 ):
-    environment = {**os.environ, "HEPBENCH_HOME": str(benched), "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(
-        [*COMMAND, "ui", "--port", str(free_port())],
-        cwd=ROOT,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    ) as server:
-        try:
-            printed = []
-            for line in server.stdout:
-                printed.append(line.strip())
-                if "startup complete" in line:
-                    break
-            addresses = {
-                line.partition("  ")[0]: line.rpartition(" ")[2] for line in printed if "viewStateShareKey" in line
-            }
-            page = browser.open(addresses["models, a table"], 1900, 900)
-            page.wait_for("document.querySelectorAll('[role=row] a[href*=\"/runs/\"]').length >= 4")
-            text = page.wait_for("document.body.innerText.includes('test_auc_error') && document.body.innerText")
-            for column in ("test_auc", "test_rejection_50", "test_accuracy", "train_seconds"):
-                assert column in text
-            names = page.evaluate(
-                "[...document.querySelectorAll('[role=row] a[href*=\"/runs/\"]')].map(one => one.innerText)"
-            )
-            assert sorted(names[:2]) == ["logistic seed 0", "logistic seed 1"]
-            assert "bench magic smoke" not in names
-            assert not {"Prompts", "Traces and sessions", "Judges", "Evaluation runs"} & set(text.splitlines())
-            page.screenshot(tmp_path / "table.png")
-            charts = browser.open(addresses["models, charts"], 1900, 1400)
-            charts.wait_for("document.querySelectorAll('.js-plotly-plot .bars path').length >= 4", 90)
-            shown = charts.evaluate("document.body.innerText")
-            assert {"Test", "Training", "Cost"} <= {line.partition(" (")[0].strip() for line in shown.splitlines()}
-            assert not [one for one in page.errors + charts.errors if "users/current" not in one]
-        finally:
-            os.killpg(server.pid, signal.SIGKILL)  # and the processes that it has started
+    with mlflow_pages(benched, free_port()) as addresses:
+        page = browser.open(addresses["models, a table"], 1900, 900)
+        page.wait_for("document.querySelectorAll('[role=row] a[href*=\"/runs/\"]').length >= 4")
+        text = page.wait_for("document.body.innerText.includes('test_auc_error') && document.body.innerText")
+        for column in ("test_auc", "test_rejection_50", "test_accuracy", "train_seconds"):
+            assert column in text
+        names = page.evaluate(
+            "[...document.querySelectorAll('[role=row] a[href*=\"/runs/\"]')].map(one => one.innerText)"
+        )
+        assert sorted(names[:2]) == ["logistic seed 0", "logistic seed 1"]
+        assert "bench magic smoke" not in names and "Welcome to MLflow Assistant" not in text
+        assert not {"Prompts", "Traces and sessions", "Judges", "Evaluation runs"} & set(text.splitlines())
+        page.screenshot(tmp_path / "table.png")
+        charts = browser.open(addresses["models, charts"], 1900, 1400)
+        charts.wait_for("document.querySelectorAll('.js-plotly-plot .bars path').length >= 4", 90)
+        shown = charts.evaluate("document.body.innerText")
+        assert {"Test", "Training", "Cost"} <= {line.partition(" (")[0].strip() for line in shown.splitlines()}
+        listed = browser.open(addresses["models, a table"].replace("/runs?", "/models?"), 1900, 900)
+        listed.wait_for("['logistic seed 0', 'prior seed 1'].every(one => document.body.innerText.includes(one))", 90)
+        not_served = ("users/current", "mlflow/assistant")
+        errors = page.errors + charts.errors + listed.errors
+        assert not [one for one in errors if not any(path in one for path in not_served)]
+        address = addresses["models, a table"].partition("#")[0] + "ajax-api/3.0/mlflow/assistant/config"
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(address)
 
 
 def final_of(home: Path, model: str) -> tuple[runs.Store, dict]:
@@ -163,6 +150,39 @@ def test_a_run_has_its_curve_by_efficiency_a_line_that_says_what_it_is_and_a_dat
     schema = json.loads(dataset.dataset.schema)["mlflow_tensorspec"]
     assert json.loads(schema["features"])[0]["tensor-spec"]["shape"][0] == -1
     assert json.loads(dataset.dataset.profile)["classes"] == ["hadron", "gamma"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_trained_model_stands_in_the_list_of_models_with_its_auc(benched, monkeypatch):
+    import mlflow
+
+    monkeypatch.setenv("HEPBENCH_HOME", str(benched))
+    store, run = final_of(benched, "logistic")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", store.uri)  # which the next line sets for good
+    mlflow.set_tracking_uri(store.uri)
+    found = store._client.search_logged_models([store.experiments()["magic"]])
+    assert {one.name for one in found} == {f"{model} seed {seed}" for model in ("logistic", "prior") for seed in (0, 1)}
+    assert {one.status for one in found} == {"READY"}
+    (listed,) = [one for one in found if one.source_run_id == run["id"]]
+    assert {one.key: one.value for one in listed.metrics}["test_auc"] == run["metrics"]["test_auc"]
+    example = {name: np.asarray(one, "float32") for name, one in _model_of(listed).input_example.items()}
+    assert _model_of(listed).predict(example).shape == (2, 2)
+
+
+def _model_of(listed):
+    import mlflow
+
+    return mlflow.pyfunc.load_model(listed.model_uri)
+
+
+def test_few_metrics_stand_in_the_open_and_all_are_read(benched):
+    store, run = final_of(benched, "logistic")
+    written = store._client.get_run(run["id"]).data.metrics
+    parts = [name for name in written if name.startswith(("test_", "final_val_"))]
+    assert len(parts) < 20 and {"test_auc", "test_auc_error", "test_rejection_50_error"} <= set(parts)
+    assert written["detail/test_precision"] == run["metrics"]["test_precision"]
+    old = {"test_precision": 0.1, "detail/test_precision": 0.2, "test_brier": 0.3}
+    assert reading.renamed(old) == {"test_precision": 0.2, "test_brier": 0.3}
 
 
 def test_no_two_words_for_the_validation_part_and_those_of_older_versions_are_read(benched):

@@ -51,13 +51,35 @@ def artifact_address(rows: Rows, run_id: str) -> tuple[str, str, tuple[str, ...]
     return (found[0][0], found[0][1], (found[0][2], str(found[0][3]))) if found else None
 
 
+PARTS = ("test_", "final_val_")
+"""How the metrics of a part of the data begin."""
+
+FOREMOST = ("auc", "accuracy", "log_loss", "rejection_50", "events", "roc_rejection")
+"""What MLflow's page shows of them, with its errors, among all metrics; the others are in a section of their own."""
+
+SECTION = "detail/"
+"""Before the names of those in the store: MLflow's page folds metrics together whose names begin alike to a slash."""
+
+
+def filed(name: str) -> str:
+    """The name that a metric has in the store."""
+    for part in PARTS:
+        if name.startswith(part) and name.removeprefix(part).removesuffix("_error") not in FOREMOST:
+            return SECTION + name
+    return name
+
+
 def renamed(metrics: Mapping[str, float]) -> dict[str, float]:
-    """The metrics of a run of whatever version, as they are called now: those of the validation part began with
-    "valid_", beside those by epoch, "val_"."""
+    """The metrics of a run of whatever version, as they are called now, by the names that they were logged by. Those of
+    the validation part began with "valid_", beside those by epoch, "val_"; where a name was written without its section
+    and with it, the latter counts."""
     now = {name: f"final_val_{name.removeprefix('valid_')}" for name in metrics if name.startswith("valid_")}
     now |= {"valid_events": "val_events"}
     old = {now[name]: value for name, value in metrics.items() if name in now}
-    return old | {name: value for name, value in metrics.items() if name not in now}
+    plain = {name: value for name, value in metrics.items() if name not in now}
+    in_section = {name: value for name, value in plain.items() if name.startswith(SECTION)}
+    plain = {name: value for name, value in plain.items() if name not in in_section}
+    return old | plain | {name.removeprefix(SECTION): value for name, value in in_section.items()}
 
 
 def _runs(rows: Rows, wanted: str, values: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -1,5 +1,5 @@
-"""Runs in MLflow: the only module that imports it, and it does so inside functions, since that takes seconds.
-Those of a database are read without it.
+"""Runs in MLflow: the only module that imports it, beside its server in `served`. It does so inside functions, since
+that takes seconds. Those of a database are read without it.
 
 Every call names its run; there is no active run, so processes and threads can log to runs that others started.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import importlib.metadata
 import json
 import logging
 import math
@@ -58,6 +59,7 @@ ENVIRONMENT = {
     "GIT_PYTHON_REFRESH": "quiet",
     # The server's own jobs judge language models: seven processes for nothing here.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "MLFLOW_ENABLE_AI_GATEWAY": "false",
 }
 """Set where the user has not."""
 
@@ -66,6 +68,9 @@ ONE_REQUEST = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
 
 NO_SUCH_TABLE = "42P01"
 """PostgreSQL's number of that error."""
+
+APPLICATION = "hepbench"
+"""Name of the entry point of `tracking.served`."""
 
 SERVED = ("mlflow-artifacts:", "http://", "https://")
 """How the places of artifacts begin that a server takes and gives."""
@@ -339,13 +344,14 @@ class Store:
     def log(self, run_id: str, values: Mapping[str, float], step: int = 0) -> None:
         """Log numbers at a step. A NaN or infinity, "not measurable", is left out: MLflow would store a number for it.
 
-        Names are stored as `key_of` gives them; those that begin with "system/" appear among the system metrics of the
-        UI.
+        Names are stored as `reading.filed` and `key_of` give them; those that begin with "system/" appear among the
+        system metrics of the UI.
         """
         from mlflow.entities import Metric
 
         now = int(time.time() * 1000)
-        metrics = [Metric(key_of(k), float(v), now, step) for k, v in values.items() if math.isfinite(v)]
+        finite = {key_of(reading.filed(name)): float(value) for name, value in values.items() if math.isfinite(value)}
+        metrics = [Metric(key, value, now, step) for key, value in finite.items()]
         with self._errors("log metrics"):
             for batch in _batches(metrics, 1000):
                 self._client.log_batch(run_id, metrics=batch)
@@ -383,6 +389,33 @@ class Store:
                 shutil.copytree(folder, own, dirs_exist_ok=True)
             else:
                 self._client.log_artifacts(run_id, str(folder))
+
+    def list_model(self, run_id: str, folder: Path, name: str, kind: str, values: Mapping[str, float]) -> None:
+        """Let a model that lies in this folder, and under its name among the run's artifacts, stand in MLflow's list of
+        models. name, kind: as the list shows them. values: metrics of the run that stand beside it.
+
+        In a store of files the model has them as links to those of the run, where its file system knows such.
+        """
+        from mlflow.entities import LoggedModelOutput, Metric
+
+        with self._errors("list a model"):
+            experiment_id = self._client.get_run(run_id).info.experiment_id
+            named = re.sub(r"[/:.%\"']", "_", _kept(name, LONGEST_NAME))  # which MLflow takes in no name of a model
+            model = self._client.create_logged_model(experiment_id, named, run_id, model_type=_kept(kind))
+            own, place = self._folder(run_id), moved.path_of(model.artifact_location)
+            if own is not None and place is not None:
+                shutil.copytree(own / folder.name, place, copy_function=_link)
+            else:
+                self._client.log_model_artifacts(model.model_id, str(folder))
+            now = int(time.time() * 1000)
+            metrics = [
+                Metric(key_of(one), value, now, 0, model_id=model.model_id, run_id=run_id)
+                for one, value in values.items()
+                if math.isfinite(value)
+            ]
+            self._client.log_batch(run_id, metrics=metrics)
+            self._client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
+            self._client.finalize_logged_model(model.model_id, "READY")
 
     def upload_table(self, run_id: str, name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
         """Store a table under this name, *.json, as MLflow's page shows one. NaN and infinities are left empty."""
@@ -578,12 +611,15 @@ class Store:
     def ui_command(self, host: str = "127.0.0.1", port: int = 5000) -> tuple[list[str], dict[str, str]]:
         """Command that serves this store's runs and artifacts, and what it needs in its environment: the address of a
         database may hold a password, and anyone on the machine can read a command. StoreError where a server does that
-        already."""
+        already, or where this package was installed before it had the application that is served."""
         if self.artifacts is None:
             raise StoreError(
                 f"the store {masked(self.uri)} is a server with a UI of its own: open that address in a browser"
             )
-        command = [sys.executable, "-m", "mlflow", "server", "--artifacts-destination", self.artifacts.as_uri()]
+        if not importlib.metadata.entry_points(group="mlflow.app", name=APPLICATION):
+            raise StoreError("the installation is older than the program: run `make env`, or pip install -e . again")
+        command = [sys.executable, "-m", "mlflow", "server", "--app-name", APPLICATION]
+        command += ["--artifacts-destination", self.artifacts.as_uri()]
         command += ["--host", host, "--port", str(port), "--workers", "1"]
         return command, {"MLFLOW_BACKEND_STORE_URI": self.uri}
 
@@ -743,6 +779,13 @@ def _milliseconds(seconds: float | None) -> int | None:
 def _kept(value: object, longest: int = LONGEST_TAG) -> str:
     """A value as text that every store takes."""
     return printable(str(value))[:longest]
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # of a file system that has no links
+        shutil.copyfile(source, target)
 
 
 def _batches(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

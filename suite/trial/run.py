@@ -45,6 +45,9 @@ SHORTEST_FOR_ENERGY = 0.5
 """Seconds of the test part's prediction from which its energy is told: counters step by milliseconds, a GPU's by tenths
 of a second."""
 
+LISTED = ("test_auc", "test_accuracy", "test_rejection_50", "latency_ms", "train_seconds", "parameters")
+"""Metrics that stand beside a model in MLflow's list of them."""
+
 Listener = Callable[[dict[str, Any]], None]
 """Is told how far a trial is: {"stage": ...} or {"epoch": ..., "epochs": ..., "metrics": ...}."""
 
@@ -155,6 +158,8 @@ def run(
         with _timed(logging, "log_seconds"):
             store.upload(run_id, folder)
             store.log_series(run_id, ROC, rejections(curves[classes[signal]]))
+            beside = {name: result[name] for name in LISTED if name in result}
+            store.list_model(run_id, folder / "model", f"{model.name} seed {spec.seed}", model.record.title, beside)
     store.tag(run_id, tags)
     store.log(run_id, logging)
     return result | logging
