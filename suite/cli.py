@@ -101,6 +101,9 @@ TRAINED, SEARCHED, WITH, WHERE, SHOWN = (
 
 TASK = click.argument("task", type=arguments.TASK)
 TASKS = click.argument("tasks", type=arguments.TASK, nargs=-1, callback=arguments.several, metavar="[TASK]...")
+ONE_OR_MORE = click.argument(
+    "tasks", type=arguments.TASK, nargs=-1, required=True, callback=arguments.several, metavar="TASK..."
+)
 DATA = click.option(
     "--data", type=arguments.DATA, default="auto", show_default=True, help="The kind of events.", panel=WITH
 )
@@ -706,13 +709,14 @@ def compare(task: str, a: str, b: str, budget: str | None) -> None:
 
 
 @commands.command()
-@TASK
+@ONE_OR_MORE
 @click.option("--files", type=click.IntRange(min=1), help="Only the first of its files, where fewer will do.")
-def data(task: str, files: int | None) -> None:
-    """Fetch the official files of TASK, or say where to put files fetched by hand."""
+def data(tasks: tuple[str, ...], files: int | None) -> None:
+    """Fetch the official files of each TASK, or say where to put files fetched by hand."""
     from hepbench.suite.commands.download import fetch
 
-    fetch(task, files, Console())
+    for name in arguments.each(tasks):
+        fetch(name, files, Console())
 
 
 @commands.command()
@@ -729,25 +733,27 @@ def simulate(task: str, events: int, seed: int, jobs: int | None, out: Path | No
 
 
 @commands.command()
-@TASK
+@ONE_OR_MORE
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=10_000, show_default=True, help=SIMULATED_FIRST)
-def validate(task: str, data: str, events: int) -> None:
-    """Compare the data of TASK with its calibration figures, line by line."""
+def validate(tasks: tuple[str, ...], data: str, events: int) -> None:
+    """Compare the data of each TASK with its calibration figures, line by line."""
     from hepbench.suite.commands.validate import validate
 
-    validate(task, data, events, Console())
+    for name in arguments.each(tasks):
+        validate(name, data, events, Console())
 
 
 @commands.command()
-@TASK
+@ONE_OR_MORE
 @DATA
 @click.option("--events", type=click.IntRange(min=100), default=2_000, show_default=True, help=SIMULATED_FIRST)
-def describe(task: str, data: str, events: int) -> None:
-    """What TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
+def describe(tasks: tuple[str, ...], data: str, events: int) -> None:
+    """What each TASK is: classes, inputs, files, licence, published results; and a page with pictures of its events."""
     from hepbench.suite.commands.describe import describe
 
-    describe(task, data, events, Console())
+    for name in arguments.each(tasks):
+        describe(name, data, events, Console())
 
 
 @commands.group(cls=Verbs, examples=("hepbench measure models --task ecal -m cnn,gbdt",))
@@ -912,21 +918,22 @@ def measure_onnx(task: str, models: tuple[str, ...], seconds: float, form: str) 
 
 
 @commands.command()
-@TASK
-def rescore(task: str) -> None:
-    """Measure every stored run of TASK (a name, a file, or all) again from the scores it keeps, without a training."""
+@ONE_OR_MORE
+def rescore(tasks: tuple[str, ...]) -> None:
+    """Measure every stored run of each TASK (a name, a file, or all) again from its scores, without a training."""
     from hepbench.suite.commands.rescore import rescore
 
-    rescore(task, Console())
+    rescore(tasks, Console())
 
 
 @commands.command()
-@TASK
-def ensemble(task: str) -> None:
-    """Ensembles of the trained models of TASK, chosen by their validation scores, each a row of the leaderboard."""
+@ONE_OR_MORE
+def ensemble(tasks: tuple[str, ...]) -> None:
+    """Ensembles of the trained models of each TASK, chosen by validation scores, each a row of the leaderboard."""
     from hepbench.suite.commands.ensemble import ensemble
 
-    ensemble(task, Console())
+    for name in arguments.each(tasks):
+        ensemble(name, Console())
 
 
 @commands.command()

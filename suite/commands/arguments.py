@@ -123,6 +123,14 @@ def several(context: click.Context, parameter: click.Parameter, texts: Sequence[
     return tuple(dict.fromkeys(found))
 
 
+def each(tasks: Sequence[str]) -> list[str]:
+    """The tasks that these words stand for, "all" and `<task>:all` among them. UserError where one is none."""
+    names = list(dict.fromkeys(name for word in tasks for name in registry.expand(word)))
+    for name in names:
+        registry.find("task", name)
+    return names
+
+
 def one(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> str:
     """The one name that an option was given; UserError for several, of which click would take the last."""
     found = several(context, parameter, texts)

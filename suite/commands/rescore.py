@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import rescoring, results
+from hepbench.suite.commands import arguments
 from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import progress_bar
 
 
-def rescore(task_given: str, console: Console) -> None:
+def rescore(given: Sequence[str], console: Console) -> None:
     """Measure again, print how many runs, and why others are left as they are. UserError where nothing has finished."""
     store = results.open_store()
-    tasks = [registry.find("task", name) for name in registry.expand(task_given)]
+    tasks = [registry.find("task", name) for name in arguments.each(given)]
     runs = {task.name: rescoring.finals(task, store) for task in tasks}
     if not any(runs.values()):
-        raise UserError(f"no finished runs in {results.store_location()}: run make bench TASK={task_given}")
+        raise UserError(f"no finished runs in {results.store_location()}: run hepbench bench {' '.join(given)}")
     for task in tasks:
         found = runs[task.name]
         if not found:
