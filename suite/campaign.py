@@ -297,11 +297,13 @@ def ignore(event: object) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class Campaign:
-    """What the runs of one command have in common. tags: of each run; dataset: as `Store.start` takes it."""
+    """What the runs of one command have in common. tags: of each run; dataset: as `Store.start` takes it. train_events:
+    that a trial is trained on, unless it asks for fewer; 0 where that is not known."""
 
     task: Entry[Task]
     tags: Mapping[str, Any]
     dataset: Mapping[str, str]
+    train_events: int = 0
 
     def plan(self, trial: Trial, done: Collection[str] = (), label: str = "") -> PlannedTrial:
         """done: identities of results that are there."""
@@ -410,6 +412,7 @@ def plan_trials(
     rows, split_hash = split_events(task.record, prepared, spec.most_events)
     check_weights(task, prepared, rows)
     campaign = campaign_of(task, spec.budget, files, prepared, split_hash, spec.events)
+    campaign = dataclasses.replace(campaign, train_events=len(rows["train"]))
     for run in started:
         start_module.check_data(run, campaign.tags)
     if not dry:
@@ -510,7 +513,7 @@ def _forecast(to_run: Sequence[PlannedTrial], campaign: Campaign, store: Store, 
         tags = {"model": one.trial.model.name, "device": spec.device, "backend": spec.backend, **campaign.tags}
         trials[one.name] = ({**tags, "hardware": hardware_name(machine, spec.device)}, one.trial.hyperparameters)
     finals = store.runs(campaign.task.name, status="FINISHED", tags={"stage": "final"}) if trials else []
-    return forecast(trials, finals, at_once)
+    return forecast(trials, finals, at_once, campaign.train_events)
 
 
 @contextmanager

@@ -189,7 +189,9 @@ class Remaining:
         models = list(dict.fromkeys(self.models[name] for name in self.forecast.unknown))
         runs = f"{self.forecast.earlier} earlier run{'s' * (self.forecast.earlier > 1)} here"
         if len(self.forecast.unknown) == len(self.models):
-            return "how long it takes is not known yet: no earlier run here of these models within this budget"
+            return "how long it takes is not known yet: no earlier run here of these models"
+        if self.forecast.scaled:
+            runs += ", by their events and epochs where those were within another budget"
         told = f"about {in_words(self.forecast.left({}, ()))}, from {runs}"
         return f"takes {told}" + (f"; {', '.join(models)}: not known yet, no earlier run here" if models else "")
 

@@ -219,7 +219,14 @@ def test_a_selection_leaves_no_table_empty():
 
 def a_past_run(seconds: float, number: int = 0, parameters=None, **tags):
     tags = {"model": "mlp", "budget": "quick", "data": "official", "hardware": "here", **tags}
-    return {"id": f"r{number}", "start": 10.0, "end": 10.0 + seconds, "tags": tags, "parameters": parameters or {}}
+    return {
+        "id": f"r{number}",
+        "start": 10.0,
+        "end": 10.0 + seconds,
+        "tags": tags,
+        "parameters": parameters or {},
+        "metrics": {},
+    }
 
 
 def test_a_forecast_is_of_what_ran_here():
@@ -239,6 +246,22 @@ def test_a_forecast_is_of_what_ran_here():
     assert same.seconds["mlp seed 1"] == 90 and same.earlier == 1
 
 
+def test_a_forecast_scales_runs_within_another_budget():
+    tags = a_past_run(0, budget="full", events="all")["tags"]
+    trials = {"mlp seed 1": (tags, {"width": 64, "epochs": 100})}
+    small = a_past_run(30, 1, {"width": "64", "epochs": "2"}, budget="smoke")
+    small["metrics"] = {"train_events": 1_000, "train_seconds": 10.0, "predict_seconds": 1.0}
+    larger = a_past_run(60, 2, {"width": "64", "epochs": "10"}, budget="quick")
+    larger["metrics"] = {"train_events": 2_000, "train_seconds": 40.0, "predict_seconds": 2.0}
+    wider = a_past_run(60, 3, {"width": "128", "epochs": "100"}, budget="standard")
+    wider["metrics"] = {"train_events": 4_000, "train_seconds": 40.0}
+    made = forecast(trials, [small, larger, wider], events=4_000)
+    assert made.scaled and made.earlier == 1
+    assert made.seconds["mlp seed 1"] == pytest.approx(60 + 40 * 19 + 2)  # twice the events, ten times the epochs
+    assert forecast(trials, [wider], events=8_000).seconds["mlp seed 1"] == pytest.approx(100)
+    assert forecast(trials, [small, larger]).unknown == ["mlp seed 1"]  # how many events is not known
+
+
 def test_what_is_left():
     of_four = Forecast({"a": 60, "b": 60, "c": 30, "d": None}, 3, 2)
     assert of_four.left({}, ()) == 75 and of_four.left({"a": 50}, ()) == 60
@@ -248,6 +271,6 @@ def test_what_is_left():
 
 def test_a_bench_says_how_long_it_takes(benched):
     _, first, second = benched
-    assert "how long it takes is not known yet: no earlier run here of these models within this budget" in first
+    assert "how long it takes is not known yet: no earlier run here of these models" in first
     assert "from 1 earlier run here; prior: not known yet, no earlier run here" in second
     assert "takes about " in second and "epoch" not in first + second
