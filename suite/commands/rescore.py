@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 
 from hepbench.benchmarks import registry
@@ -18,7 +19,8 @@ def rescore(given: Sequence[str], console: Console) -> None:
     tasks = [registry.find("task", name) for name in arguments.each(given)]
     runs = {task.name: rescoring.finals(task, store) for task in tasks}
     if not any(runs.values()):
-        raise UserError(f"no finished runs in {results.store_location()}: run hepbench bench {' '.join(given)}")
+        asked = given[0] if len(given) == 1 else shlex.quote(" ".join(given))
+        raise UserError(f"no finished runs in {results.store_location()}: run make bench TASK={asked}")
     for task in tasks:
         found = runs[task.name]
         if not found:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 TICK = 5.0
 """Seconds between two looks at trials that are silent."""
 
-LIFETIME = 50
-"""Trials after which a process is replaced: its libraries keep about a megabyte of each."""
+LIFETIME = 30
+"""Trials after which a process is replaced: it keeps two or three megabytes of each."""
 
 DIED = f"the trial's process died {1 + RETRIES} times"
 
