@@ -93,7 +93,7 @@ def prepare(
     A variant that reads files as its task does shares the task's arrays. found: is told what was damaged since it was
     prepared, and is prepared again."""
     folder = _folder_of(entry, files.digest)
-    _made(folder, lambda scratch: _write(scratch, files.paths, entry, progress), found)
+    _made(folder, lambda scratch: _write(scratch, files, entry, progress), found)
     return _opened(folder)
 
 
@@ -197,14 +197,39 @@ def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths:
     )
 
 
-def _write(folder: Path, paths: Sequence[Path], entry: Entry[Task], progress: Progress) -> None:
+MEND = "Mend the file, or leave out what is named"
+"""Of a file that a reader refuses, where nothing else is known of it."""
+
+
+def _cure(entry: Entry[Task], files: Files) -> str:
+    """What helps where a reader refuses one of these files."""
+    if files.kind == "simulated":
+        return f"Remove {files.paths[0].parent}, and the events are simulated again"
+    published = {source.name for source in entry.record.sources if source.url}
+    if published & {path.name for path in files.paths}:
+        return f"Remove the file and run hepbench data {entry.dataset}, which fetches what was published, or mend it"
+    return MEND
+
+
+def with_cure(chunks: Iterator[Events], cure: str) -> Iterator[Events]:
+    """The chunks of a reader of ours; what it refuses is told with what helps."""
+    try:
+        yield from chunks
+    except UserError as error:
+        raise UserError(f"{str(error).rstrip('.')}. {cure}") from error
+
+
+def _write(folder: Path, files: Files, entry: Entry[Task], progress: Progress) -> None:
+    paths = files.paths
     (folder / "arrays").mkdir()
     labels: list[np.ndarray] = []
     ids: list[np.ndarray] = []
     weights: list[np.ndarray] = []
 
     def arrays() -> Iterator[Arrays]:
-        for events in checked(entry.name, entry.record, entry.record.read(paths)):
+        read = entry.record.read(paths)
+        chunks = with_cure(read, _cure(entry, files)) if entry.shipped else read
+        for events in checked(entry.name, entry.record, chunks):
             if events.labels is None:
                 refuse_unlabelled(entry.record.read, paths)
             labels.append(events.labels)
