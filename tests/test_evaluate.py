@@ -88,6 +88,7 @@ WITHOUT = {
     "pxd_pixels": _pxd,
     "pxd_clusters": _pxd,
     "top_tagging": _top_tagging,
+    "higgs": _hepmass,  # where the class comes first as well
 }
 
 

@@ -51,18 +51,24 @@ class Layout:
 
 
 def read(
-    path: Path, variables: Sequence[str], label: str, classes: Sequence[str] = (), header: bool = True
+    path: Path,
+    variables: Sequence[str],
+    label: str,
+    classes: Sequence[str] = (),
+    header: bool = True,
+    label_first: bool = False,
 ) -> Iterator[Rows]:
     """Yields the rows of each block, in file order, their values in the order of `variables`.
 
-    header: whether a file must have one; columns are `variables` and the label, in this order, where it has none.
+    header: whether a file must have one; columns are `variables` and the label, in this order, where it has none, or
+    the label and `variables`.
     Raises UserError naming file and line for what is no finite number of float32, and for rows of another length.
     """
     found = False
     with ThreadPoolExecutor(PARSERS) as pool:
         waiting: deque[Future[Rows]] = deque()
         try:
-            for line, layout, block in _blocks(path, variables, label, tuple(classes), header):
+            for line, layout, block in _blocks(path, variables, label, tuple(classes), header, label_first):
                 waiting.append(pool.submit(_parse, path, line, layout, variables, block))
                 if len(waiting) > PARSERS:
                     rows = waiting.popleft().result()
@@ -80,7 +86,7 @@ def read(
 
 
 def _blocks(
-    path: Path, variables: Sequence[str], label: str, classes: tuple[str, ...], header: bool
+    path: Path, variables: Sequence[str], label: str, classes: tuple[str, ...], header: bool, label_first: bool
 ) -> Iterator[tuple[int, Layout, bytes]]:
     """Number of the first line, layout, and text of each block of whole lines after the header."""
     layout: Layout | None = None
@@ -102,19 +108,23 @@ def _blocks(
                 row = text_file.fields(words)[1]
                 if (header and not declared) or not any(map(text_file.is_number, row)):
                     text_file.ordered(path, line, names, variables, label)
-                layout = Layout(separator, _columns(path, declared, len(row), variables, label), label, classes)
+                layout = Layout(
+                    separator, _columns(path, declared, len(row), variables, label, label_first), label, classes
+                )
                 break  # this line is a row
             start, line = end, line + 1
         if layout and start < len(text):
             yield line, layout, text[start:]
 
 
-def _columns(path: Path, declared: list[str], width: int, variables: Sequence[str], label: str) -> tuple[str, ...]:
+def _columns(
+    path: Path, declared: list[str], width: int, variables: Sequence[str], label: str, label_first: bool
+) -> tuple[str, ...]:
     """Of rows of this width without a header: as ARFF declares them, or in the order of the official file."""
-    known = (*variables, label)
+    known = (label, *variables) if label_first else (*variables, label)
     if declared and declared != [name.casefold() for name in known[: len(declared)]]:
         return tuple(text_file.ordered(path, 1, declared, variables, label))
-    return known[:-1] if width == len(variables) else known
+    return tuple(variables) if width == len(variables) else known
 
 
 def _parse(path: Path, line: int, layout: Layout, variables: Sequence[str], text: bytes) -> Rows:
