@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import io
 import pickle
+import pickletools
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -98,20 +98,30 @@ def _opened(path: Path, file: Any) -> tuple[Any, dict[str, tuple[str, int]], tup
     return table, places, places.get(LABEL)
 
 
-class _Plain(pickle.Unpickler):
-    """Of lists, texts and numbers alone: nothing in a pickle is looked up, so that nothing of it runs."""
+TEXTS = {
+    *("STRING", "BINSTRING", "SHORT_BINSTRING"),
+    *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+}
+"""Instructions of a pickle that give a text."""
 
-    def find_class(self, module: str, name: str) -> Any:
-        raise pickle.UnpicklingError(f"it asks for {module}.{name}")
+AROUND = {
+    *("PROTO", "FRAME", "MARK", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "STOP"),
+    *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
+}
+"""Those of which a list of texts has more."""
 
 
 def _names(path: Path, block: str, given: Any) -> list[str]:
-    """Names of a block's columns, which pandas keeps as a pickled list."""
+    """Names of a block's columns, which pandas keeps as a pickled list: its instructions are read, none is carried
+    out."""
     fault = f"the names of {block}'s columns are no list of texts"
+    names = []
     with library_errors(path, fault):
-        names = _Plain(io.BytesIO(bytes(given)), encoding="latin1").load()
-    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        raise UserError(f"{path}: {fault}")
+        for instruction, argument, _ in pickletools.genops(bytes(given)):
+            if instruction.name in TEXTS:
+                names.append(str(argument))
+            elif instruction.name not in AROUND:
+                raise UserError(f"{path}: {fault}: it asks for {instruction.name}")
     return names
 
 
