@@ -249,8 +249,9 @@ class Task:
         table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
         takes in besides, such as the mass that a parametrised network is given; context names them.
     features: sets of inputs that published results differ by, by name; the first is the default.
-    missing: array -> the number that takes the place of NaN in it, by which `read` marks what was not measured. NaN in
-        other arrays is refused, and so is infinity.
+    missing: array -> the number by which its files mark what was not measured, such as -999; NaN where they do so by
+        NaN. It is NaN in "table" and "context", which models take as it is or filled; other inputs of a view are to
+        have a number there. NaN in other arrays is refused, and so is infinity.
     weights: where those that `read` gives enter: "training", in the loss and what stops it; "testing", in the metrics
         with their errors; or "both". Only how the events of a class weigh against each other counts: those of each
         class are scaled to a mean of one.
@@ -321,20 +322,25 @@ class Task:
         return chosen.views.get(name, self.views[name])
 
 
+Scaling = Mapping[str, tuple[np.ndarray, ...]]
+"""As `Sample.scaling`."""
+
+
 @dataclass(frozen=True)
 class Sample:
     """The events of one part of a split as a model sees them. Inputs may be memory-mapped and hold every event of
     the file; `rows` are those of this part. Scaling is fitted on the training part alone.
 
     inputs: named arrays over the whole file. rows: (n,) int64. labels: (n,) int64.
-    scaling: input name -> (shift, scale), applied as (x - shift) * scale, on the last axis.
+    scaling: input name -> (shift, scale), applied as (x - shift) * scale, on the last axis. Where NaN is filled
+        (shift, scale, fill, marked), as `filled` takes the last two.
     weights: (n,) float32 that a training counts its events by, of a mean of one in each class; None: each counts one.
     """
 
     inputs: Arrays
     rows: np.ndarray
     labels: np.ndarray
-    scaling: Mapping[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+    scaling: Scaling = field(default_factory=dict)
     weights: np.ndarray | None = None
 
     def __len__(self) -> int:
@@ -347,15 +353,33 @@ class Sample:
         for name, array in self.inputs.items():
             values = array[rows]
             if name in self.scaling:
-                shift, scale = self.scaling[name]
-                values = values - shift
+                shift, scale, *filling = self.scaling[name]
+                values = (filled(values, *filling) if filling else values) - shift
                 values *= scale
             batch[name] = values
         return batch
 
     @property
-    def shapes(self) -> dict[str, tuple[int, ...]]:
+    def given_shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of an event in each input as it is given, before its scaling."""
         return {name: array.shape[1:] for name, array in self.inputs.items()}
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of an event in each input as `take` gives it: with the columns that tell what is missing."""
+        shapes = self.given_shapes
+        for name, (_, _, *filling) in self.scaling.items():
+            if filling and name in shapes:
+                shapes[name] = (*shapes[name][:-1], shapes[name][-1] + len(filling[1]))
+        return shapes
+
+
+def filled(values: np.ndarray, fill: np.ndarray, marked: np.ndarray) -> np.ndarray:
+    """(n, V + k) of values (n, V): `fill` (V,) in place of NaN; behind them, of the columns `marked` (k,), 1 where it
+    was so, else 0."""
+    missing = np.isnan(values)
+    marks = missing[:, marked].astype(values.dtype)
+    return np.concatenate([np.where(missing, fill.astype(values.dtype), values), marks], axis=1)
 
 
 class Fitted(Protocol):
@@ -388,6 +412,8 @@ class Model:
         fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
         device "cpu" or "gpu"; load(folder) -> Fitted.
     needs_context: it serves only tasks with a context.
+    takes_missing: it is given NaN where a value was not measured; others the median of the training part, and beside
+        the variables of an input a column for each that has such in training, 1 where it was not measured, else 0.
     package: what it imports beyond what hepbench installs; without it, it serves no task.
     reported: task -> published costs of training this very network on that task, for `hepbench sweep`.
     """
@@ -401,6 +427,7 @@ class Model:
     load: Callable[[Path], Fitted] | None = None
     source: str = ""
     needs_context: bool = False
+    takes_missing: bool = False
     package: str = ""
     reported: Mapping[str, Sequence[ReportedTraining]] = field(default_factory=dict)
 

@@ -17,21 +17,31 @@ network multiplies it with the mask.
 Smallest and largest are those of the whole training part, read in chunks. Means, spreads and quartiles are taken of
 evenly spaced events, at most 50,000 and at most 1 GiB. A column that cannot be brought to its size, as it is constant
 (of max: all zero; of an image: without a hit), keeps scale 1; `constant_columns` finds such columns.
+
+What was not measured, NaN in "table" and "context", has the median of the training part before it is scaled, and a
+column of its own that says so, which is 0 or 1 and not scaled; models that take NaN have it left as it is.
 """
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
 
-from hepbench.benchmarks.base import Parameters, Sample, check_known
+from hepbench.benchmarks.base import Parameters, Sample, Scaling, check_known
 from hepbench.benchmarks.sampling import evenly_spaced
 
 METHODS = ("none", "standard", "minmax", "max", "robust")
 DEFAULT = "standard"
 SCALED = ("table", "context", "features", "image")
 """Inputs that are scaled, where a model has them."""
+
+FILLED = ("table", "context")
+"""Inputs in which values may be missing."""
+
+MEDIAN_OF = 50_000
+"""Events that tell the median of a variable."""
 
 BY_SPREAD = ("standard", "robust")
 """Methods after which a large value is one far from the others."""
@@ -65,12 +75,48 @@ def method_of(parameters: Parameters, name: str) -> str:
 
 def fit_scaling(
     sample: Sample, scaling: str = DEFAULT, events: int = 50_000, memory: int = 2**30
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Shift and scale of each input that is scaled, to be handed back as `Sample.scaling`; fit it on the training part.
+) -> dict[str, tuple[np.ndarray, ...]]:
+    """Shift and scale of each input that is scaled, to be handed back as `Sample.scaling`; fit it on the training part,
+    of a task with missing values on what `with_filling` makes of it.
 
     scaling: as `methods_of` reads it. events, memory: of which moments and quartiles are taken at most, in bytes.
     """
-    return {name: (shift, scale) for name, (shift, scale, _) in _fits(sample, scaling, events, memory)}
+    found = dict(sample.scaling)
+    for name, (shift, scale, _) in _fits(sample, scaling, events, memory):
+        found[name] = (shift, scale)
+        if filling := sample.scaling.get(name, ())[2:]:
+            marks = len(filling[1])
+            shift, scale = (np.append(shift, np.zeros(marks)), np.append(scale, np.ones(marks)))
+            found[name] = (shift.astype(np.float32), scale.astype(np.float32), *filling)
+    return found
+
+
+def with_filling(sample: Sample) -> Sample:
+    """The training part of a task with missing values, where NaN of each variable is filled with the median of the
+    others, and those variables that have some are marked; nothing is scaled."""
+    found: dict[str, tuple[np.ndarray, ...]] = {}
+    some = sample.rows[evenly_spaced(len(sample), MEDIAN_OF)]
+    for name in FILLED:
+        if name not in sample.inputs:
+            continue
+        values = np.asarray(sample.inputs[name][some], np.float64)
+        known = ~np.isnan(values)
+        fill = np.zeros(values.shape[1], np.float32)
+        for column in np.flatnonzero(known.any(axis=0)):
+            fill[column] = np.median(values[known[:, column], column])
+        has = np.zeros(values.shape[1], bool)
+        for chunk in _chunks(sample, name, sample.rows):
+            has |= np.isnan(chunk).any(axis=0)
+        marked = np.flatnonzero(has)
+        zeros, ones = (np.full(len(fill) + len(marked), one, np.float32) for one in (0, 1))
+        found[name] = (zeros, ones, fill, marked)
+    return dataclasses.replace(sample, scaling=found)
+
+
+def without_filling(scaling: Scaling) -> dict[str, tuple[np.ndarray, ...]]:
+    """The same scaling for a model that takes NaN."""
+    return {name: tuple(one[: len(fill[0])] if fill else one for one in (shift, scale))
+            for name, (shift, scale, *fill) in scaling.items()}  # fmt: skip
 
 
 def constant_columns(sample: Sample, scaling: str) -> list[tuple[str, int]]:
@@ -152,6 +198,8 @@ def _chunks(sample: Sample, name: str, rows: np.ndarray) -> Iterator[np.ndarray]
         values = array[rows[start : start + chunk]]
         if name == "features" and "mask" in sample.inputs:
             values = values[sample.inputs["mask"][rows[start : start + chunk]]]
+        if filling := sample.scaling.get(name, ())[2:]:
+            values = np.where(np.isnan(values), filling[0], values)
         yield values.reshape(-1, values.shape[-1])
 
 

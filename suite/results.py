@@ -109,6 +109,9 @@ def leaderboard_of(
         skipped |= json.loads(run["tags"].get("skipped", "{}"))
     notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     notes += [_of_submission(row) for row in rows if row["submitted"]]
+    for told in dict.fromkeys(row["missing"] for row in rows if row["missing"]):
+        models = dict.fromkeys(row["model"] for row in rows if row["missing"] == told)
+        notes.append(f"missing values: {told}: {', '.join(models)}")
     ranked = {row["configuration"] for row in rows}
     for run in found:
         tags = run["tags"]

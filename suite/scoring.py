@@ -96,9 +96,9 @@ def score(
         inputs = cut(task, view(events.arrays) if view else {}, settings)
         rows = np.arange(count)
         sample = Sample(inputs, rows, np.full(count, UNKNOWN), model.scaling)  # a model never sees labels here
-        if model.shapes is not None and sample.shapes != model.shapes:
+        if model.shapes is not None and sample.given_shapes != model.shapes:
             raise UserError(
-                f"{_named(paths)}: an event has {_shown(sample.shapes)}, and the model was trained on "
+                f"{_named(paths)}: an event has {_shown(sample.given_shapes)}, and the model was trained on "
                 f"{_shown(model.shapes)}"
             )
         labels = np.full(count, UNKNOWN) if events.labels is None else known[events.labels]

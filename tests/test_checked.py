@@ -61,7 +61,7 @@ BAD = {
     "an array": (lambda: chunk(1, np.ones((N, 3))), "arrays is a ndarray; expected a dict"),
     "nan": (
         lambda: chunk(1, table(np.nan)),
-        f"table: event 7 has nan at [1]; {FINITE}, or missing={{'table': number}}",
+        f"table: event 7 has nan at [1]; {FINITE}, or missing={{'table': nan}}",
     ),
     "infinity": (lambda: chunk(1, table(-np.inf)), f"table: event 7 has -inf at [1]; {FINITE}"),
     "1e300": (lambda: chunk(1, table(1e300)), f"table: event 7 has 1e+300 at [1]; {FINITE}"),
@@ -117,9 +117,10 @@ def test_what_means_the_same_is_taken(home):
     assert made.arrays["table"].dtype == np.dtype("<f4") and (np.asarray(made.arrays["table"]) == 1).all()
 
 
-def test_declared_missing_values_take_the_place_of_nan(home):
-    made = prepared(chunk(0, table(np.nan)), chunk(1), missing={"table": -9})
-    assert np.argwhere(made.arrays["table"] == -9).tolist() == [[2, 1]]
+@pytest.mark.parametrize("given", [np.nan, -9])
+def test_declared_missing_values_are_nan(home, given):
+    made = prepared(chunk(0, table(given)), chunk(1), missing={"table": -9})
+    assert np.argwhere(np.isnan(made.arrays["table"])).tolist() == [[2, 1]]
     with pytest.raises(UserError, match="event 2 has inf"):
         prepared(chunk(0, table(np.inf)), missing={"table": -9}, digest="1")
     with pytest.raises(UserError, match="missing names 'tabel'; expected some of its arrays: table, mass"):

@@ -444,12 +444,15 @@ def draw_comparison(
 
 
 def draw_classes(axes: Axes, values: Sequence[np.ndarray], classes: Sequence[str], name: str) -> None:
-    """One variable's distribution in each class, between its 1 % and 99 % quantiles. values: (n,) of each class."""
-    low, high = np.quantile(np.concatenate(values), [0.01, 0.99])
+    """One variable's distribution in each class, between its 1 % and 99 % quantiles, as shares of all events. values:
+    (n,) of each class; NaN is not drawn."""
+    numbers = [len(some) for some in values]
+    values = [some[~np.isnan(some)] for some in values]
+    low, high = np.quantile(np.concatenate([*values, np.zeros(int(not sum(map(len, values))))]), [0.01, 0.99])
     whole = all(np.array_equal(some, np.round(some)) for some in values) and high - low < 60
     edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high if high > low else low + 1, 41)
     for number, (some, kind) in enumerate(zip(values, classes, strict=True)):
-        share = np.histogram(some, edges)[0] / max(1, len(some))
+        share = np.histogram(some, edges)[0] / max(1, numbers[number])
         axes.stairs(share, edges, color=COLOURS[number % len(COLOURS)], linewidth=1.5, label=literal(kind))
     axes.set(xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)

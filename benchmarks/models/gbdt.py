@@ -185,4 +185,5 @@ MODEL = Model(
     fit=fit,
     load=load,
     source="1603.02754",
+    takes_missing=True,
 )

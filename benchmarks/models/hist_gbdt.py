@@ -167,4 +167,4 @@ def _table(sample: Sample) -> np.ndarray:
     return np.concatenate([inputs[name] for name in ("table", "context") if name in inputs], axis=1)
 
 
-MODEL = Model("gradient-boosted trees (scikit-learn)", "table", DEFAULTS, space, fit=fit, load=load)
+MODEL = Model("gradient-boosted trees (scikit-learn)", "table", DEFAULTS, space, fit=fit, load=load, takes_missing=True)

@@ -15,8 +15,8 @@ from hepbench.benchmarks.weighting import fault_of
 
 
 def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events]:
-    """The chunks with labels and ids as (n,) int64, weights as (n,) float32 and finite arrays; NaN is replaced where
-    the task says by what.
+    """The chunks with labels and ids as (n,) int64, weights as (n,) float32 and finite arrays; what the task
+    says is missing is NaN in them.
 
     Raises UserError for anything else. It begins with `where`, which names the task, and tells the array, the first
     event, counted from 0 over all chunks, and what was expected.
@@ -56,8 +56,9 @@ def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events
 def finite_arrays(
     where: str, arrays: Arrays, count: int, first: int = 0, missing: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
-    """Arrays of `count` numbers or images each, all finite in single precision, in which networks compute, with NaN
-    replaced in those that `missing` names. first: the number of their first event. Raises UserError for others."""
+    """Arrays of `count` numbers or images each, all finite in single precision, in which networks compute, but for NaN
+    in those that `missing` names, also in place of the number that it tells. first: the number of their first event.
+    Raises UserError for others."""
     if unknown := sorted(set(missing or ()) - set(arrays)):
         raise UserError(f"{where}: missing names {unknown[0]!r}; expected some of its arrays: {', '.join(arrays)}")
     made: dict[str, Any] = {}
@@ -132,21 +133,22 @@ def _finite(
     if values.dtype.kind not in "iubf":
         raise UserError(f"{where}: {name} has the dtype {values.dtype}; expected numbers")
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if missing is not None and sparse is None:
+        values = values if values.dtype.kind == "f" else values.astype(np.float32)
+        values = np.where(values == missing, values.dtype.type(np.nan), values)
     if values.dtype.kind != "f":
         return values
     with np.errstate(over="ignore"):
-        wrong = ~np.isfinite(values.astype(np.float32, copy=False))
+        single = values.astype(np.float32, copy=False)
+        wrong = ~np.isfinite(single) if missing is None else np.isinf(single)
     if not wrong.any():
         return values
-    if missing is not None:
-        values = np.where(np.isnan(values), values.dtype.type(missing), values)
-        return _finite(where, name, values, first, None, sparse) if not np.isnan(missing) else values
     place = tuple(map(int, np.argwhere(wrong)[0]))
     value = values[place]
     event, inner = (
         (int(np.searchsorted(sparse.offsets, place[0], "right")) - 1, ()) if sparse else (place[0], place[1:])
     )
-    cure = f", or missing={{{name!r}: number}} of the task, which takes the place of NaN" if np.isnan(value) else ""
+    cure = f", or missing={{{name!r}: nan}} of the task, for what was not measured" if np.isnan(value) else ""
     at = f" at {list(inner)}" if inner else ""
     raise UserError(
         f"{where}: {name}: event {first + event:,} has {value}{at}; expected a finite number in single precision{cure}"

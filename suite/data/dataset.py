@@ -9,6 +9,7 @@ found and prepared again.
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 from hepbench.benchmarks.base import Arrays, Events, Task, UserError
 from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.registry import Entry
+from hepbench.benchmarks.scaling import FILLED
 from hepbench.suite import fingerprint
 from hepbench.suite.atomic import discard, locked, remove_leftovers, whole_folder
 from hepbench.suite.data.checked import check_ids, checked, finite_arrays
@@ -145,6 +147,14 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "
     compute = entry.record.view(name, features)
     few = {key: array[:2] for key, array in prepared.arrays.items()}
     computed = compute(few)
+    missing = dict.fromkeys(set(FILLED) & computed.keys(), math.nan) if entry.record.missing else {}
+    for key, value in computed.items():
+        source = next((one for one in entry.record.missing if one in few and _same_memory(value, few[one])), None)
+        if source and key not in FILLED:
+            raise UserError(
+                f"{entry.name}: view {name}: {key} is {source}, of which values may be missing: only "
+                f"{' and '.join(FILLED)} may have NaN, so let the view put a number there"
+            )
     passed = {
         key: _rearranged(prepared.arrays[source], value)
         for key, value in computed.items()
@@ -163,7 +173,8 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "
     def chunks() -> Iterator[Arrays]:
         for start in range(0, len(prepared), chunk):
             few = {key: array[start : start + chunk] for key, array in prepared.arrays.items()}
-            yield finite_arrays(f"{entry.name}: view {name}", compute(few), min(chunk, len(prepared) - start), start)
+            number = min(chunk, len(prepared) - start)
+            yield finite_arrays(f"{entry.name}: view {name}", compute(few), number, start, missing)
 
     _made(folder, lambda scratch: _append(scratch, chunks()))
     return _open(folder)

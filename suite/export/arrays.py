@@ -7,20 +7,17 @@ bits is rounded down to 32: of inputs in 32 bits the same are below it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Fitted, UserError
+from hepbench.benchmarks.base import Arrays, Fitted, Scaling, UserError
 from hepbench.suite.export.graph import OPSET, SCORES, TREES_OPSET, elements_of, shape_of
 
 if TYPE_CHECKING:
     import onnx
-
-Scaling = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""As `Sample.scaling`."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +25,7 @@ class Forest:
     """Trees one after the other. All (n,) over their nodes: tree, which of the trees; feature and threshold of a split;
     left, right, places of its children within the tree, left where the feature is `below` ("BRANCH_LT", or
     "BRANCH_LEQ" the threshold); leaf; value of a leaf. output: (trees,) which of the outputs a tree adds to. base:
-    (outputs,) what they add to."""
+    (outputs,) what they add to. missing_left: where NaN goes left; None: nowhere."""
 
     tree: np.ndarray
     feature: np.ndarray
@@ -40,6 +37,7 @@ class Forest:
     output: np.ndarray
     base: np.ndarray
     below: str
+    missing_left: np.ndarray | None = None
 
 
 def arrays_to_onnx(fitted: Fitted, inputs: Arrays, scaling: Scaling, classes: int) -> onnx.ModelProto:
@@ -94,10 +92,23 @@ class _Graph:
         for name in [name for name in ("table", "context") if name in inputs] or list(inputs):
             part = self.node("Cast", [name], to=elements_of(np.dtype("float32")))
             if name in scaling:
-                shift, scale = (self.constant(values.astype(np.float32)) for values in scaling[name])
+                given, scale_of, *filling = scaling[name]
+                if filling:
+                    part = self.filled(part, *filling)
+                shift, scale = (self.constant(values.astype(np.float32)) for values in (given, scale_of))
                 part = self.node("Mul", [self.node("Sub", [part, shift]), scale])
             parts.append(part)
         return self.node("Concat", parts, axis=1) if len(parts) > 1 else parts[0]
+
+    def filled(self, part: str, fill: np.ndarray, marked: np.ndarray) -> str:
+        """As `base.filled`."""
+        missing = self.node("IsNaN", [part])
+        values = self.node("Where", [missing, self.constant(fill.astype(np.float32)), part])
+        if not len(marked):
+            return values
+        chosen = self.node("Gather", [missing, self.constant(marked.astype(np.int64))], axis=1)
+        marks = self.node("Cast", [chosen], to=elements_of(np.dtype("float32")))
+        return self.node("Concat", [values, marks], axis=1)
 
     def probabilities(self, logits: str, outputs: int) -> str:
         """(n, 2) of (n, 1) log-odds, or (n, outputs)."""
@@ -111,6 +122,7 @@ class _Graph:
         place = np.arange(len(forest.tree)) - np.searchsorted(forest.tree, forest.tree)
         leaf = forest.leaf
         modes = np.where(leaf, "LEAF", forest.below)
+        missing = None if forest.missing_left is None else (~leaf & forest.missing_left).astype(int).tolist()
         return self.node(
             "TreeEnsembleRegressor",
             [table],
@@ -123,6 +135,7 @@ class _Graph:
             nodes_featureids=np.where(leaf, 0, forest.feature).tolist(),
             nodes_values=np.where(leaf, 0, forest.threshold).astype(np.float32).tolist(),
             nodes_modes=modes.tolist(),
+            nodes_missing_value_tracks_true=missing,
             nodes_truenodeids=np.where(leaf, 0, forest.left).tolist(),
             nodes_falsenodeids=np.where(leaf, 0, forest.right).tolist(),
             target_treeids=forest.tree[leaf].tolist(),
@@ -144,9 +157,9 @@ def _xgboost(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
     best = fitted.booster.num_boosted_rounds()
     trees = model["trees"][: model["iteration_indptr"][best]]
     sizes = [len(tree["left_children"]) for tree in trees]
-    left, right, feature, value = (
+    left, right, feature, value, missing_left = (
         np.concatenate([tree[name] for tree in trees])
-        for name in ("left_children", "right_children", "split_indices", "split_conditions")
+        for name in ("left_children", "right_children", "split_indices", "split_conditions", "default_left")
     )
     outputs = max(1, int(parameters["num_class"]))
     base = np.atleast_1d(np.array(json.loads(parameters["base_score"]), np.float64))
@@ -163,6 +176,7 @@ def _xgboost(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
         output=np.array(model["tree_info"][: len(trees)]),
         base=np.broadcast_to(base, (outputs,)),
         below="BRANCH_LT",
+        missing_left=missing_left == 1,
     )
     return graph.probabilities(graph.forest(table, forest), outputs)
 
@@ -180,6 +194,7 @@ def _scikit_learn(graph: _Graph, fitted: Any, table: str, classes: int) -> str:
         output=np.arange(len(sizes)) % fitted.lengths.shape[1],
         base=fitted.baseline,
         below="BRANCH_LEQ",
+        missing_left=nodes["missing_go_to_left"] == 1,
     )
     known = graph.probabilities(graph.forest(table, forest), len(fitted.baseline))
     if len(fitted.known) == classes:

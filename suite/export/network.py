@@ -11,16 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, UserError
+from hepbench.benchmarks.base import Arrays, Scaling, UserError
 from hepbench.suite.export.graph import CLOUD, OPSET, SCORES, elements_of
 from hepbench.suite.training.network import load_network
 from hepbench.suite.training.steps import structured_batch
 
 if TYPE_CHECKING:
     import onnx
-
-Scaling = Mapping[str, tuple[np.ndarray, np.ndarray]]
-"""As `Sample.scaling`."""
 
 
 def network_to_onnx(
@@ -74,7 +71,12 @@ def _scaled(values: Any, tensor: Any, scaling: Scaling) -> Any:
         return values
     values = tf.cast(values, tf.float32)
     if tensor.name in scaling:
-        shift, scale = scaling[tensor.name]
+        shift, scale, *filling = scaling[tensor.name]
+        if filling:
+            fill, marked = filling
+            missing = tf.math.is_nan(values)
+            marks = tf.cast(tf.gather(missing, marked.astype(np.int32), axis=1), tf.float32)
+            values = tf.concat([tf.where(missing, fill.astype(np.float32), values), marks], axis=1)
         values = (values - shift) * scale
     return values
 

@@ -25,7 +25,7 @@ from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Model, Sample, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import DEFAULT as SCALING
-from hepbench.benchmarks.scaling import fit_scaling
+from hepbench.benchmarks.scaling import fit_scaling, with_filling
 from hepbench.suite import device
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.files import simulated_classes
@@ -135,7 +135,8 @@ def sample_of(
     size = 4 * sum(math.prod(shape) for shape in sample.shapes.values())
     longest = min(round(REPEATED_EVENTS * min(1, seconds)), SAMPLE_BYTES // max(1, size))
     rows = np.resize(rows, max(len(rows), longest))
-    scaling = fit_scaling(sample, hyperparameters.get("scaling", SCALING))
+    filled = with_filling(sample) if task.record.missing else sample
+    scaling = fit_scaling(filled, hyperparameters.get("scaling", SCALING))
     return replace(sample, rows=rows, labels=prepared.labels[rows], scaling=scaling)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import csv
 import dataclasses
 import json
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import Fitted, Sample, Shapes, UserError
+from hepbench.benchmarks.base import Fitted, Sample, Scaling, Shapes, UserError
 from hepbench.benchmarks.scored import Scored, logarithms
 from hepbench.suite.trial.spec import Spec, Trial, command_for, look_up
 
@@ -34,7 +35,7 @@ class SavedModel:
 
     trial: Trial
     fitted: Fitted
-    scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    scaling: Scaling
     shapes: Shapes | None
 
 
@@ -49,7 +50,7 @@ def save_model(folder: Path, fitted: Fitted, trial: Trial, train: Sample) -> Non
         "spec": dataclasses.asdict(trial.spec),
         "parameters": trial.hyperparameters,
         "classes": trial.task.record.classes,
-        "shapes": train.shapes,
+        "shapes": train.given_shapes,
     }
     (folder / "trial.json").write_text(json.dumps(about, indent=1))
 
@@ -71,8 +72,10 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
             raise TypeError("a spec of other types")
         shapes = {name: tuple(shape) for name, shape in about["shapes"].items()} if "shapes" in about else None
         with np.load(folder / "scaling.npz") as saved:
-            inputs = dict.fromkeys(key.rsplit("|", 1)[0] for key in saved.files)
-            scaling = {name: (saved[f"{name}|0"], saved[f"{name}|1"]) for name in inputs}
+            inputs = collections.Counter(key.rsplit("|", 1)[0] for key in saved.files)
+            scaling = {name: tuple(saved[f"{name}|{i}"] for i in range(number)) for name, number in inputs.items()}
+            if odd := [name for name, arrays in scaling.items() if len(arrays) not in (2, 4)]:
+                raise TypeError(f"a scaling of {odd[0]} of other arrays")
     except Exception as error:  # whatever a file of anyone makes json and numpy raise
         raise UserError(f"{folder}: no saved model, or a damaged one ({_reason(error)})") from error
     task, model = _given("task", recorded.task, task), _given("model", recorded.model, model)

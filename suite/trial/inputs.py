@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hepbench.benchmarks import metrics, scaling
-from hepbench.benchmarks.base import Arrays, Sample, Task, UserError
+from hepbench.benchmarks.base import Arrays, Sample, Scaling, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.data.dataset import Prepared, view_of
 from hepbench.suite.data.split import PARTS
@@ -57,13 +57,16 @@ def samples_of(
     trial: Trial,
     prepared: Prepared,
     rows: Mapping[str, np.ndarray],
-    fitted: Mapping[str, tuple[np.ndarray, np.ndarray]] | None = None,
+    fitted: Scaling | None = None,
 ) -> dict[str, Sample]:
     """Each part as the model sees it. rows: as `split_events` gives them. fitted: shifts and scales of the run that a
     training starts from; None: those of the training part."""
     samples = _unscaled(trial, prepared, rows)
     if fitted is None:
-        fitted = scaling.fit_scaling(samples["train"], trial.hyperparameters.get("scaling", scaling.DEFAULT))
+        train = _with_filling(trial, samples["train"])
+        fitted = scaling.fit_scaling(train, trial.hyperparameters.get("scaling", scaling.DEFAULT))
+        if trial.model.record.takes_missing:
+            fitted = scaling.without_filling(fitted)
     return {part: dataclasses.replace(sample, scaling=fitted) for part, sample in samples.items()}
 
 
@@ -73,7 +76,7 @@ def check_scaling(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarra
     asked = trial.spec.parameters.get("scaling")
     if not asked or trial.spec.start:
         return
-    train = _unscaled(trial, prepared, rows)["train"]
+    train = _with_filling(trial, _unscaled(trial, prepared, rows)["train"])
     if constant := scaling.constant_columns(train, asked):
         name, column = constant[0]
         what = "the same" if scaling.methods_of(asked)[name] != "max" else "0"
@@ -82,6 +85,21 @@ def check_scaling(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarra
             f"scaling={asked}: {_named(trial.task.record, name, column)} is {what} in all {len(train):,} training "
             f"events{more}: leave scaling out, or give none or standard"
         )
+
+
+def missing_told(trial: Trial, train: Sample) -> dict[str, str]:
+    """What a run tells of missing values; nothing where its task has none, or the model no inputs that may have."""
+    if not trial.task.record.missing or not set(scaling.FILLED) & train.inputs.keys():
+        return {}
+    if trial.model.record.takes_missing:
+        return {"missing": "taken as they are"}
+    marks = sum(len(marked) for _, _, *filling in train.scaling.values() for marked in filling[1:])
+    where = f"a column each for {marks} variable{'s' * (marks != 1)} that tells where"
+    return {"missing": f"filled with the median of the training part, {where}"}
+
+
+def _with_filling(trial: Trial, train: Sample) -> Sample:
+    return scaling.with_filling(train) if trial.task.record.missing else train
 
 
 def _unscaled(trial: Trial, prepared: Prepared, rows: Mapping[str, np.ndarray]) -> dict[str, Sample]:

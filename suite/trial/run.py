@@ -31,7 +31,7 @@ from hepbench.suite.trial.artifacts import (
     write_csv,
     write_scores,
 )
-from hepbench.suite.trial.inputs import samples_of, slices_of
+from hepbench.suite.trial.inputs import missing_told, samples_of, slices_of
 from hepbench.suite.trial.pyfunc import describe_model
 from hepbench.suite.trial.rating import ROC, of_validation, rate, rejections, write_rated
 from hepbench.suite.trial.spec import Trial
@@ -140,6 +140,7 @@ def run(
         result["test_events"] = len(test)
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
     store.log(run_id, result | sampler.summary())
+    store.tag(run_id, missing_told(trial, train))
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
     if not final:
         return result

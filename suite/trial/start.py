@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import UserError
+from hepbench.benchmarks.base import Scaling, UserError
 from hepbench.suite.trial.spec import Trial, known_hyperparameters
 from hepbench.tracking.runs import Store
 
@@ -25,7 +25,7 @@ class Start:
     """weights: in the order of the network's. scaling: as `Sample.scaling`."""
 
     weights: list[np.ndarray]
-    scaling: Mapping[str, tuple[np.ndarray, np.ndarray]]
+    scaling: Scaling
 
 
 def check(run: Mapping[str, Any], trial: Trial, store: Store) -> None:

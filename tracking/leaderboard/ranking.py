@@ -159,6 +159,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     }
     row |= {name: first.get(name) for name in GROUP}
     row["weighted"] = first.get("weighted", "")
+    row["missing"] = first.get("missing", "")
     row["asked_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
     row["start"] = first.get("start", "")
