@@ -136,7 +136,41 @@ def test_lateral_shares_sum_to_nearly_one():
     share = simulation.lateral_table().sum(axis=-1)
     assert share.max() < 1
     assert share[-1, :-1].min() > 0.95
-    assert simulation.containment() == pytest.approx(0.9675, abs=0.002)
+    assert simulation.containment() == pytest.approx(0.977, abs=0.002)
+
+
+def test_the_field_widens_showers_in_phi_as_geant4_does():
+    """Energy beside a shower in the middle of a crystal, which without a field is as much in phi as in eta."""
+    middle = simulation.OFFSETS
+    table = simulation.lateral_table()[:, -1, 4, middle, middle]
+    window = table.reshape(len(simulation.FIELDS), simulation.WINDOW, simulation.WINDOW)
+    beside_eta, beside_phi = window.sum(axis=2)[:, simulation.REACH + 1], window.sum(axis=1)[:, simulation.REACH + 1]
+    assert (np.diff(beside_phi / beside_eta) > 0).all()
+    assert 1.05 < (beside_phi / beside_eta)[1] < 1.4
+
+
+def test_noise_of_the_weights():
+    """Samples of independent noise alone: the root of the sum of squares; a pedestal alone: nothing."""
+    one = (1.0,) + (0.0,) * 9
+    assert simulation.noise_of(one, one) == pytest.approx(simulation.SAMPLE_NOISE**2 + 1 / 12)
+    assert sum(simulation.AMPLITUDE) == pytest.approx(0, abs=1e-6)
+    assert sum(simulation.FILTER) == pytest.approx(0, abs=1e-3)
+    counts = simulation.NOISE / simulation.ADC
+    assert counts == pytest.approx(1.0955, abs=1e-3)
+    assert 0.8 < simulation.TOGETHER < 1
+
+
+def test_crystals_that_touch_a_cluster_are_kept():
+    energy = np.zeros((1, 32, 32))
+    energy[0, 16, 16] = 10
+    energy[0, 18, 18] = energy[0, 17, 17] = 0.3
+    energy[0, 19, 19] = energy[0, 20, 20] = 0.09  # a chain by corners
+    energy[0, 22, 22] = 0.09  # alone, below what is kept alone
+    energy[0, 25, 5] = 0.1  # alone, above it
+    kept = simulation.reduced(energy)[0]
+    assert kept[16:21, 16:21].diagonal().all()
+    assert not kept[22, 22]
+    assert kept[25, 5]
 
 
 def test_calibration(images):
@@ -157,6 +191,8 @@ def test_every_shape_of_the_genuine_images_is_compared(images):
         assert one.observed.sum() == pytest.approx(1)
         assert one.expected.sum() == pytest.approx(1)
         assert one.degrees == 5
+    # Each of 5 degrees of freedom; half of a class's 13 shapes are of the same few crystals.
+    assert max(one.chi2 for one in comparisons) < 45
     distances = [one.figure for one in found if "satellite" in one.figure]
     assert len(distances) == 4
     assert len([one for one in found if one.figure.startswith("correlation")]) == 8
