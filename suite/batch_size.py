@@ -123,6 +123,8 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
     """Whether a trial can begin its training with batches of this many events."""
     from hepbench.suite.trial.run import open_samples
 
+    if spec.backend == "jax":
+        device.without_tensorflow()
     device.load_keras(spec.device, spec.backend)
     trial = with_size(look_up(spec), size)
     _, samples = open_samples(trial, data_digest, split_hash)
@@ -132,7 +134,7 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
 def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
     """Whether its training can begin in this process."""
     try:
-        _begin_training(trial, train, valid)
+        begin_training(trial, train, valid)
     except Exception as error:
         if not device.out_of_memory(error):
             raise
@@ -140,7 +142,7 @@ def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
     return True
 
 
-def _begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
+def begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
     from hepbench.suite.training.batches import Feed
     from hepbench.suite.training.loop import warm_up
     from hepbench.suite.training.network import Network, build_network, start_session

@@ -867,6 +867,20 @@ def measure_gpu(out: Path, only: tuple[str, ...], seconds: float, dry_run: bool)
     return min(measure_gpu(out, only, seconds, dry_run, Console()), 1)
 
 
+@measure.command("start")
+@click.option("--task", type=arguments.TASK, default="ecal", show_default=True)
+@models_option(f"{FILES_TOO} Networks.", required=True)
+@click.option("--events", type=click.IntRange(min=100), default=1_000, show_default=True, help="Of the data.")
+@DEVICE
+@BACKEND
+def measure_start(task: str, models: tuple[str, ...], events: int, device: str, backend: str) -> None:
+    """How long a new process takes to its first step of training: imports, data, compiling; on JAX once more with what
+    was compiled."""
+    from hepbench.suite.commands.measure_start import measure_start
+
+    measure_start(task, models, events, device, backend, Console())
+
+
 @measure.command("parameters")
 def measure_parameters() -> None:
     """Build every network for every task and print, as CSV, how many trainable parameters it has."""

@@ -5,6 +5,7 @@ data/<dataset>/simulated/    simulated ones, a folder for each number of events 
 data/<dataset>/prepared/     arrays that were read from either
 results/                     the store of runs, the studies, the workers' log
 results/reports/             pages
+results/compiled-<user>/     what JAX has compiled, for one kind of processor each
 results/differences/, drawn/ what was measured of stored scores for the leaderboards, kept
 """
 
@@ -53,6 +54,11 @@ def results_folder() -> Path:
 
 def reports_folder() -> Path:
     return results_folder() / "reports"
+
+
+def compiled_folder(processor: str) -> Path:
+    """What JAX has compiled for this user on this kind of processor."""
+    return results_folder() / f"compiled-{os.getuid()}" / processor
 
 
 def studies_file() -> Path:

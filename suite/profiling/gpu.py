@@ -12,7 +12,6 @@ import csv
 import io
 import multiprocessing
 import platform
-import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -162,7 +161,7 @@ def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterat
 def _measure(part: Part, setting: Setting, connection: Connection) -> None:
     """In the process of a part."""
     end_with_parent()
-    without_tensorflow()
+    device.without_tensorflow()
     lacks = ("", "")
     try:
         device.load_keras(setting.device, BACKEND)
@@ -174,11 +173,6 @@ def _measure(part: Part, setting: Setting, connection: Connection) -> None:
         first = next(iter(str(error).strip().splitlines()), "")
         lacks = (f"failed: {type(error).__name__}: {first}", traceback.format_exc())
     connection.send(("end", lacks))
-
-
-def without_tensorflow() -> None:
-    """Keras imports it where it can, for seconds; a machine of this check need not have it."""
-    sys.modules["tensorflow"] = None  # type: ignore[assignment]
 
 
 def write(out: Path, setting: Setting, measured: Sequence[Measured]) -> None:

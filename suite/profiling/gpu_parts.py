@@ -25,7 +25,7 @@ from hepbench.suite.data.files import choose
 from hepbench.suite.data.opening import open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.processes import end_with_parent, without_main_file
-from hepbench.suite.profiling.gpu import BACKEND, Line, Part, Setting, without_tensorflow
+from hepbench.suite.profiling.gpu import BACKEND, Line, Part, Setting
 from hepbench.suite.profiling.models import sample_of
 from hepbench.suite.profiling.seeds import seeds_at_once
 from hepbench.suite.profiling.timing import rates_of
@@ -238,7 +238,7 @@ def _pool(chosen: str, processes: int) -> ProcessPoolExecutor:
 
 def _begin(chosen: str, processes: int) -> None:
     end_with_parent()
-    without_tensorflow()
+    device.without_tensorflow()
     os.environ.update(device.threads(machine.cores_usable() / processes))
     if chosen == "cpu":
         device.set_environment(chosen, BACKEND)

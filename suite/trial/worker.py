@@ -45,6 +45,8 @@ async def begin_imports(chosen: str, backend: str) -> None:
 
 def _keras(chosen: str, backend: str) -> None:
     device.set_environment(chosen, backend)
+    if backend == "jax":
+        device.without_tensorflow()
     import keras
 
     if (there := keras.backend.backend()) != backend:

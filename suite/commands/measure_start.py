@@ -1,0 +1,53 @@
+"""`hepbench measure start`: how long a worker takes to its first step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import UserError
+from hepbench.suite import device
+from hepbench.suite.commands.console import Console
+from hepbench.suite.commands.opening import open_data
+from hepbench.suite.data.files import choose
+from hepbench.suite.profiling.start_up import start_ups
+from hepbench.suite.trial.spec import Spec, Trial
+from hepbench.tracking.hardware.machine import describe_machine
+
+
+def measure_start(
+    task_given: str, models: Sequence[str], events: int, wanted: str, backend: str, console: Console
+) -> None:
+    """Print a row for each network that serves the task; on JAX a second, of a process that finds what is compiled."""
+    chosen, _ = device.resolve(wanted, backend)
+    task = registry.find("task", task_given)
+    kind = choose(task, "simulated" if task.record.simulation else "auto")
+    entries = [registry.find("model", given) for given in models]
+    trials = [Trial(Spec(task.given, one.given, 0, "full", kind, chosen, backend), task, one) for one in entries]
+    for trial in trials:
+        if trial.refusal or trial.model.record.build is None:
+            raise UserError(
+                f"{trial.model.name}: {trial.refusal or 'it is no network, and nothing is compiled for it'}"
+            )
+    open_data(task, kind, events, console)
+    machine = describe_machine()
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    table.add_column("model")
+    for heading in ("imports\ns", "data\ns", "first steps\ns", "whole\ns"):
+        table.add_column(heading, justify="right")
+    for trial in trials:
+        with console.status(Text(f"{task.name}: {trial.model.name}")):
+            for one in start_ups(trial, events):
+                name = f"{one.model}{', again' * one.kept}"
+                table.add_row(name, *(f"{x:.1f}" for x in (one.imports, one.data, one.compiling, one.whole)))
+    where = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
+    console.print(Text(f"{task.name}: {where}, {backend}, {date.today()}"))
+    console.print(table)
+    if backend == "jax":
+        console.print("again: a second process, which finds what the first has compiled.")
+    console.print("Nothing else should run beside this.")

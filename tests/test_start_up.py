@@ -1,0 +1,85 @@
+"""How a worker starts: what JAX has compiled is kept for this user alone, and the start is measured."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+from conftest import assert_user_mistake, hepbench
+
+from hepbench.suite import device, paths
+
+KEPT = ("JAX_COMPILATION_CACHE_DIR", *device.COMPILED_KEPT)
+
+
+@pytest.fixture
+def kept(monkeypatch):
+    """Calls `keep_compiled`, and gives the folder that JAX is to keep it in."""
+    for name in KEPT:
+        monkeypatch.setenv(name, "")  # for it to be as it was after the test
+        monkeypatch.delenv(name)
+
+    def keep():
+        device.keep_compiled()
+        return os.environ.get("JAX_COMPILATION_CACHE_DIR")
+
+    return keep
+
+
+def test_what_is_compiled_is_kept_where_results_are(home, kept):
+    assert kept() is None and not home.exists()  # nothing comes into being before there are results
+    paths.results_folder().mkdir(parents=True)
+    folder = paths.compiled_folder(device._kind_of_processor())
+    assert kept() == str(folder)
+    assert os.environ["JAX_COMPILATION_CACHE_MAX_SIZE"] == str(device.MOST_COMPILED)
+    assert folder.stat().st_mode & 0o777 == 0o700 and folder.parent.stat().st_mode & 0o022 == 0
+
+
+def test_what_the_user_says_of_it_stands(home, kept, monkeypatch):
+    paths.results_folder().mkdir(parents=True)
+    monkeypatch.setenv("JAX_COMPILATION_CACHE_DIR", "/elsewhere")
+    assert kept() == "/elsewhere"
+
+
+@pytest.mark.parametrize("place", ["folder", "parent", "link"])
+def test_what_others_may_write_into_is_not_read(place, home, kept, tmp_path):
+    folder = paths.compiled_folder(device._kind_of_processor())
+    if place == "link":
+        (tmp_path / "theirs").mkdir()
+        folder.parent.mkdir(parents=True)
+        folder.symlink_to(tmp_path / "theirs")
+    else:
+        folder.mkdir(parents=True)
+        (folder if place == "folder" else folder.parent).chmod(0o777)
+    assert kept() is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs to be root to give a folder away")
+def test_a_folder_of_another_user_is_not_read(home, kept):
+    folder = paths.compiled_folder(device._kind_of_processor())
+    folder.mkdir(parents=True)
+    os.chown(folder, 12345, 12345)
+    assert kept() is None
+
+
+def test_tensorflow_is_hidden_only_where_it_is_not_in_use(monkeypatch):
+    module = type(sys)("tensorflow")
+    monkeypatch.setitem(sys.modules, "tensorflow", module)
+    device.without_tensorflow()
+    assert sys.modules["tensorflow"] is module
+
+
+@pytest.mark.long
+def test_the_start_of_a_process_is_measured(home):
+    pytest.importorskip("jax")
+    done = hepbench("measure", "start", "-m", "mlp", "--backend", "jax", "--events", 240, home=home)
+    assert done.returncode == 0, done.stderr
+    lines = [line for line in done.stdout.splitlines() if line.startswith("mlp")]
+    assert [line.split()[:-4] for line in lines] == [["mlp"], ["mlp,", "again"]]
+    assert all(float(number) >= 0 for line in lines for number in line.split()[-4:])
+
+
+def test_what_has_no_first_step_is_a_mistake(home):
+    assert_user_mistake(hepbench("measure", "start", "-m", "gbdt", home=home), "gbdt: it is no network")
+    assert_user_mistake(hepbench("measure", "start", "-m", "pfn", "--task", "magic", home=home), "needs cloud inputs")
