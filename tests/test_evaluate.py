@@ -13,6 +13,7 @@ import h5py
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+import uproot
 from conftest import ROOT, assert_user_mistake, hepbench, images_by_hand, write_images
 
 import hepbench as package
@@ -74,6 +75,14 @@ def _top_tagging(path: Path, out: Path) -> Path:
     return out
 
 
+def _jetclass(path: Path, out: Path) -> Path:
+    tree = uproot.open(path)["tree"]
+    rows = tree.arrays([name for name in tree if not name.startswith("label_") and name != "npart"])
+    with uproot.recreate(out) as hidden:
+        hidden["tree"] = {name: rows[name] for name in rows.fields}
+    return out
+
+
 def _pxd(path: Path, out: Path) -> Path:
     return Path(shutil.copy(path, out))
 
@@ -88,6 +97,7 @@ WITHOUT = {
     "pxd_pixels": _pxd,
     "pxd_clusters": _pxd,
     "top_tagging": _top_tagging,
+    "jetclass": _jetclass,
     "higgs": _hepmass,  # where the class comes first as well
 }
 

@@ -153,7 +153,7 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
         np.hypot(delta_rapidity, delta_phi),
     ]
     if identity:
-        kinds = _kinds(jets[..., 3])
+        kinds = identities(jets[..., 3])
         columns += [kinds[name] for name in IDENTITY_FEATURES]
     features = np.stack(columns, axis=-1) * mask[..., None]
 
@@ -185,7 +185,7 @@ def raw_cloud(jets: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def _kinds(codes: np.ndarray) -> dict[str, np.ndarray]:
+def identities(codes: np.ndarray) -> dict[str, np.ndarray]:
     """Charge and five classes by PDG code."""
     size, charge = np.abs(codes), masses_and_charges(codes)[1]
     hadron = size > 100
@@ -252,12 +252,13 @@ def variables(jets: np.ndarray, identity: bool = True) -> np.ndarray:
     }
     names: tuple[str, ...] = KINEMATIC_VARIABLES
     if identity:
-        columns |= _identity_variables(_kinds(jets[..., 3]), z, distance)
+        columns |= identity_variables(identities(jets[..., 3]), z, distance)
         names += IDENTITY_VARIABLES
     return np.stack([columns[name] for name in names], axis=1).astype(np.float32)
 
 
-def _identity_variables(kinds: dict[str, np.ndarray], z: np.ndarray, distance: np.ndarray) -> dict[str, np.ndarray]:
+def identity_variables(kinds: dict[str, np.ndarray], z: np.ndarray, distance: np.ndarray) -> dict[str, np.ndarray]:
+    """IDENTITY_VARIABLES (N,) by name, of `identities`, shares of pT and distances from the axis over 0.4, (N, P)."""
     charged = kinds["charge"] != 0
     charged_z = z * charged
     tracks = charged_z.sum(axis=1)

@@ -44,11 +44,11 @@ def _read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) 
 
     try:
         with uproot.open(path) as file:
-            found = file[_tree_of(path, file, tree)]
+            found = file[tree_of(path, file, tree)]
             for name in names:
                 check_known(f"branch of {path}", name, found.keys())
             for events in found.iterate(list(names), step_size=chunk, library="ak"):
-                yield {name: _dense(f"{path}: {name}", events[name], padded) for name in names}
+                yield {name: dense(f"{path}: {name}", events[name], padded) for name in names}
     except UserError:
         raise
     except Exception as error:  # uproot raises what the fault happens to break
@@ -56,7 +56,7 @@ def _read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) 
         raise UserError(f"{path}: no ROOT file, or a damaged one ({type(error).__name__}: {reason})") from error
 
 
-def _tree_of(path: Path, file: Any, wanted: str) -> str:
+def tree_of(path: Path, file: Any, wanted: str) -> str:
     trees = [name for name, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
     if not trees:
         raise UserError(f"{path}: no TTree and no RNTuple is in it")
@@ -67,7 +67,7 @@ def _tree_of(path: Path, file: Any, wanted: str) -> str:
     return wanted or trees[0]
 
 
-def _dense(where: str, values: Any, padded: int) -> np.ndarray:
+def dense(where: str, values: Any, padded: int) -> np.ndarray:
     """(n,), (n, padded) or (n, ...) numpy array of awkward's."""
     import awkward as ak
 
