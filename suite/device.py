@@ -12,7 +12,9 @@ import os
 import platform
 import stat
 import sys
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
+from typing import Any
 
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import paths
@@ -93,8 +95,15 @@ def threads(cores: float) -> dict[str, str]:
 
 def without_tensorflow() -> None:
     """Keras on JAX imports TensorFlow, too, where it finds it, and uses nothing of it: half of the time until a worker
-    begins. For processes of our own, before anything has imported it."""
-    sys.modules.setdefault("tensorflow", None)  # type: ignore[arg-type]
+    begins. For processes of our own, before anything has imported it: there it is as if it were not installed."""
+    if "tensorflow" not in sys.modules:
+        sys.meta_path[:] = [_WithoutTensorFlow if one is PathFinder else one for one in sys.meta_path]
+
+
+class _WithoutTensorFlow(PathFinder):
+    @classmethod
+    def find_spec(cls, fullname: str, *where: Any) -> ModuleSpec | None:
+        return None if fullname.partition(".")[0] == "tensorflow" else super().find_spec(fullname, *where)
 
 
 def keep_compiled() -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import importlib.util
 import os
 import sys
+from importlib.machinery import PathFinder
 
 import pytest
 from conftest import assert_user_mistake, hepbench
@@ -64,10 +67,16 @@ def test_a_folder_of_another_user_is_not_read(home, kept):
 
 
 def test_tensorflow_is_hidden_only_where_it_is_not_in_use(monkeypatch):
-    module = type(sys)("tensorflow")
-    monkeypatch.setitem(sys.modules, "tensorflow", module)
+    """As if it were not installed: MLflow, for one, looks for it among the modules before it imports it."""
+    finders = list(sys.meta_path)
+    monkeypatch.setattr(sys, "meta_path", finders)
+    monkeypatch.setitem(sys.modules, "tensorflow", type(sys)("tensorflow"))
     device.without_tensorflow()
-    assert sys.modules["tensorflow"] is module
+    assert sys.meta_path == finders and PathFinder in finders
+    monkeypatch.delitem(sys.modules, "tensorflow")
+    device.without_tensorflow()
+    assert importlib.util.find_spec("tensorflow") is None and importlib.util.find_spec("numpy.linalg")
+    assert "tensorflow" not in sys.modules and importlib.metadata.version("numpy")
 
 
 @pytest.mark.long
