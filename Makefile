@@ -138,8 +138,8 @@ takes.evaluate = $(call given,RUN) $(call files,FILES) $(call option,--out,OUT) 
 evaluate: $(READY)  ## every metric of the model of RUN on labelled FILES, with ROC and plots (OUT=folder)
 	@$(HEPBENCH) evaluate $(takes.evaluate)
 
-takes.export-model = $(call given,RUN) $(call option,--out,OUT) $(OWN)
-export-model: $(READY)  ## the model of RUN as an ONNX file (OUT=), scaling included, checked on the run's test events
+takes.export-model = $(call given,RUN) $(call option,--format,FORMAT) $(call option,--out,OUT) $(OWN)
+export-model: $(READY)  ## the model of RUN as an ONNX file (OUT=), checked on its test events; FORMAT=hls4ml: a project for an FPGA
 	@$(HEPBENCH) export-model $(takes.export-model)
 
 takes.events = $(call given,TASK) $(call option,--split,SPLIT) $(call flag,--labels,LABELS) \
@@ -222,7 +222,7 @@ docs: $(READY)  ## the pages, into build/site; fails where a table is stale
 	@$(VENV)/bin/python docs/tables.py --check
 	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
-EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --extra onnx --extra boosted --group dev
+EXTRAS := --extra simulation --extra jax --extra cluster --extra dashboard --extra onnx --extra boosted --extra hls4ml --group dev
 COMPILE := uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate --no-header pyproject.toml $(EXTRAS)
 ELSEWHERE := ; sys_platform != 'linux' or platform_machine != 'x86_64'
 

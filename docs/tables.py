@@ -37,6 +37,7 @@ def main() -> int:
     pages |= {"tables/hyperparameters.md": hyperparameters(models), "tables/budgets.md": of_budgets()}
     pages["tables/metrics.md"] = of_metrics()
     pages["tables/faults.md"] = of_faults()
+    pages["tables/onnx.md"], pages["tables/onnx_times.md"] = of_onnx()
     stale = [name for name, text in pages.items() if not _is(HERE / name, MADE + text)]
     if "--check" in sys.argv[1:]:
         if stale:
@@ -250,6 +251,45 @@ def of_faults() -> str:
     lines = [[f"`{kind}`", *row] for kind, row in zip(rows.index, rows.to_numpy(), strict=True)]
     said = path.read_text().partition("\n")[0].removeprefix("# ")
     return f"{said}:\n\n{_table(['', 'faults', *rows.columns[1:]], lines)}"
+
+
+ONNX, DYNAMIC, STATIC = (f"ONNX Runtime, one thread{form}" for form in ("", ", 8 bits dynamic", ", 8 bits static"))
+
+
+def of_onnx() -> tuple[str, str]:
+    """Of `docs/onnx_table.py`: agreement and 8 bits, then latencies; a row a model."""
+    rows = pd.read_csv(HERE / "onnx.csv")
+    whole = {key: group.set_index("form") for key, group in rows.groupby(["task", "model"], sort=False)}
+
+    def loss(forms: pd.DataFrame, form: str) -> str:
+        if form not in forms.index or pd.isna(forms.at[form, "auc_loss"]):
+            return "–"
+        return f"{forms.at[form, 'auc_loss']:.4f} ± {forms.at[form, 'auc_loss_error']:.4f}"
+
+    def number(forms: pd.DataFrame, form: str, column: str, scale: float = 1) -> str:
+        if form not in forms.index:
+            return "–"
+        value = forms.at[form, column] * scale
+        return "not measured" if pd.isna(value) else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
+
+    agreement, times = [], []
+    for (task, model), forms in whole.items():
+        names = [f"`{model}`", f"`{task}`"]
+        missing = forms["missing"].get(ONNX)
+        if isinstance(missing, str):
+            agreement.append([*names, missing, "–", "–", "–"])
+            continue
+        largest = f"{forms.at[ONNX, 'difference']:.1e}"
+        losses = [loss(forms, form) for form in (DYNAMIC, STATIC)]
+        agreement.append([*names, largest, *losses, f"{forms.at[ONNX, 'mib']:.2f}"])
+        latencies = [number(forms, form, "p50_ms") for form in ("as trained", ONNX, DYNAMIC, STATIC)]
+        rates = [number(forms, form, "events_per_second", 1e-3) for form in ("as trained", ONNX)]
+        times.append([*names, *latencies, *rates])
+    machine = ", ".join(f"{machine}, {day}" for machine, day in rows[["machine", "day"]].drop_duplicates().to_numpy())
+    columns = [f"{of}: one event, ms" for of in ("as trained", "ONNX", "8 bits dynamic", "8 bits static")]
+    columns += [f"{of}: events/ms by 1,000" for of in ("as trained", "ONNX")]
+    head = ["model", "task", "largest difference", "8 bits dynamic: loss of AUC", "static", "MiB"]
+    return _table(head, agreement), _table(["model", "task", *columns], times) + f"\n{machine}.\n"
 
 
 def _arxiv(source: str) -> str:

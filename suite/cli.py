@@ -919,16 +919,27 @@ def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
 
 
 @measure.command("onnx")
-@click.option("--task", required=True, help="A task, of which there are finished runs.")
+@click.option(
+    "--task",
+    "tasks",
+    type=arguments.TASK,
+    multiple=True,
+    required=True,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Tasks of which there are finished runs; a,b or repeated.",
+)
 @models_option(f"{FILES_TOO} Default: all.")
-@click.option("--seconds", type=click.FloatRange(min=0.01), default=2.0, show_default=True, help="Of each time.")
-@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True)
-def measure_onnx(task: str, models: tuple[str, ...], seconds: float, form: str) -> None:
+@click.option(
+    "--seconds", type=click.FloatRange(min=0), default=2.0, show_default=True, help="Of each time; 0: no times."
+)
+@click.option("--format", "form", type=arguments.ONNX_FORMAT, default="table", show_default=True)
+def measure_onnx(tasks: tuple[str, ...], models: tuple[str, ...], seconds: float, form: str) -> None:
     """Models of finished runs as ONNX files in ONNX Runtime on one thread, with 32 and 8 bits: agreement, loss of AUC,
     latency, rate."""
     from hepbench.suite.commands.measure_onnx import measure_onnx
 
-    measure_onnx(task, models, seconds, form, Console(stderr=form == "markdown"))
+    measure_onnx(tasks, models, seconds, form, Console(stderr=form != "table"))
 
 
 @commands.command()
@@ -982,11 +993,11 @@ def evaluate(run: str, files: tuple[Path, ...], task: str | None, model: str | N
 @click.argument("run")
 @OWN_TASK
 @OWN_MODEL
-@click.option("--format", "form", default="onnx", show_default=True, help="onnx.")
-@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file. Default: RUN.onnx.")
+@click.option("--format", "form", type=arguments.MODEL_FORMAT, default="onnx", show_default=True)
+@click.option("--out", type=click.Path(path_type=Path), help="A file, or the project's folder. Default: RUN.onnx.")
 def export_model(run: str, task: str | None, model: str | None, form: str, out: Path | None) -> None:
     """Write the model that RUN saved, scaling included, to a file for another program, checked to give the run's scores
-    there."""
+    there; or, hls4ml, a dense or small convolutional network as a project for an FPGA, with its C simulation."""
     from hepbench.suite.commands.export_model import export_model
 
     export_model(run, form, out, task, model, Console())

@@ -235,6 +235,5 @@ MODEL = Model(
     space=space,
     fit=fit,
     load=load,
-    source="Ke et al., NeurIPS 2017",
     package="lightgbm",
 )

@@ -111,6 +111,8 @@ PROGRAM = OneOf("program to measure against", "suite.profiling.models", "AGAINST
 KIND = OneOf("kind", "tracking.leaderboard.figures", "KINDS")
 FORMAT = OneOf("format", "tracking.leaderboard.text", "FORMATS")
 TEXT_FORMAT = OneOf("format", "suite.commands.reproduce", "FORMATS")
+MODEL_FORMAT = OneOf("format", "suite.commands.export_model", "FORMATS")
+ONNX_FORMAT = OneOf("format", "suite.commands.measure_onnx", "FORMS")
 LISTED = OneOf("list", "suite.commands.list", "LISTED")
 
 

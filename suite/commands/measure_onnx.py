@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -11,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from hepbench.benchmarks import registry
-from hepbench.benchmarks.base import check_known
+from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import results
 from hepbench.suite.commands.console import Console
 from hepbench.suite.export.graph import require_onnx
@@ -23,48 +24,65 @@ WIDE = 100
 """Columns of a terminal that everything has room in."""
 
 SHORT = ("differs\nby", "AUC", "loss\nof AUC", "event\nms", "99 %\nms", "events\n/ms")
-"""Headings of a terminal's table, of HEADINGS from the third on."""
+"""Headings of a terminal's table, of HEADINGS from the fourth on."""
 
-FORMS = ("table", "markdown")
-TEXTS = ("model", "form")
+FORMS = ("table", "markdown", "csv")
+TEXTS = ("task", "model", "form")
 HEADINGS = (
     *TEXTS, "largest difference", "AUC", "loss of AUC", "one event, ms", "99 %, ms", f"events/ms by {AT_ONCE:,}", "MiB"
 )  # fmt: skip
+CSV = (
+    *TEXTS, "difference", "auc", "auc_loss", "auc_loss_error", "p50_ms", "p99_ms", "events_per_second", "mib",
+    "missing", "machine", "day",
+)  # fmt: skip
 
 
-def measure_onnx(task_given: str, models: Sequence[str], seconds: float, form: str, console: Console) -> None:
+def measure_onnx(tasks: Sequence[str], models: Sequence[str], seconds: float, form: str, console: Console) -> None:
     """Print a table of the latest runs of these models, or of all that have one; each time is taken over about so many
-    seconds."""
+    seconds, none where that is 0."""
     check_known("format", form, FORMS)
     require_onnx()
-    task, store = registry.find("task", task_given), results.open_store(to_write=False)
+    store = results.open_store(to_write=False)
     entries = [registry.find("model", given) for given in models]
     own = {entry.name: entry.given for entry in entries if not entry.shipped}
-    runs = exportable(task, entries, store)
-    lines, missing = [], []
-    for run in runs:
-        name = next(one["tags"]["model"] for one in store.find(run))
-        with console.status(Text(f"{task.name}: {name}")):
-            for found in forms_of(store, run, seconds, task, own.get(name)):
-                if found.missing:
-                    missing.append(f"{found.model}, {found.form}: not measured: {found.missing}")
-                else:
-                    lines.append(_cells(found))
+    found = [registry.find("task", given) for given in tasks]
+    runs = [(task, run) for task in found for run in exportable(task, entries, store)]
+    if not runs:
+        names = ", ".join(task.name for task in found)
+        raise UserError(f"no finished run of {names} has a model to export: run hepbench bench {found[0].given} first")
     machine = describe_machine()
-    title = f"{task.name}: {machine['cpu']}, {machine['cores_usable']} cores, {date.today()}"
+    where = f"{machine['cpu']}, {machine['cores_usable']} cores"
+    lines: list[Form] = []
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    if form == "csv":
+        writer.writerow(CSV)
+    for number, (task, run) in enumerate(runs, 1):
+        name = next(one["tags"]["model"] for one in store.find(run))
+        with console.status(Text(f"{number}/{len(runs)} {task.name}: {name}")):
+            for one in forms_of(store, run, seconds, task, own.get(name)):
+                lines.append(one)
+                if form == "csv":
+                    writer.writerow([*_numbers(one), where, date.today()])
+                    sys.stdout.flush()
+    if form != "csv":
+        _print(lines, f"{where}, {date.today()}", form, console)
+
+
+def _print(forms: Sequence[Form], title: str, form: str, console: Console) -> None:
+    """With the names of tasks where there are several."""
+    several = len({one.task for one in forms}) > 1
+    lines = [_cells(one) for one in forms if not one.missing]
+    missing = [f"{one.task}, {one.model}, {one.form}: not measured: {one.missing}" for one in forms if one.missing]
+    if not several:
+        title = f"{forms[0].task}: {title}"
     if form == "markdown":
-        rule = [":---" if name in TEXTS else "---:" for name in HEADINGS]
-        text = [
-            f"**{title}**",
-            "",
-            *markdown_table([HEADINGS, rule, *lines]),
-            "",
-            *(f"{one}  " for one in missing),
-        ]
-        sys.stdout.write("\n".join(text).rstrip() + "\n")
+        head = list(HEADINGS if several else HEADINGS[1:])
+        rule = [":---" if name in TEXTS else "---:" for name in head]
+        text = [f"**{title}**", "", *markdown_table([head, rule, *(line[-len(head) :] for line in lines)]), ""]
+        sys.stdout.write("\n".join([*text, *(f"{one}  " for one in missing)]).rstrip() + "\n")
         return
     console.print(Text(title))
-    console.print(_table(lines, console.width))
+    console.print(_table(lines, several, console.width))
     for one in missing:
         console.print(Text(one), soft_wrap=True)
     console.print(
@@ -73,16 +91,15 @@ def measure_onnx(task_given: str, models: Sequence[str], seconds: float, form: s
     )
 
 
-def _table(lines: Sequence[Sequence[str]], width: int) -> Table:
+def _table(lines: Sequence[Sequence[str]], several: bool, width: int) -> Table:
     """Each model's forms below it; without the size of the file where a terminal has no room for it."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True)
     for name in SHORT if width < WIDE else (*SHORT, "MiB"):
         table.add_column(name, justify="right", no_wrap=True)
-    for model, form, *cells in lines:
-        name = (
-            f"{model} {TRAINED}" if form == TRAINED else "  " + form.rpartition(", ")[2].replace("one thread", "ONNX")
-        )
+    for task, model, form, *cells in lines:
+        trained = f"{task}: {model} {TRAINED}" if several else f"{model} {TRAINED}"
+        name = trained if form == TRAINED else "  " + form.rpartition(", ")[2].replace("one thread", "ONNX")
         table.add_row(Text(name, style="bold" if form == TRAINED else ""), *cells[: len(table.columns) - 1])
     return table
 
@@ -90,6 +107,7 @@ def _table(lines: Sequence[Sequence[str]], width: int) -> Table:
 def _cells(found: Form) -> list[str]:
     times = found.times
     return [
+        found.task,
         found.model,
         found.form,
         "" if found.difference is None else f"{found.difference:.1e}",
@@ -100,3 +118,11 @@ def _cells(found: Form) -> list[str]:
         "–" if times is None else f"{times.rate / 1e3:.3g}" if times.rate < 1e6 else f"{times.rate / 1e3:,.0f}",
         "" if found.mib is None else f"{found.mib:.2f}",
     ]
+
+
+def _numbers(found: Form) -> list[object]:
+    """As CSV has them; what was not measured is left empty."""
+    loss, times = found.loss or (None, None), found.times
+    of_times = (None,) * 3 if times is None else (times.p50, times.p99, times.rate)
+    numbers = (found.difference, found.auc, *loss, *of_times, found.mib)
+    return [found.task, found.model, found.form, *("" if x is None else f"{x:.6g}" for x in numbers), found.missing]

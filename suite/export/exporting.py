@@ -1,9 +1,11 @@
-"""The trained model of a run as an ONNX file, checked on the run's test events before anyone is given it."""
+"""The trained model of a run as an ONNX file, checked on the run's test events before anyone is given it; or as an
+hls4ml project, compared with it."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -14,8 +16,11 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Sample, UserError
+from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.suite import scoring
+from hepbench.suite.atomic import whole_folder
 from hepbench.suite.export.arrays import arrays_to_onnx
+from hepbench.suite.export.firmware import BITS, Firmware, require_hls4ml, write_firmware
 from hepbench.suite.export.graph import describe, require_onnx
 from hepbench.suite.export.network import network_to_onnx
 from hepbench.suite.export.runtime import Runtime
@@ -79,6 +84,64 @@ def export(store: Store, given: str, *, task: str | None = None, model: str | No
                 f"{difference:.1e}, and at most {MOST_DIFFERENCE:.0e} is allowed: no file is given"
             )
         yield Exported(run, saved, file, train, test, scores, difference)
+
+
+SIMULATED = 1_000
+"""Test events that a project's C simulation scores: it takes milliseconds of each."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A run's model as an hls4ml project. events: of the test part, scaled. trained: (n, classes) scores of them by the
+    trained model; the firmware's are beside them."""
+
+    model: SavedModel
+    events: Sample
+    trained: np.ndarray
+    firmware: Firmware
+
+
+def export_firmware(
+    store: Store, given: str, out: Path, *, task: str | None = None, model: str | None = None
+) -> Project:
+    """Write the model of the run whose id begins so as a project into the new folder `out`. task, model: as of
+    `scoring.model_of`.
+
+    UserError where hls4ml is not installed, the model is no network that it takes, the run's data are not here, or the
+    folder is there already.
+    """
+    require_hls4ml()
+    if out.exists():
+        raise UserError(f"{out} is there already: give another --out")
+    with scoring.model_of(store, given, task=task, model=model, backend="tensorflow") as (run, saved):
+        trial, tags = saved.trial, run["tags"]
+        if not isinstance(saved.fitted, Network):
+            raise UserError(f"{trial.model.name} is no network: hls4ml takes dense and small convolutional ones")
+        if trial.model.record.view == "cloud":
+            raise UserError(f"{trial.model.name} takes clouds: hls4ml takes dense and small convolutional networks")
+        _, samples = open_samples(trial, tags["data_digest"], tags["split_hash"])
+        train, test = (dataclasses.replace(samples[part], scaling=saved.scaling) for part in ("train", "test"))
+        few = evenly_spaced(len(test), SIMULATED)
+        events = dataclasses.replace(test, rows=test.rows[few], labels=test.labels[few])
+        trained = saved.fitted.predict(events)
+        with whole_folder(out) as folder:
+            firmware = write_firmware(saved.fitted, train, events, folder)
+            facts = {
+                "run": run["id"],
+                "task": trial.task.name,
+                "model": trial.model.name,
+                "classes": trial.task.record.classes,
+                "inputs": [tensor.name for tensor in saved.fitted.keras_model.inputs],
+                "scaling": {
+                    name: {"shift": shift.tolist(), "scale": scale.tolist()}
+                    for name, (shift, scale) in saved.scaling.items()
+                },
+                "scaled": "(x - shift) * scale by the last axis; what the project takes in is scaled",
+                "bits": BITS,
+                "estimate": firmware.estimate or "not available",
+            }
+            (folder / "hepbench.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
+    return Project(saved, events, trained, firmware)
 
 
 def _graph_of(saved: SavedModel, sample: Sample) -> Any:

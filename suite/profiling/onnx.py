@@ -49,9 +49,10 @@ class Times:
 @dataclass(frozen=True)
 class Form:
     """A model in one of its forms. difference: the largest of a score from the trained model's. auc: on the run's test
-    events; loss: what it has less than the trained model, with one standard deviation of the paired difference. mib:
-    of the file; None: there is none. missing: why there is none of these."""
+    events; loss: what it has less than the trained model, with one standard deviation of the paired difference. times:
+    None where none were asked for. mib: of the file; None: there is none. missing: why there is none of these."""
 
+    task: str
     model: str
     form: str
     difference: float | None = None
@@ -63,33 +64,31 @@ class Form:
 
 
 def exportable(task: Entry[Task], models: Sequence[Entry[Model]], store: Store) -> list[str]:
-    """Ids of the latest finished run of each of these models, or of all. UserError where there is none."""
+    """Ids of the latest finished run of each of these models, or of all."""
     latest = {}
     wanted = {model.name for model in models}
     for run in store.runs(task.name, status="FINISHED", tags={"stage": "final"}):
         name = run["tags"]["model"]
         if (not wanted or name in wanted) and "weights" not in run["tags"] and "origin" not in run["tags"]:
             latest[name] = run["id"]
-    if not latest:
-        raise UserError(f"no finished run of {task.name} has a model to export: run hepbench bench {task.given} first")
     return [latest[name] for name in sorted(latest)]
 
 
 def forms_of(store: Store, run_id: str, seconds: float, task: Entry[Task], model: str | None) -> Iterator[Form]:
-    """The model of a run as trained, as a file, and with 8 bits. seconds: for which each is timed. model: the user's
-    own file, where it is one."""
-    name = next(run["tags"]["model"] for run in store.find(run_id))
+    """The model of a run as trained, as a file, and with 8 bits. seconds: for which each is timed; 0: nothing is.
+    model: the user's own file, where it is one."""
+    names = task.name, next(run["tags"]["model"] for run in store.find(run_id))
     own = None if task.shipped else task.given
     try:
         with export(store, run_id, task=own, model=model) as found:
             trained = dataclasses.replace(found.test, scaling=found.model.scaling)
             predict = partial(log_scores, found.model.fitted)
             auc = _auc(found, found.scores)
-            yield Form(name, TRAINED, auc=auc, times=times_of(predict, trained, seconds))
-            times, mib = file_times(found.file, found.test, seconds), len(found.file) / 2**20
-            yield Form(name, ON_ONE_THREAD, found.difference, auc, times=times, mib=mib)
+            yield Form(*names, TRAINED, auc=auc, times=times_of(predict, trained, seconds) if seconds else None)
+            times, mib = _file_times(found.file, found, seconds), len(found.file) / 2**20
+            yield Form(*names, ON_ONE_THREAD, found.difference, auc, times=times, mib=mib)
             for way in WAYS:
-                form = Form(name, f"{ON_ONE_THREAD}, 8 bits {way}")
+                form = Form(*names, f"{ON_ONE_THREAD}, 8 bits {way}")
                 try:
                     file = quantised(found.file, way, found.train)
                 except Exception as error:  # whatever ONNX Runtime raises of a graph that it cannot quantise
@@ -99,23 +98,38 @@ def forms_of(store: Store, run_id: str, seconds: float, task: Entry[Task], model
                 if file is not None:
                     yield _with_bits(found, form, file, seconds)
     except UserError as error:
-        yield Form(name, ON_ONE_THREAD, missing=str(error))
+        yield Form(*names, ON_ONE_THREAD, missing=str(error))
 
 
 def _with_bits(found: Exported, form: Form, file: bytes, seconds: float) -> Form:
     """The form of a file with fewer bits, with its numbers."""
-    scores, signal = Runtime(file).predict(found.test), found.model.trial.task.record.signal
-    auc = METRICS["auc"]
-    assert auc.parts is not None
-    ours, theirs = (auc.parts(Scored(found.test.labels, logarithms(one)), signal) for one in (scores, found.scores))
+    scores = Runtime(file).predict(found.test)
+    auc, *loss = auc_and_loss(found.test.labels, scores, found.scores, found.model.trial.task.record.signal)
     return dataclasses.replace(
         form,
         difference=float(np.abs(scores - found.scores).max()),
-        auc=_auc(found, scores),
-        loss=(_auc(found, found.scores) - _auc(found, scores), float(np.sqrt(np.square(ours - theirs).sum()))),
-        times=file_times(file, found.test, seconds),
+        auc=auc,
+        loss=(loss[0], loss[1]),
+        times=_file_times(file, found, seconds),
         mib=len(file) / 2**20,
     )
+
+
+def auc_and_loss(
+    labels: np.ndarray, scores: np.ndarray, trained: np.ndarray, signal: int
+) -> tuple[float, float, float]:
+    """AUC of scores (n, classes), what it has less than that of the trained model's, and one standard deviation of the
+    paired difference."""
+    auc = METRICS["auc"]
+    assert auc.parts is not None
+    ours, theirs = (Scored(labels, logarithms(one)) for one in (scores, trained))
+    value, before = (auc.of(one, signal)[0] for one in (ours, theirs))
+    parts = auc.parts(ours, signal) - auc.parts(theirs, signal)
+    return value, before - value, float(np.sqrt(np.square(parts).sum()))
+
+
+def _file_times(file: bytes, found: Exported, seconds: float) -> Times | None:
+    return file_times(file, found.test, seconds) if seconds else None
 
 
 def _auc(found: Exported, scores: np.ndarray) -> float:
