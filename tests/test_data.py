@@ -19,7 +19,15 @@ from hepbench.suite.data.simulate import simulate_files
 from hepbench.suite.data.split import PARTS, split_events
 
 SIMULATED = [name for name in registry.names("task") if registry.find("task", name).record.simulation]
-SLOW_TO_START = ("hepmass", "higgs", "jetclass", "qg_images", "qg_jets", "top_tagging")  # Pythia, in each process
+SLOW_TO_START = (
+    "hepmass",
+    "higgs",
+    "jetclass",
+    "qg_images",
+    "qg_jets",
+    "susy",
+    "top_tagging",
+)  # Pythia, in each process
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10), "top_tagging": (0.60, 0.20, 0.20)}
 """Of the parts; 70/15/15 else."""
 

@@ -98,6 +98,7 @@ WITHOUT = {
     "pxd_clusters": _pxd,
     "top_tagging": _top_tagging,
     "jetclass": _jetclass,
+    "susy": _hepmass,
     "higgs": _hepmass,  # where the class comes first as well
 }
 
@@ -152,7 +153,7 @@ def predicted(home: Path, run: str, *files: Path, out: Path, options: Sequence[o
 @pytest.mark.parametrize(
     "task",
     [
-        pytest.param(task, marks=pytest.mark.long) if task == "lund_jets" else task  # its reader is that of qg_jets
+        pytest.param(task, marks=pytest.mark.long) if task in ("lund_jets", "susy") else task  # readers of others
         for task in registry.names("task")
     ],
 )

@@ -26,7 +26,7 @@ pytestmark = [
 
 FEW = ("gbdt", "logistic", "mlp", "particlenet_lite", "pfn")
 """One of each family, for tasks whose views others have as well."""
-OF_FEW = ("higgs", "jetclass", "top_tagging")
+OF_FEW = ("higgs", "jetclass", "susy", "top_tagging")
 TRIALS = [
     look_up(Spec(task, model, 0, "smoke", "auto", "cpu", "tensorflow"))
     for task in registry.names("task")

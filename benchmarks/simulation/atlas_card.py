@@ -72,11 +72,12 @@ class Reconstructed:
     missing: np.ndarray
 
 
-def reconstruct(particles: Any, rng: np.random.Generator) -> Reconstructed:
-    """Of an awkward array of Pythia's particles. Missing momentum is that of towers and isolated muons."""
+def reconstruct(particles: Any, rng: np.random.Generator, invisible: tuple[int, ...] = INVISIBLE) -> Reconstructed:
+    """Of an awkward array of Pythia's particles. Missing momentum is that of towers and isolated muons. invisible: PDG
+    codes of what leaves nothing."""
     event, code, status, momentum = flat_particles(particles)
     events, kind = len(particles), np.abs(code)
-    final = (status > 0) & ~np.isin(kind, INVISIBLE)
+    final = (status > 0) & ~np.isin(kind, invisible)
     visible = Objects.of(event[final], momentum[final], kind[final])
     heavy = np.isin(kind, (4, 5))
     partons = Objects.of(event[heavy], momentum[heavy], kind[heavy])
