@@ -29,6 +29,7 @@ SLOW_TO_START = (
     "top_tagging",
 )  # Pythia, in each process
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10), "top_tagging": (0.60, 0.20, 0.20)}
+SHARES["atlas_higgs"] = (25 / 80, 10 / 80, 45 / 80)
 """Of the parts; 70/15/15 else."""
 
 
@@ -43,7 +44,10 @@ def test_prepared_arrays_are_what_the_reader_gives(name, files_of):
     for key, array in prepared.arrays.items():
         assert isinstance(array, np.memmap | Sparse)
         read = [s.arrays[key][np.arange(len(s.labels))] for s in stretches]
-        np.testing.assert_array_equal(array[np.arange(len(array))], np.concatenate(read))
+        expected = np.concatenate(read)
+        if key in entry.record.missing:
+            expected = np.where(expected == entry.record.missing[key], np.nan, expected)
+        np.testing.assert_array_equal(array[np.arange(len(array))], expected)
     assert len(np.unique(prepared.ids)) == len(prepared)
     assert set(np.unique(prepared.labels)) == set(range(len(entry.record.classes)))
 
@@ -62,7 +66,8 @@ def test_views_have_their_names_and_shapes(name, files_of):
             more["log_pt"] = 2
         assert {key: array.ndim for key, array in inputs.items()} == expected[view] | more
         assert all(len(array) == len(prepared) for array in inputs.values())
-        assert all(np.isfinite(array[np.arange(len(array))]).all() for array in inputs.values())
+        finite = [np.isfinite(array[np.arange(len(array))]).all() for array in inputs.values()]
+        assert all(finite) or (view == "table" and entry.record.missing)
     assert view_of(entry, prepared, "table")["table"].shape[1] == len(entry.record.variables)
 
 
@@ -76,7 +81,9 @@ def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
     assert len(np.unique(rows)) == len(rows)
     assert hashed == hashed_again
     shares = [len(parts[part]) / len(rows) for part in PARTS]
-    np.testing.assert_allclose(shares, SHARES.get(name, (0.70, 0.15, 0.15)), atol=0.01)
+    np.testing.assert_allclose(
+        shares, SHARES.get(name, (0.70, 0.15, 0.15)), atol=0.02 if name == "atlas_higgs" else 0.01
+    )
     fewer, hashed_fewer = split_events(entry.record, prepared, len(prepared) // 2)
     assert hashed_fewer != hashed
     for part in PARTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import os
@@ -83,6 +84,14 @@ def _jetclass(path: Path, out: Path) -> Path:
     return out
 
 
+def _atlas_higgs(path: Path, out: Path) -> Path:
+    with gzip.open(path, "rt") as file, gzip.open(out, "wt") as hidden:
+        names, *rows = csv.reader(file)
+        kept = [place for place, name in enumerate(names) if name not in ("Weight", "Label", "KaggleWeight")]
+        csv.writer(hidden).writerows([row[place] for place in kept] for row in (names, *rows))
+    return out
+
+
 def _pxd(path: Path, out: Path) -> Path:
     return Path(shutil.copy(path, out))
 
@@ -99,6 +108,7 @@ WITHOUT = {
     "top_tagging": _top_tagging,
     "jetclass": _jetclass,
     "susy": _hepmass,
+    "atlas_higgs": _atlas_higgs,
     "higgs": _hepmass,  # where the class comes first as well
 }
 
@@ -164,7 +174,8 @@ def test_scores_do_not_ask_for_labels(task, files_of, run_of, tmp_path):
     hidden_paths = without_labels(task, files.paths, tmp_path / "hidden")
     hidden, said = predicted(home, run, *hidden_paths, out=tmp_path / "hidden.parquet")
     scores = [f"{what}_{kind}" for what in ("score", "log_probability") for kind in entry.record.classes]
-    assert list(known.columns) == ["id", "label", *scores] and list(hidden.columns) == ["id", *scores]
+    weighted = ["weight"] * (task == "atlas_higgs")
+    assert list(known.columns) == ["id", "label", *weighted, *scores] and list(hidden.columns) == ["id", *scores]
     np.testing.assert_array_equal(hidden[scores], known[scores])  # in the order of the files
     events = list(entry.record.read(files.paths))
     np.testing.assert_array_equal(known["label"], np.concatenate([one.labels for one in events]))
@@ -341,7 +352,8 @@ def test_events_that_trained_a_model_do_not_count(task, files_of, run_of, tmp_pa
     counted = table[~table["id"].isin(np.concatenate([parts["train"], parts["validation"]]))]
     assert set(parts["test"]) <= set(counted["id"])
     scores = counted.filter(like="log_probability_").to_numpy()
-    expected = metrics.evaluate(counted["label"].to_numpy(np.int64), scores, record.signal, record.classes)
+    weights = counted["weight"].to_numpy() if "weight" in counted else None
+    expected = metrics.evaluate(counted["label"].to_numpy(np.int64), scores, record.signal, record.classes, weights)
     for name, value in expected.items():
         assert about["metrics"][name] == (pytest.approx(value, abs=1e-6) if np.isfinite(value) else None), name
     assert len([name for name in about["metrics"] if name not in expected]) >= 2 * len(record.slices)

@@ -26,7 +26,7 @@ def test_the_names_that_the_readme_gives_are_there():
 
 
 def test_unknown_name_gets_the_nearest():
-    with pytest.raises(UserError, match=r"unknown task 'eacl', did you mean 'ecal'\? Known: ecal, "):
+    with pytest.raises(UserError, match=r"unknown task 'eacl', did you mean 'ecal'\? Known: .*ecal, "):
         registry.find("task", "eacl")
     with pytest.raises(UserError, match="did you mean 'quick'"):
         budgets.find("quik")

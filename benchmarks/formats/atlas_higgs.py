@@ -1,0 +1,123 @@
+"""The CSV file of the ATLAS Higgs challenge of 2014, plain or compressed: reading and writing.
+
+A header, then a line an event: `EventId`, the 30 VARIABLES, `Weight`, `Label` ("s" or "b"), `KaggleSet` ("t" the
+challenge's training events, "b" those of its public leaderboard, "v" of its private one, "u" unused), `KaggleWeight`.
+What was not measured is -999. Columns stand in any order. The challenge's own training.csv has neither KaggleSet nor
+KaggleWeight, and its test.csv no Weight and no Label either: such events can be scored.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.refusal import library_errors, shown
+
+CLASSES = ("background", "signal")
+LABELS, SETS = ("b", "s"), ("t", "b", "v", "u")
+VARIABLES = (
+    *("DER_mass_MMC", "DER_mass_transverse_met_lep", "DER_mass_vis", "DER_pt_h", "DER_deltaeta_jet_jet"),
+    *("DER_mass_jet_jet", "DER_prodeta_jet_jet", "DER_deltar_tau_lep", "DER_pt_tot", "DER_sum_pt"),
+    *("DER_pt_ratio_lep_tau", "DER_met_phi_centrality", "DER_lep_eta_centrality", "PRI_tau_pt", "PRI_tau_eta"),
+    *("PRI_tau_phi", "PRI_lep_pt", "PRI_lep_eta", "PRI_lep_phi", "PRI_met", "PRI_met_phi", "PRI_met_sumet"),
+    *("PRI_jet_num", "PRI_jet_leading_pt", "PRI_jet_leading_eta", "PRI_jet_leading_phi", "PRI_jet_subleading_pt"),
+    *("PRI_jet_subleading_eta", "PRI_jet_subleading_phi", "PRI_jet_all_pt"),
+)
+"""Momenta in GeV, angles in radians; PRI are measured, DER made of them."""
+
+COLUMNS = ("EventId", *VARIABLES, "Weight", "Label", "KaggleSet", "KaggleWeight")
+MISSING = -999.0
+ID_OF_SET = 10**9
+"""Ids of a set begin at a multiple, in the order of SETS; those of files that name none after all of these."""
+
+GOLDEN = 0.618033988749895
+"""Multiples of it fill the interval from 0 to 1 evenly, modulo 1, however many there are."""
+
+BLOCK = 2**22  # bytes of text that are parsed at a time
+
+
+def read(paths: Sequence[Path]) -> Iterator[Events]:
+    """Yields chunks with table (n, 30) float32, in which -999 stands as it is, and weights, by `Weight`. Raises
+    UserError naming file and fault."""
+    for path in paths:
+        path, row = Path(path), 0
+        for chunk in _chunks(path):
+            yield _events(path, row, chunk)
+            row += len(chunk)
+
+
+def _chunks(path: Path) -> Iterator[Any]:
+    """Arrow tables, whose columns are of the file."""
+    import pyarrow
+    from pyarrow import csv
+
+    types = dict.fromkeys((*VARIABLES, "Weight", "KaggleWeight"), pyarrow.float64()) | {"EventId": pyarrow.int64()}
+    types |= dict.fromkeys(("Label", "KaggleSet"), pyarrow.string())
+    fault = "no whole CSV file of the challenge"
+    with library_errors(path, fault), path.open("rb") as file:
+        head = file.read(2)
+    with gzip.open(path) if head == b"\x1f\x8b" else path.open("rb") as opened:
+        with library_errors(path, fault):
+            options = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
+            reader = csv.open_csv(opened, csv.ReadOptions(block_size=BLOCK), convert_options=options)
+        names = reader.schema.names
+        if missing := [name for name in ("EventId", *VARIABLES) if name not in names]:
+            raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS[:3])}, ... {COLUMNS[-1]}")
+        if ("Label" in names) != ("Weight" in names):
+            raise UserError(f"{path}: it has one of the columns 'Label' and 'Weight'; expected both, or none to score")
+        while True:
+            with library_errors(path, fault):
+                chunk = next(iter(reader), None)
+            if chunk is None:
+                return
+            yield pyarrow.Table.from_batches([chunk])
+
+
+def _events(path: Path, before: int, chunk: Any) -> Events:
+    for name in chunk.column_names:
+        if name in COLUMNS and chunk[name].null_count:
+            raise UserError(f"{path}: {chunk[name].null_count} of events {before} on have no {name}: -999 is expected")
+    table = np.stack([chunk[name].to_numpy() for name in VARIABLES], axis=1).astype(np.float32)
+    ids = chunk["EventId"].to_numpy()
+    if len(ids) and not 0 <= ids.min() <= ids.max() < ID_OF_SET:
+        raise UserError(f"{path}: an EventId is beyond 0 to {ID_OF_SET - 1:,}")
+    kind = _words(path, before, chunk, "KaggleSet", SETS) if "KaggleSet" in chunk.column_names else np.full(len(ids), 4)
+    labels = _words(path, before, chunk, "Label", LABELS) if "Label" in chunk.column_names else None
+    weights = None if labels is None else chunk["Weight"].to_numpy().astype(np.float32)
+    return Events({"table": table}, labels, kind * ID_OF_SET + ids, weights)
+
+
+def _words(path: Path, before: int, chunk: Any, name: str, known: Sequence[str]) -> np.ndarray:
+    """(n,) place of each word among those known."""
+    words = chunk[name].to_numpy(zero_copy_only=False).astype(str)
+    found = np.stack([words == one for one in known])
+    if (bad := np.flatnonzero(~found.any(axis=0))).size:
+        raise UserError(
+            f"{path}: event {before + bad[0]}: {name} is {shown(words[bad[0]])!r}; expected {', '.join(known)}"
+        )
+    return np.asarray(found.argmax(axis=0))
+
+
+def write(folder: Path, events: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
+    """One file, the sets in the shares of the official one: 250,000 "t", 100,000 "b", 450,000 "v", 18,238 "u"."""
+    path = folder / "atlas-higgs-challenge-2014-v2.csv.gz"
+    edges = np.array([250_000, 350_000, 800_000]) / 818_238
+    seen = [0, 0]
+    with gzip.open(path, "wt", compresslevel=1, encoding="ascii") as file:
+        print(*COLUMNS, sep=",", file=file)
+        for label, arrays in chunks:
+            table, weights = arrays["table"], arrays["weight"]
+            place = seen[label] + np.arange(len(table))
+            kind = np.searchsorted(edges, place * GOLDEN % 1, side="right")
+            for i, (row, weight) in enumerate(zip(table.tolist(), weights.tolist(), strict=True)):
+                words = [f"{value:.6g}" for value in (*row, weight)]
+                print(
+                    100_000 + 2 * place[i] + label, *words, LABELS[label], SETS[kind[i]], words[-1], sep=",", file=file
+                )
+            seen[label] += len(table)
+    return [path]
