@@ -27,7 +27,8 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
     distribution with its chi-square; write the page."""
     entry = registry.find("task", task_given)
     if not entry.record.validate:
-        raise UserError(f"task {entry.name} has no calibration figures to compare with")
+        those = ", ".join(name for name in registry.names("task") if registry.find("task", name).record.validate)
+        raise UserError(f"task {entry.name} has no calibration figures to compare with; there are those of {those}")
     kind = choose(entry, wanted)
     files, prepared = open_data(entry, kind, events, console)
     found = entry.record.validate(prepared.arrays, prepared.labels)

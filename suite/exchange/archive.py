@@ -34,7 +34,7 @@ from hepbench.tracking.runs import Store, StoreError
 
 FORMAT = 1
 CONTENTS, RECORD = "hepbench.json", "record.json"
-NO_EXPORT = "no file of hepbench export, or a damaged one"
+NO_EXPORT = "no file of hepbench export, or a damaged one: export it again"
 MOST_JSON = 2**26
 """Bytes of a text in it that is read."""
 
@@ -123,23 +123,25 @@ def unpack(path: Path, scratch: Path) -> list[Packed]:
         contents = json.loads(_text(path, archive, CONTENTS))
         if not isinstance(contents, dict) or contents.get("format") != FORMAT:
             written = contents.get("format") if isinstance(contents, dict) else None
-            raise UserError(f"{path}: an export of format {shown(written)}, and this version reads {FORMAT}")
+            raise UserError(
+                f"{path}: an export of format {shown(written)}, and this version reads {FORMAT}: export it by this one"
+            )
         host = printable(str(contents["host"]))[:60] or "another machine"
         found = []
         for number, one in enumerate(contents["runs"]):
             run, digests = one["run"], one["sha256"]
             if not re.fullmatch("[0-9a-zA-Z]{1,64}", run) or not {SCORES, RECORD} <= set(digests) <= FILES:
-                raise UserError(f"{path}: {CONTENTS} names other files than an export has")
+                raise UserError(f"{path}: {CONTENTS} names other files than an export has: export it again")
             folder = scratch / str(number)
             folder.mkdir()
             for name, digest in digests.items():
                 _extract(path, archive, f"runs/{run}/{name}", folder / name, digest)
             record = _record(path, json.loads((folder / RECORD).read_text(encoding="utf-8")))
             if record.id != run:
-                raise UserError(f"{path}: {CONTENTS} and {RECORD} tell other ids of run {run}")
+                raise UserError(f"{path}: {CONTENTS} and {RECORD} tell other ids of run {run}: export it again")
             found.append(Packed(record, folder, record.tags.get("imported_from", host)))
         if not found:
-            raise UserError(f"{path}: it holds no runs")
+            raise UserError(f"{path}: it holds no runs: export it where there are some")
         return found
 
 
@@ -148,14 +150,14 @@ FILES = {SCORES, VALIDATION_SCORES, RECORD}
 
 def _text(path: Path, archive: zipfile.ZipFile, name: str) -> str:
     if archive.getinfo(name).file_size > MOST_JSON:
-        raise UserError(f"{path}: {name} is longer than any of an export")
+        raise UserError(f"{path}: {name} is longer than any of an export: export it again")
     return archive.read(name).decode("utf-8")
 
 
 def _extract(path: Path, archive: zipfile.ZipFile, name: str, to: Path, digest: str) -> None:
     size = archive.getinfo(name).file_size
     if to.name == RECORD and size > MOST_JSON:
-        raise UserError(f"{path}: {name} is longer than any of an export")
+        raise UserError(f"{path}: {name} is longer than any of an export: export it again")
     refuse_beyond_memory(path, name, size)
     found = hashlib.sha256()
     with archive.open(name) as packed, to.open("wb") as file:
@@ -194,5 +196,5 @@ def _record(path: Path, found: Any) -> Record:
         if not re.fullmatch(r"\d{0,18}", record.tags.get("events", "")):
             raise TypeError("events is no number")
     except (TypeError, AttributeError) as error:
-        raise UserError(f"{path}: the record of a run is none ({shown(error)})") from None
+        raise UserError(f"{path}: the record of a run is none ({shown(error)}): export it again") from None
     return record

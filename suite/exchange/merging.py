@@ -77,13 +77,19 @@ def check(
             references[key] = reference = references[key] or scores
             matched(scores, reference)
         except NotComparable:
-            raise UserError(f"{where}: its scores are of other events than those of the same split here") from None
+            raise UserError(
+                f"{where}: its scores are of other events than those of the same split here: one of both is damaged, "
+                "or of another version; train it again and export it"
+            ) from None
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
         for name in ("auc", "accuracy"):
             told, measured = record.metrics.get(f"test_{name}"), rated.metrics[name]
             if told is not None and abs(told - measured) > SAME:
-                raise UserError(f"{where}: its record tells {name} {told:.4f}, and its scores give {measured:.4f}")
+                raise UserError(
+                    f"{where}: its record tells {name} {told:.4f}, and its scores give {measured:.4f}: it was changed; "
+                    "export it again, or hepbench rescore it where it is from"
+                )
         again = {
             f"test_{name}{part}" for name in metrics_of(task.record.classes, task.record.metrics) for part in MEASURED
         }
@@ -149,7 +155,7 @@ def _scores(where: str, path: Path, task: Task) -> StoredScores:
     """UserError where the file is none of a trial of the task."""
     import pyarrow.parquet as pq
 
-    fault = f"{path.name} is damaged, or holds no scores"
+    fault = f"{path.name} is damaged, or holds no scores: export it again"
     with library_errors(Path(where), fault), pq.ParquetFile(path) as file:
         names, rows = list(file.schema_arrow.names), file.metadata.num_rows
     for beginning in ("score_", "log_probability_"):
@@ -165,8 +171,8 @@ def _scores(where: str, path: Path, task: Task) -> StoredScores:
     with library_errors(Path(where), fault):
         table = pq.read_table(path, columns=["id", "label"])
         if table["id"].null_count or table["label"].null_count:
-            raise UserError(f"{where}: {path.name}: events without an id or a label")
+            raise UserError(f"{where}: {path.name}: events without an id or a label: export it again")
         found = read_scores(path)
     if len(np.unique(found.ids)) < len(found.ids):
-        raise UserError(f"{where}: {path.name} has the id of an event twice")
+        raise UserError(f"{where}: {path.name} has the id of an event twice: export it again")
     return found

@@ -22,7 +22,7 @@ from hepbench.suite.data.weights import weights_of
 from hepbench.suite.exchange.part import OpenedPart, Part
 from hepbench.suite.trial.artifacts import StoredScores
 
-NO_PARQUET = "no Parquet file, or a damaged one"
+NO_PARQUET = "no Parquet file, or a damaged one: write it as examples/outside.py does"
 LOGARITHM = "log_probability_"
 SCORE = "score_"
 
@@ -60,7 +60,7 @@ def read(path: Path, task: str, classes: Sequence[str]) -> GivenScores:
             f"{path}: no column 'id': keep the ids of the file that hepbench events wrote beside the scores"
         )
     if not rows:
-        raise UserError(f"{path}: it has no rows")
+        raise UserError(f"{path}: it has no rows: give each event of hepbench events one")
     wanted = ["id", "events", *columns, *(["label"] if "label" in names else [])]
     for name in wanted:
         kind = schema.field(name).type
@@ -72,12 +72,16 @@ def read(path: Path, task: str, classes: Sequence[str]) -> GivenScores:
     with library_errors(path, NO_PARQUET), pq.ParquetFile(path, read_dictionary=["events"]) as file:
         table = file.read(columns=wanted)
     if table["id"].null_count:
-        raise UserError(f"{path}: {table['id'].null_count:,} rows have no id")
+        raise UserError(
+            f"{path}: {table['id'].null_count:,} rows have no id: keep those of the file that hepbench events wrote"
+        )
     part = _part(path, table["events"])
     if part.task != task:
         raise UserError(f"{path}: scores of the task {part.task}, not of {task}: give TASK={part.task}")
     if part.split != "test":
-        raise UserError(f"{path}: scores of the {part.split} part: only those of the test part are rated")
+        raise UserError(
+            f"{path}: scores of the {part.split} part: those of the test part are rated, hepbench events --split test"
+        )
     with library_errors(path, "ids beyond 64 bits"):
         ids = table["id"].cast(pa.int64()).to_numpy()
     scores = _logarithms(path, columns, ids, np.column_stack([_numbers(table[name]) for name in columns]))
@@ -96,14 +100,17 @@ def matched(given: GivenScores, opened: OpenedPart) -> StoredScores:
     ids = given.ids[order]
     twice = ids[1:][ids[1:] == ids[:-1]]
     if len(twice):
-        raise UserError(f"{given.path}: {len(twice):,} rows repeat the id of an event, the first {twice[0]}")
+        raise UserError(
+            f"{given.path}: {len(twice):,} rows repeat the id of an event, the first {twice[0]}: give one an event"
+        )
     others = ids[~np.isin(ids, wanted)]
     if len(others):
         trained = np.concatenate([opened.prepared.ids[opened.rows[part]] for part in ("train", "validation")])
         of_training = int(np.isin(others, trained).sum())
         more = f", {of_training:,} of them of the training or validation part" if of_training else ""
         raise UserError(
-            f"{given.path}: {len(others):,} rows are of no event of the test part, the first {others[0]}{more}"
+            f"{given.path}: {len(others):,} rows are of no event of the test part, the first {others[0]}{more}: leave "
+            "them out, or score the events of hepbench events again"
         )
     place = np.minimum(np.searchsorted(ids, wanted), len(ids) - 1)
     missing = wanted[ids[place] != wanted]
@@ -162,7 +169,8 @@ def _logarithms(path: Path, columns: Sequence[str], ids: np.ndarray, values: np.
     bad = np.flatnonzero(~np.isfinite(values).all(axis=1))
     if len(bad):
         raise UserError(
-            f"{path}: {len(bad):,} rows are not finite, the first of id {ids[bad[0]]}: {_row(values[bad[0]])}"
+            f"{path}: {len(bad):,} rows are not finite, the first of id {ids[bad[0]]}: {_row(values[bad[0]])}; give "
+            "every event a number for each class"
         )
     are_logarithms = columns[0].startswith(LOGARITHM) or float(values.min()) < 0
     with np.errstate(over="ignore"):
@@ -171,7 +179,7 @@ def _logarithms(path: Path, columns: Sequence[str], ids: np.ndarray, values: np.
     if len(bad):
         raise UserError(
             f"{path}: {len(bad):,} rows are neither probabilities that sum to one nor logarithms of such, the first of "
-            f"id {ids[bad[0]]}: {_row(values[bad[0]])}"
+            f"id {ids[bad[0]]}: {_row(values[bad[0]])}; apply a softmax to what a network gives"
         )
     return values.astype(np.float32) if are_logarithms else logarithms(values)
 
