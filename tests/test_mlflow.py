@@ -206,6 +206,8 @@ def test_the_winner_is_registered_by_name_and_alias_once(benched, monkeypatch):
     mlflow.set_tracking_uri(store.uri)
     monkeypatch.setenv("HEPBENCH_HOME", str(benched))
     assert mlflow.pyfunc.load_model("models:/magic@champion").metadata.metadata == {"classes": ["hadron", "gamma"]}
+    listed = store._client.search_logged_models([store.experiments()["magic"]])
+    assert next(one.name for one in listed if "magic" in one.tags.get(runs.VERSIONS, "")).startswith("logistic seed ")
     again = hepbench("register", "magic", "--alias", "best", home=benched)
     assert "magic version 1, alias best" in again.stdout
     of_prior = store.runs("magic", tags={"stage": "final", "model": "prior"})[0]["id"]

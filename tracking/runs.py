@@ -45,6 +45,9 @@ LONGEST_NAME = LONGEST_KEY = 250
 DESCRIPTION = "mlflow.note.content"
 """The tag that MLflow's page shows as the description of a run or an experiment."""
 
+VERSIONS = "mlflow.modelVersions"
+"""The tag by which a model in MLflow's list names its registered versions."""
+
 PAGE = 1000
 """Runs that one request to the store returns."""
 
@@ -590,11 +593,16 @@ class Store:
             known = self._client.search_model_versions(f"run_id = '{run_id}'")
             version = next((str(one.version) for one in known if one.name == name), None)
             if version is None:
-                source = f"{self._client.get_run(run_id).info.artifact_uri}/{path}"
+                run = self._client.get_run(run_id)
+                source = f"{run.info.artifact_uri}/{path}"
                 made = self._client.create_model_version(
                     name, source, run_id, tags={key: _kept(value) for key, value in tags.items()}, description=about
                 )
                 version = str(made.version)
+                for one in run.outputs.model_outputs if run.outputs else ():  # as `list_model` has it
+                    there = self._client.get_logged_model(one.model_id).tags.get(VERSIONS, "[]")
+                    versions = [*json.loads(there), {"name": name, "version": version}]
+                    self._client.set_logged_model_tags(one.model_id, {VERSIONS: json.dumps(versions)})
             self._client.set_registered_model_alias(name, alias, version)
         return version
 
