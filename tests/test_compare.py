@@ -72,7 +72,7 @@ class Runs:
             if scores:
                 folder = self.home / run
                 folder.mkdir()
-                write_scores(folder / "scores.parquet", ids, self.labels, found.scores, self.task.record.classes)
+                write_scores(folder / "scores.parquet", found, self.task.record.classes)
                 self.store.upload(run, folder)
             self.store.finish(run, "FINISHED")
             kept.append(run)

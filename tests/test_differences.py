@@ -116,7 +116,7 @@ def test_stored_scores_are_read_as_they_were(tmp_path):
     import pyarrow.parquet as pq
 
     logs = -np.array([[0.0, 60.0], [120.0, 1e-30], [0.7, 0.69]], np.float32)
-    write_scores(tmp_path / "new.parquet", np.arange(3), np.array([0, 1, 1]), logs, ("h", "g"))
+    write_scores(tmp_path / "new.parquet", StoredScores(np.arange(3), np.array([0, 1, 1]), logs), ("h", "g"))
     np.testing.assert_array_equal(read_scores(tmp_path / "new.parquet").scores, logs)
     assert pq.read_table(tmp_path / "new.parquet")["score_h"].to_pylist()[0] == 1
     old = {"id": [5, 6], "label": [0, 1], "score_h": [0.75, 0.0], "score_g": [0.25, 1.0]}
