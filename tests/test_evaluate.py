@@ -78,7 +78,7 @@ def _top_tagging(path: Path, out: Path) -> Path:
 
 def _jetclass(path: Path, out: Path) -> Path:
     tree = uproot.open(path)["tree"]
-    rows = tree.arrays([name for name in tree if not name.startswith("label_") and name != "npart"])
+    rows = tree.arrays([name for name in sorted(tree.keys()) if not name.startswith("label_") and name != "npart"])
     with uproot.recreate(out) as hidden:
         hidden["tree"] = {name: rows[name] for name in rows.fields}
     return out

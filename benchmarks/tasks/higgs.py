@@ -32,7 +32,7 @@ VARIABLES = (*LOW, *HIGH)
 OBJECTS = ("lepton", "missing", "jet1", "jet2", "jet3", "jet4")
 CLOUD_FEATURES = len(uci_events.COORDINATES) + 3
 SIZE = 11_000_000
-CHUNK = 50  # events simulated from one seed
+CHUNK = 100  # events simulated from one seed
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:

@@ -23,7 +23,7 @@ from hepbench.benchmarks.formats.jetclass import CLASSES, IDS_OF_PART, read, wri
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.validation import boosted_jets as validation
 
-CHUNK = 20
+CHUNK = 40
 MASSES = {
     "top quark": (CLASSES.index("Tbqq"), 172.5),
     "Z": (CLASSES.index("Zqq"), 91.2),

@@ -32,7 +32,7 @@ VARIABLES = (*LOW, *HIGH)
 OBJECTS = ("lepton1", "lepton2", "missing")
 CLOUD_FEATURES = len(uci_events.COORDINATES) + 2
 SIZE = 5_000_000
-CHUNK = 50  # events simulated from one seed
+CHUNK = 100  # events simulated from one seed
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:

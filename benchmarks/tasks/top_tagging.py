@@ -21,7 +21,7 @@ from hepbench.benchmarks.formats.top_tagging import CLASSES, IDS_OF_FILE, read, 
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.validation import boosted_jets as validation
 
-CHUNK = 25
+CHUNK = 50
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
