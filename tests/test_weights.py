@@ -192,3 +192,26 @@ def test_the_loss_of_a_network_is_weighted(classes):
     assert losses[0] == pytest.approx(float((-np.log(own) * weights).mean()), rel=1e-4)
     moved, _ = values_of(network.trainable_variables)
     np.testing.assert_allclose(kernel - moved, x.T @ (slope * weights[:, None]) / 16, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["qg_jets", "qg_images"])
+def test_tests_of_one_spectrum_of_pt(name):
+    """By its weights the pT alone tells the classes apart no more, and each class keeps its number of events."""
+    from hepbench.suite.data.dataset import Prepared
+    from hepbench.suite.data.weights import tags_of, weights_of
+
+    entry = registry.find("task", f"{name}:equal_pt")
+    rng = np.random.default_rng(3)
+    labels = np.arange(6000) % 2
+    pt = (100 + rng.exponential(30 + 10 * labels)).astype(np.float32)
+    jet = np.stack([pt, 0 * pt, rng.uniform(-3, 3, 6000), 0 * pt + 22], axis=1)[:, None].astype(np.float32)
+    arrays = {"jets": jet} if name == "qg_jets" else {"context": np.stack([pt, pt], axis=1)}
+    prepared = Prepared(Path("none"), arrays, labels, np.arange(6000))
+    rows = np.arange(1000, 6000)
+    weights = weights_of(entry, prepared, rows, "testing")
+    assert weights_of(entry, prepared, rows, "training") is None
+    assert tags_of(entry.record, prepared) == {"weighted": "classes reweighted to one spectrum in testing"}
+    score = (pt[rows] / pt.max()).clip(1e-3, 1 - 1e-3)
+    scores = np.stack([1 - score, score], axis=1)
+    assert metrics.auc(labels[rows], scores, 1)[0] > 0.55
+    assert metrics.auc(labels[rows], scores, 1, weights)[0] == pytest.approx(0.5, abs=0.005)

@@ -199,6 +199,12 @@ def identities(codes: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
+def total_pt(jets: np.ndarray) -> np.ndarray:
+    """(N,) pT in GeV of the vector sum of the particles of jets (N, P, 4)."""
+    pt, phi = jets[..., 0], jets[..., 2]
+    return np.asarray(np.hypot((pt * np.cos(phi)).sum(axis=1), (pt * np.sin(phi)).sum(axis=1)))
+
+
 def variables(jets: np.ndarray, identity: bool = True) -> np.ndarray:
     """(N, V) float32 variables of (N, P, 4) jets: KINEMATIC_VARIABLES and, with identity, IDENTITY_VARIABLES.
 

@@ -17,6 +17,9 @@ of the calorimeters' best resolution.
 
     make bench TASK=qg_images
     make bench TASK=qg_images:scrambled MODEL="cnn_jet_study cnn_jet"
+
+The variant `equal_pt` tests with weights that give quarks and gluons one spectrum of pT, by which alone they are told
+apart otherwise; `features=pt` is what the pT tells by itself.
 """
 
 from __future__ import annotations
@@ -25,7 +28,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hepbench.benchmarks.base import Arrays, Reference, Simulation, Source, Task
+from hepbench.benchmarks.base import Arrays, FeatureSet, Reference, Simulation, Source, Task
 from hepbench.benchmarks.features.jet_images import VARIABLES, cloud, jet_variables, scrambled
 from hepbench.benchmarks.formats.qg_images import CLASSES, plain_read, read, write
 from hepbench.benchmarks.validation.qg_images import validate
@@ -47,6 +50,10 @@ def slice_of_pt(arrays: Arrays) -> np.ndarray:
     edges = np.array([0, 90, 110, 140])
     result: np.ndarray = edges[np.searchsorted(edges, arrays["context"][:, 0], side="right") - 1]
     return result
+
+
+def pt_alone(arrays: Arrays) -> Arrays:
+    return {"table": arrays["context"][:, :1]}
 
 
 BASE = Task(
@@ -93,4 +100,14 @@ SCRAMBLED = replace(
     variables=(),
     references=(),
 )
-TASK = replace(BASE, variants={"scrambled": SCRAMBLED})
+EQUAL_PT = replace(
+    BASE,
+    title="quark or gluon: CMS jet images, tested with one spectrum of pT",
+    reweight=lambda arrays: arrays["context"][:, 0],
+    features={
+        "all": FeatureSet(),
+        "pt": FeatureSet(views={"table": lambda arrays: {"table": arrays["context"][:, :1]}}),
+    },
+    references=(),
+)
+TASK = replace(BASE, variants={"scrambled": SCRAMBLED, "equal_pt": EQUAL_PT})

@@ -16,10 +16,15 @@ columns of the file as they are, of every particle: the quark-gluon study's feat
 and with it the axis. Exchanging kinds changes its scores. `massless` makes all energies without a mass, and nothing in
 it depends on kinds.
 
+The variant `equal_pt` tests with weights that give quarks and gluons one spectrum of pT; `features=pt` is what the pT
+tells by itself.
+
     make bench TASK=qg_jets
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -109,7 +114,7 @@ WITH_PID = (
     _published("MIParT-L, fine-tuned, PID of every kind", "2407.08682", 0.853, 0.9237, 51.9, 141.4, False),
 )
 
-TASK = Task(
+BASE = Task(
     title="quark or gluon: jets of 500-550 GeV as particles, Pythia",
     classes=CLASSES,
     read=read,
@@ -145,3 +150,11 @@ TASK = Task(
     licence="CC-BY-4.0",
     citation="P. T. Komiske, E. M. Metodiev, J. Thaler, JHEP 01 (2019) 121, arXiv:1810.05165; Zenodo 3164691",
 )
+EQUAL_PT = replace(
+    BASE,
+    title="quark or gluon: jets tested with one spectrum of pT",
+    reweight=lambda arrays: jets.total_pt(arrays["jets"]),
+    features={**BASE.features, "pt": FeatureSet({"table": 1})},
+    references=(),
+)
+TASK = replace(BASE, variants={"equal_pt": EQUAL_PT})

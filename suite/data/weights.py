@@ -9,7 +9,7 @@ import numpy as np
 from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.weighting import by_class, equal_spectra
-from hepbench.suite.data.dataset import Prepared
+from hepbench.suite.data.dataset import VIEW_CHUNK, Prepared
 
 BINS = 100
 """Of equally many events, in which spectra are made equal."""
@@ -21,8 +21,11 @@ def weights_of(
     """(n,) float32 weights of these events, as the files have them or as the task reweights; None where each counts
     one. UserError where those of a class sum to zero."""
     if use == "testing" and task.record.reweight:
-        values = np.asarray(task.record.reweight({name: array[rows] for name, array in prepared.arrays.items()}))
-        return reweighted(task.record, prepared.labels[rows], values)
+        values = [
+            np.asarray(task.record.reweight({name: array[some] for name, array in prepared.arrays.items()}))
+            for some in np.array_split(rows, max(1, len(rows) // VIEW_CHUNK))
+        ]
+        return reweighted(task.record, prepared.labels[rows], np.concatenate(values))
     if prepared.weights is None or task.record.weights not in (use, "both"):
         return None
     weights: np.ndarray = prepared.weights[rows]
