@@ -918,6 +918,28 @@ def measure_statistics(toys: int, events: tuple[int, ...], form: str) -> None:
     measure_statistics(events, toys, form, Console(stderr=form == "markdown"))
 
 
+@measure.command("sampler")
+@click.option("--seconds", type=click.FloatRange(min=0.1), default=120.0, show_default=True, help="Of all turns.")
+def measure_sampler(seconds: float) -> None:
+    """What watching the hardware costs a training: the same work with the sampler and without, in turns."""
+    from hepbench.suite.commands.measure_sampler import measure_sampler
+
+    measure_sampler(seconds, Console())
+
+
+@measure.command("step", examples=("hepbench measure step --task ecal -m gnn,cnn",))
+@click.option("--task", type=arguments.TASK, required=True)
+@models_option(f"{FILES_TOO} Networks.", required=True)
+@click.option("--seconds", type=click.FloatRange(min=0.01), default=5.0, show_default=True, help="Of each measurement.")
+@click.option("--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True)
+@DEVICE
+def measure_step(task: str, models: tuple[str, ...], seconds: float, form: str, device: str) -> None:
+    """One training step of each network, kernel by kernel and layer by layer, beside what the machine does at best."""
+    from hepbench.suite.commands.measure_step import measure_step
+
+    measure_step(task, models, seconds, form, device, Console(stderr=form != "table"))
+
+
 @measure.command("onnx")
 @click.option(
     "--task",

@@ -46,10 +46,10 @@ def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
     that cannot be."""
     matrix = np.ones((MATRIX, MATRIX), np.float32)
     product = np.empty_like(matrix)
-    source, target = np.ones(COPIED, np.uint8), np.empty(COPIED, np.uint8)
+    source = np.ones(WRITTEN, np.uint8)
     try:
         with tempfile.NamedTemporaryFile(dir=folder) as file:
-            chunk = source[:WRITTEN].data
+            chunk = source.data
 
             def write() -> None:
                 file.seek(0)
@@ -62,9 +62,19 @@ def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
         raise UserError(f"{folder}: cannot be written to be measured ({error.strerror or error})") from error
     return MachineRates(
         _rate(lambda: np.matmul(matrix, matrix, out=product), 2 * MATRIX**3, seconds),
-        _rate(lambda: np.copyto(target, source), COPIED, seconds),
+        _copies(seconds),
         disk,
     )
+
+
+def copy_rate(seconds: float = SECONDS) -> float:
+    """Bytes copied in memory a second, each read and written: the median of copies for so many seconds."""
+    return _copies(seconds)[0]
+
+
+def _copies(seconds: float) -> tuple[float, float]:
+    source, target = np.ones(COPIED, np.uint8), np.empty(COPIED, np.uint8)
+    return _rate(lambda: np.copyto(target, source), COPIED, seconds)
 
 
 def _rate(step: Callable[[], object], work: float, seconds: float) -> tuple[float, float]:
