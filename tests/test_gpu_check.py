@@ -32,7 +32,7 @@ def test_every_part_has_a_dry_run_on_the_processor(home, tmp_path):
     assert {row["part"] for row in rows} == set(gpu_parts.PARTS)
     checked = {(row["part"], row["subject"]) for row in rows if row["passed"] == "True"}
     assert {("entries", f"ecal, {model}") for model in ("mlp", "gbdt")} <= checked
-    (ratio,) = (row for row in rows if row["quantity"] == "largest difference of weights")
+    (ratio,) = (row for row in rows if row["quantity"] == "difference of scores after an epoch")
     assert float(ratio["value"]) < 1e-4
 
 

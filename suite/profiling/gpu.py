@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """seconds: its limit. measure: gives what is known, as it becomes known."""
+    """seconds: its limit, where all are measured in `SECONDS`. measure: gives what is known, as it becomes known."""
 
     title: str
     seconds: float
@@ -107,13 +107,13 @@ def run(
     for name in only:
         check_known("part", name, parts)
     out.mkdir(parents=True, exist_ok=True)
+    chosen = {name: part for name, part in parts.items() if not only or name in only}
     until = time.monotonic() + seconds
+    scale = seconds / sum(part.seconds for part in chosen.values())
     measured: list[Measured] = []
-    for name, part in parts.items():
-        if only and name not in only:
-            continue
+    for name, part in chosen.items():
         left = until - time.monotonic()
-        limit = left if setting.dry else min(part.seconds, left)
+        limit = left if setting.dry else min(scale * part.seconds, left)
         for state in _in_process(name, part, setting, limit):
             write(out, setting, [*measured, state])
             listener(state)
