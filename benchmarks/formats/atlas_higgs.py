@@ -65,7 +65,7 @@ def _chunks(path: Path) -> Iterator[Any]:
         with library_errors(path, fault):
             options = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
             reader = csv.open_csv(opened, csv.ReadOptions(block_size=BLOCK), convert_options=options)
-        names = reader.schema.names
+            names = reader.schema.names
         if missing := [name for name in ("EventId", *VARIABLES) if name not in names]:
             raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS[:3])}, ... {COLUMNS[-1]}")
         if ("Label" in names) != ("Weight" in names):
@@ -82,13 +82,15 @@ def _events(path: Path, before: int, chunk: Any) -> Events:
     for name in chunk.column_names:
         if name in COLUMNS and chunk[name].null_count:
             raise UserError(f"{path}: {chunk[name].null_count} of events {before} on have no {name}: -999 is expected")
-    table = np.stack([chunk[name].to_numpy() for name in VARIABLES], axis=1).astype(np.float32)
+    with np.errstate(over="ignore"):  # of what float32 cannot hold, infinity, which is refused as such
+        table = np.stack([chunk[name].to_numpy() for name in VARIABLES], axis=1).astype(np.float32)
     ids = chunk["EventId"].to_numpy()
     if len(ids) and not 0 <= ids.min() <= ids.max() < ID_OF_SET:
         raise UserError(f"{path}: an EventId is beyond 0 to {ID_OF_SET - 1:,}")
     kind = _words(path, before, chunk, "KaggleSet", SETS) if "KaggleSet" in chunk.column_names else np.full(len(ids), 4)
     labels = _words(path, before, chunk, "Label", LABELS) if "Label" in chunk.column_names else None
-    weights = None if labels is None else chunk["Weight"].to_numpy().astype(np.float32)
+    with np.errstate(over="ignore"):
+        weights = None if labels is None else chunk["Weight"].to_numpy().astype(np.float32)
     return Events({"table": table}, labels, kind * ID_OF_SET + ids, weights)
 
 

@@ -13,7 +13,10 @@ from faults.scene import Call, Scene
 
 FILES = 100
 EVENTS = 60
-FORMATS = ("ecal", "hepmass", "magic", "pxd_clusters", "pxd_pixels", "qg_images", "qg_jets", "top_tagging")
+FORMATS = (
+    *("atlas_higgs", "ecal", "hepmass", "jetclass", "magic", "pxd_clusters", "pxd_pixels", "qg_images", "qg_jets"),
+    "top_tagging",
+)
 """Tasks, of each format one."""
 PATIENCE = 60.0
 """Seconds that a file of so few events is read at most."""
