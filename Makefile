@@ -209,7 +209,7 @@ test-all: $(READY)  ## those and the long ones: every model on every task, kills
 	@$(PYTEST) $(takes.test-all)
 
 takes.faults = $(call words,ONLY)
-faults: $(READY)  ## break the program some 900 times and count what is lost, in 40 minutes; ONLY="kill:17 disk": these
+faults: $(READY)  ## break the program some 1,200 times and count what is lost, in 40 minutes; ONLY="kill:17 disk": these
 	@cd tests && ../$(VENV)/bin/python -m faults $(takes.faults)
 
 lint: $(READY)  ## ruff: rules and format; mypy: types
