@@ -17,6 +17,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
 from hepbench.benchmarks.formats.refusal import library_errors, shown
+from hepbench.benchmarks.formats.text import decompressed
 
 CLASSES = ("background", "signal")
 LABELS, SETS = ("b", "s"), ("t", "b", "v", "u")
@@ -59,9 +60,10 @@ def _chunks(path: Path) -> Iterator[Any]:
     types = dict.fromkeys((*VARIABLES, "Weight", "KaggleWeight"), pyarrow.float64()) | {"EventId": pyarrow.int64()}
     types |= dict.fromkeys(("Label", "KaggleSet"), pyarrow.string())
     fault = "no whole CSV file of the challenge"
-    with library_errors(path, fault), path.open("rb") as file:
-        head = file.read(2)
-    with gzip.open(path) if head == b"\x1f\x8b" else path.open("rb") as opened:
+    with library_errors(path, fault):
+        raw = path.open("rb")
+    with raw:
+        _, opened = decompressed(path, raw)
         with library_errors(path, fault):
             options = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
             reader = csv.open_csv(opened, csv.ReadOptions(block_size=BLOCK), convert_options=options)
@@ -107,6 +109,8 @@ def _words(path: Path, before: int, chunk: Any, name: str, known: Sequence[str])
 
 def write(folder: Path, events: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
     """One file, the sets in the shares of the official one: 250,000 "t", 100,000 "b", 450,000 "v", 18,238 "u"."""
+    import pandas as pd
+
     path = folder / "atlas-higgs-challenge-2014-v2.csv.gz"
     edges = np.array([250_000, 350_000, 800_000]) / 818_238
     seen = [0, 0]
@@ -116,10 +120,12 @@ def write(folder: Path, events: Sequence[int], chunks: Iterator[tuple[int, Array
             table, weights = arrays["table"], arrays["weight"]
             place = seen[label] + np.arange(len(table))
             kind = np.searchsorted(edges, place * GOLDEN % 1, side="right")
-            for i, (row, weight) in enumerate(zip(table.tolist(), weights.tolist(), strict=True)):
-                words = [f"{value:.6g}" for value in (*row, weight)]
-                print(
-                    100_000 + 2 * place[i] + label, *words, LABELS[label], SETS[kind[i]], words[-1], sep=",", file=file
-                )
+            rows = pd.DataFrame(table.astype(np.float64), columns=VARIABLES)
+            rows.insert(0, "EventId", 100_000 + 2 * place + label)
+            rows["Weight"] = rows["KaggleWeight"] = weights.astype(np.float64)
+            rows["Label"], rows["KaggleSet"] = LABELS[label], np.array(SETS)[kind]
+            rows.to_csv(
+                file, columns=list(COLUMNS), header=False, index=False, float_format="%.6g", lineterminator="\n"
+            )
             seen[label] += len(table)
     return [path]

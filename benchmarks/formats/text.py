@@ -122,7 +122,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
     with library_errors(path, "cannot be read"):
         raw = path.open("rb")
     with raw:
-        kind, file = _decompressed(path, raw)
+        kind, file = decompressed(path, raw)
         with library_errors(path, f"not a whole {kind} file" if kind else "cannot be read"):
             head = file.peek(4)[:4]
         text = file
@@ -140,7 +140,7 @@ def _pieces(path: Path) -> Iterator[bytes]:
             yield (piece + end).encode() if text is not file else piece + end
 
 
-def _decompressed(path: Path, raw: Any) -> tuple[str, Any]:
+def decompressed(path: Path, raw: Any) -> tuple[str, Any]:
     """Name of the compression, "" for none, and the file as it was before. gzip is read by igzip, in a third of zlib's
     time; it checks length and checksum of each member of the stream, and that it ends."""
     head = raw.peek(8)[:8]

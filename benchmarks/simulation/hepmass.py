@@ -53,11 +53,12 @@ the lowest mass and at the highest; between them the official events are easier 
 from __future__ import annotations
 
 import itertools
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.simulation import atlas_card, pythia
+from hepbench.benchmarks.simulation import atlas_card, pythia, units
 
 MASSES = (500, 750, 1000, 1250, 1500)  # GeV
 W_MASS, TOP_MASS = 80.4, 172.5  # GeV
@@ -86,28 +87,10 @@ def generate(label: int, count: int, number: int, seed: int) -> dict[str, np.nda
     return {"features": normalise(raw).astype(np.float32), "mass": mass[:, None].astype(np.float32)}
 
 
-def normalise(raw: np.ndarray) -> np.ndarray:
-    """From GeV and radians to mean 0 and standard deviation 1 over both classes."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = (raw - shift) / scale
-    return result
-
-
-def denormalise(features: np.ndarray) -> np.ndarray:
-    """Back to GeV and radians, in float64."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = features.astype(np.float64) * scale + shift
-    return result
-
-
 def _selected(mass: int | None, count: int, leptonic: int, rng: np.random.Generator) -> np.ndarray:
     """(count, 27) features of the first events that pass the selection."""
     collider = _collider(mass, leptonic, int(rng.integers(1, pythia.LARGEST_SEED)))
-    parts, found = [], 0
-    while found < count:
-        parts.append(reconstruct(collider.nextBatch(BATCH).prt, rng))
-        found += len(parts[-1])
-    return np.concatenate(parts)[:count]
+    return pythia.first(count, collider, BATCH, partial(reconstruct, rng=rng))
 
 
 def _collider(mass: int | None, leptonic: int, seed: int) -> Any:
@@ -226,3 +209,6 @@ NORMALISATION = (
     (216, 110),  # m_jlv
     (781.8, 377.9),  # m_WWbb
 )
+
+normalise = partial(units.normalise, normalisation=NORMALISATION)
+denormalise = partial(units.denormalise, normalisation=NORMALISATION)

@@ -22,11 +22,12 @@ below are of 4,000 events of this simulation. H0 and H+ are 1 GeV wide here. Hal
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.simulation import atlas_card, hepmass, pythia
+from hepbench.benchmarks.simulation import atlas_card, hepmass, pythia, units
 
 ENERGY = 8000.0  # GeV, of the two protons
 CHARGED_HIGGS = 325.0  # GeV
@@ -53,24 +54,8 @@ def generate(label: int, count: int, number: int, seed: int) -> np.ndarray:
         *("24:onMode = off", f"24:on{leptons}IfAny = 11 13", f"24:on{quarks}IfAny = 1 2 3 4 5"),
         seed=int(rng.integers(1, pythia.LARGEST_SEED)),
     )
-    parts: list[np.ndarray] = []
-    while sum(map(len, parts)) < count:
-        parts.append(reconstruct(collider.nextBatch(BATCH).prt, rng))
-    return normalise(np.concatenate(parts)[:count]).astype(np.float32)
-
-
-def normalise(raw: np.ndarray) -> np.ndarray:
-    """From GeV and radians to the file's units."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = (raw - shift) / scale
-    return result
-
-
-def denormalise(features: np.ndarray) -> np.ndarray:
-    """Back to GeV and radians, in float64."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = features.astype(np.float64) * scale + shift
-    return result
+    raw = pythia.first(count, collider, BATCH, partial(reconstruct, rng=rng))
+    return normalise(raw).astype(np.float32)
 
 
 def reconstruct(particles: Any, rng: np.random.Generator) -> np.ndarray:
@@ -143,3 +128,6 @@ NORMALISATION = (
     (0, 326.8),  # m_wbb
     (0, 566.3),  # m_wwbb
 )
+
+normalise = partial(units.normalise, normalisation=NORMALISATION)
+denormalise = partial(units.denormalise, normalisation=NORMALISATION)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from hepbench.benchmarks.base import UserError
 
@@ -34,6 +37,15 @@ def generator(*settings: str, seed: int, hooks: Any = None) -> Any:
     if not pythia.init():
         raise RuntimeError("Pythia cannot be initialised")
     return pythia
+
+
+def first(count: int, collider: Any, batch: int, reconstruct: Callable[[Any], np.ndarray]) -> np.ndarray:
+    """(count, ...) rows of the first events that pass a selection. reconstruct: from an awkward array of the particles
+    of `batch` events to a row of each that passes."""
+    parts: list[np.ndarray] = []
+    while sum(map(len, parts)) < count:
+        parts.append(reconstruct(collider.nextBatch(batch).prt))
+    return np.concatenate(parts)[:count]
 
 
 def anti_kt(radius: float) -> Any:

@@ -21,12 +21,13 @@ normalisation are not said: those below are of 2,000 events of this simulation. 
 from __future__ import annotations
 
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.simulation import atlas_card, pythia
+from hepbench.benchmarks.simulation import atlas_card, pythia, units
 
 ENERGY = 8000.0  # GeV, of the two protons
 CHARGINO, NEUTRALINO = 200.0, 100.0  # GeV
@@ -63,24 +64,8 @@ def generate(label: int, count: int, number: int, seed: int) -> np.ndarray:
             *("24:onMode = off", "24:onIfAny = 11 13"),
             seed=int(rng.integers(1, pythia.LARGEST_SEED)),
         )
-    parts: list[np.ndarray] = []
-    while sum(map(len, parts)) < count:
-        parts.append(reconstruct(collider.nextBatch(BATCH).prt, rng))
-    return normalise(np.concatenate(parts)[:count]).astype(np.float32)
-
-
-def normalise(raw: np.ndarray) -> np.ndarray:
-    """From GeV and radians to the file's units."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = (raw - shift) / scale
-    return result
-
-
-def denormalise(features: np.ndarray) -> np.ndarray:
-    """Back to GeV and radians, in float64."""
-    shift, scale = np.array(NORMALISATION).T
-    result: np.ndarray = features.astype(np.float64) * scale + shift
-    return result
+    raw = pythia.first(count, collider, BATCH, partial(reconstruct, rng=rng))
+    return normalise(raw).astype(np.float32)
 
 
 def reconstruct(particles: Any, rng: np.random.Generator) -> np.ndarray:
@@ -104,8 +89,7 @@ def derived(first: np.ndarray, second: np.ndarray, missing: np.ndarray) -> np.nd
     - met_rel: the missing momentum, times the sine of its angle in azimuth to the nearer lepton where that is below a
       right angle. axial_met: its component along the leptons' sum.
     - m_r, m_tr, r: the razor, m_r^2 = (E1 + E2)^2 - (pz1 + pz2)^2, m_tr^2 = (met (pt1 + pt2) - met . (pt1 + pt2)) / 2,
-    r
-      their ratio: 1006.2727. mt2: the stransverse mass of massless invisible particles, hep-ph/9906349.
+      r their ratio: 1006.2727. mt2: the stransverse mass of massless invisible particles, hep-ph/9906349.
     - s_r, m_delta_r, dphi_r_b, cos_theta_r1: the super-razor, 1310.4827. In the frame where the leptons have no pz the
       pair has energy E and momentum J, the whole event the transverse momentum P = J + met and the mass s_r^2 = 2 (E^2
       - J . P + E sqrt(E^2 + P^2 - 2 J . P)). Boosted to its rest, dphi_r_b is the azimuth between P and the pair;
@@ -215,3 +199,6 @@ NORMALISATION = (
     (0, 1.689),  # dphi_r_b
     (0, 0.2267),  # cos_theta_r1
 )
+
+normalise = partial(units.normalise, normalisation=NORMALISATION)
+denormalise = partial(units.denormalise, normalisation=NORMALISATION)
