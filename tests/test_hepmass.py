@@ -352,6 +352,16 @@ def test_pairs_are_those_of_a_loop(seed, sizes):
     np.testing.assert_array_equal(near, [(distance[left == i] < 0.5).any() for i in range(sizes[0])])
 
 
+@pytest.mark.parametrize(("kind", "eta", "expected"), [(13, 0.2, 0.01118), (13, 1.0, 0.01677), (11, 1.0, 0.01155)])
+def test_resolution_of_leptons_is_relative(kind, eta, expected):
+    """At 50 GeV: of a muon sqrt(c^2 + (s pT)^2) of its pT; an electron's tower has a tenth of its track's width."""
+    n, rng = 40_000, np.random.default_rng(5)
+    one = np.full(n, eta), rng.uniform(-3, 3, n), np.full(n, kind)
+    found = atlas_card.isolated_leptons(atlas_card.Objects.massless(np.arange(n), np.full(n, 50.0), *one), rng)
+    assert found.pt.mean() == pytest.approx(50, abs=0.03)
+    assert found.pt.std() / 50 == pytest.approx(expected, rel=0.03)
+
+
 def test_leptons_in_jets_are_not_isolated():
     rng = np.random.default_rng(0)
     count = 2000

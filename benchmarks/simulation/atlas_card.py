@@ -1,8 +1,9 @@
 """A fast detector for whole batches of events: the formulae of Delphes' ATLAS card.
 
-Delphes (1307.6346), cards/delphes_card_ATLAS.tcl: track efficiencies and resolutions, lepton efficiencies and
-isolation, tower sizes, calorimeter resolutions and thresholds, anti-kT jets from towers, jet energy scale, b-tag
-efficiencies (from ATL-PHYS-PUB-2015-022), charged particles bent by 2 T up to a radius of 1.15 m.
+Delphes (1307.6346), cards/delphes_card_ATLAS.tcl: track efficiencies and relative resolutions (of an electron the
+weighted mean of its track and its tower, as SimpleCalorimeter has it), lepton efficiencies and isolation, tower sizes,
+calorimeter resolutions and thresholds, anti-kT jets from towers, jet energy scale, b-tag efficiencies (from
+ATL-PHYS-PUB-2015-022), charged particles bent by 2 T up to a radius of 1.15 m.
 
 Not in it: pile-up, bending in eta, muons of jets. Isolation sums true particles, not measured ones.
 """
@@ -150,7 +151,13 @@ def isolated_leptons(visible: Objects, rng: np.random.Generator) -> Objects:
     region = np.digitize(np.abs(candidates.eta), [0.5, 1.5])
     constant = np.where(muon, np.array([0.01, 0.015, 0.025])[region], np.array([0.03, 0.05, 0.15])[region])
     slope = np.where(muon, np.array([1.0e-4, 1.5e-4, 3.5e-4])[region], np.array([1.3e-3, 1.7e-3, 3.1e-3])[region])
-    pt = candidates.pt + rng.normal(size=len(candidates)) * np.hypot(constant, slope * candidates.pt)
+    energy = candidates.pt * np.cosh(candidates.eta)
+    relative = np.hypot(
+        constant, slope * candidates.pt
+    )  # of the track; energy flow weighs an electron's with its tower
+    tower = electromagnetic_resolution(np.abs(candidates.eta), energy) / energy
+    relative = np.where(muon, relative, 1 / np.hypot(1 / relative, 1 / tower))
+    pt = log_normal(candidates.pt, relative * candidates.pt, rng)
     smeared = Objects.massless(candidates.event, pt, candidates.eta, candidates.phi, candidates.kind)
     return smeared[found & (pt > LEPTON_PT)]
 
@@ -254,7 +261,7 @@ ATLAS = Card(BEND, ELECTROMAGNETIC, HADRONIC)
 
 
 def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Delphes' smearing of towers: log-normal of this mean and standard deviation."""
+    """Delphes' smearing of towers and of leptons: log-normal of this mean and standard deviation."""
     spread = np.sqrt(np.log1p((sigma / mean) ** 2))
     result: np.ndarray = mean * np.exp(spread * rng.normal(size=len(mean)) - spread**2 / 2)
     return result
