@@ -399,7 +399,7 @@ def test_validate_and_describe_print_and_write_a_page(benched):
     done = hepbench("validate", "ecal", "--events", 2000, home=home)
     assert done.returncode == 0, done.stderr
     assert "phi width, electron, mean" in done.stdout
-    assert "of 25 agree" in done.stdout
+    assert "of 63 agree" in done.stdout
     page = (home / "results" / "reports" / "ecal-validation.html").read_text()
     assert "phi width, electron, mean" in page and "<svg" in page
     done = hepbench("describe", "ecal", home=home)

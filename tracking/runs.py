@@ -403,7 +403,7 @@ class Store:
 
         with self._errors("list a model"):
             experiment_id = self._client.get_run(run_id).info.experiment_id
-            named = re.sub(r"[/:.%\"']", "_", _kept(name, LONGEST_NAME))  # which MLflow takes in no name of a model
+            named = re.sub(r"[%/:.\"']", "_", _kept(name, LONGEST_NAME))  # which MLflow takes in no name of a model
             model = self._client.create_logged_model(experiment_id, named, run_id, model_type=_kept(kind))
             own, place = self._folder(run_id), moved.path_of(model.artifact_location)
             if own is not None and place is not None:
