@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import errno
 import functools
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -44,6 +46,7 @@ def main() -> None:
     """Entry point. Exit status 0 done, 1 a trial or the program failed, 2 the user's mistake, 130 interrupted."""
     terminal.show_what_can_be()
     sys.excepthook = _without_passwords
+    sys.unraisablehook = _interrupt_again
     complaints = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         sys.exit(commands(prog_name="hepbench", standalone_mode=False))
@@ -69,6 +72,16 @@ def main() -> None:
 def _without_passwords(*raised: Any) -> None:
     """A traceback, which libraries may have written an address into."""
     sys.stderr.write(masked("".join(traceback.format_exception(*raised))))
+
+
+def _interrupt_again(ignored: Any) -> None:
+    """An interrupt in a callback of the garbage collector, which Python would print as ignored, and forget, comes once
+    more a moment later."""
+    if issubclass(ignored.exc_type, KeyboardInterrupt):
+        main = threading.main_thread().ident
+        threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 HELP = {"theme": "default-slim", "max_width": 100, "show_arguments": False}

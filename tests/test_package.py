@@ -178,6 +178,22 @@ def test_the_wheel_works_from_another_folder(distribution, tmp_path, home):
     assert "done 2/2" in done.stdout
 
 
+def test_an_interrupt_within_the_garbage_collector_is_not_lost():
+    program = "import gc, os, signal, time, hepbench.__main__ as m, hepbench.suite.cli as cli\n"
+    program += "def interrupted(phase, info):\n    gc.callbacks.remove(interrupted)\n"
+    program += "    os.kill(os.getpid(), signal.SIGINT)\n"
+    program += "def commands(**_):\n    gc.callbacks.append(interrupted)\n    gc.collect()\n    time.sleep(60)\n"
+    program += "cli.commands = commands\nm.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert done.returncode == 130
+    assert done.stderr.startswith("interrupted; what was finished is kept") and "Traceback" not in done.stderr
+
+
 def test_an_interrupt_before_anything_runs_is_no_traceback():
     """From the first moment of the program's own; Python's start is Python's."""
     program = "import os, signal, hepbench.__main__ as m\n"
