@@ -34,8 +34,10 @@ def folder(tmp_path):
     for name in ("hepbench", "python", "ruff", "mypy", "mkdocs"):
         (programs / name).write_text('#!/bin/sh\nprintf "[%s]" "$@"; echo\n')
         (programs / name).chmod(0o755)
-    for name in ("requirements.lock", "requirements-cuda.lock", "pyproject.toml"):
+    locks = ("requirements.lock", "requirements-cuda.lock")
+    for name in (*locks, "pyproject.toml"):
         (tmp_path / name).touch()
+    for name in locks:  # after all that it is made from, else `make` makes it again
         (programs.parent / f"{name}.ready").touch()
     return tmp_path
 
