@@ -16,13 +16,13 @@ ASKED := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(
 $(foreach name,$(GIVEN),$(if $(filter undefined,$(origin $(name))),,$(eval override $(name) := $$(subst $$(NEWLINE), ,$$(value $(name))))))
 quoted = '$(subst ','\'',$(1))'
 # Of a variable that has a value. $(call given,NAME): it. option: behind an option. each: each of its words behind one.
-# words: its words. stated: option, but from the command line alone, as systems have something else under the name.
+# parts: its words. stated: option, but from the command line alone, as systems have something else under the name.
 # Each notes the name in TAKEN, so that what a target takes stands in its recipe alone.
 noted = $(eval TAKEN += $(1))$($(1))
 given = $(if $(call noted,$(1)),$(call quoted,$($(1))))
 option = $(if $(call noted,$(2)),$(1) $(call quoted,$($(2))))
 each = $(foreach one,$(call noted,$(2)),$(1) $(call quoted,$(one)))
-words = $(foreach one,$(call noted,$(1)),$(call quoted,$(one)))
+parts = $(foreach one,$(call noted,$(1)),$(call quoted,$(one)))
 flag = $(if $(filter-out 0,$(call noted,$(2))),$(1))
 stated = $(if $(and $(call noted,$(2)),$(filter $(2),$(ASKED))),$(1) $(call quoted,$($(2))))
 # Files as a shell would list them; a word that names none stays, for the message.
@@ -208,7 +208,7 @@ takes.test-all = $(call option,-m,ONLY)
 test-all: $(READY)  ## those and the long ones: every model on every task, kills, clusters; ONLY=long: these alone
 	@$(PYTEST) $(takes.test-all)
 
-takes.faults = $(call words,ONLY)
+takes.faults = $(call parts,ONLY)
 faults: $(READY)  ## break the program some 1,200 times and count what is lost, in 40 minutes; ONLY="kill:17 disk": these
 	@cd tests && ../$(VENV)/bin/python -m faults $(takes.faults)
 

@@ -31,6 +31,7 @@ def folder(tmp_path):
     shutil.copy(ROOT / "Makefile", tmp_path)
     programs = tmp_path / ".venv" / "bin"
     programs.mkdir(parents=True)
+    (tmp_path / "tests").mkdir()  # where the faults are called from
     for name in ("hepbench", "python", "ruff", "mypy", "mkdocs"):
         (programs / name).write_text('#!/bin/sh\nprintf "[%s]" "$@"; echo\n')
         (programs / name).chmod(0o755)
@@ -121,6 +122,16 @@ def test_every_variable_of_a_recipe_is_known():
     assert {name for name in used if name.isupper()} <= {*GIVEN, *FIXED}
 
 
+def test_no_function_has_the_name_of_one_of_make():
+    """`$(call words,ONLY)` is the number of words, whatever the Makefile defines under that name."""
+    own = set(re.findall(r"^([a-z]+) = .*\$\(1\)", CODE, re.MULTILINE))
+    assert {"quoted", "option", "parts"} <= own
+    built_in = """subst patsubst strip findstring filter filter-out sort word words wordlist firstword lastword dir
+        notdir suffix basename addsuffix addprefix join wildcard realpath abspath if or and intcmp foreach file call
+        value eval origin flavor error warning info shell guile let"""
+    assert not own & set(built_in.split())
+
+
 def test_words_arrive_as_they_were_given(folder):
     (folder / "one.hdf5").touch()
     (folder / "two.hdf5").touch()
@@ -138,6 +149,8 @@ def test_words_arrive_as_they_were_given(folder):
     assert made(folder, "events", "TASK=x", "SPLIT=train", "LABELS=1") == "[events][x][--split][train][--labels]\n"
     assert made(folder, "export", "TASK=all", "OUT=a b.zip") == "[export][all][--out][a b.zip]\n"
     assert made(folder, "import", "FILES=one.hdf5") == "[import][one.hdf5]\n"
+    assert made(folder, "faults", "ONLY=kill:1 disk") == "[-m][faults][kill:1][disk]\n"
+    assert made(folder, "faults") == "[-m][faults]\n"
     assert made(folder, "reproduce") == "[reproduce][--list]\n"
     assert made(folder, "reproduce", "STUDY=ecal_cnn", "ONLY=a b") == "[reproduce][ecal_cnn][--only][a][--only][b]\n"
     assert made(folder, "leaderboard", "TASK=x", COLUMNS="80") == "[leaderboard][x]\n"
