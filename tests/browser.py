@@ -117,7 +117,7 @@ class Browser:
         page.go(address)
         return page
 
-    def call(self, method: str, session: str | None = None, seconds: float = 60, **parameters: Any) -> dict[str, Any]:
+    def call(self, method: str, session: str | None = None, seconds: float = 240, **parameters: Any) -> dict[str, Any]:
         """The answer to one command of the protocol. RuntimeError where it is refused, TimeoutError."""
         self._calls += 1
         number = self._calls
@@ -196,8 +196,8 @@ class Page:
             raise RuntimeError(details.get("exception", {}).get("description") or details["text"])
         return answer["result"].get("value")
 
-    def wait_for(self, script: str, seconds: float = 60) -> Any:
-        """The value of an expression once it is true. TimeoutError."""
+    def wait_for(self, script: str, seconds: float = 240) -> Any:
+        """The value of an expression once it is true. TimeoutError, after far more than any machine needs."""
         deadline = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
             if time.monotonic() > deadline:

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,18 +35,27 @@ COMMAND = [sys.executable, "-c", "from hepbench.suite.cli import main; main()"]
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tell pytest-xdist which tests one process runs: those of a file, as its fixtures are made once; but tests marked
     `apart` one by one, and those of an `xdist_group` of their own together. (--dist loadgroup of pytest-xdist 3.8 does
-    not reach pytest 9.2.)"""
+    not reach pytest 9.2.) What takes longest comes first, so that no process is left with it while the others have
+    ended."""
     if not hasattr(config, "workerinput"):
         return
-    groups = {}
+    groups, seconds = {}, Counter[str]()
     for item in items:
         own = item.get_closest_marker("xdist_group")
         name = own.args[0] if own else item.nodeid if item.get_closest_marker("apart") else ""
-        groups[item.nodeid] = f"{item.path.name} {name}"
+        group = groups[item.nodeid] = f"{item.path.name} {name}"
+        seconds[group] += seconds_of(item)
+    items.sort(key=lambda item: (-seconds[groups[item.nodeid]], groups[item.nodeid]))
     path = Path(config.workerinput["groups"])
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
         json.dump(groups, file)
     os.replace(file.name, path)  # other processes write the same
+
+
+def seconds_of(item: pytest.Item) -> float:
+    """As it is marked, or what the others take on average."""
+    told = item.get_closest_marker("takes")
+    return told.args[0] if told else 3.0 if item.get_closest_marker("long") else 0.3
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -69,6 +79,7 @@ def pytest_xdist_make_scheduler(config, log):
         def _split_scope(self, nodeid: str) -> str:
             return self.groups[nodeid]
 
+    config.option.loadscopereorder = False  # by the number of their tests
     return ByGroup(config, log)
 
 

@@ -85,11 +85,11 @@ def test_the_page_opens_on_sorted_rows_columns_and_charts_and_shows_nothing_of_l
         assert not {"Prompts", "Traces and sessions", "Judges", "Evaluation runs"} & set(text.splitlines())
         page.screenshot(tmp_path / "table.png")
         charts = browser.open(addresses["models, charts"], 1900, 1400)
-        charts.wait_for("document.querySelectorAll('.js-plotly-plot .bars path').length >= 4", 90)
+        charts.wait_for("document.querySelectorAll('.js-plotly-plot .bars path').length >= 4")
         shown = charts.evaluate("document.body.innerText")
         assert {"Test", "Training", "Cost"} <= {line.partition(" (")[0].strip() for line in shown.splitlines()}
         listed = browser.open(addresses["models, a table"].replace("/runs?", "/models?"), 1900, 900)
-        listed.wait_for("['logistic seed 0', 'prior seed 1'].every(one => document.body.innerText.includes(one))", 90)
+        listed.wait_for("['logistic seed 0', 'prior seed 1'].every(one => document.body.innerText.includes(one))")
         not_served = ("users/current", "mlflow/assistant")
         errors = page.errors + charts.errors + listed.errors
         assert not [one for one in errors if not any(path in one for path in not_served)]

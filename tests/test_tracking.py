@@ -220,7 +220,7 @@ def test_server_serves_what_was_stored_and_takes_more(store, tmp_path):
 def wait_for(address: str, server: subprocess.Popen, log: Path) -> None:
     def answers() -> bool:
         assert server.poll() is None, log.read_text()
-        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=1):
+        with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=60):
             return True
         return False
 
