@@ -9,13 +9,15 @@ from hepbench.benchmarks.base import check_known
 
 @dataclass(frozen=True)
 class Budget:
-    """events: at most so many of a dataset (None: all). epochs: at most so many passes, or for trees
-    `rounds`. seeds: trainings of each entry. trials: of a tuning study. silence: seconds without an epoch, or another
-    step of a trial, after which it counts as hanging and is ended. timing: seconds for which predictions of each number
-    of events are repeated to be timed; 0: their latency alone is timed."""
+    """events: at most so many of a dataset (None: all). epochs: at most so many passes, `table_epochs` of networks on
+    tables, whose passes take a second, and `rounds` of trees. seeds: trainings of each entry. trials: of a study.
+    silence: seconds without an epoch, or another step of a trial, after which it counts as hanging and is ended.
+    timing: seconds for which predictions of each number of events are repeated to be timed; 0: their latency alone is
+    timed."""
 
     events: int | None
     epochs: int
+    table_epochs: int
     rounds: int
     seeds: int
     trials: int
@@ -24,10 +26,16 @@ class Budget:
 
 
 BUDGETS = {
-    "smoke": Budget(events=2_000, epochs=2, rounds=20, seeds=1, trials=3, silence=1_800, timing=0),
-    "quick": Budget(events=30_000, epochs=8, rounds=500, seeds=1, trials=20, silence=7_200, timing=0.5),
-    "standard": Budget(events=150_000, epochs=20, rounds=2_000, seeds=3, trials=50, silence=43_200, timing=1),
-    "full": Budget(events=None, epochs=100, rounds=10_000, seeds=5, trials=200, silence=172_800, timing=2),
+    "smoke": Budget(events=2_000, epochs=2, table_epochs=2, rounds=20, seeds=1, trials=3, silence=1_800, timing=0),
+    "quick": Budget(
+        events=30_000, epochs=8, table_epochs=50, rounds=500, seeds=1, trials=20, silence=7_200, timing=0.5
+    ),
+    "standard": Budget(
+        events=150_000, epochs=20, table_epochs=100, rounds=2_000, seeds=3, trials=50, silence=43_200, timing=1
+    ),
+    "full": Budget(
+        events=None, epochs=100, table_epochs=100, rounds=10_000, seeds=5, trials=200, silence=172_800, timing=2
+    ),
 }
 
 
@@ -35,6 +43,12 @@ def find(name: str) -> Budget:
     """The budget of this name; UserError with the nearest known name otherwise."""
     check_known("budget", name, BUDGETS)
     return BUDGETS[name]
+
+
+def most_epochs(budget: str, view: str) -> int:
+    """Passes that a network on this view of the events makes at most."""
+    allowed = find(budget)
+    return allowed.table_epochs if view == "table" else allowed.epochs
 
 
 def most_events(budget: str, events: int | None) -> int | None:

@@ -237,10 +237,12 @@ def of_metrics() -> str:
 
 def of_budgets() -> str:
     lines = [
-        [f"`{name}`", "all" if one.events is None else f"{one.events:,}", one.epochs, one.rounds, one.seeds, one.trials]
+        [f"`{name}`", events, one.epochs, one.table_epochs, one.rounds, one.seeds, one.trials]
         for name, one in budgets.BUDGETS.items()
+        for events in ["all" if one.events is None else f"{one.events:,}"]
     ]
-    return _table(["budget", "events", "epochs", "boosting rounds", "seeds", "trials of a study"], lines)
+    headings = ["budget", "events", "epochs", "of networks on tables", "boosting rounds", "seeds", "trials of a study"]
+    return _table(headings, lines)
 
 
 def of_faults() -> str:

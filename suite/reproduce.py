@@ -136,6 +136,7 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
     """base: budget, device and backend, and the kind of data that is wanted."""
     task, model = registry.find("task", experiment.task), registry.find("model", experiment.model)
     budget, known = budgets.find(base.budget), known_hyperparameters(task.record, model.record)
+    most_epochs = budgets.most_epochs(base.budget, model.record.view)
     reduced = []
 
     events = experiment.events
@@ -147,9 +148,9 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
 
     settings = dict(experiment.settings)
     epochs = settings.pop("epochs", known["epochs"])
-    if budget.events is not None and epochs > budget.epochs:
-        reduced.append(f"{min(budget.epochs, known['epochs'])} epochs at most in place of {epochs:,}")
-    elif epochs != known["epochs"] or epochs > budget.epochs:
+    if budget.events is not None and epochs > most_epochs:
+        reduced.append(f"{min(most_epochs, known['epochs'])} epochs at most in place of {epochs:,}")
+    elif epochs != known["epochs"] or epochs > most_epochs:
         settings["epochs"] = epochs
 
     spec = dataclasses.replace(

@@ -98,11 +98,12 @@ def _metrics() -> Table:
 
 
 def _budgets() -> Table:
-    headings = ("budget", "events at most", "epochs", "rounds (trees)", "seeds")
+    headings = ("budget", "events at most", "epochs", "on tables", "rounds (trees)", "seeds")
     table = Table(*headings, title="budgets", title_justify="left")
     for name, budget in BUDGETS.items():
         events = f"{budget.events:,}" if budget.events else "all"
-        table.add_row(name, events, str(budget.epochs), f"{budget.rounds:,}", str(budget.seeds))
+        passes = str(budget.epochs), str(budget.table_epochs)
+        table.add_row(name, events, *passes, f"{budget.rounds:,}", str(budget.seeds))
     return table
 
 

@@ -70,16 +70,16 @@ def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
         check_known("set of features", str(parameters["features"]), task.features)
     if model.view:
         methods_of(parameters.get("scaling", SCALING))
-    check_budget({name: value for name, value in spec.parameters.items() if name != "epochs"}, spec.budget)
-    for name, most in _most(spec.budget).items():
+    check_budget({name: value for name, value in spec.parameters.items() if name != "epochs"}, model, spec.budget)
+    for name, most in _most(model, spec.budget).items():
         if name in parameters and not (name == "epochs" and name in spec.parameters):
             parameters[name] = min(parameters[name], most)
     return parameters
 
 
-def check_budget(parameters: Parameters, budget: str) -> None:
-    """UserError where these hyper-parameters ask for more epochs or rounds than the budget has."""
-    for name, most in _most(budget).items():
+def check_budget(parameters: Parameters, model: Model, budget: str) -> None:
+    """UserError where these hyper-parameters ask for more epochs or rounds than the budget has for the family."""
+    for name, most in _most(model, budget).items():
         if parameters.get(name, 0) > most:
             raise UserError(
                 f"{name}={parameters[name]} is more than the {most} of the budget {budget}: leave it out, or choose a "
@@ -87,9 +87,8 @@ def check_budget(parameters: Parameters, budget: str) -> None:
             )
 
 
-def _most(budget: str) -> dict[str, int]:
-    allowed = budgets.find(budget)
-    return {"epochs": allowed.epochs, "rounds": allowed.rounds}
+def _most(model: Model, budget: str) -> dict[str, int]:
+    return {"epochs": budgets.most_epochs(budget, model.view), "rounds": budgets.find(budget).rounds}
 
 
 @dataclasses.dataclass(frozen=True)

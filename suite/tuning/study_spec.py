@@ -254,7 +254,7 @@ def _distributions_of(study_spec: StudySpec) -> dict[str, str]:
         for name in given:
             check_known(f"hyper-parameter in {where}", name, study_spec.defaults)
         first = study_spec.trial({**study_spec.base.parameters, **given}, FIRST_SEED)
-        check_budget(first.spec.parameters, first.spec.budget)
+        check_budget(first.spec.parameters, first.model.record, first.spec.budget)
         _ = first.hyperparameters  # refuses what is not known
         for name, distribution in proposal.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
