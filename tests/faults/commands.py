@@ -126,7 +126,7 @@ def strike(scene: Scene, moment: Moment, chance: random.Random, blow: Callable[[
     """Call the moment's command, strike it then and wait for its end. Returns what was done, in words; Missed
     where the command ended before."""
     running = scene.start(*arguments_of(moment.command, scene))
-    seconds = chance.uniform(0, moment.within)
+    seconds = scene.part * chance.uniform(0, moment.within)
     try:
         _wait_for(running, moment)
         time.sleep(seconds)

@@ -39,7 +39,7 @@ def kill(scene: Scene, number: int) -> str:
         elif target == "group":
             os.killpg(running.process.pid, sent)
         else:
-            deadline = time.monotonic() + 10
+            deadline = time.monotonic() + 60
             while not (workers := running.workers()) and not running.ended and time.monotonic() < deadline:
                 time.sleep(0.01)
             if not workers:

@@ -66,10 +66,21 @@ class Outcome:
         return f"{self.kind.name}:{self.number} {self.words}: {bad or ('' if self.missed else 'survived')}"
 
 
+SOONER = (1.0, 0.5, 0.25, 0.0)
+"""Parts of its time after which a fault is tried, where the command was faster before."""
+
+
 def attempt(kind: Kind, number: int, folder: Path, undisturbed: bool = True) -> Outcome:
     """Try one fault in a folder of its own below this one, which is removed where no harm was done. undisturbed: also
     compare its results with those of undisturbed calls."""
-    scene = Scene(folder / f"{kind.name}-{number}")
+    for part in SOONER:
+        outcome = _attempt(kind, number, Scene(folder / f"{kind.name}-{number}", part), undisturbed)
+        if not outcome.missed:
+            break
+    return outcome
+
+
+def _attempt(kind: Kind, number: int, scene: Scene, undisturbed: bool) -> Outcome:
     scene.folder.mkdir()
     missed = False
     try:

@@ -37,12 +37,14 @@ class Call:
 
 @dataclass
 class Scene:
-    """folder: of this scene. variables: of the environment, besides HEPBENCH_HOME. store: SQLite file of the runs, None
-    for that of the home. results: final results that there must be in the end. trials: that its study must have.
-    states: of these, None where the home has the database of studies. orphans: what outlived a call. complaints: of
-    what this kind of fault alone can tell. name: of the home."""
+    """folder: of this scene. part: of the time after which it is struck. variables: of the environment, besides
+    HEPBENCH_HOME. store: SQLite file of the runs, None for that of the home. results: final results that there must be
+    in the end. trials: that its study must have. states: of these, None where the home has the database of studies.
+    orphans: what outlived a call. complaints: of what this kind of fault alone can tell. name: of the home. program:
+    what is called in processes of its own."""
 
     folder: Path
+    part: float = 1.0
     variables: dict[str, str] = field(default_factory=dict)
     store: Path | None = None
     results: int = 0
@@ -52,6 +54,7 @@ class Scene:
     orphans: list[str] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
     name: str = "home"
+    program: tuple[str, ...] = (str(PROGRAM),)
 
     @property
     def home(self) -> Path:
@@ -131,7 +134,7 @@ class Running:
         self.scene, self.arguments = scene, arguments
         self.path = scene._new_file()
         # A shell's background job ignores SIGINT, and so would what it starts.
-        command = ["env", "--default-signal", *before, str(PROGRAM), *arguments]
+        command = ["env", "--default-signal", *before, *scene.program, *arguments]
         kept = {name: os.environ[name] for name in os.environ.keys() - warm.UNSET}
         with self.path.open("w") as file:
             self.process = subprocess.Popen(

@@ -30,6 +30,14 @@ MOMENTS = (
 )
 AWAY = (5.0, 30.0, None)
 """Seconds until a server is back; None: when the command has ended."""
+IMPATIENT = """
+from hepbench.suite.cli import main
+from hepbench.suite.tuning import storage
+
+storage.PATIENCE = 10.0
+main()
+"""
+"""The program, which waits for a database for 10 s in place of a minute."""
 
 
 @dataclass
@@ -68,7 +76,7 @@ class MLflow:
 
     def _answers(self) -> bool:
         with contextlib.suppress(OSError):
-            return bool(urllib.request.urlopen(f"{self.address}/health", timeout=2).status == 200)
+            return bool(urllib.request.urlopen(f"{self.address}/health", timeout=60).status == 200)
         return False
 
     def signal(self, sent: signal.Signals) -> None:
@@ -113,6 +121,8 @@ def lose_postgresql(scene: Scene, number: int) -> str:
     if lack := lack_of_postgres():
         raise Missed(lack)
     how, away = RESTARTED[number]
+    if away is None:
+        scene.program = (sys.executable, "-c", IMPATIENT)
     server = Postgres(scene.folder / "postgres")
     try:
         address = scene.variables["OPTUNA_STORAGE"] = server.database("studies")
