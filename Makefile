@@ -6,7 +6,7 @@ MAKEFLAGS += --no-print-directory
 # the shell in quotes alone. (`override`, as what stands on the command line would win.)
 GIVEN := TASK A B MODEL SET SEEDS BUDGET DEVICE BACKEND DATA DRY FORCE TUNED FROM EVENTS JOBS SCHEDULER FORMAT COLUMNS CUDA PYTHON \
 	STUDY ONLY TRIALS TIMEOUT SAMPLER PRUNER OBJECTIVE MAX_LATENCY MAX_PARAMETERS RUN FILES OUT BATCHES EPOCHS TARGET PORT \
-	SPLIT LABELS NAME KIND SEED TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE MEASURE METRIC SORT PAIRS PAGE OPEN
+	SPLIT LABELS NAME KIND SEED SHIFT TRAIN_EVENTS PARAMETERS LATENCY_MS URL CODE MEASURE METRIC SORT PAIRS PAGE OPEN
 define NEWLINE
 
 
@@ -43,7 +43,8 @@ OPTIONS = $(call each,--model,MODEL) $(call each,--set,SET) $(COMMON)
 # A shell may have the width of its terminal under this name.
 SHOWN = $(call stated,--columns,COLUMNS)
 AGAIN = $(call flag,--dry-run,DRY) $(call flag,--force,FORCE)
-ONLY_BENCH = $(call option,--from,FROM) $(call option,--events,EVENTS) $(call flag,--tuned,TUNED) $(AGAIN) $(SHOWN)
+ONLY_BENCH = $(call option,--from,FROM) $(call option,--events,EVENTS) $(call flag,--tuned,TUNED) $(call each,--shift,SHIFT) \
+	$(AGAIN) $(SHOWN)
 STUDIED = $(call option,--trials,TRIALS) $(call option,--timeout,TIMEOUT) $(call option,--sampler,SAMPLER) \
 	$(call option,--pruner,PRUNER) $(call each,--objective,OBJECTIVE) $(call option,--study,STUDY) \
 	$(call option,--max-latency,MAX_LATENCY) $(call option,--max-parameters,MAX_PARAMETERS)
@@ -57,7 +58,7 @@ help:  ## this text
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 	@echo
 	@echo "Variables: TASK MODEL=\"name ./file.py\"|all SET=\"name=value\" SEEDS BUDGET=smoke|quick|standard|full DEVICE=auto|cpu|gpu BACKEND=tensorflow|jax"
-	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 FROM=run EVENTS=n JOBS=n FORMAT=table|json|csv|markdown|latex COLUMNS=\"recall ...\" CUDA=0|1 PYTHON=python3.12"
+	@echo "           DATA=auto|official|simulated DRY=1 FORCE=1 TUNED=1 FROM=run SHIFT=\"vincia ...\"|all EVENTS=n JOBS=n FORMAT=table|json|csv|markdown|latex COLUMNS=\"recall ...\" CUDA=0|1 PYTHON=python3.12"
 	@echo "           of reproduce: STUDY=name ONLY=\"experiment ...\" BUDGET (full where none is given)"
 	@echo "           of tune: TRIALS TIMEOUT=1h SAMPLER=tpe|random|nsga2 PRUNER=median|hyperband|halving|none OBJECTIVE=\"auc latency\""
 	@echo "           MAX_LATENCY=1ms MAX_PARAMETERS=100k STUDY=name SCHEDULER=tcp://host:port"

@@ -133,7 +133,8 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
     - asked_events: of the dataset, where another number than the budget's was asked for;
     - events: of the test set; train_events: of the training part; device, hardware, backend;
     - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
-    - configuration, hyperparameters (a dict), ended (seconds since 1970).
+    - configuration, hyperparameters (a dict), ended (seconds since 1970);
+    - shifts: what was scored on shifted samples: sample -> AUC, change and relative change in per cent, with errors.
 
     What was not measured is missing (NaN). Raises UserError where nothing has finished.
     """

@@ -270,6 +270,7 @@ def workers(command: Verb) -> Verb:
         "hepbench bench ecal magic -m cnn,gbdt --seeds 3 --budget standard",
         "hepbench bench magic -m ./my_tagger.py --set width=128",
         "hepbench bench pxd_clusters:all --dry-run",
+        "hepbench bench qg_jets -m gbdt,pfn --shift all",
         "hepbench bench qg_jets -m all --cluster slurm --jobs 20 --queue gpu",
     ),
 )
@@ -302,6 +303,15 @@ def workers(command: Verb) -> Verb:
     panel=TRAINED,
 )
 @FORCE
+@click.option(
+    "--shift",
+    "shifts",
+    multiple=True,
+    callback=arguments.several,
+    metavar="NAME,...",
+    help="Score the trained models on these shifted samples of the task, too, or on all; none is trained on them.",
+    panel=SHOWN,
+)
 @workers
 @COLUMNS
 @DRY_RUN
@@ -319,6 +329,7 @@ def bench(
     backend: str,
     data: str,
     tuned: bool,
+    shifts: tuple[str, ...],
     columns: tuple[str, ...],
     place: Place,
     dry_run: bool,
@@ -364,10 +375,12 @@ def bench(
     failed = 0
     for word, some in every.items():
         if word.endswith(":all"):
-            failed += bench_variants(some, tuned=tuned, dry=dry_run, place=place, console=console)
+            failed += bench_variants(some, tuned=tuned, dry=dry_run, place=place, console=console, shifts=shifts)
             continue
         for asked in some:
-            failed += bench(asked, tuned=tuned, dry=dry_run, columns=columns, place=place, console=console)
+            failed += bench(
+                asked, tuned=tuned, dry=dry_run, columns=columns, place=place, console=console, shifts=shifts
+            )
     return min(failed, 1)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
+from hepbench.suite import shifted
 from hepbench.suite.campaign import finished
 from hepbench.suite.differences import scores_of
 from hepbench.suite.provenance import versions
@@ -45,6 +46,7 @@ def rescore(
             values = measured(task.record, test, "test")
             if VALIDATION_SCORES in store.files(run["id"]):
                 values |= measured(task.record, scores_of(store, run["id"], VALIDATION_SCORES), "validation")
+            values |= shifted.measured_again(run, test, task.record, store)
         except (StoreError, OSError, ValueError, KeyError) as error:
             skipped[run["id"]] = str(error).partition("\n")[0]
         else:

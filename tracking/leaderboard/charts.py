@@ -90,6 +90,14 @@ def specs(
             "deviation. Dotted: calibrated.",
             _calibration(signal if len(classes) == 2 else "the class told"),
         ),
+        _plot(
+            "shifts",
+            "Performance and resilience",
+            "How much a shifted sample changes the AUC, over the AUC of the test part; none is trained on it. Best "
+            "is the lower right. Bars: one standard deviation. Large: no other is better in both (Pareto front).",
+            _shifts(),
+            {"shift": choices["shift"]},
+        ),
         _plot("slices", "Slices", "Bars: one standard deviation.", _slices(), {"slice": choices["slice"]}),
     ]
     if len(classes) > 2:
@@ -194,6 +202,12 @@ def _pareto() -> Spec:
             },
         ],
     }
+
+
+def _shifts() -> Spec:
+    found = _pareto()
+    x, y = _number("x", "AUC of the test part", zero=False), _number("y", "change of the AUC, %", zero=True)
+    return {**found, "encoding": {"x": x, "y": y, "tooltip": _told(x="AUC", y="change %")}}
 
 
 def _learning() -> Spec:

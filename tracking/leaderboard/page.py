@@ -11,7 +11,7 @@ from typing import Any
 from markupsafe import Markup
 
 from hepbench.tracking import pages, statistics
-from hepbench.tracking.leaderboard import charts, matrix
+from hepbench.tracking.leaderboard import charts, matrix, shifts
 from hepbench.tracking.leaderboard.differences import mark_tied
 from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
 from hepbench.tracking.leaderboard.ranking import Row, groups, ranked
@@ -197,7 +197,19 @@ def _row_data(
             for name, headings in slices.items()
             for metric in headings
         },
+        "shifts": _shifts_of(row),
     }
+
+
+LARGEST = "largest of all"
+"""Shift, among the choices of the figure: that by which the AUC of a row changes most."""
+
+
+def _shifts_of(row: Row) -> dict[str, list[float]]:
+    """Shift -> the change of the AUC in per cent, without its sign, and its error."""
+    found = {name: [abs(one["relative"]), one["relative_error"]] for name, one in row.get("shifts", {}).items()}
+    largest = shifts.resilience(row)
+    return {LARGEST: list(largest), **found} if largest else {}
 
 
 def _choices(
@@ -214,7 +226,14 @@ def _choices(
     cut = []
     for heading, names in slices_of(board.rows, slices).items():
         cut.append((next(iter(names)).rpartition("_")[0], heading + _flat(board.rows[0], names)))
-    return {"x": [*costs, *scores] if costs else [], "y": [*scores, *costs], "history": histories, "slice": cut}
+    moved = shifts.names_of(board.rows)
+    return {
+        "x": [*costs, *scores] if costs else [],
+        "y": [*scores, *costs],
+        "history": histories,
+        "slice": cut,
+        "shift": [(name, name) for name in (LARGEST, *moved)] if moved else [],
+    }
 
 
 def slices_of(rows: Sequence[Row], slices: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, float]]:
@@ -345,8 +364,15 @@ def _table(
         ],
         "reported": _reported(board, columns) if rows[0]["data"] == "official" else [],
         "hardware": hardware_lines(rows),
+        "shifts": _shifted(rows),
         "classes": _of_classes(board, rows, classes) if classes else None,
     }
+
+
+def _shifted(rows: Sequence[Row]) -> dict[str, Any] | None:
+    heads, cells = shifts.table(rows)
+    notes = [*shifts.titles(rows), *shifts.LEGEND]
+    return {"heading": shifts.HEADING, "columns": heads, "cells": cells, "notes": notes} if heads else None
 
 
 def _sorted_by(row: Row, name: str) -> Any:

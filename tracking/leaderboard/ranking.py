@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hepbench.tracking import statistics
+from hepbench.tracking.leaderboard import shifts
 from hepbench.tracking.metric import Metric
 
 Row = dict[str, Any]
@@ -90,8 +91,9 @@ def rows(
     differ from the defaults), start (id of the run whose weights it began with), tuned (the study that chose them),
     submitted (whether its scores were made by other means), imported_from (the machine whose results were imported,
     or ""), training_code ("known", an address, or "not known"), test_labels_seen ("no", "not known" or "may have
-    been"), url, train_events, device, hardware, backend, configuration, hyperparameters, run_ids, command and
-    commit (which repeat it with all of its seeds; "" where the commit is not known), ended (seconds since 1970).
+    been"), url, train_events, device, hardware, backend, configuration, hyperparameters, shifts (as of
+    `shifts.of_runs`), run_ids, command and commit (which repeat it with all of its seeds; "" where the commit is not
+    known), ended (seconds since 1970).
     What was not measured is None.
     """
     latest: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -187,6 +189,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row |= {name: first.get(name) for name in ("device", "backend", "configuration")}
     row["hardware"] = "; ".join(hardware)
     row["hyperparameters"] = dict(runs[0]["parameters"])
+    row["shifts"] = shifts.of_runs(runs)
     row["seed_list"] = [int(run["tags"]["seed"]) for run in runs]
     row["run_ids"] = [run["id"] for run in runs]
     row["command"] = _command(first.get("command", ""), row["seed_list"])

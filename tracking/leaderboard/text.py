@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hepbench.tracking.leaderboard import latex
+from hepbench.tracking.leaderboard import latex, shifts
 from hepbench.tracking.leaderboard.ranking import Row, groups
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
@@ -99,6 +99,7 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
             text = f"not shown in {width} columns: {listed}; --columns {names} does, or {WIDE} columns"
             parts.append(Text(text, style="yellow"))
         parts += [Text(line, style="dim") for line in hardware_lines(rows)]
+        parts += _shifted(rows, width)
     if board.rows:
         parts += [Padding(Text(line, style="dim"), 0) for line in LEGEND]
     if board.references:
@@ -112,6 +113,30 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
     if board.notes:
         parts += [Text(""), *(Text(line) for line in board.notes)]
     return parts
+
+
+def _shifted(rows: Sequence[Row], width: int) -> list[RenderableType]:
+    """What the rows score on shifted samples, in as many tables as the width asks for; nothing where there are none."""
+    from rich.text import Text
+
+    heads, cells = shifts.table(rows)
+    if not heads:
+        return []
+    room = [2 + max(len(head), *(len(line[place]) for line in cells)) for place, head in enumerate(heads)]
+    parts: list[RenderableType] = [Text(""), Text(shifts.HEADING, style="bold")]
+    left = list(range(1, len(heads)))
+    while left:
+        some, taken = [0], room[0]
+        while left and (len(some) == 1 or taken + room[left[0]] <= width):
+            taken += room[left[0]]
+            some.append(left.pop(0))
+        drawn = _empty_table()
+        for place in some:
+            drawn.add_column(heads[place], justify="right" if place else "left", no_wrap=True)
+        for line in cells:
+            drawn.add_row(*(Text(line[place]) for place in some))
+        parts.append(drawn)
+    return parts + [Text(line, style="dim") for line in (*shifts.titles(rows), *shifts.LEGEND)]
 
 
 def _that_fit(
@@ -175,7 +200,8 @@ def _csv(rows: Sequence[Row]) -> str:
         flat = {name: value for name, value in row.items() if value is not None}
         for name in ("run_ids", "seed_list"):
             flat[name] = " ".join(map(str, flat[name]))
-        flat["hyperparameters"] = json.dumps(flat["hyperparameters"])
+        for name in ("hyperparameters", "shifts"):
+            flat[name] = json.dumps(flat[name])
         writer.writerow(flat)
     return out.getvalue()
 
@@ -189,6 +215,11 @@ def _markdown(board: Leaderboard) -> str:
         lines += [f"**{heading_of(rows)}**", ""]
         lines += markdown_table([[column.heading for column in columns], rule, *cells])
         lines += ["", *(f"{line}  " for line in hardware_lines(rows)), ""]
+        heads, cells = shifts.table(rows)
+        if heads:
+            rule = [":---", *["---:"] * (len(heads) - 1)]
+            lines += [f"**{shifts.HEADING}**", "", *markdown_table([heads, rule, *cells]), ""]
+            lines += [*(f"{line}  " for line in (*shifts.titles(rows), *shifts.LEGEND)), ""]
     if board.rows:
         lines += [*(f"{line}  " for line in LEGEND), ""]
     if board.references:

@@ -147,9 +147,18 @@
         if (across == null || up == null) continue;
         found.push({ row: row.name, x: across, y: up, low: low ?? up, high: high ?? up });
       }
-      const beats = (a, b) =>
-        better(x) * (a.x - b.x) >= 0 && better(y) * (a.y - b.y) >= 0 && (a.x !== b.x || a.y !== b.y);
-      return found.map((point) => ({ ...point, front: !found.some((other) => beats(other, point)) }));
+      return withFront(found, better(x), better(y));
+    },
+    shifts(ids) {
+      const name = choice("shifts", "shift");
+      const found = [];
+      for (const id of ids) {
+        const row = data.rows[id];
+        const [auc] = row.values.auc ?? [];
+        const [y, error] = row.shifts[name] ?? [];
+        if (auc != null && y !== undefined) found.push({ ...bar(row.name, auc, y, error), y });
+      }
+      return withFront(found, 1, -1);
     },
     learning(ids) {
       const name = choice("learning", "history");
@@ -188,6 +197,11 @@
       });
     },
   };
+
+  function withFront(found, ofX, ofY) {
+    const beats = (a, b) => ofX * (a.x - b.x) >= 0 && ofY * (a.y - b.y) >= 0 && (a.x !== b.x || a.y !== b.y);
+    return found.map((point) => ({ ...point, front: !found.some((other) => beats(other, point)) }));
+  }
 
   function curves(ids, kind, turn) {
     const name = classOf(kind);
