@@ -1,16 +1,18 @@
 """Sets of features: which columns, of which views, for which models."""
 
 import json
+import shutil
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import assert_user_mistake, hepbench, images_by_hand
+from conftest import EVENTS, assert_user_mistake, hepbench, images_by_hand
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.features import calorimeter, jets, pixel_clusters
 from hepbench.suite import scoring
 from hepbench.suite.data.dataset import prepare, view_of
+from hepbench.suite.data.files import simulated_folder
 from hepbench.suite.trial.spec import Spec, cut, look_up
 from hepbench.tracking import runs
 
@@ -113,13 +115,13 @@ def test_an_unknown_set_is_one_line(home):
 
 
 @pytest.mark.long
+@pytest.mark.takes(20)
 def test_a_bench_and_its_saved_model_keep_to_the_set(home, files_of, tmp_path):
     """A view of a set's own: trained, stored, and found again by predict."""
-    from hepbench.suite.data.dataset import obtain
-
-    entry = registry.find("task", "qg_jets")
-    files = obtain(entry, "simulated", 2000, 0)
+    entry, files = files_of("qg_jets")
+    shutil.copytree(files.paths[0].parent, simulated_folder(entry, EVENTS, 0))
     options = ("--model", "pfn", "--model", "gbdt", "--set", "features=raw", "--set", "scaling=standard")
+    options += ("--events", EVENTS, "--data", "simulated")
     done = hepbench("bench", "qg_jets", "--budget", "smoke", *options, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     (row,) = json.loads(hepbench("leaderboard", "qg_jets", "--format", "json", home=home).stdout)
@@ -128,7 +130,7 @@ def test_a_bench_and_its_saved_model_keep_to_the_set(home, files_of, tmp_path):
     (run,) = (run for run in store.runs("qg_jets") if run["tags"].get("stage") == "final")
     out = tmp_path / "scores.parquet"
     with scoring.model_of(store, run["id"]) as (_, model):
-        assert scoring.write_predictions(model, files.paths, out, lambda done: None) == 2000
+        assert scoring.write_predictions(model, files.paths, out, lambda done: None) == EVENTS
     stored = pq.read_table(store.download(run["id"], "scores.parquet", tmp_path / "run")).to_pandas().set_index("id")
     made = pq.read_table(out).to_pandas().set_index("id")
     np.testing.assert_allclose(made.loc[stored.index]["score_quark"], stored["score_quark"], rtol=1e-4, atol=1e-5)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import time
+import types
 
 import pytest
 from conftest import assert_user_mistake, hepbench
@@ -17,8 +18,10 @@ DRY = Setting(dry=True, device="cpu")
 
 
 @pytest.mark.long
-def test_every_part_has_a_dry_run_on_the_processor(home, tmp_path):
+@pytest.mark.takes(80)
+def test_every_part_has_a_dry_run_on_the_processor(home, tmp_path, monkeypatch):
     pytest.importorskip("jax")
+    monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # what is compiled runs for a few steps
     done = hepbench("measure", "gpu", "--dry-run", "--out", tmp_path / "out", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     text = (tmp_path / "out" / "gpu.md").read_text()
@@ -48,7 +51,7 @@ def _crash(setting):
 
 def _hang(setting):
     yield Line("before", {"a": 2.0}, True)
-    time.sleep(60)
+    time.sleep(3600)
 
 
 def _mistake(setting):
@@ -72,7 +75,14 @@ def test_a_part_that_fails_takes_no_other_with_it(monkeypatch, tmp_path):
     monkeypatch.setattr(gpu.device, "load_keras", lambda *chosen: None)
     monkeypatch.setattr(gpu, "end_with_parent", lambda: None)
     seen: list[Measured] = []
-    measured = {one.name: one for one in gpu.run(FAULTY, DRY, tmp_path, seconds=4, listener=seen.append)}
+
+    def monotonic() -> float:
+        """The time is up once the part that hangs does so."""
+        hangs = any(one.name == "h" and one.lines for one in seen)
+        return time.monotonic() + 1000 * hangs
+
+    monkeypatch.setattr(gpu, "time", types.SimpleNamespace(monotonic=monotonic))
+    measured = {one.name: one for one in gpu.run(FAULTY, DRY, tmp_path, seconds=900, listener=seen.append)}
     assert measured["c"].lacks == "its process ended with status 7"
     assert measured["m"].lacks == "not measured: no events"
     assert measured["f"].lacks == "failed: ValueError: first line" and measured["f"].failures == 2
