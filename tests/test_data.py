@@ -28,6 +28,7 @@ SLOW_TO_START = (
     "susy",
     "top_tagging",
 )  # Pythia, in each process
+OF_SLOW = (pytest.mark.long, pytest.mark.takes(8))
 SHARES = {"pxd_pixels": (0.70, 0.20, 0.10), "pxd_clusters": (0.70, 0.20, 0.10), "top_tagging": (0.60, 0.20, 0.20)}
 SHARES["atlas_higgs"] = (25 / 80, 10 / 80, 45 / 80)
 """Of the parts; 70/15/15 else."""
@@ -95,24 +96,27 @@ def test_split_parts_are_disjoint_seeded_and_hold_every_class(name, files_of):
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.long] * (name in SLOW_TO_START)) for name in SIMULATED]
+    "name", [pytest.param(name, marks=OF_SLOW if name in SLOW_TO_START else ()) for name in SIMULATED]
 )
-def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the_same(name, tmp_path):
-    entry = registry.find("task", name)
+def test_simulation_is_seeded_whatever_the_processes_and_a_longer_one_begins_the_same(name, files_of, tmp_path):
+    """The longer one is that of the test session, of seed 0 in a single process."""
+    entry, longer = files_of(name)
     chunk, classes = entry.base.simulation.chunk, len(entry.base.classes)
-    few = min(chunk, 20) * classes
-    runs = {"first": (few, 1, 1), "same": (few, 1, 2), "longer": (few + 2 * classes, 1, 1), "other": (few, 2, 1)}
+    few = min(chunk, 19) * classes
+    assert few < EVENTS
+    runs = {"first": (0, 2), "other": (1, 1)}
+    for run, (seed, jobs) in runs.items():
+        simulate_files(entry, few, seed, tmp_path / run, jobs, lambda done: None)
+    files = {run: sorted((tmp_path / run).iterdir()) for run in runs} | {"longer": longer.paths}
     read = {}
-    for run, (events, seed, jobs) in runs.items():
-        simulate_files(entry, events, seed, tmp_path / run, jobs, lambda done: None)
-        stretches = list(entry.record.read(sorted((tmp_path / run).iterdir())))
-        assert sum(len(stretch.labels) for stretch in stretches) == events
+    for run, paths in files.items():
+        stretches = list(entry.record.read(paths))
+        assert sum(len(stretch.labels) for stretch in stretches) == (few if run in runs else EVENTS)
         read[run] = sorted(
             (int(label), *(array[np.array([i])].tobytes() for array in stretch.arrays.values()))
             for stretch in stretches
             for i, label in enumerate(stretch.labels)
         )
-    assert read["first"] == read["same"]
     assert read["first"] != read["other"]
     if not name.startswith("pxd"):  # whose events are a few whole numbers, which do come again
         assert not set(read["first"]) & set(read["other"])

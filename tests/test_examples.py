@@ -88,6 +88,7 @@ def test_a_script_outside_is_ranked_by_its_scores(how, outside):
 
 
 @pytest.mark.long
+@pytest.mark.takes(35)
 def test_the_notebook(tmp_path, home):
     book = notebook()
     assert not any(cell.get("outputs") for cell in book.cells), "the notebook is kept without outputs"
@@ -180,6 +181,7 @@ def test_with_weavers_weights_the_pytorch_network_gives_weavers_scores(jets, tmp
 
 
 @pytest.mark.long
+@pytest.mark.takes(30)
 def test_the_pytorch_networks_on_the_leaderboard(home):
     torch_there("torch", "weaver")
     path = EXAMPLES / "particlenet_torch.py"

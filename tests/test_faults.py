@@ -92,6 +92,7 @@ def test_a_process_that_is_started_never_sees_an_interrupt():
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.takes(15)
 @pytest.mark.parametrize(
     "name", ["kill:0", *(pytest.param(name, marks=pytest.mark.long) for name in ("disk:0", "model:0"))]
 )

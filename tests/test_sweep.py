@@ -267,6 +267,7 @@ def test_mistakes_are_one_line(arguments, words, home):
 
 
 @pytest.mark.long
+@pytest.mark.takes(25)
 def test_each_training_has_a_process_of_its_own(tmp_path):
     home = tmp_path / "home"
     done = console_script(*SWEEP, home=home)

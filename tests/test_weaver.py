@@ -25,6 +25,7 @@ def weaver_there():
         )
 
 
+@pytest.mark.takes(25)
 @pytest.mark.parametrize("model, at_least", [("particlenet_lite", 1), ("part_lite", 0)])
 def test_weaver_is_measured_or_asked_for(model, at_least, home):
     options = ("--task", "ecal", "--model", model, "--against", "weaver", "--mode", "as-installed,memory-kept")
