@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 import pytest
 from conftest import COMMAND, ROOT, assert_user_mistake, console_script, free_port, hepbench, with_patience
+from faults import warm
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import paths
@@ -120,6 +121,7 @@ def children(home: Path, name: str, task: str = "magic") -> list[dict]:
     return [run for run in found if run["tags"].get("study") == name and "trial" in run["tags"]]
 
 
+@pytest.mark.takes(15)
 def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, monkeypatch):
     changed(fast, ('"power": 0.5', '"power": 2.0'))
     command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 12, "--seeds", 3, "--pruner", "none")
@@ -191,6 +193,7 @@ def test_more_trials_of_a_finished_study_and_a_limit_of_time(home, fast, monkeyp
     assert len(study_of(home, "short", monkeypatch).trials) == 2
 
 
+@pytest.mark.takes(10)
 def test_pruning(home, fast, monkeypatch):
     """Each epoch waits until the search has answered to the one before."""
     answered, asked = fast.with_name("answered"), search._Search.is_to_be_pruned
@@ -286,6 +289,7 @@ def test_failures_in_a_row_end_the_search(home, fast, monkeypatch):
     assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FAILED"}
 
 
+@pytest.mark.takes(15)
 def test_a_bench_on_two_workers(home, fast):
     """Each has its share of the cores, and a crash of one of them costs its own trial alone."""
     broken = fast.with_name("broken.py")
@@ -308,6 +312,7 @@ def test_a_bench_on_two_workers(home, fast):
     assert all(run["tags"]["hardware"].endswith(f"x{cores}") for run in finals)
 
 
+@pytest.mark.takes(10)
 def test_the_dashboard_answers(home, fast):
     assert hepbench("tune", "magic", "--model", fast, "--budget", "smoke", "--trials", 2, home=home).returncode == 0
     port = free_port()
@@ -319,7 +324,7 @@ def test_the_dashboard_answers(home, fast):
 
             def answers() -> bool:
                 address = f"http://127.0.0.1:{port}/api/studies"
-                with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=2) as page:
+                with contextlib.suppress(OSError), urllib.request.urlopen(address, timeout=60) as page:
                     return "magic-fast-smoke" in page.read().decode()
                 return False
 
@@ -332,8 +337,9 @@ def test_the_dashboard_answers(home, fast):
 
 
 @pytest.mark.long
+@pytest.mark.takes(80)
 @pytest.mark.parametrize("jobs", [2])
-def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
+def test_killed_at_random_moments_and_resumed(home, fast, tmp_path, monkeypatch, jobs):
     """kill -9 of the parent, or of a worker, ten times; then the study is finished and counted. Ten times six epochs
     end at most three trials each, so that there are some to kill whenever that is."""
     begun, wanted = waiting_from(changed(fast, ('"pause": 0.0', '"pause": 0.15')), 7), 40
@@ -343,25 +349,25 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
     kills = Counter()
     for number in range(10):
         begun.write_text("")
-        with subprocess.Popen(
-            [*COMMAND, *arguments], cwd=ROOT, env={**os.environ, "HEPBENCH_HOME": str(home)},
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        ) as parent:  # fmt: skip
-            printed = ""
-            while f"/{wanted} trial" not in printed:
-                line = parent.stdout.readline()
-                assert line, printed
-                printed += line
-            time.sleep(chance.uniform(0, 1.5))
-            processes = [
-                one for one in psutil.Process(parent.pid).children(recursive=True) if "spawn_main" in str(one.cmdline())
-            ]
-            if number % 2 and processes:
-                chance.choice(processes).kill()
-                kills["worker"] += 1
-                time.sleep(chance.uniform(0, 2))
-            parent.kill()
-            kills["parent"] += 1
+        printed = tmp_path / f"printed {number}"
+        parent = warm.start(tuple(arguments), tmp_path, printed, {"HEPBENCH_HOME": str(home)})
+        with_patience(
+            lambda printed=printed, parent=parent: (
+                (printed.is_file() and f"/{wanted} trial" in printed.read_text()) or not parent.is_alive()
+            )
+        )
+        assert parent.is_alive(), printed.read_text()
+        time.sleep(chance.uniform(0, 1.5))
+        processes = [
+            one for one in psutil.Process(parent.pid).children(recursive=True) if "spawn_main" in str(one.cmdline())
+        ]
+        if number % 2 and processes:
+            chance.choice(processes).kill()
+            kills["worker"] += 1
+            time.sleep(chance.uniform(0, 2))
+        parent.kill()
+        parent.join()
+        kills["parent"] += 1
         for one in processes:
             with_patience(lambda one=one: not one.is_running() or one.status() == psutil.STATUS_ZOMBIE)
     assert kills == {"parent": 10, "worker": 5}
@@ -385,6 +391,7 @@ def test_killed_at_random_moments_and_resumed(home, fast, monkeypatch, jobs):
 
 
 @pytest.mark.long
+@pytest.mark.takes(30)
 def test_what_was_stopped_goes_on(home, fast):
     """Ctrl-Z, and later `fg`: no trial has been given up for lost. Dask's patience of 5 minutes is 1 s here."""
     begun = waiting_from(fast, 1)
@@ -404,6 +411,7 @@ def test_what_was_stopped_goes_on(home, fast):
     assert {run["status"] for run in runs.connect(None, home / "results").runs("magic")} == {"FINISHED"}
 
 
+@pytest.mark.takes(15)
 def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
     begun = waiting_from(fast, 3)  # the second trial
     arguments = ["tune", "magic", "--model", str(fast), "--budget", "smoke", "--trials", "20"]
@@ -613,7 +621,7 @@ def test_credentials_reach_workers_and_stand_in_no_job_script(system, home, monk
         client.register_plugin(sent)
         monkeypatch.delenv("MLFLOW_TRACKING_URI")
         cluster.scale(1)
-        client.wait_for_workers(1, timeout=20)
+        client.wait_for_workers(1, timeout=240)
         assert os.environ["MLFLOW_TRACKING_URI"] == "postgresql://me:s3cret@host/db"
 
 
