@@ -520,6 +520,9 @@ def test_networks_train_in_16_bits(name, tmp_path):
     np.testing.assert_array_equal(load_network(tmp_path).predict(parts[2]), scores)
 
 
+SOON_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+"""Of the environment: networks that take a few steps on JAX are compiled for as long as they run."""
+
 ON_JAX = """
 import sys, tempfile
 from pathlib import Path
@@ -540,6 +543,7 @@ for name in sys.argv[1:]:
 
 
 @pytest.mark.apart
+@pytest.mark.takes(30)
 @pytest.mark.parametrize(
     "names",
     [
@@ -550,7 +554,7 @@ for name in sys.argv[1:]:
     ids=["two", "one of each kind", "the studies"],
 )
 def test_the_same_files_train_on_jax(names):
-    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu"}
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", **SOON_COMPILED}
     root = Path(__file__).parent.parent
     done = subprocess.run(
         [sys.executable, "-c", ON_JAX, *names], env=environment, cwd=root, capture_output=True, text=True, timeout=900

@@ -40,6 +40,7 @@ def repeated(home, task):
 
 
 @pytest.mark.long
+@pytest.mark.takes(40)
 def test_it_repeats_what_was_run(home, tmp_path):
     folder = tmp_path / "my models"
     folder.mkdir()

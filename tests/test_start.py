@@ -132,15 +132,16 @@ def test_weights_of_other_shapes_are_refused():
 
 
 @pytest.mark.long
+@pytest.mark.takes(35)
 def test_in_other_processes_and_with_normalisation(tmp_path):
     """Moving averages and layers of our own are taken over too: steps that hardly change it leave the saved network."""
-    made = console_script("bench", "ecal", "--model", "gnn", "--budget", "smoke", home=tmp_path)
+    some = ("--model", "gnn", "--budget", "smoke", "--events", 1000)
+    made = hepbench("bench", "ecal", *some, home=tmp_path)
     assert made.returncode == 0, made.stdout + made.stderr
     store = runs.connect(None, tmp_path / "results")
     (begin,) = store.runs("ecal", tags={"stage": "final"})
-    options = ("--model", "gnn", "--budget", "smoke", "--from", begin["id"][:12], "--seeds", 2, "--jobs", 2)
-    options += ("--set", "learning_rate=1e-7")
-    done = console_script("bench", "ecal", *options, home=tmp_path)
+    options = ("--from", begin["id"][:12], "--seeds", 2, "--jobs", 2, "--set", "learning_rate=1e-7")
+    done = console_script("bench", "ecal", *some, *options, home=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     trained = begin["metrics"]["final_val_log_loss"]
     assert abs(store.history(begin["id"], "val_loss")[0][1] - trained) > 1e-3  # what another network has
