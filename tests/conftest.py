@@ -32,6 +32,7 @@ COMMAND = [sys.executable, "-c", "from hepbench.suite.cli import main; main()"]
 """The console script, as a process of its own is started with it."""
 
 
+@pytest.hookimpl(trylast=True)  # of those that are selected
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Tell pytest-xdist which tests one process runs: those of a file, as its fixtures are made once; but tests marked
     `apart` one by one, and those of an `xdist_group` of their own together. (--dist loadgroup of pytest-xdist 3.8 does
