@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -87,6 +86,7 @@ def test_the_table_from_postgresql_is_that_from_sqlite(postgres, benched, home):
     assert {row["model"] for row in json.loads(from_server.stdout)} == {"prior", "logistic"}
 
 
+@pytest.mark.takes(25)
 def test_equal_benches_at_once_in_a_new_database_run_each_trial_once(postgres, home):  # noqa: F811
     """Of three one is killed, whose trials the others take over."""
     uri = postgres.database("equal")
@@ -98,20 +98,21 @@ def test_equal_benches_at_once_in_a_new_database_run_each_trial_once(postgres, h
         with output.open("w") as file:
             options = {"cwd": ROOT, "env": environment, "stdout": file, "stderr": subprocess.STDOUT}
             calls.append(subprocess.Popen([*COMMAND, *arguments], **options))
-    with_patience(lambda: any("done 1/4" in output.read_text() for output in outputs), 300)
+    with_patience(lambda: any("done 1/4" in output.read_text() for output in outputs), 900)
     first = next(number for number, output in enumerate(outputs) if "done 1/4" in output.read_text())
     calls[first].send_signal(signal.SIGKILL)
     for number, call in enumerate(calls):
-        assert call.wait(300) == (-signal.SIGKILL if number == first else 0), outputs[number].read_text()
+        assert call.wait(900) == (-signal.SIGKILL if number == first else 0), outputs[number].read_text()
     with opened(uri, home / "results") as store:
         found = store.runs("magic")
     assert not [run for run in found if run["status"] == "RUNNING"]
     finished = [run["tags"]["identity"] for run in found if run["status"] == "FINISHED" and "identity" in run["tags"]]
     assert len(finished) == len(set(finished)) == 4
-    again = console_script(*arguments, home=home, MLFLOW_TRACKING_URI=uri)
+    again = hepbench(*arguments, home=home, MLFLOW_TRACKING_URI=uri)
     assert again.returncode == 0 and re.search("4 of 4 results are there already", again.stdout), again.stdout
 
 
+@pytest.mark.takes(12)
 def test_a_server_that_stands_still_is_given_up(postgres, monkeypatch):  # noqa: F811
     """Its machine takes what is sent, so that no time limit of a connection ends the waiting."""
     monkeypatch.setattr(storage, "PATIENCE", 2.0)
@@ -124,12 +125,11 @@ def test_a_server_that_stands_still_is_given_up(postgres, monkeypatch):  # noqa:
         processes = [server, *server.children(recursive=True)]
         for one in processes:
             one.suspend()
-        resumed = threading.Timer(60, lambda: [one.resume() for one in processes])
+        resumed = threading.Timer(240, lambda: [one.resume() for one in processes])
         resumed.start()
-        began = time.monotonic()
         with pytest.raises(runs.StoreError, match="has been gone for"):
             studies.get_all_studies()
-    assert time.monotonic() - began < 50
+    assert resumed.is_alive()
     resumed.cancel()
     for one in processes:
         one.resume()
