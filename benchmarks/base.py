@@ -18,6 +18,7 @@ from hepbench.benchmarks.scored import Scored
 if TYPE_CHECKING:
     import keras
     import optuna
+    import torch
 
 
 Arrays = Mapping[str, Any]
@@ -407,14 +408,16 @@ class Model:
     view: the inputs it asks for, a key of `Task.views`; "" where it looks at labels only.
     defaults: every hyper-parameter with its default. space: an Optuna trial -> hyper-parameters that replace defaults.
     build: (shapes, classes, parameters) -> an uncompiled Keras network on inputs named as in `shapes`, ending in
-        probabilities: (N, 1) of class 1 for two classes, or (N, classes).
-    fit, load: for what is not a Keras network.
+        probabilities: (N, 1) of class 1 for two classes, or (N, classes). Or a torch.nn.Module whose forward takes
+        tensors by these names, or the table or the image alone, and gives logits of the same shapes.
+    fit, load: for what is neither.
         fit(train, valid, parameters, classes=, seed=, device=, report=) -> Fitted, with train and valid Samples and
         device "cpu" or "gpu"; load(folder) -> Fitted.
     needs_context: it serves only tasks with a context.
     takes_missing: it is given NaN where a value was not measured; others the median of the training part, and beside
         the variables of an input a column for each that has such in training, 1 where it was not measured, else 0.
-    package: what it imports beyond what hepbench installs; without it, it serves no task.
+    package: what it imports beyond what hepbench installs; without it, it serves no task. "torch" where `build` gives
+        a torch.nn.Module; a file that imports torch need not say so.
     reported: task -> published costs of training this very network on that task, for `hepbench sweep`.
     """
 
@@ -422,7 +425,7 @@ class Model:
     view: str
     defaults: Parameters
     space: Callable[[optuna.Trial], dict[str, Any]]
-    build: Callable[[Shapes, int, Parameters], keras.Model] | None = None
+    build: Callable[[Shapes, int, Parameters], keras.Model | torch.nn.Module] | None = None
     fit: Callable[..., Fitted] | None = None
     load: Callable[[Path], Fitted] | None = None
     source: str = ""
@@ -439,6 +442,11 @@ class Model:
             if name in defaults and (type(defaults[name]) is not int or defaults[name] < 1):
                 raise UserError(f"the default of {name} must be a whole number above 0, got {defaults[name]!r}")
         object.__setattr__(self, "defaults", defaults)
+
+    @property
+    def in_keras(self) -> bool:
+        """Whether it is a network of Keras, as far as is known before it is built."""
+        return self.build is not None and self.package != "torch"
 
     @property
     def lacks(self) -> str | None:

@@ -9,6 +9,8 @@ in `benchmarks/models/particlenet.py`. A user's file is given as `./my_tagger.py
 
 from __future__ import annotations
 
+import ast
+import dataclasses
 import functools
 import importlib
 import importlib.metadata
@@ -188,6 +190,8 @@ def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
             raise UserError(f"{kind} file {where} ends the program when it is imported: {GUARD}") from error
         old = isinstance(error, ImportError) and (error.name or "").split(".")[0] in FOLDERS
         hint = f"; {PUBLIC}" if old else ""
+        if isinstance(error, ModuleNotFoundError) and error.name == "torch":
+            hint = ": pip install torch"
         raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}{hint}") from error
 
 
@@ -209,7 +213,26 @@ def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[s
             )
         if name != stem and not name.startswith(f"{stem}_"):
             raise UserError(f"{kind} file {path}: the name {name!r} must be {stem!r} or begin with '{stem}_'")
+    if kind == "model" and not path.is_relative_to(HOME) and _imports(path, "torch"):
+        return {name: _with_package(record, "torch") for name, record in records.items()}
     return records
+
+
+def _imports(path: Path, package: str) -> bool:
+    """Whether a file imports a package, at its top or within a function."""
+    if package.encode() not in (text := path.read_bytes()):
+        return False
+    names: list[str] = []
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.append(node.module or "")
+    return any(name.partition(".")[0] == package for name in names)
+
+
+def _with_package(record: Any, package: str) -> Any:
+    return dataclasses.replace(record, package=package) if record.build and not record.package else record
 
 
 def _from_path(module: str, path: Path) -> ModuleType:

@@ -125,8 +125,9 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
 
     if spec.backend == "jax":
         device.without_tensorflow()
-    device.load_keras(spec.device, spec.backend)
     trial = with_size(look_up(spec), size)
+    prepare = device.load_keras if trial.model.record.in_keras else device.set_environment
+    prepare(spec.device, spec.backend)
     _, samples = open_samples(trial, data_digest, split_hash)
     return fits(trial, samples["train"], samples["validation"])
 
@@ -144,18 +145,14 @@ def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
 
 def begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
     from hepbench.suite.training.batches import Feed
-    from hepbench.suite.training.loop import warm_up
-    from hepbench.suite.training.network import Network, build_network, start_session
-    from hepbench.suite.training.optimiser import optimiser_of
+    from hepbench.suite.training.begin import begin
     from hepbench.suite.training.settings import DEFAULTS
-    from hepbench.suite.training.steps import training_steps
 
-    build, options = trial.model.record.build, {**DEFAULTS, **trial.hyperparameters}
-    assert build is not None
-    start_session(0, trial.spec.device)
-    classes = len(trial.task.record.classes)
-    keras_model = build_network(build, train, classes, trial.hyperparameters)
-    optimiser = optimiser_of(options)
-    optimiser.build(keras_model.trainable_variables)
-    steps = training_steps(keras_model, optimiser, train.weights is not None)
-    warm_up(Network(keras_model, classes), steps, Feed(train, keras_model, int(options["batch_size"])), valid)
+    record, parameters = trial.model.record, trial.hyperparameters
+    assert record.build is not None
+    training = begin(
+        record.build, train, len(trial.task.record.classes), parameters,
+        package=record.package, seed=0, device=trial.spec.device,
+    )  # fmt: skip
+    size = int({**DEFAULTS, **parameters}["batch_size"])
+    training.warm_up(Feed(train, training.network, size), valid)

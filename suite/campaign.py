@@ -105,7 +105,7 @@ class Bench:
     @property
     def networks(self) -> bool:
         """Whether one of the models is a Keras network."""
-        return any(model.record.build for model in self.models)
+        return any(model.record.in_keras for model in self.models)
 
 
 def request(
@@ -138,6 +138,8 @@ def request(
     known_best = (OPTIMUM,) if OPTIMUM in entry.record.views else ()
     names = registry.names("model") if list(models) == ["all"] else models or (*LINE_UP, *known_best)
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
+    if all(one.record.lacks for one in entries):
+        raise UserError("; ".join(f"{one.name} {one.record.lacks}" for one in entries))
     chosen, reason = device_module.resolve(device, backend)
     settings = dict(settings or {})
     auto = {"batch_size": settings.pop("batch_size")} if settings.get("batch_size") == batch_size.AUTO else {}

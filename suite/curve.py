@@ -72,7 +72,7 @@ class Asked:
     @property
     def networks(self) -> bool:
         """Whether one of the models is a Keras network."""
-        return any(model.record.build for model in self.models)
+        return any(model.record.in_keras for model in self.models)
 
     def seeds_for(self, events: int, whole: int) -> tuple[int, ...]:
         """One seed more for each factor of four that events are fewer."""

@@ -25,7 +25,7 @@ COMPUTING = (
 )
 """Packages that scores come from: their versions are part of a result's identity."""
 
-PACKAGES = (*COMPUTING, "lightgbm", "catboost", "pandas", "pyarrow", "h5py", "mlflow", "optuna")
+PACKAGES = (*COMPUTING, "lightgbm", "catboost", "torch", "pandas", "pyarrow", "h5py", "mlflow", "optuna")
 """Packages whose versions are tagged on every run."""
 
 

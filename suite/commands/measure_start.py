@@ -30,9 +30,9 @@ def measure_start(
     entries = [registry.find("model", given) for given in models]
     trials = [Trial(Spec(task.given, one.given, 0, "full", kind, chosen, backend), task, one) for one in entries]
     for trial in trials:
-        if trial.refusal or trial.model.record.build is None:
+        if trial.refusal or not trial.model.record.in_keras:
             raise UserError(
-                f"{trial.model.name}: {trial.refusal or 'it is no network, and nothing is compiled for it'}"
+                f"{trial.model.name}: {trial.refusal or 'it is no Keras network, and nothing is compiled for it'}"
             )
     open_data(task, kind, events, console)
     machine = describe_machine()

@@ -47,7 +47,7 @@ def measure_step(
         trial = Trial(Spec(task.given, entry.given, 0, "full", "simulated", chosen, "tensorflow"), task, entry)
         if trial.refusal:
             raise UserError(f"{entry.name} on {task.name}: {trial.refusal}")
-        if not entry.record.build:
+        if not entry.record.in_keras:
             raise UserError(f"{entry.name} is no Keras network: it has no steps")
         trials.append(trial)
     matrix, copied = profiling.matrix_rate(), copy_rate(min(seconds, 2.0))

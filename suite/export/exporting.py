@@ -25,6 +25,7 @@ from hepbench.suite.export.graph import describe, require_onnx
 from hepbench.suite.export.network import network_to_onnx
 from hepbench.suite.export.runtime import Runtime
 from hepbench.suite.training.network import Network, objects_of
+from hepbench.suite.training.torch_network import TorchNetwork
 from hepbench.suite.trial.artifacts import SCORES, SavedModel, read_scores
 from hepbench.suite.trial.run import open_samples
 from hepbench.tracking.runs import Store
@@ -146,6 +147,8 @@ def export_firmware(
 
 def _graph_of(saved: SavedModel, sample: Sample) -> Any:
     trial = saved.trial
+    if isinstance(saved.fitted, TorchNetwork):
+        raise UserError(f"{trial.model.name} is a network of PyTorch: networks of Keras and trees export")
     if not isinstance(saved.fitted, Network):
         return arrays_to_onnx(saved.fitted, sample.inputs, saved.scaling, len(trial.task.record.classes))
     if (precision := trial.hyperparameters.get("precision", "float32")) != "float32":

@@ -38,6 +38,7 @@ from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import structured_batch
 from hepbench.suite.trial.prediction_times import rate_and_spread
+from hepbench.suite.trial.run import training_of
 from hepbench.suite.trial.spec import Spec, Trial, cut, refusal
 
 MATRIX = 2048
@@ -119,7 +120,7 @@ def measurable(
         one
         for one in trials
         if not one.refusal
-        and (not against or one.model.record.build)
+        and (not against or one.model.record.in_keras)
         and (against != "weaver" or one.model.name in WEAVER)
     ]
 
@@ -145,7 +146,7 @@ def rates_alone(
 ) -> ModelRates:
     """Each rate is taken over about so many seconds, in `REPEATS` parts. matrix_rate: as `matrix_rate` gives it."""
     build, classes = trial.model.record.build, len(trial.task.record.classes)
-    if build is None:
+    if build is None or not trial.model.record.in_keras:
         return _rates_of_whole_training(trial, sample)
     network, train, predict = rates_of(build, sample, trial.hyperparameters, classes, seconds / REPEATS)
     flops = count_flops(trial, sample)
@@ -168,8 +169,7 @@ def rates_alone(
 
 def _rates_of_whole_training(trial: Trial, sample: Sample) -> ModelRates:
     """A tenth of the events validates."""
-    fit = trial.model.record.fit
-    assert fit is not None
+    fit = training_of(trial.model, trial.task.record.signal)
     rows = np.random.default_rng(0).permutation(len(sample))
     valid, train = (
         replace(sample, rows=sample.rows[some], labels=sample.labels[some])
@@ -328,7 +328,7 @@ def parameters_by_task(progress: Callable[[int], None]) -> dict[str, dict[str, i
     device.load_keras("cpu", "tensorflow")
     counts: dict[str, dict[str, int]] = {}
     models = {name: registry.find("model", name).record for name in registry.names("model")}
-    networks = {name: (model, model.build) for name, model in models.items() if model.build}
+    networks = {name: (model, model.build) for name, model in models.items() if model.build and model.in_keras}
     views = sorted({model.view for model, _ in networks.values()})
     for task in (registry.find("task", name) for name in registry.names("task")):
         shapes = call_in_process(_shapes, task.given, views)

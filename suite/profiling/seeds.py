@@ -38,7 +38,7 @@ def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> Seeds
     import keras
 
     from hepbench.suite.training.batches import Feed
-    from hepbench.suite.training.network import build_network, start_session
+    from hepbench.suite.training.network import Network, build_network, start_session
     from hepbench.suite.training.optimiser import optimiser_of
     from hepbench.suite.training.settings import DEFAULTS
     from hepbench.suite.training.steps import chunk_of_jax, structured_batch, values_of, variables_of
@@ -47,14 +47,14 @@ def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> Seeds
         raise UserError("several seeds in one program need BACKEND=jax")
     build, options = trial.model.record.build, {**DEFAULTS, **trial.hyperparameters}
     assert build is not None
-    states = []
+    states, classes = [], len(trial.task.record.classes)
     for seed in range(seeds):
         start_session(seed, trial.spec.device)
-        keras_model = build_network(build, train, len(trial.task.record.classes), trial.hyperparameters)
+        keras_model = build_network(build, train, classes, trial.hyperparameters)
         optimiser = optimiser_of(options)
         optimiser.build(keras_model.trainable_variables)
         states.append(tuple(values_of(some) for some in variables_of(keras_model, optimiser)))
-    feed = Feed(train, keras_model, int(options["batch_size"]))
+    feed = Feed(train, Network(keras_model, classes), int(options["batch_size"]))
     run = chunk_of_jax(keras_model, optimiser)
     one, many = jax.jit(run), jax.jit(jax.vmap(run, in_axes=(0, (0, 0, None))))
     rates = np.full(feed.batches_per_chunk, RATE, np.float32)

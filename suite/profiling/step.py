@@ -20,7 +20,7 @@ import numpy as np
 from hepbench.benchmarks.base import Sample, UserError
 from hepbench.suite.profiling.models import FlopCounter
 from hepbench.suite.training.batches import Feed
-from hepbench.suite.training.loop import warm_up
+from hepbench.suite.training.begin import warm_up
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
@@ -65,7 +65,7 @@ def profile_of(trial: Trial, sample: Sample, seconds: float, count_flops: FlopCo
     """Steps of this trial's training: timed for about so many seconds, then profiled for as many. UserError for what
     is no network, and for another backend than TensorFlow."""
     build = trial.model.record.build
-    if build is None:
+    if build is None or not trial.model.record.in_keras:
         raise UserError(f"{trial.model.name} is no Keras network: it has no steps")
     if trial.spec.backend != "tensorflow":
         raise UserError("steps are profiled on TensorFlow: leave --backend out")
@@ -76,8 +76,9 @@ def profile_of(trial: Trial, sample: Sample, seconds: float, count_flops: FlopCo
     optimiser = optimiser_of(options)
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
-    feed = Feed(sample, keras_model, int(options["batch_size"]))
-    warm_up(Network(keras_model, classes), run_steps, feed, sample)
+    network = Network(keras_model, classes)
+    feed = Feed(sample, network, int(options["batch_size"]))
+    warm_up(network, run_steps, feed, sample)
     rates = np.full(feed.batches_per_chunk, 1e-4, np.float32)
 
     def chunks() -> Iterator[float]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample
 from hepbench.suite.training.batches import Feed
-from hepbench.suite.training.loop import warm_up
+from hepbench.suite.training.begin import warm_up
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
@@ -43,7 +43,7 @@ def rates_of(
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
     network = Network(keras_model, classes)
-    feed = Feed(sample, keras_model, int(options["batch_size"]))
+    feed = Feed(sample, network, int(options["batch_size"]))
     shuffle = np.random.default_rng(0)
 
     def train() -> float:

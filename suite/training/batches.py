@@ -6,29 +6,34 @@ import math
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 
 from hepbench.benchmarks.base import Sample
 from hepbench.suite.training.steps import WEIGHTS
 
-if TYPE_CHECKING:
-    import keras
-
 CHUNK_BYTES = 2**26  # of inputs that are handed to the backend at a time, as a chunk of batches
+
+
+class Takes(Protocol):
+    """What a network takes in, by the names of its inputs, and how many numbers it gives of an event."""
+
+    input_names: list[str]
+    outputs: int
 
 
 class Feed:
     """Batches of a sample for a network, in chunks of `batches_per_chunk`; `steps` batches, of so many passes over the
     sample, are an epoch."""
 
-    def __init__(self, sample: Sample, keras_model: keras.Model, batch_size: int, passes: int = 1):
-        self.sample = inputs_of(sample, keras_model)
+    def __init__(self, sample: Sample, network: Takes, batch_size: int, passes: int = 1):
+        self.sample = inputs_of(sample, network)
         self.batch_size = min(batch_size, len(sample))
         self.lengths = cloud_lengths(self.sample)
-        binary = keras_model.output_shape[-1] == 1
-        self.targets = sample.labels.astype(np.float32)[:, None] if binary else sample.labels.astype(np.int32)
+        self.targets = (
+            sample.labels.astype(np.float32)[:, None] if network.outputs == 1 else sample.labels.astype(np.int32)
+        )
         self.passes = passes
         whole = len(sample) // self.batch_size * passes
         most = max(1, min(whole, CHUNK_BYTES // (bytes_of_event(sample) * self.batch_size)))
@@ -75,7 +80,6 @@ def bytes_of_event(sample: Sample) -> int:
     return max(1, sum(4 * math.prod(shape) for shape in sample.shapes.values()))
 
 
-def inputs_of(sample: Sample, keras_model: keras.Model) -> Sample:
+def inputs_of(sample: Sample, network: Takes) -> Sample:
     """The sample with what the network takes in alone."""
-    names = [tensor.name for tensor in keras_model.inputs]
-    return replace(sample, inputs={name: sample.inputs[name] for name in names})
+    return replace(sample, inputs={name: sample.inputs[name] for name in network.input_names})

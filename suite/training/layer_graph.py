@@ -81,14 +81,18 @@ def layer_diagram(layers: Sequence[Layer]) -> str:
     return svg(boxes)
 
 
+def write_layers(folder: Path, layers: Sequence[Layer]) -> None:
+    """Write network.txt and network.svg, table and drawing of the layers."""
+    (folder / "network.txt").write_text(layer_table(layers))
+    (folder / "network.svg").write_text(layer_diagram(layers))
+
+
 def write_network(folder: Path, keras_model: keras.Model) -> dict[str, np.ndarray]:
     """Write network.txt and network.svg, table and drawing of the layers; returns the weights that a training sets by
     their paths."""
     import keras
 
-    layers = layers_of(keras_model)
-    (folder / "network.txt").write_text(layer_table(layers))
-    (folder / "network.svg").write_text(layer_diagram(layers))
+    write_layers(folder, layers_of(keras_model))
     return {weight.path: keras.ops.convert_to_numpy(weight) for weight in keras_model.trainable_variables}
 
 

@@ -1,4 +1,4 @@
-"""Trains a Keras network: one loop for every family, on TensorFlow and on JAX.
+"""Trains a network: one loop for every family, on TensorFlow, JAX and PyTorch.
 
 The loop hands the backend a chunk of many batches at a time, so that a step costs no Python, while a thread reads
 the next chunk. Every batch has the same number of events, so that a network is compiled once: the events that fill
@@ -11,27 +11,28 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
-from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, build_network, check_loads_again, start_session, take_over
-from hepbench.suite.training.optimiser import optimiser_of
+from hepbench.suite.training.batches import Feed
+from hepbench.suite.training.begin import begin
+from hepbench.suite.training.network import Network
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
-from hepbench.suite.training.steps import assign, training_steps, values_of
 from hepbench.tracking.hardware.machine import cores_usable
 
 if TYPE_CHECKING:
     import keras
+    import torch
+
+    from hepbench.suite.training.torch_network import TorchNetwork
 
 
 def fit_network(
-    build: Callable[..., keras.Model],
+    build: Callable[..., keras.Model | torch.nn.Module],
     train: Sample,
     valid: Sample,
     parameters: Parameters,
@@ -41,13 +42,15 @@ def fit_network(
     device: str,
     report: Report,
     signal: int = 1,
+    package: str = "",
     start: Sequence[np.ndarray] = (),
     objects: Mapping[str, Any] | None = None,
-) -> Network:
+) -> Network | TorchNetwork:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
-    start: weights in the order of the network's, in place of those it draws; the optimiser starts afresh. objects: of
-    a user's own file, as `objects_of` gives them: the network must load again with them; None: of this package.
+    package: as `Model.package`; "torch" where the network is one of PyTorch. start: weights in the order of the
+    network's, in place of those it draws; the optimiser starts afresh. objects: of a user's own file, as `objects_of`
+    gives them: the network must load again with them; None: of this package.
 
     After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
     `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
@@ -69,28 +72,19 @@ def fit_network(
         raise UserError(f"passes must be at least 1, got {options['passes']}")
     step_epochs(options["step_epoch"])  # before an hour of training, not after
 
-    start_session(seed, device)
     shuffle = np.random.default_rng(seed)
-    keras_model = build_network(build, train, classes, parameters)
-    if start:
-        take_over(keras_model, start)
-    optimiser = optimiser_of(options)
-    optimiser.build(keras_model.trainable_variables)
-    run_steps = training_steps(keras_model, optimiser, train.weights is not None)
-    network = Network(keras_model, classes)
-    if objects is not None:
-        check_loads_again(network, train, objects)
-    feed = Feed(train, keras_model, int(options["batch_size"]), int(options["passes"]))
-
+    training = begin(
+        build, train, classes, parameters, package=package, seed=seed, device=device, start=start, objects=objects
+    )
+    network = training.network
+    feed = Feed(train, network, int(options["batch_size"]), int(options["passes"]))
     started = time.perf_counter()
-    variables = keras_model.variables + optimiser.variables
-    state = values_of(variables)
-    warm_up(network, run_steps, feed, valid)
-    assign(variables, state)
+    training.warm_up(feed, valid)
     seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}
 
     lowest_loss, lowest_epoch = math.inf, 0
-    best, best_state = -math.inf, []
+    best: float = -math.inf
+    best_state: Any = None
     plateau = Plateau(options)
     epochs = int(options["epochs"])
     for epoch in range(1, epochs + 1):
@@ -102,7 +96,7 @@ def fit_network(
             rates = learning_rates(share, options)
             if options["schedule"] == "plateau":
                 rates[:] = plateau.rate
-            losses, correct = run_steps(inputs, targets, rates.astype(np.float32))
+            losses, correct = training.run_steps(inputs, targets, rates.astype(np.float32))
             if not np.isfinite(losses).all():
                 raise FloatingPointError(f"the loss is not finite in epoch {epoch}: try a lower learning_rate")
             total = {"loss": total["loss"] + losses.sum(), "accuracy": total["accuracy"] + correct.sum()}
@@ -123,14 +117,14 @@ def fit_network(
         report(epoch, line)
 
         if (worth := _worth(epoch, line, options["best_by"])) > best:
-            best, best_state = worth, values_of(keras_model.variables)
+            best, best_state = worth, training.weights()
         if line["val_loss"] < lowest_loss:
             lowest_loss, lowest_epoch = line["val_loss"], epoch
         elif 0 < options["patience"] <= epoch - lowest_epoch:
             break
         plateau.after_epoch(line["val_loss"])
 
-    assign(keras_model.variables, best_state)
+    training.set_weights(best_state)
     network.timings = seconds
     return network
 
@@ -150,14 +144,3 @@ def _worth(epoch: int, line: Parameters, best_by: str) -> float:
     if best_by == "last":
         return epoch
     return -float(line[best_by]) if best_by == "val_loss" else float(line[best_by])
-
-
-def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:
-    """Compile steps and prediction: TensorFlow at the first step, JAX for a chunk of the length that follows."""
-    import keras
-
-    batches = 1 if keras.backend.backend() == "tensorflow" else feed.batches_per_chunk
-    inputs, targets = feed.chunk(np.arange(feed.batch_size * batches))
-    run_steps(inputs, targets, np.zeros(batches, np.float32))
-    first = network.batch_size(inputs_of(sample, network.keras_model))
-    network.predict(replace(sample, rows=sample.rows[:first], labels=sample.labels[:first]))

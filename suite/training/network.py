@@ -18,7 +18,7 @@ from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.benchmarks.scored import log_scores_of, logarithms
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
-from hepbench.suite.training.steps import assign, forward, gives_logits, structured_batch
+from hepbench.suite.training.steps import assign, forward, gives_logits, structured_batch, values_of
 
 if TYPE_CHECKING:
     import keras
@@ -38,6 +38,9 @@ class Network:
     def __init__(self, keras_model: keras.Model, classes: int):
         self.keras_model = keras_model
         self.classes = classes
+        self.input_names = [tensor.name for tensor in keras_model.inputs]
+        self.outputs: int = keras_model.output_shape[-1]
+        self.total_parameters: int = keras_model.count_params()
         self.trainable_parameters = trainable_parameters(keras_model)
         self.history: list[dict[str, float]] = []
         self.timings: dict[str, float] = {}
@@ -51,7 +54,7 @@ class Network:
     def predict_log(self, sample: Sample) -> np.ndarray:
         """(n, classes) float32 logarithms of the scores, from the logits where the last layer ends in a sigmoid or a
         softmax: they do not pile up where probabilities round to 1."""
-        sample = inputs_of(sample, self.keras_model)
+        sample = inputs_of(sample, self)
         batch_size = self.batch_size(sample)
         order = np.argsort(cloud_lengths(sample), kind="stable")
         scores = np.empty((len(sample), self.classes), np.float32)
@@ -69,6 +72,10 @@ class Network:
     def batch_size(self, sample: Sample) -> int:
         """Events predicted at a time."""
         return max(1, min(PREDICTION_BATCH, PREDICTION_BYTES // bytes_of_event(sample), len(sample)))
+
+    def weights(self) -> list[np.ndarray]:
+        """Of every layer, moving averages among them, as `take_over` takes them."""
+        return values_of(self.keras_model.weights)
 
     def save(self, folder: Path) -> None:
         """Write architecture and weights into an existing folder."""
@@ -100,7 +107,7 @@ def objects_of(module: ModuleType) -> dict[str, Any]:
 def check_loads_again(network: Network, sample: Sample, objects: Mapping[str, Any]) -> None:
     """UserError where a network, saved and loaded again, does not give the scores that it gave: before its training,
     not after."""
-    sample = inputs_of(sample, network.keras_model)
+    sample = inputs_of(sample, network)
     few = sample.take(slice(0, 2))
 
     def scores(keras_model: keras.Model) -> np.ndarray:
@@ -175,6 +182,11 @@ def build_network(
         keras_model = build(sample.shapes, classes, parameters)
     finally:
         keras.config.set_dtype_policy("float32")
+    if not isinstance(keras_model, keras.Model):
+        raise UserError(
+            f"build gives a {type(keras_model).__module__}.{type(keras_model).__name__}: it must give a keras.Model, "
+            'or a torch.nn.Module where the Model says package="torch"'
+        )
     outputs = keras_model.output_shape[-1]
     if len(keras_model.output_shape) != 2 or (outputs != classes and (outputs, classes) != (1, 2)):
         raise UserError(

@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,7 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
     classes of its task have, and where the folder is none of `save_model`.
     """
     from hepbench.suite.training.network import load_network, objects_of
+    from hepbench.suite.training.torch_network import TORCH_FILE, load_torch
 
     try:
         about = json.loads((folder / "trial.json").read_text(encoding="utf-8"))
@@ -90,7 +91,11 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
         )
     try:
         own = {} if trial.model.shipped else objects_of(sys.modules[trial.model.module])
-        load = trial.model.record.load or partial(load_network, objects=own)
+        load: Callable[[Path], Fitted] = partial(load_network, objects=own)
+        if (record := trial.model.record).load:
+            load = record.load
+        elif record.build and (folder / TORCH_FILE).is_file():
+            load = partial(load_torch, build=record.build)
         fitted = load(folder)
     except Exception as error:  # whatever Keras or a user's `load` raises
         raise UserError(

@@ -42,9 +42,13 @@ def tensors(arrays: Mapping[str, Any]) -> list[dict[str, Any]]:
 def describe_model(folder: Path, train: Sample, classes: Sequence[str], run_id: str) -> dict[str, str]:
     """Write beside a saved model what MLflow reads of it: signature, example of an input, requirements. Returns the
     tags by which a run tells that it has a model."""
+    from hepbench.suite.training.torch_network import TORCH_FILE
+
     example = {name: np.asarray(array[train.rows[:EXAMPLES]]) for name, array in train.inputs.items()}
     scores = {"type": "tensor", "tensor-spec": {"dtype": "float32", "shape": [-1, len(classes)]}}
-    found = versions()
+    found = {name: one.partition("+")[0] for name, one in versions().items()}  # what an index has
+    if not (folder / TORCH_FILE).is_file():
+        found.pop("torch", None)
     about: dict[str, Any] = {
         "artifact_path": folder.name,
         "run_id": run_id,

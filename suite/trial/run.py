@@ -61,8 +61,9 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
-    from hepbench.suite.training.layer_graph import write_network
+    from hepbench.suite.training.layer_graph import write_layers, write_network
     from hepbench.suite.training.network import Network
+    from hepbench.suite.training.torch_network import TorchNetwork
     from hepbench.suite.trial.prediction_times import prediction_times
     from hepbench.tracking.hardware.sampler import Sampler
 
@@ -100,7 +101,7 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = _training_of(model, signal, start)
+    fit = training_of(model, signal, start)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         fit_started, joules = time.perf_counter(), sampler.energy()
         with _timed(seconds, "fit_seconds"), _lack_of_memory_told(trial):
@@ -131,8 +132,8 @@ def run(
     result = of_validation(task.record, validation.scored())
     result |= {**seconds, **times, **_epoch_rate(history), **energy, "parameters": fitted.trainable_parameters}
     result |= {"train_events": len(train), "val_events": len(valid)}
-    if isinstance(fitted, Network):
-        result |= {"epochs": len(fitted.history), "total_parameters": fitted.keras_model.count_params()}
+    if isinstance(fitted, Network | TorchNetwork):
+        result |= {"epochs": len(fitted.history), "total_parameters": fitted.total_parameters}
     if final:
         found = stored(test, scores)
         rated = rate(task.record, found, {name: values[test.rows] for name, values in slices.items()})
@@ -152,7 +153,12 @@ def run(
         if history:
             columns = list(dict.fromkeys(name for line in history for name in line))
             write_csv(folder / "history.csv", {c: [line.get(c, np.nan) for line in history] for c in columns})
-        weights = write_network(folder, fitted.keras_model) if isinstance(fitted, Network) else {}
+        weights: Mapping[str, np.ndarray] = {}
+        if isinstance(fitted, Network):
+            weights = write_network(folder, fitted.keras_model)
+        elif isinstance(fitted, TorchNetwork):
+            write_layers(folder, fitted.layers)
+            weights = fitted.trained_weights()
         curves = write_rated(folder, task.record, rated, history, weights)
         save_model(folder / "model", fitted, trial, train)
         tags = describe_model(folder / "model", train, classes, run_id)
@@ -183,7 +189,8 @@ def open_samples(
     return prepared, samples_of(trial, prepared, rows, start.scaling if start else None)
 
 
-def _training_of(model: Entry[Model], signal: int, start: Start | None) -> Callable[..., Fitted]:
+def training_of(model: Entry[Model], signal: int, start: Start | None = None) -> Callable[..., Fitted]:
+    """Its `fit`, or that of networks for its `build`. UserError where it has neither."""
     record = model.record
     if record.fit:
         return record.fit
@@ -193,7 +200,8 @@ def _training_of(model: Entry[Model], signal: int, start: Start | None) -> Calla
     from hepbench.suite.training.network import objects_of
 
     objects = None if model.shipped else objects_of(sys.modules[model.module])
-    return partial(fit_network, record.build, signal=signal, start=start.weights if start else (), objects=objects)
+    weights = start.weights if start else ()
+    return partial(fit_network, record.build, signal=signal, package=record.package, start=weights, objects=objects)
 
 
 def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:

@@ -32,6 +32,7 @@ def check(run: Mapping[str, Any], trial: Trial, store: Store) -> None:
     """UserError where the network of a finished run cannot be trained on as this trial."""
     from hepbench.suite.training.network import NETWORK_FILE
     from hepbench.suite.training.settings import DEFAULTS
+    from hepbench.suite.training.torch_network import TORCH_FILE
 
     tags, name = run["tags"], f"run {run['id'][:8]}"
     task, model = trial.task, trial.model
@@ -41,7 +42,7 @@ def check(run: Mapping[str, Any], trial: Trial, store: Store) -> None:
         raise UserError(f"{name} is of the model {tags['model']}, not of {model.name}: give --model {tags['model']}")
     if model.record.build is None:
         raise UserError(f"{name} is of {model.name}, no network: a training starts from the weights of a network alone")
-    if NETWORK_FILE not in store.files(run["id"], "model"):
+    if not {NETWORK_FILE, TORCH_FILE} & set(store.files(run["id"], "model")):
         raise UserError(f"{name} has saved no network: run `{tags['command']}` and start from what it gives")
     known = known_hyperparameters(task.record, model.record)
     for one in known.keys() - DEFAULTS.keys():
@@ -69,10 +70,9 @@ def check_data(run: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
 
 def fetch(store: Store, trial: Trial) -> Start:
     """What a trial takes over of the run that it starts from. UserError where the network does not load."""
-    from hepbench.suite.training.steps import values_of
     from hepbench.suite.trial.artifacts import load_model
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(trial.spec.start, "model", Path(scratch))
         model = load_model(folder, task=trial.spec.task, model=trial.spec.model)
-    return Start(values_of(model.fitted.keras_model.weights), model.scaling)  # type: ignore[attr-defined]
+    return Start(model.fitted.weights(), model.scaling)  # type: ignore[attr-defined]

@@ -88,7 +88,7 @@ def run_in_worker(
                 thread.join()
             device.set_environment(spec.device, spec.backend)
             trial = look_up(spec)
-            if trial.model.record.build:
+            if trial.model.record.in_keras:
                 _keras(spec.device, spec.backend)
             store = _store()
             machine = describe_machine()

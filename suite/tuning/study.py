@@ -62,7 +62,7 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
     place = place or Place()
     name, task, base = study_spec.name, study_spec.task, study_spec.base
     storage = storage_module.connect(listener)
-    reserved = place.reserve(base.device, base.backend, bool(study_spec.model.record.build))
+    reserved = place.reserve(base.device, base.backend, study_spec.model.record.in_keras)
     with reserved as workers, storage_module.alone(name):
         # Opening a store takes seconds, and a study that has been answered can do without it.
         existing = storage_module.named(storage, name)

@@ -1,0 +1,106 @@
+"""A network that is built and about to be trained: all that the loop asks of Keras or of PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from hepbench.benchmarks.base import Parameters, Sample
+from hepbench.suite.training.batches import Feed, inputs_of
+from hepbench.suite.training.network import Network, build_network, check_loads_again, start_session, take_over
+from hepbench.suite.training.optimiser import optimiser_of
+from hepbench.suite.training.settings import DEFAULTS
+from hepbench.suite.training.steps import ChunkSteps, assign, training_steps, values_of
+
+if TYPE_CHECKING:
+    import keras
+    import torch
+
+    from hepbench.suite.training.torch_network import TorchNetwork
+
+
+class Training(Protocol):
+    """network: predicts with the weights of the moment. run_steps: trains it."""
+
+    @property
+    def network(self) -> Network | TorchNetwork: ...
+
+    @property
+    def run_steps(self) -> ChunkSteps: ...
+
+    def warm_up(self, feed: Feed, valid: Sample) -> None:
+        """What only a first step and a first prediction do; every number is as before."""
+
+    def weights(self) -> Any:
+        """Copies of all that the network predicts by, moving averages among it."""
+
+    def set_weights(self, weights: Any) -> None:
+        """As `weights` gave them."""
+
+
+def begin(
+    build: Callable[..., keras.Model | torch.nn.Module],
+    train: Sample,
+    classes: int,
+    parameters: Parameters,
+    *,
+    package: str = "",
+    seed: int,
+    device: str,
+    start: Sequence[np.ndarray] = (),
+    objects: Mapping[str, Any] | None = None,
+) -> Training:
+    """What `build(shapes, classes, parameters)` gives, seeded, with its optimiser. The rest as of `fit_network`."""
+    if package == "torch":
+        from hepbench.suite.training.torch_training import begin_torch
+
+        own = objects is not None
+        begun = begin_torch(build, train, classes, parameters, seed=seed, device=device, start=start, own=own)
+        if begun:
+            return begun
+    start_session(seed, device)
+    keras_model = build_network(build, train, classes, parameters)
+    if start:
+        take_over(keras_model, start)
+    optimiser = optimiser_of({**DEFAULTS, **parameters})
+    optimiser.build(keras_model.trainable_variables)
+    run_steps = training_steps(keras_model, optimiser, train.weights is not None)
+    network = Network(keras_model, classes)
+    if objects is not None:
+        check_loads_again(network, train, objects)
+    return KerasTraining(network, run_steps, optimiser)
+
+
+@dataclass(frozen=True)
+class KerasTraining:
+    """`Training` of a Keras network."""
+
+    network: Network
+    run_steps: ChunkSteps
+    optimiser: keras.Optimizer
+
+    def warm_up(self, feed: Feed, valid: Sample) -> None:
+        variables = self.network.keras_model.variables + self.optimiser.variables
+        state = values_of(variables)
+        warm_up(self.network, self.run_steps, feed, valid)
+        assign(variables, state)
+
+    def weights(self) -> list[np.ndarray]:
+        return values_of(self.network.keras_model.variables)
+
+    def set_weights(self, weights: list[np.ndarray]) -> None:
+        assign(self.network.keras_model.variables, weights)
+
+
+def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:
+    """Compile steps and prediction: TensorFlow at the first step, JAX for a chunk of the length that follows."""
+    import keras
+
+    batches = 1 if keras.backend.backend() == "tensorflow" else feed.batches_per_chunk
+    inputs, targets = feed.chunk(np.arange(feed.batch_size * batches))
+    run_steps(inputs, targets, np.zeros(batches, np.float32))
+    first = network.batch_size(inputs_of(sample, network))
+    network.predict(replace(sample, rows=sample.rows[:first], labels=sample.labels[:first]))

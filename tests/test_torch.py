@@ -1,0 +1,228 @@
+"""Networks of PyTorch, trained by the loop that trains Keras networks."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT, hepbench
+
+from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Sample, UserError
+from hepbench.suite.training.loop import fit_network
+
+if not importlib.util.find_spec("torch"):
+    (pytest.fail if os.environ.get("CI") else pytest.skip)("PyTorch is not installed", allow_module_level=True)
+
+TAGGER = ROOT / "examples" / "torch_tagger.py"
+HOSTILE = """
+import torch
+from torch import nn
+from hepbench import Model
+
+class Network(nn.Module):
+    def __init__(self, variables, classes):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(variables, 8), nn.ReLU(), nn.Linear(8, classes))
+
+    def forward(self, table):
+        return self.layers(table)
+
+def build(shapes, classes, parameters):
+    return Network(shapes["table"][0], classes)
+
+MODEL = Model(title="own", view="table", build=build, space=lambda trial: {}, defaults={"epochs": 1})
+"""
+
+LATE = (
+    HOSTILE.replace("import torch\nfrom torch import nn\n", "")
+    .replace("nn.Module", "")
+    .replace("return Network", "from torch import nn; return Network")
+)
+"""It imports PyTorch as it is built."""
+
+
+@pytest.fixture
+def sample() -> Sample:
+    """300 events of 4 variables, of which one tells the class; with weights."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    table = rng.normal(size=(300, 4)).astype(np.float32)
+    table[:, 0] += labels
+    weights = rng.uniform(0.5, 1.5, 300).astype(np.float32)
+    return Sample({"table": table}, np.arange(300), labels, weights=weights)
+
+
+def fit(build, sample, device="cpu", own=False, start=(), package="torch", **settings):
+    reported = []
+    network = fit_network(
+        build,
+        sample,
+        Sample(sample.inputs, sample.rows[:100], sample.labels[:100]),
+        {"epochs": 3, "batch_size": 32, **settings},
+        classes=2,
+        seed=0,
+        device=device,
+        report=lambda epoch, values: reported.append(values),
+        package=package,
+        start=start,
+        objects={} if own else None,
+    )
+    return network, reported
+
+
+def in_torch(outputs: int):
+    from torch import nn
+
+    def build(shapes, classes, parameters):
+        return nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, outputs))
+
+    return build
+
+
+def in_keras(outputs: int):
+    import keras
+
+    def build(shapes, classes, parameters):
+        table = keras.Input((4,), name="table")
+        x = keras.layers.Dense(8, activation="relu")(table)
+        last = keras.layers.Dense(outputs, activation="sigmoid" if outputs == 1 else "softmax")
+        return keras.Model({"table": table}, last(x))
+
+    return build
+
+
+@pytest.mark.parametrize(
+    "outputs, settings",
+    [
+        (2, {"optimiser": "adam", "weight_decay": 0.1, "schedule": "one_cycle"}),
+        (1, {"optimiser": "rmsprop", "passes": 2}),
+        (2, {"optimiser": "sgd", "schedule": "constant", "learning_rate": 0.05}),
+    ],
+)
+def test_a_training_is_that_of_the_same_network_in_keras(sample, outputs, settings):
+    """From the same weights: the same events in the same order, rates, loss, weights of events and steps."""
+    rng = np.random.default_rng(1)
+    weights = [rng.normal(size=shape).astype(np.float32) for shape in ((4, 8), (8,), (8, outputs), (outputs,))]
+    turned = [weight.T.copy() for weight in weights]
+    theirs, expected = fit(in_keras(outputs), sample, start=weights, package="", **settings)
+    ours, found = fit(in_torch(outputs), sample, start=turned, **settings)
+    for name in ("loss", "accuracy", "val_loss", "val_auc", "learning_rate"):
+        np.testing.assert_allclose([one[name] for one in found], [one[name] for one in expected], rtol=2e-3)
+    assert expected[0]["loss"] - expected[-1]["loss"] > 0.02
+    np.testing.assert_allclose(ours.predict(sample), theirs.predict(sample), atol=2e-3)
+    assert ours.trainable_parameters == theirs.trainable_parameters == 4 * 8 + 8 + 9 * outputs
+
+
+def test_the_same_seed_gives_the_same_scores_and_the_best_epoch_is_kept(sample):
+    build = registry.find("model", str(TAGGER)).record.build
+    settings = {"width": 16, "epochs": 8, "learning_rate": 0.05, "patience": 0}
+    first, reported = fit(build, sample, own=True, **settings)
+    second, _ = fit(build, sample, own=True, **settings)
+    scores = first.predict(sample)
+    np.testing.assert_array_equal(second.predict(sample), scores)
+    best = min(one["val_loss"] for one in reported)
+    assert best < reported[-1]["val_loss"]
+    assert -np.log(scores[np.arange(100), sample.labels[:100]]).mean() == pytest.approx(best, rel=1e-5)
+    other, _ = fit(build, sample, batch_size=32, precision="bfloat16", **settings)
+    assert np.abs(other.predict(sample) - scores).max() > 1e-4
+
+
+def test_clouds_come_by_the_names_of_the_arguments(sample):
+    import torch
+    from torch import nn
+
+    class Cloud(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.points, self.dense = nn.LazyLinear(8), nn.Linear(8, 3)
+
+        def forward(self, features, mask, context=None):
+            assert mask.dtype == torch.bool and features.dtype == torch.float32 and context is None
+            return self.dense((torch.relu(self.points(features)) * mask[..., None]).sum(dim=1))
+
+    rng = np.random.default_rng(0)
+    mask = np.arange(6) < rng.integers(1, 7, 90)[:, None]
+    inputs = {"points": rng.normal(size=(90, 6, 2)), "features": rng.normal(size=(90, 6, 4)), "mask": mask}
+    events = Sample(inputs, np.arange(90), np.arange(90) % 3)
+    network = fit_network(
+        lambda *given: Cloud(), events, events, {"epochs": 1, "batch_size": 16}, classes=3, seed=0, device="cpu",
+        report=lambda epoch, values: None, package="torch", objects={},
+    )  # fmt: skip
+    assert network.input_names == ["features", "mask"] and network.trainable_parameters == 5 * 8 + 9 * 3
+    assert [layer.kind for layer in network.layers] == ["InputLayer", "InputLayer", "Linear", "Linear"]
+    assert network.predict(events).shape == (90, 3)
+
+
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (("forward(self, table)", "forward(self, x, y, table=None)"), "forward of the network takes x, y: name its"),
+        (("self.layers(table)", "self.layers(table).softmax(1)"), "must end in logits, without softmax or sigmoid"),
+        (("nn.Linear(8, classes)", "nn.Linear(8, 5)"), r"must end in \(N, 2\) logits, or \(N, 1\), but for 2 events"),
+        (("return self.layers(table)", "return [table]"), "it gives list"),
+        (("self.layers = nn.Seq", "self.layers = lambda x: nn.Seq"), "no weights to train: .*ModuleList"),
+        (("super().__init__()", "super().__init__(); self.shift = torch.randn(variables) * 9"), "gives other scores"),
+        (("return Network(", "return torch.optim.Adam or Network("), "must give a keras.Model, or a torch.nn.Module"),
+    ],
+)
+def test_a_network_that_cannot_be_trained_is_refused_before(tmp_path, sample, change, fault):
+    text = HOSTILE.replace(*change)
+    if "shift" in text:
+        text = text.replace("self.layers(table)", "self.layers(table + self.shift)")
+    path = tmp_path / "own.py"
+    path.write_text(text)
+    record = registry.find("model", str(path)).record
+    assert record.package == "torch" and not record.in_keras
+    with pytest.raises(UserError, match=fault) as caught:
+        fit(record.build, sample, own=True)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_bench_predicts_and_starts_again_from_its_run(home, tmp_path, files_of):
+    done = hepbench("bench", "magic", "--model", TAGGER, "--budget", "smoke", home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+    def rows() -> list[dict]:
+        return json.loads(hepbench("leaderboard", "magic", "--format", "json", home=home).stdout)
+
+    (row,) = rows()
+    assert row["model"] == "torch_tagger" and row["auc"] > 0.7 and row["parameters"] > 10_000
+    assert row["latency_ms"] > 0
+    files, run = files_of("magic")[1].paths, row["run_ids"][0]
+    done = hepbench("evaluate", run, *files, "--out", tmp_path / "without", home=home)
+    assert done.returncode == 2 and "give the file that you trust" in done.stderr
+    folder = tmp_path / "evaluation"
+    done = hepbench("evaluate", run, *files, "--model", TAGGER, "--out", folder, home=home)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((folder / "metrics.json").read_text())["metrics"]["auc"] == pytest.approx(row["auc"], abs=0.05)
+    tested = pd.read_parquet(next(home.glob("results/**/artifacts/scores.parquet")))
+    both = tested.merge(pd.read_parquet(folder / "scores.parquet"), on="id")
+    assert len(both) == len(tested)
+    np.testing.assert_allclose(both["score_gamma_x"], both["score_gamma_y"], atol=1e-6)
+    done = hepbench("bench", "magic", "--model", TAGGER, "--budget", "smoke", "--from", run, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(rows()) == 2
+    stored = next(home.glob("results/**/network.txt")).read_text()
+    assert "BatchNorm1d" in stored and "parameters, trained or not" in stored
+
+
+@pytest.mark.parametrize("text", [TAGGER.read_text(), LATE])
+def test_without_pytorch_its_cure_is_told(tmp_path, text):
+    path = tmp_path / "own_tagger.py"
+    path.write_text(text)
+    program = (
+        "import sys; sys.modules['torch'] = None; from hepbench.__main__ import main; "
+        f"sys.argv = ['hepbench', 'bench', 'magic', '--budget', 'smoke', '--model', {str(path)!r}]; main()"
+    )
+    environment = {**os.environ, "HEPBENCH_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment, timeout=900)
+    assert done.returncode == 2 and "pip install torch" in done.stderr, done.stdout + done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1 and not Path(tmp_path / "home" / "results").exists()
