@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from conftest import COMMAND, ROOT, assert_user_mistake, console_script, free_port, hepbench, with_patience
+from conftest import COMMAND, ROOT, assert_user_mistake, free_port, hepbench, with_patience
 from test_tune import FAST, PAUSE, changed, closed, waiting_from  # noqa: F401  a fixture
 
 from hepbench.suite.tuning import storage
@@ -139,7 +139,7 @@ def mlflow_at(database: str, folder: Path, port: int, *options: object):
 
         def answers() -> bool:
             with contextlib.suppress(OSError):
-                return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).status == 200
+                return urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60).status == 200
             return False
 
         with_patience(answers)
@@ -176,6 +176,7 @@ def scheduler(tmp_path, home):
 
 
 @pytest.mark.long
+@pytest.mark.takes(30)
 def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, scheduler, home, tmp_path, monkeypatch):
     """A worker is killed in mid-trial: its trial is run again by the other, and nothing is counted twice."""
     address, start_worker = scheduler
@@ -217,7 +218,7 @@ def test_two_workers_postgresql_and_an_mlflow_server(postgres, mlflow_server, sc
     assert "its process died" in lost["tags"]["failure"]
     assert not (home / "results" / "studies.db").exists() and not (home / "results" / "mlflow.db").exists()
 
-    again = console_script(*arguments, home=home, **places)
+    again = hepbench(*arguments, home=home, **places)
     assert again.returncode == 0 and "14 complete" in again.stdout
     listed = hepbench("studies", home=home, **places)
     assert "magic-fast-smoke" in listed.stdout
@@ -245,6 +246,7 @@ def test_a_study_is_held_by_one_process_in_postgresql_too(postgres, monkeypatch)
 
 
 @pytest.mark.long
+@pytest.mark.takes(15)
 def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monkeypatch):
     fast = with_text(tmp_path / "fast.py", FAST)
     begun = waiting_from(fast, 5)  # the third trial
@@ -265,6 +267,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
 
 
 @pytest.mark.long
+@pytest.mark.takes(30)
 @pytest.mark.parametrize(
     "command, third, printed_again, counted",
     [
@@ -294,7 +297,7 @@ def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted,
     assert parent.returncode == 2 and "Traceback" not in printed, printed
     assert "check that the server runs" in printed and "the same command resumes" in printed, printed
     with mlflow_at(database, tmp_path, port) as address:
-        again = console_script(*arguments, home=home, **places)
+        again = hepbench(*arguments, home=home, **places)
         assert again.returncode == 0 and printed_again in again.stdout, again.stdout + again.stderr
         monkeypatch.setenv("HEPBENCH_HOME", str(home))
         everything = runs.connect(address, home / "results").runs("magic")
