@@ -149,7 +149,12 @@ def _changed(task: Entry[Task], name: str, shift: Shift, prepared: Prepared, row
         for start in range(0, len(rows), CHUNK):
             some = rows[start : start + CHUNK]
             arrays = {key: array[some] for key, array in prepared.arrays.items()}
-            changed = shift.change(arrays, np.random.default_rng([2026, start]))
+            try:
+                changed = shift.change(arrays, np.random.default_rng([2026, start]))
+            except Exception as error:  # whatever a user's file raises
+                raise UserError(
+                    f"{file_of(task)}: the shift {name!r} fails: {type(error).__name__}: {error}"
+                ) from error
             weights = None if prepared.weights is None else prepared.weights[some]
             yield Events(changed, prepared.labels[some], prepared.ids[some], weights)
 
@@ -189,7 +194,10 @@ def predicted(task: Entry[Task], model: SavedModel, one: Opened) -> StoredScores
     sample = Sample(cut(task.record, whole, settings), one.rows, unknown, model.scaling)
     if model.shapes is not None and sample.given_shapes != model.shapes:
         raise ValueError(f"an event has {sample.given_shapes}, and the model was trained on {model.shapes}")
-    scores = log_scores(model.fitted, sample)
+    try:
+        scores = log_scores(model.fitted, sample)
+    except Exception as error:  # of a model that was damaged, or of a user's own
+        raise ValueError(f"the model fails on the events ({type(error).__name__}: {error})") from error
     weights = weights_of(task, one.prepared, one.rows, "testing")
     return StoredScores(one.prepared.ids[one.rows], one.prepared.labels[one.rows], scores, weights)
 

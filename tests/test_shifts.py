@@ -13,6 +13,7 @@ from hepbench.benchmarks import registry, shift
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.suite import results, shifted
+from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.fingerprint import TRIAL, reached
 from hepbench.suite.trial.artifacts import StoredScores
 from hepbench.tracking.leaderboard import shifts
@@ -145,6 +146,16 @@ def test_a_shift_is_a_change_or_a_sample():
     for wrong in ({}, {"change": lambda arrays, rng: arrays, "sample": "magic"}):
         with pytest.raises(UserError, match="and not both"):
             shift.Shift("neither", **wrong)
+
+
+def test_a_change_that_fails_is_told(file, tmp_path):
+    task = registry.find("task", str(file))
+    events = Prepared(tmp_path, {"x": np.zeros((4, 3), np.float32)}, np.arange(4) % 2, np.arange(4))
+    entry = shifted._changed(
+        task, "worse", shift.Shift("worse", change=lambda arrays, rng: arrays["y"]), events, events.ids
+    )
+    with pytest.raises(UserError, match=r"gauss\.py: the shift 'worse' fails: KeyError"):
+        next(iter(entry.record.read([])))
 
 
 def test_the_error_of_a_change_is_that_of_the_same_events():

@@ -206,7 +206,7 @@ def _pareto() -> Spec:
 
 def _shifts() -> Spec:
     found = _pareto()
-    x, y = _number("x", "AUC of the test part", zero=False), _number("y", "change of the AUC, %", zero=True)
+    x, y = _number("x", "AUC of the test part", zero=False), _number("y", zero=True)  # its title is the script's
     return {**found, "encoding": {"x": x, "y": y, "tooltip": _told(x="AUC", y="change %")}}
 
 

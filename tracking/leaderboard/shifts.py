@@ -84,12 +84,12 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         [
             _name(row),
             _number(row.get("auc"), row.get("auc_error")),
-            *(_change(row["shifts"].get(name)) for name in names),
             "–" if (found := resilience(row)) is None else f"{found[0]:.2f} ± {found[1]:.2f}",
+            *(_change(row["shifts"].get(name)) for name in names),
         ]
         for row in some
     ]
-    return ["model", "AUC", *names, "resilience %"], cells
+    return ["model", "AUC", "resilience %", *names], cells
 
 
 def titles(rows: Sequence[Row]) -> list[str]:

@@ -236,6 +236,7 @@
         eachAxis(spec, axis, headingOf(name), scaleOf(name));
       }
     },
+    shifts: (spec) => eachAxis(spec, "y", "change of the AUC, %"),
     learning: (spec) => eachAxis(spec, "y", labelOf("history")),
     slices(spec) {
       const [up, across] = labelOf("slice").split(" against ");
