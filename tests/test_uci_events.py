@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 
 import numpy as np
 import pytest
@@ -128,11 +129,39 @@ def test_masses_are_those_of_the_tagged_and_the_other_jets():
     found = higgs.masses(lepton, missing, jets, tagged)
     for row in range(30):
         pair, other = (jets[row, tagged[row] == kind].sum(axis=0) for kind in (1, 0))
-        w = lepton[row] + hepmass.neutrino(lepton[row : row + 1], missing[row : row + 1])[0]
+        w = lepton[row] + higgs.neutrino(lepton[row : row + 1], missing[row : row + 1])[0]
         mass = [hepmass.invariant_mass(one[None])[0] for one in (other, pair, pair + other, pair + w)]
         assert found[row, 0] == pytest.approx(mass[0]) and found[row, 4] == pytest.approx(mass[1])
         nearer = min(mass[2:], key=lambda value: abs(value - 325))
         assert found[row, 5] == pytest.approx(nearer)
+
+
+def test_assignments_are_those_of_a_loop_over_assignments():
+    rng = np.random.default_rng(5)
+    n = 40
+
+    def draw():
+        p = rng.normal(size=3) * 60
+        return np.append(p, np.sqrt(p @ p + 25))
+
+    def mass(p):
+        return np.sqrt(max(0, p[3] ** 2 - p[:3] @ p[:3]))
+
+    lepton, missing = np.stack([draw() for _ in range(n)]), rng.normal(size=(n, 2)) * 50
+    jets = np.stack([[draw() for _ in range(4)] for _ in range(n)])
+    tagged = (rng.random((n, 4)) < 0.5).astype(float)
+    got = higgs.combinations(lepton, missing, jets, tagged)
+    for i in range(n):
+        w = lepton[i] + higgs.neutrino(lepton[i : i + 1], missing[i : i + 1])[0]
+        tried = []
+        for a, b, c, d in itertools.permutations(range(4)):
+            if tagged[i, c] + tagged[i, d] < min(2, tagged[i].sum()):
+                continue
+            m = (mass(jets[i, a] + jets[i, b]), mass(jets[i, [a, b, c]].sum(axis=0)), mass(w + jets[i, d]))
+            far = sum((value / nominal - 1) ** 2 for value, nominal in zip(m, (80.4, 172.5, 172.5), strict=True))
+            tried.append((far, m))
+        m = min(tried)[1]
+        np.testing.assert_allclose(got[i], [m[0], m[1], mass(w), m[2], mass(w + jets[i].sum(axis=0))], rtol=1e-6)
 
 
 def test_normalisation_is_that_of_the_paper():

@@ -3,14 +3,17 @@
 Delphes (1307.6346), cards/delphes_card_ATLAS.tcl: track efficiencies and relative resolutions (of an electron the
 weighted mean of its track and its tower, as SimpleCalorimeter has it), lepton efficiencies and isolation, tower sizes,
 calorimeter resolutions and thresholds, anti-kT jets from towers, jet energy scale, b-tag efficiencies (from
-ATL-PHYS-PUB-2015-022), charged particles bent by 2 T up to a radius of 1.15 m.
+ATL-PHYS-PUB-2015-022), charged particles bent by 2 T up to a radius of 1.15 m. `ATLAS_2014` is the card as it was in
+August 2014 (Delphes f2d7d0c, examples/delphes_card_ATLAS.tcl), with which files of that time were made: both
+calorimeters in the large towers, tighter isolation, muons measured to 3 % and worse, jets at the energy of their
+towers, b-tags that grow with pT up to a half.
 
 Not in it: pile-up, bending in eta, muons of jets. Isolation sums true particles, not measured ones.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -66,16 +69,21 @@ class Objects:
 @dataclass(frozen=True)
 class Reconstructed:
     """What a detector sees of a batch of events. leptons: in order of events. jets: in order of events and by falling
-    pT within one, of kind 1 where they are b-tagged, else 0. missing: (events, 2) transverse momentum in GeV."""
+    pT within one, of kind 1 where they are b-tagged, else 0. missing: (events, 2) transverse momentum in GeV. tag:
+    (jets,) how probable each b-tag was."""
 
     leptons: Objects
     jets: Objects
     missing: np.ndarray
+    tag: np.ndarray
 
 
-def reconstruct(particles: Any, rng: np.random.Generator, invisible: tuple[int, ...] = INVISIBLE) -> Reconstructed:
+def reconstruct(
+    particles: Any, rng: np.random.Generator, invisible: tuple[int, ...] = INVISIBLE, card: Card | None = None
+) -> Reconstructed:
     """Of an awkward array of Pythia's particles. Missing momentum is that of towers and isolated muons. invisible: PDG
-    codes of what leaves nothing."""
+    codes of what leaves nothing. card: ATLAS where none is given."""
+    card = card or ATLAS
     event, code, status, momentum = flat_particles(particles)
     events, kind = len(particles), np.abs(code)
     final = (status > 0) & ~np.isin(kind, invisible)
@@ -84,16 +92,17 @@ def reconstruct(particles: Any, rng: np.random.Generator, invisible: tuple[int, 
     partons = Objects.of(event[heavy], momentum[heavy], kind[heavy])
     partons = partons[(partons.pt > 1) & (np.abs(partons.eta) < 2.5)]
 
-    leptons = isolated_leptons(visible, rng)
-    towers = towers_of(visible, charges(code[final]), rng)
+    leptons = isolated_leptons(visible, rng, card)
+    towers = towers_of(visible, charges(code[final]), rng, card)
     muons = leptons[leptons.kind == 13]
     missing = -transverse_sum(towers, events) - transverse_sum(muons, events)
 
-    jets = jets_of(towers, events)
+    jets = jets_of(towers, events, card)
     electrons = leptons[leptons.kind == 11]
-    jets = jets[~near(jets, electrons, OVERLAP_RADIUS) & (jets.pt > JET_PT) & (np.abs(jets.eta) < JET_ETA)]
+    jets = jets[~near(jets, electrons, OVERLAP_RADIUS) & (jets.pt > JET_PT) & (np.abs(jets.eta) < card.jet_eta)]
     jets = jets[np.lexsort((-jets.pt, jets.event))]
-    return Reconstructed(leptons, jets.with_kind(b_tags(jets, partons, rng)), missing)
+    tag = card.b_tag(flavours(jets, partons), jets.pt, jets.eta)
+    return Reconstructed(leptons, jets.with_kind((rng.random(len(jets)) < tag).astype(np.float64)), missing, tag)
 
 
 def flat_particles(particles: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -132,8 +141,9 @@ def turn(angle: np.ndarray) -> np.ndarray:
     return (angle + np.pi) % (2 * np.pi) - np.pi
 
 
-def isolated_leptons(visible: Objects, rng: np.random.Generator) -> Objects:
+def isolated_leptons(visible: Objects, rng: np.random.Generator, card: Card | None = None) -> Objects:
     """Electrons and muons that are found and isolated, with smeared momenta; at most a few in an event."""
+    card = card or ATLAS
     candidates = visible[np.isin(visible.kind, (11, 13)) & (visible.pt > 10) & (np.abs(visible.eta) < LEPTON_ETA)]
     muon, barrel = candidates.kind == 13, np.abs(candidates.eta) <= 1.5
     hard = candidates.pt > 100
@@ -146,20 +156,32 @@ def isolated_leptons(visible: Objects, rng: np.random.Generator) -> Objects:
     left, right, distance = pairs(candidates, others)
     inside = distance < ISOLATION_RADIUS
     activity = np.bincount(left[inside], others.pt[right[inside]], minlength=len(candidates))
-    found &= activity < np.where(muon, 0.25, 0.12) * candidates.pt
+    found &= activity < np.where(muon, card.muon_isolation, card.electron_isolation) * candidates.pt
 
-    region = np.digitize(np.abs(candidates.eta), [0.5, 1.5])
-    constant = np.where(muon, np.array([0.01, 0.015, 0.025])[region], np.array([0.03, 0.05, 0.15])[region])
-    slope = np.where(muon, np.array([1.0e-4, 1.5e-4, 3.5e-4])[region], np.array([1.3e-3, 1.7e-3, 3.1e-3])[region])
-    energy = candidates.pt * np.cosh(candidates.eta)
-    relative = np.hypot(
-        constant, slope * candidates.pt
-    )  # of the track; energy flow weighs an electron's with its tower
-    tower = electromagnetic_resolution(np.abs(candidates.eta), energy) / energy
-    relative = np.where(muon, relative, 1 / np.hypot(1 / relative, 1 / tower))
+    relative = card.lepton_resolution(muon, candidates.pt, np.abs(candidates.eta))
     pt = log_normal(candidates.pt, relative * candidates.pt, rng)
     smeared = Objects.massless(candidates.event, pt, candidates.eta, candidates.phi, candidates.kind)
-    return smeared[found & (pt > LEPTON_PT)]
+    return smeared[found & (pt > card.lepton_pt)]
+
+
+def lepton_resolution(muon: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Relative, of muons and of electrons, whose track energy flow weighs with their tower; eta without its sign."""
+    region = np.digitize(eta, [0.5, 1.5])
+    constant = np.where(muon, np.array([0.01, 0.015, 0.025])[region], np.array([0.03, 0.05, 0.15])[region])
+    slope = np.where(muon, np.array([1.0e-4, 1.5e-4, 3.5e-4])[region], np.array([1.3e-3, 1.7e-3, 3.1e-3])[region])
+    track = np.hypot(constant, slope * pt)
+    energy = pt * np.cosh(eta)
+    tower = electromagnetic_resolution(eta, energy) / energy
+    relative: np.ndarray = np.where(muon, track, 1 / np.hypot(1 / track, 1 / tower))
+    return relative
+
+
+def _lepton_resolution_2014(muon: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    energy = pt * np.cosh(eta)
+    electron = np.where(energy <= 25, 0.015, np.sqrt(0.005**2 + 0.05**2 / energy + (0.25 / energy) ** 2))
+    hardness = np.digitize(pt, [50, 100])
+    by_pt = np.where(eta <= 1.5, np.array([0.03, 0.04, 0.07])[hardness], np.array([0.04, 0.05, 0.10])[hardness])
+    return np.where(muon, by_pt, electron)
 
 
 def charges(code: np.ndarray) -> np.ndarray:
@@ -199,7 +221,7 @@ def calorimeter(
     part: Mapping[str, Any],
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, ...]:
-    """Event, pT, eta and phi of towers whose smeared energy is above threshold and twice its resolution."""
+    """Event, pT, eta and phi of towers whose smeared energy is above threshold and so many times its resolution."""
     hit = energy > 0
     event, eta, phi, energy = event[hit], eta[hit], phi[hit], energy[hit]
     fine = np.abs(eta) < part["inner"]
@@ -213,7 +235,7 @@ def calorimeter(
     phi = turn((column[first] + rng.random(len(first))) * phi_size[first])
     resolution = part["resolution"]
     measured = log_normal(deposit, resolution(np.abs(eta), deposit), rng)
-    kept = (measured > part["threshold"]) & (measured > 2 * resolution(np.abs(eta), measured))
+    kept = (measured > part["threshold"]) & (measured > part["significance"] * resolution(np.abs(eta), measured))
     return event[first][kept], (measured / np.cosh(eta))[kept], eta[kept], phi[kept]
 
 
@@ -231,13 +253,14 @@ def _quadrature(energy: np.ndarray, constant: float, stochastic: float) -> np.nd
     return np.sqrt((constant * energy) ** 2 + stochastic**2 * energy)
 
 
-# Sizes of towers within and beyond the |eta| called inner; threshold in GeV.
+# Sizes of towers within and beyond the |eta| called inner; threshold in GeV and in units of the resolution.
 ELECTROMAGNETIC = {
     "inner": 2.958,
     "eta": (0.0174, 0.175),
     "phi": (np.pi / 180, np.pi / 18),
     "resolution": electromagnetic_resolution,
     "threshold": 0.5,
+    "significance": 2.0,
 }
 HADRONIC = {
     "inner": 2.5,
@@ -245,19 +268,8 @@ HADRONIC = {
     "phi": (np.pi / 18, np.pi / 9),
     "resolution": hadronic_resolution,
     "threshold": 1.0,
+    "significance": 2.0,
 }
-
-
-@dataclass(frozen=True)
-class Card:
-    """bend: pT in GeV of a charged particle that just reaches the calorimeters; and these."""
-
-    bend: float
-    electromagnetic: Mapping[str, Any]
-    hadronic: Mapping[str, Any]
-
-
-ATLAS = Card(BEND, ELECTROMAGNETIC, HADRONIC)
 
 
 def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -267,10 +279,11 @@ def log_normal(mean: np.ndarray, sigma: np.ndarray, rng: np.random.Generator) ->
     return result
 
 
-def jets_of(towers: Objects, events: int) -> Objects:
+def jets_of(towers: Objects, events: int, card: Card | None = None) -> Objects:
     """Anti-kT jets of towers above the threshold, with the card's energy scale."""
     import awkward as ak
 
+    card = card or ATLAS
     count = np.bincount(towers.event, minlength=events)
     columns = dict(zip(("px", "py", "pz", "E"), towers.momentum.T, strict=True))
     inputs = ak.unflatten(ak.zip(columns, with_name="Momentum4D"), count)
@@ -280,20 +293,71 @@ def jets_of(towers: Objects, events: int) -> Objects:
     flat = ak.flatten(jets)
     momentum = np.stack([flat[axis].to_numpy() for axis in ("px", "py", "pz", "E")], axis=1)
     found = Objects.of(event, momentum, np.zeros(len(event)))
-    scale = np.sqrt((3.0 - 0.2 * np.abs(found.eta)) ** 2 / found.pt + 1)
+    scale = card.jet_scale(found.pt, np.abs(found.eta))
     return Objects.of(event, momentum * scale[:, None], np.zeros(len(event)))
 
 
-def b_tag_probability(flavour: np.ndarray, pt: np.ndarray) -> np.ndarray:
-    """Of a jet by the heaviest quark in it: 5 b, 4 c, 0 other. pt in GeV."""
+def jet_scale(pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """What the momentum of a jet of towers is multiplied by; eta without its sign."""
+    scale: np.ndarray = np.sqrt((3.0 - 0.2 * eta) ** 2 / pt + 1)
+    return scale
+
+
+def _jet_scale_2014(pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    return np.ones_like(pt)
+
+
+def flavours(jets: Objects, partons: Objects) -> np.ndarray:
+    """(jets,) the heaviest quark of each: 5 b, 4 c, 0 other."""
+    left, right, distance = pairs(jets, partons)
+    near = distance < FLAVOUR_RADIUS
+    flavour = np.zeros(len(jets))
+    np.maximum.at(flavour, left[near], partons.kind[right[near]])
+    return flavour
+
+
+def b_tag_probability(flavour: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """Of a jet by the heaviest quark in it, see `flavours`; the same at any eta. pt in GeV."""
     b = 0.80 * np.tanh(0.003 * pt) * 30 / (1 + 0.086 * pt)
     c = 0.20 * np.tanh(0.02 * pt) / (1 + 0.0034 * pt)
     return np.where(flavour == 5, b, np.where(flavour == 4, c, 0.002 + 7.3e-6 * pt))
 
 
-def b_tags(jets: Objects, partons: Objects, rng: np.random.Generator) -> np.ndarray:
-    left, right, distance = pairs(jets, partons)
-    near = distance < FLAVOUR_RADIUS
-    flavour = np.zeros(len(jets))
-    np.maximum.at(flavour, left[near], partons.kind[right[near]])
-    return (rng.random(len(jets)) < b_tag_probability(flavour, jets.pt)).astype(np.float64)
+def b_tag_probability_2014(flavour: np.ndarray, pt: np.ndarray, eta: np.ndarray) -> np.ndarray:
+    """The same of the card of 2014: at most a half, and of b and c none beyond |eta| = 2.5."""
+    rise = np.maximum(0, np.tanh(0.03 * pt - 0.4)) * (np.abs(eta) <= 2.5)
+    central = np.abs(eta) <= 1.2
+    b, c = np.where(central, 0.5, 0.4) * rise, np.where(central, 0.2, 0.1) * rise
+    return np.where(flavour == 5, b, np.where(flavour == 4, c, 0.001))
+
+
+@dataclass(frozen=True)
+class Card:
+    """bend: pT in GeV of a charged particle that just reaches the calorimeters. Isolation: the largest share of a
+    lepton's pT that others near it may have. The functions have the arguments of those that are their defaults."""
+
+    bend: float
+    electromagnetic: Mapping[str, Any]
+    hadronic: Mapping[str, Any]
+    electron_isolation: float = 0.12
+    muon_isolation: float = 0.25
+    lepton_pt: float = LEPTON_PT
+    jet_eta: float = JET_ETA
+    lepton_resolution: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] = lepton_resolution
+    jet_scale: Callable[[np.ndarray, np.ndarray], np.ndarray] = jet_scale
+    b_tag: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray] = b_tag_probability
+
+
+ATLAS = Card(BEND, ELECTROMAGNETIC, HADRONIC)
+
+_TOWERS_2014 = {"inner": 2.5, "eta": HADRONIC["eta"], "phi": HADRONIC["phi"], "significance": 1.0}
+ATLAS_2014 = Card(
+    BEND,
+    _TOWERS_2014 | {"resolution": electromagnetic_resolution, "threshold": 0.5},
+    _TOWERS_2014 | {"resolution": hadronic_resolution, "threshold": 1.0},
+    electron_isolation=0.1,
+    muon_isolation=0.1,
+    lepton_resolution=_lepton_resolution_2014,
+    jet_scale=_jet_scale_2014,
+    b_tag=b_tag_probability_2014,
+)

@@ -301,6 +301,7 @@ CMS = Detector(
             "phi": (np.pi / 180, np.pi / 18),
             "resolution": _cms_electromagnetic,
             "threshold": 0.5,
+            "significance": 2.0,
         },
         hadronic={
             "inner": 1.74,
@@ -308,6 +309,7 @@ CMS = Detector(
             "phi": (np.pi / 36, np.pi / 18),
             "resolution": _cms_hadronic,
             "threshold": 1.0,
+            "significance": 2.0,
         },
     ),
     hadrons=((0.70, 0.95, 0.95), (0.60, 0.85, 0.85)),

@@ -10,9 +10,8 @@ light and two bottom quarks, and nothing but the process tells them apart.
 - Selection, as there: exactly one electron or muon and at least four jets, each with pT above 20 GeV and |eta| below
 2.5;
   two b-tags among the four hardest jets.
-- Seven masses: m_jj, m_jjj, m_lv, m_jlv and m_wwbb as `hepmass` has them, with both tagged jets for bottom quarks; m_bb
-of
-  the two hardest tagged jets; m_wbb of these with the W, leptonic or hadronic, that comes nearer to 325 GeV.
+- Seven masses: m_jj, m_jjj, m_lv, m_jlv and m_wwbb, see `combinations`; m_bb of the two hardest tagged jets; m_wbb of
+  these with the W, leptonic or hadronic, that comes nearer to 325 GeV.
 - Normalisation, as there: angles less their mean, over their standard deviation; all others over their mean.
 
 What differs from the official file. MadGraph made its collisions, an earlier Delphes card its detector. Its b-tags have
@@ -22,6 +21,7 @@ below are of 4,000 events of this simulation. H0 and H+ are 1 GeV wide here. Hal
 
 from __future__ import annotations
 
+import itertools
 from functools import partial
 from typing import Any
 
@@ -86,15 +86,50 @@ def masses(lepton: np.ndarray, missing: np.ndarray, jets: np.ndarray, tagged: np
 
     lepton (n, 4), missing (n, 2), jets (n, 4, 4) by falling pT, tagged (n, 4) b-tags, two or more of an event.
     """
-    m_jj, m_jjj, m_lv, m_jlv, m_wwbb = hepmass.combinations(lepton, missing, jets, tagged).T
+    m_jj, m_jjj, m_lv, m_jlv, m_wwbb = combinations(lepton, missing, jets, tagged).T
     order = np.argsort(-tagged, axis=1, kind="stable")
     ordered = np.take_along_axis(jets, order[..., None], axis=1)
     pair, hadronic = ordered[:, :2].sum(axis=1), ordered[:, 2:].sum(axis=1)
-    leptonic = lepton + hepmass.neutrino(lepton, missing)
+    leptonic = lepton + neutrino(lepton, missing)
     both = np.stack([hepmass.invariant_mass(w + pair) for w in (leptonic, hadronic)], axis=1)
     nearer = np.abs(both - CHARGED_HIGGS).argmin(axis=1)
     m_wbb = np.take_along_axis(both, nearer[:, None], axis=1)[:, 0]
     return np.column_stack([m_jj, m_jjj, m_lv, m_jlv, hepmass.invariant_mass(pair), m_wbb, m_wwbb])
+
+
+def neutrino(lepton: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """(n, 4) momentum of the neutrino that makes the mass of the W with the lepton (n, 4), of both the slower one."""
+    middle, root = hepmass.longitudinal(lepton, missing)
+    return hepmass.neutrino(
+        missing, np.where(np.abs(middle - root) < np.abs(middle + root), middle - root, middle + root)
+    )
+
+
+# (a, b, hadronic b, leptonic b), a and b the jets of the W.
+ASSIGNMENTS = np.array([order for order in itertools.permutations(range(JETS)) if order[0] < order[1]])
+
+
+def combinations(lepton: np.ndarray, missing: np.ndarray, jets: np.ndarray, tagged: np.ndarray) -> np.ndarray:
+    """(n, 5) masses m_jj, m_jjj, m_lv, m_jlv, m_wwbb in GeV.
+
+    lepton (n, 4), missing (n, 2), jets (n, 4, 4), tagged (n, 4) b-tags of the jets. Of the assignments of these to W, b
+    and b that call as many tagged jets b as there are, at most two, the one is taken whose m_jj, m_jjj and m_jlv are
+    nearest to W and top, each in units of a tenth of it.
+    """
+    w = lepton + neutrino(lepton, missing)
+    pair = jets[:, ASSIGNMENTS[:, 0]] + jets[:, ASSIGNMENTS[:, 1]]  # (n, 12, 4)
+    m_jj = hepmass.invariant_mass(pair)
+    m_jjj = hepmass.invariant_mass(pair + jets[:, ASSIGNMENTS[:, 2]])
+    m_jlv = hepmass.invariant_mass(w[:, None] + jets[:, ASSIGNMENTS[:, 3]])
+    tags_used = tagged[:, ASSIGNMENTS[:, 2]] + tagged[:, ASSIGNMENTS[:, 3]]
+    most = np.minimum(2, tagged.sum(axis=1))
+    distance = (
+        (m_jj / hepmass.W_MASS - 1) ** 2 + (m_jjj / hepmass.TOP_MASS - 1) ** 2 + (m_jlv / hepmass.TOP_MASS - 1) ** 2
+    )
+    best = np.where(tags_used == most[:, None], distance, np.inf).argmin(axis=1)
+    row = np.arange(len(best))
+    whole = hepmass.invariant_mass(w + jets.sum(axis=1))
+    return np.column_stack([m_jj[row, best], m_jjj[row, best], hepmass.invariant_mass(w), m_jlv[row, best], whole])
 
 
 # What is taken off and what the rest is divided by, in GeV and radians.

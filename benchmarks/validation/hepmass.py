@@ -1,7 +1,8 @@
-"""What physics says of HEPMASS events, since no figure of the official file is known here.
+"""What is known of the official HEPMASS events, and what physics says of them.
 
 Sources: 1601.07913 for shares and masses; symmetries of detector and beams; masses of W and top of the PDG review, at
-which combinations of jets peak as well as ATLAS knows the energy of jets (1112.6426).
+which combinations of jets peak as well as ATLAS knows the energy of jets (1112.6426); quartiles and b-tags of 140,000
+rows of the official events in GeV, of `angarmin/hepmass` on GitHub, code/visualization, commit 28104d5.
 """
 
 from __future__ import annotations
@@ -17,10 +18,26 @@ from hepbench.benchmarks.sampling import evenly_spaced
 VALIDATED = 20_000  # events at most
 PSEUDO_SAMPLES = 50
 JET_SCALE = 0.04  # share by which the energy of jets below 60 GeV is known: ATLAS, 1112.6426
+OFFICIAL = "official events in GeV, angarmin/hepmass"
+OFFICIAL_ROWS = {0: 48_092, 500: 16_315, 750: 21_855, 1000: 19_616, 1250: 20_051, 1500: 14_071}
+"""Rows of background (0) and of each mass among which the following was counted."""
+QUARTILES = {
+    "lepton_pt": (38.584, 66.036, 116.275),
+    "missing_pt": (42.893, 76.254, 138.218),
+    "jet1_pt": (113.394, 183.997, 321.253),
+    "jet2_pt": (76.430, 112.540, 176.987),
+    "jet4_pt": (32.986, 45.891, 66.095),
+    "m_jj": (66.591, 83.413, 121.197),
+    "m_jjj": (166.469, 178.799, 221.845),
+    "m_jlv": (168.136, 214.000, 393.995),
+    "m_wwbb": (582.357, 875.876, 1283.400),
+}
+TAGGED = (88_625, 80_409, 56_279, 34_384)  # rows in which the first to the fourth jet are
+TWO_TAGGED = 120_600  # rows in which two of these jets are
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
-    """What physics says of at most VALIDATED evenly spaced events, since no figure of the official file is known.
+    """What physics and the official events say of at most VALIDATED evenly spaced ones.
 
     Checks that no shift or scale of a feature moves serve both kinds of file. Those in GeV are given for simulated
     events alone, whose normalisation is known; it is the known one if it makes numbers of jets whole.
@@ -35,6 +52,7 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
         *_masses(mass, labels),
         *_symmetries(features, mass, labels),
         *_peaks(features, mass, labels),
+        *_official(features, mass, labels),
     ]
 
 
@@ -77,9 +95,8 @@ def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterat
     """The combinations peak at the masses of what they are made of, as well as the energy of jets is known."""
     from hepbench.benchmarks.simulation import hepmass as simulation
 
-    raw = simulation.denormalise(features)
-    jets = raw[:, VARIABLES.index("jets")]
-    if np.abs(jets - np.round(jets)).max() > 1e-3:
+    raw = _in_gev(features)
+    if raw is None:
         return
     background = labels == 0
     selections = [
@@ -97,6 +114,44 @@ def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterat
         error = np.hypot(spread, JET_SCALE * expected)
         source = f"{source}; jet energy to 4 %, 1112.6426"
         yield Check(f"{name} in GeV, {of}, most frequent", mode(values), expected, error, source)
+
+
+def _in_gev(features: np.ndarray) -> np.ndarray | None:
+    """None where the normalisation is not that of the simulation, with which numbers of jets would be whole."""
+    from hepbench.benchmarks.simulation import hepmass as simulation
+
+    raw = simulation.denormalise(features)
+    jets = raw[:, VARIABLES.index("jets")]
+    return None if np.abs(jets - np.round(jets)).max() > 1e-3 else raw
+
+
+def _official(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterator[Check]:
+    """Quartiles and b-tags, with events weighted to the shares of background and masses among the official rows."""
+    raw = _in_gev(features)
+    kinds, kind, number = np.unique(np.where(labels == 1, mass, 0), return_inverse=True, return_counts=True)
+    if raw is None or set(kinds) != set(OFFICIAL_ROWS):
+        return
+    weights = (np.array(list(OFFICIAL_ROWS.values())) / number)[kind]
+    rng = np.random.default_rng(0)
+    samples = [rng.integers(0, len(raw), len(raw)) for _ in range(PSEUDO_SAMPLES)]
+
+    def quartiles(values: np.ndarray, weights: np.ndarray) -> np.ndarray:
+        return np.asarray(np.quantile(values, [0.25, 0.5, 0.75], weights=weights, method="inverted_cdf"))
+
+    for name, quantiles in QUARTILES.items():
+        values = raw[:, VARIABLES.index(name)]
+        spread = np.std([quartiles(values[drawn], weights[drawn]) for drawn in samples], axis=0)
+        rows = zip((25, 50, 75), quartiles(values, weights), quantiles, spread, strict=True)
+        for share, observed, expected, error in rows:
+            yield Check(f"{name} in GeV, quantile of {share} %", observed, expected, error, OFFICIAL)
+    tags = raw[:, [VARIABLES.index(f"jet{jet}_b_tag") for jet in (1, 2, 3, 4)]] > 0.5
+    counted = {f"jet {jet}": (tags[:, jet - 1], rows) for jet, rows in enumerate(TAGGED, 1)}
+    counted["two of the four jets"] = (tags.sum(axis=1) == 2, TWO_TAGGED)
+    for which, (tagged, count) in counted.items():
+        official = count / sum(OFFICIAL_ROWS.values())
+        error = float(np.sqrt(official * (1 - official) * (weights**2).sum()) / weights.sum())
+        figure = f"share with a b-tag, {which}, as of the file in GeV"
+        yield Check(figure, float(np.average(tagged, weights=weights)), official, error, OFFICIAL)
 
 
 def mode(values: np.ndarray) -> float:
