@@ -1,8 +1,8 @@
 """Shifted samples of `hepmass`: the same simulated events with another scale and resolution of jets and another b-tag.
 
 What follows from the jets is made anew: the missing momentum takes up what is added to them, and each mass changes by
-the factor by which that of massless jets does, since the features do not tell the jets' own masses. Events stay
-selected, whatever their jets and tags become.
+the factor by which that of massless jets does, since the features do not tell the jets' own masses, and of the four
+jets alone, though a fifth may have been part of a mass. Events stay selected, whatever their jets and tags become.
 
     make bench TASK=hepmass SHIFT=all
 """

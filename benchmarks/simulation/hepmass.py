@@ -186,8 +186,9 @@ def invariant_mass(momentum: np.ndarray) -> np.ndarray:
 def combinations(lepton: np.ndarray, missing: np.ndarray, jets: np.ndarray, tagged: np.ndarray) -> np.ndarray:
     """(n, 5) masses m_jj, m_jjj, m_lv, m_jlv, m_wwbb in GeV.
 
-    lepton (n, 4), missing (n, 2), jets (n, k, 4) by falling pT and 0 where there are no more, tagged (n, k) two of each
-    event. Of both neutrinos the one with the larger longitudinal momentum, which is as often the right one as not.
+    lepton (n, 4), missing (n, 2), jets (n, k, 4) by falling pT and 0 where there are no more, tagged (n, k): the bottom
+    quarks are the hardest two of these, and where these are fewer the hardest of the others. Of both neutrinos the one
+    with the larger longitudinal momentum, which is as often the right one as not.
     """
     middle, root = longitudinal(lepton, missing)
     w = lepton + neutrino(missing, middle + root)
