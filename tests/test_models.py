@@ -376,6 +376,29 @@ def test_edge_conv_is_its_formula():
         np.testing.assert_allclose(result[i], mean @ out + out_bias, atol=2e-5)
 
 
+def test_edges_of_a_training_are_those_of_a_prediction():
+    """With their gradients, on TensorFlow, whose kernels for training are compiled; of every number of points."""
+    import tensorflow as tf
+
+    from hepbench.benchmarks.layers.edge_conv import EdgeConv
+
+    rng = np.random.default_rng(0)
+    layer = EdgeConv(8)
+    layer.build([(None, 6), (None, 7)])
+    for points in (1, 30, 37):
+        index = rng.integers(0, points, (points, 7), dtype=np.int32)
+        index[:10, 4:] = np.arange(points)[:10, None]
+        x = tf.constant(rng.normal(size=(points, 6)).astype(np.float32))
+        found = []
+        for training in (False, True):
+            with tf.GradientTape() as tape:
+                tape.watch(x)
+                total = tf.reduce_sum(tf.sin(layer([x, index], training=training)))
+            found.append([total, *tape.gradient(total, [x, *(weight.value for weight in layer.trainable_weights)])])
+        for expected, result in zip(*found, strict=True):
+            np.testing.assert_allclose(result, expected, rtol=1e-5, atol=2e-5)
+
+
 @pytest.fixture
 def mlp():
     """The dense network with every option of the training."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,3 +23,41 @@ def traced_once(function: Callable[..., Any]) -> Callable[..., Any]:
 
     traced: Callable[..., Any] = tf.function(function, reduce_retracing=True, autograph=False)
     return traced
+
+
+SIZES = 4
+"""Numbers of rows, between one power of two and the next, for which a kernel of `in_one_kernel` is compiled."""
+
+
+@functools.cache
+def in_one_kernel(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
+    """On TensorFlow: forward(*rows) with the gradients backward(*rows, upstream), each compiled by XLA, so that what is
+    elementwise goes through memory once and nothing of it is kept for the gradients. rows: (M, ...) each, as is what
+    forward gives.
+
+    XLA compiles for each M anew. So they are filled up to one of `SIZES` with rows of zeros, whose results are cut off
+    and whose upstream is zero."""
+    import tensorflow as tf
+
+    forward = tf.function(forward, jit_compile=True, autograph=False)
+    backward = tf.function(backward, jit_compile=True, autograph=False)
+
+    def run(*rows: Any) -> Any:
+        number = tf.shape(rows[0])[0]
+        logarithm = tf.math.log(tf.cast(tf.maximum(number, SIZES), "float64")) / math.log(2)
+        missing = -number % (tf.bitwise.left_shift(1, tf.cast(logarithm, "int32")) // SIZES)
+
+        def filled(x: Any) -> Any:
+            return tf.concat([x, tf.zeros((missing, *x.shape[1:]), x.dtype)], axis=0)
+
+        def kernel(*rows: Any) -> Any:
+            known = [filled(x) for x in rows]
+
+            def gradient(upstream: Any) -> Any:
+                return [x if x is None else x[:number] for x in backward(*known, filled(upstream))]
+
+            return forward(*known)[:number], gradient
+
+        return tf.custom_gradient(kernel)(*rows)
+
+    return run

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from hepbench.benchmarks.layers.backend import on_tensorflow
+from hepbench.benchmarks.layers.backend import in_one_kernel, on_tensorflow
 from hepbench.benchmarks.layers.normalization import BatchNormalization
 
 
@@ -27,6 +27,40 @@ def product(x: Any, kernel: Any, bias: Any = None) -> Any:
         else:
             out = out + bias
     return ops.reshape(out, (-1, *x.shape[1:-1], kernel.shape[-1]))
+
+
+def _present(index: Any) -> Any:
+    """index (M, k) -> (M, k) bool: whether it is another point."""
+    return index != ops.arange(ops.shape(index)[0], dtype="int32")[:, None]
+
+
+def _mean_of_edges(own: Any, other: Any, index: Any) -> Any:
+    """own, other (M, C), index (M, k) -> (M, C): mean over the neighbours j of relu(own_i + other_j)."""
+    present = _present(index)
+    total = ops.zeros_like(own)
+    for neighbour in range(index.shape[1]):  # one by one, as XLA then keeps the sum in registers
+        edge = ops.relu(own + ops.take(other, index[:, neighbour], axis=0))
+        total = total + ops.where(present[:, neighbour, None], edge, 0)
+    return total / _number(present, own.dtype)
+
+
+def _gradient_of_mean(own: Any, other: Any, index: Any, upstream: Any) -> Any:
+    """(M, C), (M, C): the gradients of own and other; index has none."""
+    present = _present(index)
+    upstream = upstream / _number(present, own.dtype)
+    of_own = ops.zeros_like(own)
+    for neighbour in range(index.shape[1]):
+        edge = own + ops.take(other, index[:, neighbour], axis=0)
+        of_own = of_own + ops.where(present[:, neighbour, None] & (edge > 0), upstream, 0)
+    edges = own[:, None, :] + ops.take(other, index, axis=0)
+    of_edges = ops.where(present[..., None] & (edges > 0), upstream[:, None, :], 0)
+    rows = ops.reshape(of_edges, (-1, of_edges.shape[-1]))
+    of_other = ops.segment_sum(rows, ops.reshape(index, (-1,)), num_segments=ops.shape(index)[0])
+    return of_own, of_other, None
+
+
+def _number(present: Any, dtype: Any) -> Any:
+    return ops.maximum(ops.sum(ops.cast(present, dtype), axis=1, keepdims=True), 1)
 
 
 @keras.saving.register_keras_serializable("hepbench")
@@ -68,7 +102,7 @@ class EdgeBlock(keras.layers.Layer):
         own, other = self.kernels[0][: x.shape[-1]], self.kernels[0][x.shape[-1] :]
         if not training:
             return self._trained(x, index, own, other)
-        edges = ops.take(product(x, other), index, axis=0) + product(x, own - other)[:, None, :]
+        edges = ops.take(product(x, other), index, axis=0) + ops.expand_dims(product(x, own - other), 1)
         edges = ops.relu(normalizations[0]([edges, weight], training=True))
         for kernel, normalization in zip(self.kernels[1:], normalizations[1:], strict=True):
             edges = ops.relu(normalization([product(edges, kernel), weight], training=True))
@@ -99,6 +133,9 @@ class EdgeConv(keras.layers.Layer):
     The mean over the neighbours j of W2 relu(W1 [x_i, x_j - x_i] + b1) + b2. W1 is linear, so it is A x_i + B x_j
     with a product for each point instead of each edge; so is W2, which follows the mean. `Neighbours` gives a point
     itself where its cloud has no further one: that is no neighbour, and a point without neighbours gives b2.
+
+    In training on TensorFlow the mean and its gradient are a kernel each (`in_one_kernel`): op by op, a dozen arrays of
+    all edges would go through memory.
     """
 
     def __init__(self, width: int, **kwargs: Any) -> None:
@@ -116,10 +153,12 @@ class EdgeConv(keras.layers.Layer):
         self.other.build((None, channels))
         self.out.build((None, self.width))
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Any, training: bool = False) -> Any:
         x, index = inputs
-        itself = ops.arange(ops.shape(x)[0], dtype="int32")[:, None]
-        present = ops.cast(index != itself, x.dtype)[..., None]
+        if training and on_tensorflow():
+            mean = in_one_kernel(_mean_of_edges, _gradient_of_mean)
+            return self.out(mean(self.own(x), self.other(x), index))
+        present = ops.cast(_present(index), x.dtype)[..., None]
         edges = ops.relu(self.own(x)[:, None, :] + ops.take(self.other(x), index, axis=0))  # (M, k, width)
         return self.out(ops.sum(edges * present, axis=1) / ops.maximum(ops.sum(present, axis=1), 1))
 
