@@ -92,7 +92,8 @@ class DataLines:
             task = event.task
             published = any(source.url for source in task.record.sources)
             fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
-            self.console.print(f"no official data of {task.name} here{fetch}. Simulating:")
+            lack = f"no official data of {task.name} here{fetch}. " if task.record.sources else f"{task.name}: "
+            self.console.print(f"{lack}Simulating:")
         elif isinstance(event, DataDamaged):
             text = f"{event.path}: not as it was written, or written without a checksum: made again"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)

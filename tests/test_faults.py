@@ -101,7 +101,7 @@ def test_a_fault_does_no_harm(name, tmp_path):
     assert not [line for lines in attempt(kind, number, tmp_path, undisturbed=False).harms.values() for line in lines]
 
 
-OF_COMMANDS = ("kill", "disk", "mlflow", "postgresql", "equal")
+OF_COMMANDS = ("kill", "disk", "mlflow", "postgresql", "equal", "model", "name")
 """Kinds whose results are compared with those of undisturbed calls, which one process makes for all of them."""
 
 
