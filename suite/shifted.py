@@ -131,8 +131,8 @@ def open_shift(asked: Bench, name: str, shift: Shift, listener: Callable[[DataEv
     else:
         entry = registry.find("task", shift.sample)
         if entry.record.classes != task.record.classes:
-            raise UserError(f"the shifted sample {name} has the classes {', '.join(entry.record.classes)}, and "
-                            f"{task.name} has {', '.join(task.record.classes)}")  # fmt: skip
+            theirs, ours = (", ".join(one.record.classes) for one in (entry, task))
+            raise UserError(f"the shifted sample {name} has the classes {theirs}, and {task.name} has {ours}")
         count = min(len(rows["test"]), MOST_SIMULATED)
         kind = "simulated" if entry.record.simulation else "official"
         found, shifted = open_data(entry, kind, count, listener)
