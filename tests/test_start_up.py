@@ -90,5 +90,5 @@ def test_the_start_of_a_process_is_measured(home):
 
 
 def test_what_has_no_first_step_is_a_mistake(home):
-    assert_user_mistake(hepbench("measure", "start", "-m", "gbdt", home=home), "gbdt: it is no network")
+    assert_user_mistake(hepbench("measure", "start", "-m", "gbdt", home=home), "gbdt: it is no Keras network")
     assert_user_mistake(hepbench("measure", "start", "-m", "pfn", "--task", "magic", home=home), "needs cloud inputs")
