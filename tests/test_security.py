@@ -79,6 +79,35 @@ def test_workers_listen_on_loopback_alone(two_workers):
     assert workers.client.scheduler_info()["services"] == {}
 
 
+def test_no_profiler_asks_for_frames(two_workers):
+    """Python before 3.11.9 may stand still within `sys._current_frames`."""
+    from functools import partial
+
+    workers, _ = two_workers
+    counted = [workers.client.submit(partial(asked_for_frames, 2.0), workers=[name], pure=False) for name in (0, 1)]
+    assert workers.client.gather(counted) == [0, 0]
+
+
+def asked_for_frames(seconds):
+    """How often a process does so within some seconds of work."""
+    import sys
+    import time
+
+    number, ours = 0, sys._current_frames
+
+    def counting():
+        nonlocal number
+        number += 1
+        return ours()
+
+    sys._current_frames = counting
+    try:
+        time.sleep(seconds)
+    finally:
+        sys._current_frames = ours
+    return number
+
+
 def test_another_address_of_the_machine_is_refused(two_workers):
     _, found = two_workers
     everyone = [one for those in psutil.net_if_addrs().values() for one in those]

@@ -59,4 +59,8 @@ class Scheduler(_WithoutPages, distributed.Scheduler):
 
 
 class Worker(_WithoutPages, distributed.Worker):
-    """Dask's worker without its web server."""
+    """Dask's worker without its web server, nor the profiler that fills its pages."""
+
+    def trigger_profile(self) -> None:
+        """Nothing. Dask's asks for the frames of all threads a hundred times a second while a trial runs; where Python
+        before 3.11.9 collects garbage within that call, the process stands still for ever (CPython issue 106883)."""
