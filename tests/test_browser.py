@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from browser import NOTICE
+
 
 def test_what_a_page_shows_says_and_asks_for_is_seen(browser, tmp_path):
     path = tmp_path / "page.html"
@@ -15,4 +17,6 @@ def test_what_a_page_shows_says_and_asks_for_is_seen(browser, tmp_path):
     page.click("h1")
     assert page.wait_for("document.title === 'clicked' && window.refused")
     assert page.errors[0] == "ink" and page.foreign_requests == ["https://example.invalid/x"]
+    page.evaluate(f"console.error('{NOTICE}'), console.error('last')")
+    assert not any(NOTICE in one for one in page.errors) and "last" in page.errors
     assert page.screenshot(tmp_path / "page.png").read_bytes().startswith(b"\x89PNG")
