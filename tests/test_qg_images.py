@@ -560,7 +560,7 @@ def test_pile_up_is_turned_whole_collisions(jets):
     pool, events = simulation.pile_up(3), 40
     hard = {"event": np.arange(events), "id": np.full(events, 22), "momentum": np.ones((events, 4))}
     hard |= {"partons": np.zeros((events, 2, 4)), "parton_ids": np.zeros((events, 2))}
-    both = simulation._overlay(hard, pool, events, np.random.default_rng(0))
+    both = simulation._overlay(hard, pool, events, simulation.PILE_UP, np.random.default_rng(0))
     number = np.bincount(pool["event"], minlength=simulation.POOL)
     mean = simulation.PILE_UP * number.mean()
     spread = np.sqrt(simulation.PILE_UP * (number**2).mean() / events)

@@ -18,10 +18,10 @@ PILE_UP = {"pile_up_down": 0.5, "pile_up_up": 1.5}
 
 
 def generate(label: int, number: int, seed: int, shift: str) -> Arrays:
-    from hepbench.benchmarks.simulation import qg_images_shifted as simulation
+    from hepbench.benchmarks.simulation import qg_images as simulation
 
     first = 1000 * (1 + list(PILE_UP).index(shift)) + seed  # a pool of its own
-    return simulation.generate(label, CHUNK, [first, label, number], PILE_UP[shift])
+    return simulation.generate(label, CHUNK, [first, label, number], PILE_UP[shift] * simulation.PILE_UP)
 
 
 TASK = replace(

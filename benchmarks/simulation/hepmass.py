@@ -200,7 +200,7 @@ def combinations(lepton: np.ndarray, missing: np.ndarray, jets: np.ndarray, tagg
     top = pair[:, :, None] + bottom[:, None]  # (n, pairs, 2, 4)
     m_jjj = invariant_mass(top)
     distance = np.where((other[:, second, 3] > 0)[..., None], np.abs(m_jjj - TOP_MASS), np.inf)
-    row, best = np.arange(len(w)), distance.reshape(len(w), -1).argmin(axis=1)
+    row, best = np.arange(len(w)), distance.reshape(len(w), 2 * len(first)).argmin(axis=1)
     which, hadronic = best // 2, best % 2
     m_jlv = invariant_mass(w + bottom[row, 1 - hadronic])
     whole = invariant_mass(w + jets[:, :JETS].sum(axis=1))

@@ -102,8 +102,9 @@ CHARGED = (11, 13, 211, 321, 2212)
 LEPTONS_OUT = (12, 14, 16)
 
 
-def generate(label: int, events: int, seed: list[int]) -> dict[str, np.ndarray]:
-    """Jets of one class. label: 0 gluon, 1 quark. seed: the first number alone fixes the pool of pile-up.
+def generate(label: int, events: int, seed: list[int], collisions: float = PILE_UP) -> dict[str, np.ndarray]:
+    """Jets of one class. label: 0 gluon, 1 quark. seed: the first number alone fixes the pool of pile-up. collisions:
+    of an event's pile-up, on average.
 
     Gives index (n, P) int32, the flat pixel in (channel, eta, phi) with one entry, the middle pixel, for each HCAL
     tower, and values (n, P) float32, padded with 0; pt and m0 (n,) float32 in GeV.
@@ -118,7 +119,7 @@ def generate(label: int, events: int, seed: list[int]) -> dict[str, np.ndarray]:
     while count < events:
         share = max(count, 1) / max(tried, 4)
         batch = int(np.clip(1.1 * (events - count) / share, 10, 200))
-        jets = _jets(_overlay(collide(collider, batch), pool, batch, rng), batch, rng)
+        jets = _jets(_overlay(collide(collider, batch), pool, batch, collisions, rng), batch, rng)
         tried += batch
         count += len(jets["pt"])
         found.append(jets)
@@ -186,10 +187,14 @@ def pile_up(seed: int) -> dict[str, np.ndarray]:
 
 
 def _overlay(
-    hard: dict[str, np.ndarray], pool: dict[str, np.ndarray], events: int, rng: np.random.Generator
+    hard: dict[str, np.ndarray],
+    pool: dict[str, np.ndarray],
+    events: int,
+    collisions: float,
+    rng: np.random.Generator,
 ) -> dict[str, np.ndarray]:
     """Add to each event its pile-up, each collision turned by a random azimuth and along a random beam."""
-    number = rng.poisson(PILE_UP, events)
+    number = rng.poisson(collisions, events)
     which = rng.integers(0, POOL, number.sum())
     size = np.bincount(pool["event"], minlength=POOL)
     start = np.cumsum(size) - size
@@ -441,7 +446,7 @@ def _seeds(towers: np.ndarray, eta: np.ndarray, phi: np.ndarray, chosen: np.ndar
     rows = np.clip(row[:, None] + step, 0, ETA_TOWERS - 1)
     columns = (column[:, None] + step) % PHI_TOWERS
     near = towers[np.arange(len(row))[:, None, None], rows[:, :, None], columns[:, None, :]]
-    best = near.reshape(len(row), -1).argmax(axis=1)
+    best = near.reshape(len(row), len(step) ** 2).argmax(axis=1)
     place = np.arange(len(row))
     return rows[place, best // 7], columns[place, best % 7]
 
@@ -508,7 +513,7 @@ def _blocks(towers: np.ndarray, seeds: tuple[np.ndarray, np.ndarray]) -> np.ndar
     image = np.zeros((len(towers), SIZE, SIZE))
     near = towers[np.arange(len(towers))[:, None, None], rows[:, :, None], columns[:, None, :]]
     image[:, BLOCK // 2 :: BLOCK, BLOCK // 2 :: BLOCK] = near
-    return image.reshape(len(towers), -1)
+    return image.reshape(len(towers), SIZE**2)
 
 
 def _padded(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -36,11 +36,14 @@ VETO = ((455.0, 680.0, 2.2), (480.0, 640.0, 2.0))
 NEUTRINOS = (12, 14, 16)
 
 
-def generate(kind: str, count: int, seed: int, number: int) -> np.ndarray:
+def generate(
+    kind: str, count: int, seed: int | tuple[int, ...], number: int, settings: tuple[str, ...] = ()
+) -> np.ndarray:
     """(count, M, 4) float64 jets of a kind, "quark" or "gluon": pT, rapidity, phi and PDG code of the particles in
     FastJet's order, padded with zeros to the widest. Chunks of any seed and number have random sequences of their own.
+    settings: of Pythia, beside or in place of those here.
     """
-    generator, _ = _generator(kind)
+    generator, _ = _generator(kind, settings)
     first = int(np.random.SeedSequence(seed).generate_state(1)[0])
     generator.rndm.init(1 + (first + number) % pythia.LARGEST_SEED)
     jets: list[np.ndarray] = []
@@ -55,7 +58,7 @@ def generate(kind: str, count: int, seed: int, number: int) -> np.ndarray:
 
 
 @functools.lru_cache
-def _generator(kind: str) -> tuple[Any, Any]:
+def _generator(kind: str, more: tuple[str, ...]) -> tuple[Any, Any]:
     """Pythia made ready for a kind of jet, and its hooks; that takes seconds, and its random numbers are begun anew for
     each chunk."""
     hooks = _veto(light_quarks=kind == "quark")
@@ -66,6 +69,7 @@ def _generator(kind: str) -> tuple[Any, Any]:
         "23:onMode = off",
         "23:onIfAny = 12 14 16",
         f"PhaseSpace:pTHatMin = {LEAST_PT_HAT}",
+        *more,
     )
     return pythia.generator(*settings, seed=1, hooks=hooks), hooks
 
