@@ -355,6 +355,31 @@ def test_processes_that_are_always_killed_end_a_simulation_in_one_line(home, tmp
     assert_user_mistake(done, "were killed 3 times", "give fewer than 2 (--jobs)")
 
 
+FAILING = """
+import time
+import numpy as np
+from hepbench import Simulation, Task
+def generate(label, number, seed):
+    if (label, number) == (0, 0):
+        raise ValueError("no physics here")
+    time.sleep(0.01)
+    return {"x": np.zeros((1, 3))}
+TASK = Task(title="x", classes=("a", "b"), read=list, views={}, simulation=Simulation(1, generate, list), size=10)
+"""
+
+
+@pytest.mark.parametrize("attempt", range(2))  # which of two threads is the first is a matter of chance
+def test_a_chunk_that_fails_ends_a_simulation_at_once(attempt, home, tmp_path):
+    (tmp_path / "failing.py").write_text(FAILING)
+    words = ["simulate", str(tmp_path / "failing.py"), "--events", "2000", "--jobs", "2", "--out", str(tmp_path / "x")]
+    done = subprocess.run(
+        [*COMMAND, *words], env={**os.environ, "HEPBENCH_HOME": str(home)}, cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode and "no physics here" in done.stderr
+    (parts,) = tmp_path.glob(".x.*.parts")
+    assert len(list(parts.iterdir())) < 500
+
+
 @pytest.mark.parametrize("kind", ["flipped", "cut", "empty", "gone"])
 def test_a_damaged_chunk_of_a_stopped_simulation_is_made_again(kind, home, tmp_path, in_one_piece):
     events, expected = in_one_piece

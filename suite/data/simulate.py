@@ -146,7 +146,7 @@ def _in_pool(work: list[Work], jobs: int) -> Iterator[tuple[int, int]]:
             for done in concurrent.futures.as_completed(begun):
                 yield done.result()
         except BaseException:  # an interrupt, too: what is begun is finished, what waits is not
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # waits, else a second shutdown takes the cancelling back
             raise
 
 
