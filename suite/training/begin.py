@@ -10,7 +10,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample
 from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, build_network, check_loads_again, start_session, take_over
+from hepbench.suite.training.network import Network, build_network, check_network, start_session, take_over
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import ChunkSteps, assign, training_steps, values_of
@@ -70,7 +70,7 @@ def begin(
     run_steps = training_steps(keras_model, optimiser, train.weights is not None)
     network = Network(keras_model, classes)
     if objects is not None:
-        check_loads_again(network, train, objects)
+        check_network(network, train, objects)
     return KerasTraining(network, run_steps, optimiser)
 
 

@@ -6,7 +6,6 @@ import importlib
 import math
 import pkgutil
 import re
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -17,6 +16,7 @@ import numpy as np
 from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.benchmarks.scored import log_scores_of, logarithms
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
+from hepbench.suite.training.loads_again import check_loads_again
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
 from hepbench.suite.training.steps import assign, forward, gives_logits, structured_batch, values_of
 
@@ -104,34 +104,27 @@ def objects_of(module: ModuleType) -> dict[str, Any]:
     return found
 
 
-def check_loads_again(network: Network, sample: Sample, objects: Mapping[str, Any]) -> None:
-    """UserError where a network, saved and loaded again, does not give the scores that it gave: before its training,
-    not after."""
-    sample = inputs_of(sample, network)
-    few = sample.take(slice(0, 2))
+def check_network(network: Network, sample: Sample, objects: Mapping[str, Any]) -> None:
+    """UserError where a network does not load again from its own file. objects: as `objects_of` gives them."""
+    few = inputs_of(sample, network).take(slice(0, 2))
 
-    def scores(keras_model: keras.Model) -> np.ndarray:
-        return np.asarray(keras_model(structured_batch(keras_model, few), training=False), np.float32)
+    def scores(one: Network) -> np.ndarray:
+        return np.asarray(one.keras_model(structured_batch(one.keras_model, few), training=False), np.float32)
 
-    before, again = scores(network.keras_model), scores(network.keras_model)
-    try:
-        with tempfile.TemporaryDirectory() as scratch:
-            network.save(Path(scratch))
-            loaded = scores(load_network(Path(scratch), objects).keras_model)
-    except Exception as error:  # whatever Keras or a user's layer raises
-        text = str(error).strip() or type(error).__name__
-        named = re.search(r"Could not locate [^.\n]*|__init__\(\) [^.\n]*", text)  # within all that Keras says of it
-        reason = named[0] if named else text.splitlines()[0].partition(". ")[0]
-    else:
-        chance = not np.allclose(before, again, atol=1e-5, equal_nan=True)  # a network that draws as it predicts
-        if chance or np.allclose(before, loaded, atol=1e-5, equal_nan=True):
-            return
-        reason = "it gives other scores"
-    raise UserError(
-        f"the network does not load again from its own file, so that it could train but not predict ({reason}): let "
-        "its layers and functions stand at the top of the file, no lambda among them, under names that Keras has not, "
-        "and let get_config of each layer give every argument of its __init__"
+    check_loads_again(
+        network,
+        lambda folder: load_network(folder, objects),
+        scores,
+        _reason,
+        "let its layers and functions stand at the top of the file, no lambda among them, under names that Keras has "
+        "not, and let get_config of each layer give every argument of its __init__",
     )
+
+
+def _reason(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    named = re.search(r"Could not locate [^.\n]*|__init__\(\) [^.\n]*", text)  # within all that Keras says of it
+    return named[0] if named else text.splitlines()[0].partition(". ")[0]
 
 
 def _register_layers() -> None:

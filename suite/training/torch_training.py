@@ -7,16 +7,15 @@ from __future__ import annotations
 
 import os
 import random
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.suite.training.batches import Feed, inputs_of
+from hepbench.suite.training.loads_again import check_loads_again
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import WEIGHTS
 from hepbench.suite.training.torch_network import TorchNetwork, layers_of_module, load_torch
@@ -56,7 +55,7 @@ def begin_torch(
     network = TorchNetwork(module, train.shapes, classes, parameters, classes)
     _call_once(network, train)
     if own:
-        _check_loads_again(network, train, build)
+        _check_network(network, train, build)
     if start:
         _take_over(module, start)
     network.device = "cuda" if device == "gpu" else "cpu"
@@ -170,30 +169,25 @@ def _call_once(network: TorchNetwork, train: Sample) -> None:
     network.outputs = given[1]
 
 
-def _check_loads_again(network: TorchNetwork, train: Sample, build: Callable[..., Any]) -> None:
-    """UserError where a network, saved and loaded again, does not give the scores that it gave."""
+def _check_network(network: TorchNetwork, train: Sample, build: Callable[..., Any]) -> None:
+    """UserError where a network does not load again from its own file."""
     import torch
 
-    rows = train.rows[:2]
-    few = replace(train, rows=rows, labels=train.labels[:2], weights=None)
+    few = replace(train, rows=train.rows[:2], labels=train.labels[:2], weights=None)
     with torch.random.fork_rng(devices=[]):
-        before, again = network.predict_log(few), network.predict_log(few)
-        try:
-            with tempfile.TemporaryDirectory() as scratch:
-                network.save(Path(scratch))
-                loaded = load_torch(Path(scratch), build).predict_log(few)
-        except Exception as error:  # whatever PyTorch or a user's module raises
-            lines = str(error).strip().splitlines() or [type(error).__name__]
-            reason = f"{type(error).__name__}: {' '.join(lines)[:200]}"
-        else:
-            chance = not np.allclose(before, again, atol=1e-5, equal_nan=True)  # a network that draws as it predicts
-            if chance or np.allclose(before, loaded, atol=1e-5, equal_nan=True):
-                return
-            reason = "it gives other scores"
-    raise UserError(
-        f"the network does not load again from its own file, so that it could train but not predict ({reason}): let "
-        "build give the same layers each time, and every tensor that they keep be a parameter or a register_buffer"
-    )
+        check_loads_again(
+            network,
+            lambda folder: load_torch(folder, build),
+            lambda one: one.predict_log(few),
+            _reason,
+            "let build give the same layers each time, and every tensor that they keep be a parameter or a "
+            "register_buffer",
+        )
+
+
+def _reason(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{type(error).__name__}: {' '.join(lines)[:200]}"
 
 
 def _take_over(module: torch.nn.Module, weights: Sequence[np.ndarray]) -> None:
