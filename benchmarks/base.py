@@ -448,6 +448,10 @@ class Model:
         """Whether it is a network of Keras, as far as is known before it is built."""
         return self.build is not None and self.package != "torch"
 
+    def backend(self, of_keras: str) -> str:
+        """What computes it: PyTorch where it is a network of that, whatever backend Keras has."""
+        return "torch" if self.package == "torch" else of_keras
+
     @property
     def lacks(self) -> str | None:
         """What to install before this family can do anything, or None."""

@@ -181,6 +181,7 @@ def entry(name, title):
         fit=functools.partial(fit, name),
         load=load,
         source="1902.08570",
+        package="torch",
     )
 
 

@@ -337,7 +337,7 @@ class Campaign:
                 **({"train_events": spec.train_events} if spec.train_events else {}),
                 "set": " ".join(f"{name}={as_text(value)}" for name, value in sorted(spec.parameters.items())),
                 "device": spec.device,
-                "backend": spec.backend,
+                "backend": trial.backend,
                 DESCRIPTION: self._of_trial(trial, final),
                 **tags,
             },
@@ -512,7 +512,7 @@ def _forecast(to_run: Sequence[PlannedTrial], campaign: Campaign, store: Store, 
     trials = {}
     for one in to_run:
         spec = one.trial.spec
-        tags = {"model": one.trial.model.name, "device": spec.device, "backend": spec.backend, **campaign.tags}
+        tags = {"model": one.trial.model.name, "device": spec.device, "backend": one.trial.backend, **campaign.tags}
         trials[one.name] = ({**tags, "hardware": hardware_name(machine, spec.device)}, one.trial.hyperparameters)
     finals = store.runs(campaign.task.name, status="FINISHED", tags={"stage": "final"}) if trials else []
     return forecast(trials, finals, at_once, campaign.train_events)

@@ -26,7 +26,7 @@ from hepbench.suite.data.opening import open_data
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.reports import Report
 from hepbench.suite.trial.artifacts import StoredScores
-from hepbench.suite.trial.spec import Spec, Trial
+from hepbench.suite.trial.spec import Spec, Trial, backends_of
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.curve import page, table
 from hepbench.tracking.curve.record import Curves, Line, Point, Training
@@ -351,7 +351,7 @@ def facts(asked: Asked, outcome: Outcome, curves: Curves) -> list[str]:
         f"digest {digest}",
         f"budget {asked.budget}",
         f"{trainings} trainings",
-        f"{asked.backend} on {asked.device}",
+        f"{backends_of(asked.models, asked.backend)} on {asked.device}",
     ]
 
 

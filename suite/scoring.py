@@ -58,9 +58,11 @@ def model_of(
     before = dict(os.environ)
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(run["id"], "model", Path(scratch))
-        prepare = device.load_keras if (folder / NETWORK_FILE).is_file() else device.set_environment
-        check_known("backend", backend := backend or run["tags"].get("backend", ""), device.BACKENDS)
-        prepare("cpu", backend)
+        if (folder / NETWORK_FILE).is_file():
+            check_known("backend", backend := backend or run["tags"].get("backend", ""), device.BACKENDS)
+            device.load_keras("cpu", backend)
+        else:
+            device.set_environment("cpu", device.BACKENDS[0])
         try:
             yield run, load_model(folder, task=task, model=model)
         finally:  # a notebook that has called this may train on a GPU next

@@ -425,11 +425,12 @@ def _write(asked: Asked, sweep: Sweep, common: Campaign) -> Report:
 def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:
     seeds = f"{len(asked.seeds)} seed{'s' * (len(asked.seeds) > 1)}"
     settings = " ".join(f"{name}={as_text(value)}" for name, value in sorted(asked.settings.items()))
+    backend = asked.model.record.backend(asked.backend)
     devices = "; ".join(f"{record.DEVICES[device]}: {name}" for device, name in sweep.hardware.items())
     return [
         f"{asked.model.record.title}; {asked.task.record.title}",
         f"{common.tags['data']} data, budget {asked.budget}, {sweep.train_events:,} training events, {seeds}, "
-        f"{asked.backend}{', ' * bool(settings)}{settings}. One training at a time, each in a process of its own.",
+        f"{backend}{', ' * bool(settings)}{settings}. One training at a time, each in a process of its own.",
         devices,
     ]
 

@@ -48,6 +48,18 @@ LATE = (
 )
 """It imports PyTorch as it is built."""
 
+IN_KERAS = """
+import keras
+import torch
+from hepbench import Model
+
+def build(shapes, classes, parameters):
+    table = keras.Input(shapes["table"], name="table")
+    return keras.Model({"table": table}, keras.layers.Dense(1, activation="sigmoid")(table))
+
+MODEL = Model(title="own", view="table", build=build, space=lambda trial: {}, defaults={"epochs": 1})
+"""
+
 
 @pytest.fixture
 def sample() -> Sample:
@@ -187,15 +199,20 @@ def test_a_network_that_cannot_be_trained_is_refused_before(tmp_path, sample, ch
 
 
 def test_a_bench_predicts_and_starts_again_from_its_run(home, tmp_path, files_of):
-    done = hepbench("bench", "magic", "--model", TAGGER, "--budget", "smoke", home=home)
+    both = tmp_path / "both.py"
+    both.write_text(IN_KERAS)
+    done = hepbench("bench", "magic", "--model", TAGGER, "--model", both, "--budget", "smoke", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 seed · torch on cpu" in done.stdout and ", cpu, torch" in done.stdout
 
     def rows() -> list[dict]:
         return json.loads(hepbench("leaderboard", "magic", "--format", "json", home=home).stdout)
 
-    (row,) = rows()
+    row, in_keras = rows()
+    assert in_keras["model"] == "both" and in_keras["backend"] == "tensorflow"
     assert row["model"] == "torch_tagger" and row["auc"] > 0.7 and row["parameters"] > 10_000
-    assert row["latency_ms"] > 0
+    assert row["latency_ms"] > 0 and row["backend"] == "torch"
+    assert ", cpu, torch" in (home / "results" / "reports" / "magic.html").read_text()
     files, run = files_of("magic")[1].paths, row["run_ids"][0]
     done = hepbench("evaluate", run, *files, "--out", tmp_path / "without", home=home)
     assert done.returncode == 2 and "give the file that you trust" in done.stderr
@@ -203,14 +220,14 @@ def test_a_bench_predicts_and_starts_again_from_its_run(home, tmp_path, files_of
     done = hepbench("evaluate", run, *files, "--model", TAGGER, "--out", folder, home=home)
     assert done.returncode == 0, done.stderr
     assert json.loads((folder / "metrics.json").read_text())["metrics"]["auc"] == pytest.approx(row["auc"], abs=0.05)
-    tested = pd.read_parquet(next(home.glob("results/**/artifacts/scores.parquet")))
-    both = tested.merge(pd.read_parquet(folder / "scores.parquet"), on="id")
-    assert len(both) == len(tested)
-    np.testing.assert_allclose(both["score_gamma_x"], both["score_gamma_y"], atol=1e-6)
+    tested = pd.read_parquet(next(home.glob(f"results/**/{run}/artifacts/scores.parquet")))
+    merged = tested.merge(pd.read_parquet(folder / "scores.parquet"), on="id")
+    assert len(merged) == len(tested)
+    np.testing.assert_allclose(merged["score_gamma_x"], merged["score_gamma_y"], atol=1e-6)
     done = hepbench("bench", "magic", "--model", TAGGER, "--budget", "smoke", "--from", run, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert len(rows()) == 2
-    stored = next(home.glob("results/**/network.txt")).read_text()
+    assert len(rows()) == 3
+    stored = next(home.glob(f"results/**/{run}/artifacts/network.txt")).read_text()
     assert "BatchNorm1d" in stored and "parameters, trained or not" in stored
 
 

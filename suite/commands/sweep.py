@@ -25,7 +25,8 @@ def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
     names = (asked.model.name, "bold"), " on ", (asked.task.name, "bold")
     console.print(Text.assemble(*names, f": {asked.model.record.title}"))
     devices = ", ".join(f"{record.DEVICES[device]} ({why})" for device, why in asked.devices.items())
-    console.print(f"budget {asked.budget} · {len(asked.epochs)} batch sizes · {asked.backend} on {devices}")
+    backend = asked.model.record.backend(asked.backend)
+    console.print(f"budget {asked.budget} · {len(asked.epochs)} batch sizes · {backend} on {devices}")
     for device, reason in asked.not_measured.items():
         console.print(Text.assemble(("not measured", "yellow"), f" {record.DEVICES[device]}: {reason}"), soft_wrap=True)
     with SweepLines(console) as listener:

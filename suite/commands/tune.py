@@ -42,11 +42,12 @@ def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
     """Start or resume the study until it has its trials, test its best, and print what was found. Returns the number
     of trainings that failed."""
     base = study_spec.base
+    backend = study_spec.model.record.backend(base.backend)
     what = f": {study_spec.model.record.title} on {study_spec.task.record.title}"
     console.print(Text.assemble((study_spec.name, "bold"), what))
     console.print(
         f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} of the "
-        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {base.backend} on {base.device} "
+        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {backend} on {base.device} "
         f"({study_spec.device_reason})"
     )
     with StudyLines(study_spec.name, console) as listener:

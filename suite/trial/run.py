@@ -142,6 +142,8 @@ def run(
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
     store.log(run_id, result | sampler.summary())
     store.tag(run_id, missing_told(trial, train))
+    if isinstance(fitted, Network) and not model.record.in_keras:  # of a file that imports PyTorch, too
+        store.tag(run_id, {"backend": spec.backend})
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
     if not final:
         return result

@@ -7,6 +7,7 @@ import functools
 import hashlib
 import json
 import shlex
+from collections.abc import Iterable
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
@@ -105,6 +106,11 @@ class Trial:
         return hyperparameters_of(self.task.record, self.model.record, self.spec)
 
     @property
+    def backend(self) -> str:
+        """What computes it, as far as is known before it is built; of its run."""
+        return self.model.record.backend(self.spec.backend)
+
+    @property
     def stage(self) -> str:
         """Of its run: "final", by which a leaderboard takes it, or of a training on a part of the training events."""
         return "part" if self.spec.train_events else "final"
@@ -113,6 +119,11 @@ class Trial:
     def refusal(self) -> str | None:
         """Why the model cannot serve the task, or None if it can."""
         return refusal(self.task.record, self.model.record, self.hyperparameters.get("features"))
+
+
+def backends_of(models: Iterable[Entry[Model]], of_keras: str) -> str:
+    """What computes these models, in words."""
+    return " and ".join(dict.fromkeys(model.record.backend(of_keras) for model in models))
 
 
 def look_up(spec: Spec) -> Trial:
