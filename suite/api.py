@@ -51,6 +51,8 @@ def bench(
     force: bool = False,
     events: int | None = None,
     start: str = "",
+    tuned: bool = False,
+    shift: str | Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """Train and test models on a task; returns a row for each model, ranked among each other.
@@ -68,11 +70,16 @@ def bench(
     - force: run again what has been run.
     - events: how many of the dataset, all where it has fewer; None: the budget's number.
     - start: id of a finished run, or as much of it as is unique, from whose weights the network starts.
+    - tuned: with the best hyper-parameters that studies found.
+    - shift: shifted samples of the task that the trained models are scored on, too, by name, or "all"; none is trained
+      on them. What cannot be scored is told by a warning.
     - progress: called with a line of text as things happen, such as `print`.
 
     Raises UserError for what is not known or cannot be had.
     """
-    from hepbench.suite import campaign, results
+    import warnings
+
+    from hepbench.suite import campaign, results, shifted
     from hepbench.suite.workers.place import Place
 
     _not_while_imported()
@@ -90,12 +97,23 @@ def bench(
         start=start,
     )
 
+    shifts = [shift] if isinstance(shift, str) and shift else list(shift)
+    if shifts:
+        shifted.check(asked, shifts)
+    if tuned:
+        asked, _ = campaign.with_tuned(asked)
+
     def listen(event: BenchEvent) -> None:
         if progress and (line := _line(event)):
             progress(line)
 
     store = results.open_store()
     outcome = campaign.run(asked, Place(jobs), store, listen)
+    if shifts:
+        opened, unscored = shifted.open_shifts(asked, shifts, listen)
+        unscored += shifted.score_runs(asked.task, shifted.runs_of(asked, outcome.trials, store), opened, store)
+        for sentence in unscored:
+            warnings.warn(sentence, stacklevel=2)
     finished = {one.identity for one in outcome.trials if one.state != "skip" and one.name not in outcome.failures}
     rows = results.leaderboard_of(asked.task, store, finished)[0] if finished else []
     notes: dict[str, list[str]] = {model.name: [] for model in asked.models}

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench
 
+import hepbench as public
 from hepbench.benchmarks import registry, shift
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.metrics import METRICS
@@ -140,6 +141,18 @@ def test_what_is_asked_for_wrongly_is_told(home, file):
     assert_user_mistake(hepbench("bench", "magic", "--shift", "all", home=home), "magic has no shifted samples")
     herwig = hepbench("bench", "qg_jets", "--model", "prior", "--shift", "herwig", home=home)
     assert_user_mistake(herwig, "QG_jets_herwig_0.npz", "zenodo.org/record/3066475")
+
+
+def test_a_notebook_asks_for_them(file, tmp_path, monkeypatch, trials_in_a_thread):
+    monkeypatch.setenv("HEPBENCH_HOME", str(tmp_path))
+    table = public.bench(file, "logistic", budget="smoke", seeds=1, shift="noise")
+    found = table.loc[0, "shifts"]["noise"]
+    assert found["change"] < -2 * found["change_error"] < 0
+    monkeypatch.setattr(shifted, "score_runs", lambda *given: ["logistic seed 0 is not scored"])
+    with pytest.warns(UserWarning, match="logistic seed 0 is not scored"):
+        public.bench(file, "logistic", budget="smoke", seeds=1, shift=["other", "noise"])
+    with pytest.raises(UserError, match="did you mean 'noise'"):
+        public.bench(file, "gbdt", budget="smoke", shift="nois")
 
 
 def test_a_shift_is_a_change_or_a_sample():

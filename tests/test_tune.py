@@ -22,6 +22,7 @@ import pytest
 from conftest import COMMAND, ROOT, assert_user_mistake, console_script, free_port, hepbench, with_patience
 from faults import warm
 
+import hepbench as public
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import paths
 from hepbench.suite.trial import worker
@@ -175,6 +176,9 @@ def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, mon
     assert "fast tuned" in ranked.stdout
     bench = hepbench("bench", "magic", "--model", fast, "--budget", "smoke", "--seeds", 3, "--tuned", home=home)
     assert f"parameters of study {name}" in bench.stdout and "3 of 3 results are there already" in bench.stdout
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    table = public.bench("magic", fast, budget="smoke", seeds=3, tuned=True)
+    assert list(table["tuned"]) == [name] and list(table["seeds"]) == [3]
 
 
 def test_more_trials_of_a_finished_study_and_a_limit_of_time(home, fast, monkeypatch):
