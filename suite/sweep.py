@@ -32,7 +32,7 @@ from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import results_folder
 from hepbench.suite.provenance import command
 from hepbench.suite.reports import Report
-from hepbench.suite.trial.inputs import check_scaling
+from hepbench.suite.trial.inputs import check_scaling, check_weights
 from hepbench.suite.trial.spec import Spec, Trial, hash_of, identity_of
 from hepbench.suite.workers.jobs import Event
 from hepbench.suite.workers.place import Place
@@ -257,6 +257,7 @@ def _plan(asked: Asked, store: Store, listener: Listener) -> tuple[Plan, Campaig
     sizes = [size for size in asked.epochs if size <= events]
     if not sizes:
         raise UserError(f"the training part has {events:,} events, fewer than any batch size: give smaller ones")
+    check_weights(asked.task, prepared, rows)
     check_scaling(asked.trial("cpu", sizes[0], 0), prepared, rows)
     described = machine.describe_machine()
     hardware = {device: machine.hardware_name(described, device) for device in asked.devices}

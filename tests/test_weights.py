@@ -125,6 +125,17 @@ def test_weights_that_cannot_be_are_one_line(home, tmp_path, weight, words):
     assert_user_mistake(hepbench("bench", task, "--model", "logistic", "--budget", "smoke", home=home), words)
 
 
+@pytest.mark.parametrize(
+    "verb", [("tune", "logistic", "--trials", 2), ("sweep", "mlp", "--batch-sizes", 64), ("curve", "logistic")]
+)
+def test_every_verb_that_trains_asks_for_the_weights_before(verb, home, tmp_path):
+    task = placed(tmp_path, home, weight=np.arange(1200) % 2)
+    name, model, *options = verb
+    done = hepbench(name, task, "--model", model, "--budget", "smoke", *options, home=home)
+    assert_user_mistake(done, "weights of class 0 sum to zero")
+    assert not runs.connect(None, home / "results").runs("mine")
+
+
 def test_chunks_have_weights_or_none_of_them():
     def read(paths):
         for number in (0, 1):

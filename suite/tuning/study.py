@@ -26,7 +26,7 @@ from hepbench.suite.data.opening import open_data
 from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.provenance import command
-from hepbench.suite.trial.inputs import check_scaling, check_slices
+from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.spec import Trial, identity_of
 from hepbench.suite.tuning import report
 from hepbench.suite.tuning import storage as storage_module
@@ -73,6 +73,7 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
         files, prepared = open_data(task, base.data, events, listener)
         check_slices(task, prepared)
         rows, split_hash = split_events(task.record, prepared, events)
+        check_weights(task, prepared, rows)
         check_scaling(Trial(base, task, study_spec.model), prepared, rows)
         campaign = campaign_of(task, base.budget, files, prepared, split_hash)
         described = _description(study_spec, campaign)
