@@ -1,7 +1,7 @@
 """Benchmarks of particle-physics classifiers, tracked in MLflow.
 
 What a file of a user's own imports stands here: the records that a task or a model is written in, `bench`,
-`columns` of ROOT files, `leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and
+`columns` of files, `leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and
 `evaluate` for scores. Importing it is light: what is heavy is imported where it is needed.
 """
 

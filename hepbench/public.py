@@ -21,7 +21,7 @@ from hepbench.benchmarks.base import (
     Task,
     UserError,
 )
-from hepbench.benchmarks.formats.root_tree import columns
+from hepbench.benchmarks.formats.columns import columns
 from hepbench.benchmarks.metrics import METRICS, evaluate
 from hepbench.suite.api import bench, evaluate_files, leaderboard, models, predict, tasks
 

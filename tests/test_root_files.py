@@ -12,7 +12,7 @@ import uproot
 from conftest import ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks.base import UserError
-from hepbench.benchmarks.formats.root_tree import columns
+from hepbench.benchmarks.formats.columns import columns
 
 JETS = 300
 
@@ -95,7 +95,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     changed = bytearray(whole)
     middle = slice(len(whole) // 4, len(whole) // 2)  # of the baskets
     changed[middle] = bytes(255 - byte for byte in whole[middle])
-    path.write_bytes({"text": b"pt,eta\n1,2\n", "cut": whole[: len(whole) // 2], "bytes": bytes(changed)}[damage])
+    path.write_bytes({"text": b"root,eta\n1,2\n", "cut": whole[: len(whole) // 2], "bytes": bytes(changed)}[damage])
     with pytest.raises(UserError, match=r"jets.root: no ROOT file, or a damaged one") as caught:
         list(columns([path], ("pt", "label"), padded=5))
     assert len(str(caught.value).splitlines()) == 1

@@ -1,9 +1,4 @@
-"""ROOT files: branches of a TTree, or fields of an RNTuple, as numpy arrays, by uproot.
-
-def read(paths):
-    for ids, chunk in columns(paths, ("pt1", "pt2", "label")):
-        yield Events({"table": np.column_stack([chunk["pt1"], chunk["pt2"]])}, chunk["label"], ids)
-"""
+"""ROOT files: branches of a TTree, or fields of an RNTuple, as numpy arrays, by uproot."""
 
 from __future__ import annotations
 
@@ -15,31 +10,9 @@ import numpy as np
 
 from hepbench.benchmarks.base import UserError, check_known
 
-CHUNK = 20_000
-"""Events of a chunk."""
 
-
-def columns(
-    paths: Sequence[Path], names: Sequence[str], *, tree: str = "", padded: int = 0, chunk: int = CHUNK
-) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
-    """Named branches of the files in their order, a chunk of events at a time: (ids, name -> array).
-
-    tree: its name in each file; "": the one that the file has. padded: of branches with a number for each particle, as
-    many as it takes are kept of an event, in their order, and zeros follow; 0: there are no such branches.
-
-    ids: (n,) int64, the place of the event in all the files. Arrays: (n,) of a number for each event, (n, padded) of
-    one for each particle, (n, ...) of branches of fixed shape, with the type of the file. Raises UserError naming file
-    and fault for what is no ROOT file, lacks the tree or a branch, or holds no numbers there.
-    """
-    first = 0
-    for path in paths:
-        for arrays in _read(path, tuple(names), tree, padded, chunk):
-            count = len(next(iter(arrays.values())))
-            yield np.arange(first, first + count), arrays
-            first += count
-
-
-def _read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) -> Iterator[dict[str, np.ndarray]]:
+def read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) -> Iterator[dict[str, np.ndarray]]:
+    """The branches of one file, as `columns` gives them."""
     import uproot
 
     try:
