@@ -1002,7 +1002,8 @@ def rescore(tasks: tuple[str, ...]) -> None:
 @commands.command()
 @ONE_OR_MORE
 def ensemble(tasks: tuple[str, ...]) -> None:
-    """Ensembles of the trained models of each TASK, chosen by validation scores, each a row of the leaderboard."""
+    """Ensembles of the trained models of each TASK, chosen by validation scores, and of the seeds of each: rows of the
+    leaderboard."""
     from hepbench.suite.commands.ensemble import ensemble
 
     for name in arguments.each(tasks):

@@ -1,4 +1,5 @@
-"""Ensembles of trained models, chosen by their validation scores alone: Caruana et al., ICML 2004."""
+"""Ensembles of trained models: of different ones, chosen by their validation scores alone (Caruana et al., ICML 2004),
+and of the seeds of one, all alike."""
 
 from __future__ import annotations
 
@@ -76,59 +77,79 @@ def mean_of(members: Sequence[StoredScores], weights: np.ndarray) -> StoredScore
 
 @dataclass(frozen=True)
 class Made:
-    """An ensemble that was stored. weights: name of a member -> its weight, the largest first."""
+    """An ensemble that was stored. what: of which models. weights: name of a member -> its weight, the largest
+    first."""
 
+    what: str
     budget: str
-    seed: int
     run: str
     weights: Mapping[str, float]
     metrics: Mapping[str, float]
 
 
 def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) -> list[Made]:
-    """Of each table of a task's leaderboard and each seed that two rows or more have: an ensemble of their networks,
-    stored as a run, so that it is a row of its own. UserError where no table has two rows with validation scores."""
+    """Of each table of a task's leaderboard: an ensemble of the models of each seed that two rows or more have, and one
+    of the seeds of each row that has two or more that are not the same. Each is stored as a run: those of the seeds
+    together are a row, those of a row are a row each. UserError where there are no two models with validation scores.
+    """
     rows, _ = results.leaderboard_of(task, store)
     runs = {run["id"]: run for run in rescoring.finals(task, store)}
     made = []
     for table in groups(rows):
         members = [row for row in table if row["model"] != results.ENSEMBLE]
-        seeds = sorted({seed for row in members for seed in row["seed_list"]})
-        for seed in seeds:
-            found = _members(members, seed, runs, store)
+        for seed in sorted({seed for row in members for seed in row["seed_list"]}):
+            found = _members(members, runs, store, seed)
             if len(found) > 1:
-                made.append(_make(task, table[0], seed, found, store, advance))
+                first = found[0].validation
+                probabilities = [np.exp(one.validation.scores) for one in found]
+                weights = choose(first.labels, probabilities, task.record.signal, advance, first.weights)
+                made.append(_make(task, table[0], f"seed {seed}", "", seed, found, weights, store))
+        for row in members:
+            found = _members([row], runs, store)
+            if any(not np.array_equal(one.validation.scores, found[0].validation.scores) for one in found[1:]):
+                what = f"of {len(found)} seeds of {_name(row)}"
+                made.append(_make(task, row, what, what, 0, found, np.full(len(found), 1 / len(found)), store))
     if not made:
         raise UserError(
-            f"no two rows of {task.name} have validation scores of the same seed: train them again with hepbench bench "
-            f"{task.given} --force, runs of older versions keep none"
+            f"no two trained models of {task.name}, of one seed or one row, have validation scores: train more with "
+            f"hepbench bench {task.given} --seeds 2, or again with --force, runs of older versions keep none"
         )
     return made
 
 
+def _name(row: Mapping[str, Any]) -> str:
+    return f"{row['model']} {row['set']}".strip()
+
+
 def _members(
-    rows: Sequence[Mapping[str, Any]], seed: int, runs: Mapping[str, Mapping[str, Any]], store: Store
+    rows: Sequence[Mapping[str, Any]], runs: Mapping[str, Mapping[str, Any]], store: Store, seed: int | None = None
 ) -> list[Member]:
+    """Those of one seed, or of all, whose validation scores are there and of the same events."""
     found: list[Member] = []
     for row in rows:
         for run, own in zip(row["run_ids"], row["seed_list"], strict=True):
-            if own == seed:
+            if seed in (None, own):
                 try:
                     scores = scores_of(store, run, VALIDATION_SCORES)
                     scores = matched(scores, found[0].validation) if found else scores
                 except (StoreError, OSError, ValueError, KeyError):
                     continue
-                found.append(Member(f"{row['model']} {row['set']}".strip(), runs[run], scores))
+                name = _name(row) if seed is not None else f"seed {own}"
+                found.append(Member(name, runs[run], scores))
     return found
 
 
 def _make(
-    task: Entry[Task], first: Mapping[str, Any], seed: int, members: Sequence[Member], store: Store, advance: Advance
+    task: Entry[Task],
+    first: Mapping[str, Any],
+    what: str,
+    settings: str,
+    seed: int,
+    members: Sequence[Member],
+    weights: np.ndarray,
+    store: Store,
 ) -> Made:
-    validation = [member.validation for member in members]
-    probabilities = [np.exp(one.scores) for one in validation]
-    first_scores = validation[0]
-    weights = choose(first_scores.labels, probabilities, task.record.signal, advance, first_scores.weights)
+    """The stored mean of members by weights. settings: of its row, whose other columns are those of the row `first`."""
     taken = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight]
     tests: list[StoredScores] = []
     for member, _ in taken:
@@ -144,10 +165,10 @@ def _make(
         if None not in costs:
             values[name] = float(sum(costs))
     tags = taken[0][0].run["tags"]
-    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), STEPS])
+    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), settings, STEPS])
     run = store.start(
         task.name,
-        f"{results.ENSEMBLE} seed {seed}",
+        f"{results.ENSEMBLE} {what}",
         tags={
             **{name: first[name] for name in GROUP},
             **{name: tags[name] for name in ("device", "backend", "hardware", "events", "weighted") if name in tags},
@@ -155,13 +176,13 @@ def _make(
             "stage": "final",
             "model": results.ENSEMBLE,
             "seed": seed,
-            "set": "",
+            "set": settings,
             "configuration": configuration,
             "identity": hash_of([configuration, seed, [member.run["id"] for member in members]]),
             "weights": json.dumps(named),
             "command": command(),
         },
-        parameters={"chosen_by": "validation AUC", "steps": STEPS},
+        parameters={"weights": "all alike"} if settings else {"chosen_by": "validation AUC", "steps": STEPS},
     )
     status = "FAILED"
     try:
@@ -173,4 +194,4 @@ def _make(
         status = "FINISHED"
     finally:
         store.finish(run, status)
-    return Made(str(first["budget"]), seed, run, named, values)
+    return Made(what, str(first["budget"]), run, named, values)

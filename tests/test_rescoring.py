@@ -50,17 +50,28 @@ def test_an_ensemble_is_a_row_of_its_own(home):
     done = hepbench("ensemble", "magic", home=home)
     assert done.returncode == 0, done.stderr
     assert "ensemble seed 0" in done.stdout and "ensemble seed 1" in done.stdout
-    rows = {row["model"]: row for row in rows_of(home)}
+    rows = {row["model"]: row for row in rows_of(home) if not row["set"].startswith("of ")}
     assert rows["ensemble"]["seeds"] == 2 and rows["ensemble"]["auc"] > rows["logistic"]["auc"] - 0.02
     assert rows["ensemble"]["parameters"] >= rows["gbdt"]["parameters"]
     assert hepbench("rescore", "magic", home=home).returncode == 0
     again = hepbench("ensemble", "magic", home=home)  # of the same members, and never of itself
     assert again.returncode == 0 and "ensemble" not in again.stdout.partition(": ")[2].partition("\n")[0]
-    assert len([row for row in rows_of(home) if row["model"] == "ensemble"]) == 1
+    assert len([row for row in rows_of(home) if row["model"] == "ensemble"]) == 2
     assert_user_mistake(
         hepbench("predict", rows["ensemble"]["run_ids"][0], __file__, home=home), "is an ensemble", "keeps no model"
     )
     assert "hepbench ensemble magic" in (home / "results" / "reports" / "magic.html").read_text()
+
+
+def test_the_seeds_of_a_row_together_are_a_row(home):
+    done = hepbench("ensemble", "magic", home=home)
+    assert "ensemble of 2 seeds of gbdt rounds=20, budget smoke" in done.stdout
+    assert "seeds of logistic" not in done.stdout and "seeds of prior" not in done.stdout  # the same whatever the seed
+    (row,) = [row for row in rows_of(home) if row["set"] == "of 2 seeds of gbdt rounds=20"]
+    (alone,) = [row for row in rows_of(home) if row["model"] == "gbdt"]
+    assert row["model"] == "ensemble" and row["seeds"] == 1
+    assert row["log_loss"] < alone["log_loss"]  # convex: below the mean of its members'
+    assert row["parameters"] == pytest.approx(2 * alone["parameters"], rel=1e-6)
 
 
 def test_members_are_chosen_by_what_they_add():

@@ -1,4 +1,4 @@
-"""`hepbench ensemble`: trained models together, chosen by their validation scores."""
+"""`hepbench ensemble`: trained models together, chosen by their validation scores, and the seeds of each."""
 
 from __future__ import annotations
 
@@ -18,6 +18,6 @@ def ensemble(task_given: str, console: Console) -> None:
         made = ensembles.ensembles(task, store, lambda: advance(1))
     for one in made:
         members = ", ".join(f"{weight:.0%} {name}" for name, weight in one.weights.items())
-        line = f"ensemble seed {one.seed}, budget {one.budget}, run {one.run[:12]}: {members}"
+        line = f"ensemble {one.what}, budget {one.budget}, run {one.run[:12]}: {members}"
         console.print(line, soft_wrap=True, highlight=False)
     leaderboard.write(task, store, console)
