@@ -10,8 +10,10 @@ import importlib.util
 import logging
 import os
 import platform
+import runpy
 import stat
 import sys
+from collections.abc import Mapping
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,6 @@ from hepbench.tracking.hardware import machine
 
 DEVICES = ("auto", "cpu", "gpu")
 BACKENDS = ("tensorflow", "jax")
-CUDA_PACKAGES = {"tensorflow": "nvidia-cudnn", "jax": "jax-cuda"}  # what the CUDA build of each brings along
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -79,8 +80,42 @@ def missing(backend: str) -> str | None:
 
 
 def _has_cuda(backend: str) -> bool:
-    names = (dist.metadata["Name"] for dist in importlib.metadata.distributions())
-    return any(name.lower().startswith(CUDA_PACKAGES[backend]) for name in names)
+    """Whether the build of a backend and the libraries beside it are for CUDA, by what is installed. PyTorch brings
+    NVIDIA's libraries, too, beside a TensorFlow that has no use for them, or needs those of another CUDA."""
+    packages = {dist.metadata["Name"].lower() for dist in importlib.metadata.distributions()}
+    if backend == "jax":
+        return any(name.startswith("jax-cuda") for name in packages)
+    build = _build_of_tensorflow()
+    major = str(build.get("cuda_version", "")).partition(".")[0]
+    return bool(build.get("is_cuda_build")) and f"nvidia-cudnn-cu{major}" in packages
+
+
+def _build_of_tensorflow() -> Mapping[str, Any]:
+    """What TensorFlow tells of its build, read from its file: its import takes seconds."""
+    found = importlib.util.find_spec("tensorflow")
+    if found is None or found.origin is None:
+        return {}
+    told = runpy.run_path(str(Path(found.origin).parent / "python" / "platform" / "build_info.py"))
+    build: Mapping[str, Any] = told["build_info"]
+    return build
+
+
+def check_sees_gpu(backend: str) -> None:
+    """UserError where a backend, which is imported, finds no GPU to compute on: it would take the processor in its
+    place, and its times would pass for those of the GPU."""
+    if backend == "tensorflow":
+        import tensorflow
+
+        seen = tensorflow.config.list_physical_devices("GPU")
+    else:
+        import jax
+
+        seen = [one for one in jax.devices() if one.platform == "gpu"]
+    if not seen:
+        raise UserError(
+            f"{backend} {importlib.import_module(backend).__version__} finds no GPU on {platform.node()}, where there "
+            "is one: install its CUDA build with make CUDA=1, or give DEVICE=cpu"
+        )
 
 
 def of_gpu(uuid: str) -> dict[str, str]:

@@ -7,7 +7,7 @@ import sys
 import types
 
 import pytest
-from conftest import with_patience
+from conftest import hepbench, with_patience
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
@@ -193,6 +193,46 @@ def test_a_worker_without_the_gpu_it_should_have_says_so(sliced, monkeypatch):
     monkeypatch.setattr(os, "environ", {**os.environ, "CUDA_VISIBLE_DEVICES": "-1"})
     with pytest.raises(UserError, match="no GPU is seen on"):
         device.set_environment("gpu", "jax")
+
+
+def built(monkeypatch, packages, **build):
+    """The distributions that are installed, and what TensorFlow tells of its build."""
+    found = [types.SimpleNamespace(metadata={"Name": name}) for name in packages]
+    monkeypatch.setattr(device.importlib.metadata, "distributions", lambda: found)
+    monkeypatch.setattr(device, "_build_of_tensorflow", lambda: build)
+
+
+@pytest.mark.parametrize(
+    ("packages", "build", "backend", "chosen"),
+    [
+        (["tensorflow", "nvidia-cudnn-cu12"], {"is_cuda_build": True, "cuda_version": "12.5.1"}, "tensorflow", "gpu"),
+        (["tensorflow-cpu", "torch", "nvidia-cudnn-cu12"], {"is_cuda_build": False}, "tensorflow", "cpu"),
+        (["tensorflow", "nvidia-cudnn-cu13"], {"is_cuda_build": True, "cuda_version": "12.5.1"}, "tensorflow", "cpu"),
+        (["tensorflow"], {"is_cuda_build": True, "cuda_version": "12.5.1"}, "tensorflow", "cpu"),
+        (["jax", "jax-cuda12-plugin"], {}, "jax", "gpu"),
+        (["jax", "nvidia-cudnn-cu12"], {}, "jax", "cpu"),
+    ],
+)
+def test_a_gpu_is_taken_where_the_backend_is_built_for_it(sliced, monkeypatch, packages, build, backend, chosen):
+    built(monkeypatch, packages, **build)
+    found, why = device.resolve("auto", backend)
+    assert found == chosen and (chosen == "gpu" or f"not the CUDA build of {backend}" in why)
+    if chosen == "cpu":
+        with pytest.raises(UserError, match="DEVICE=gpu: A100 is there, but not the CUDA build"):
+            device.resolve("gpu", backend)
+
+
+def test_a_backend_that_finds_no_gpu_says_so_and_trains_on_no_processor(home, sliced, monkeypatch):
+    import tensorflow
+
+    assert dict(device._build_of_tensorflow()) == dict(tensorflow.sysconfig.get_build_info())
+    monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: ["GPU:0"])
+    device.check_sees_gpu("tensorflow")
+    monkeypatch.setattr(tensorflow.config, "list_physical_devices", lambda kind: [])
+    monkeypatch.setattr(device, "_has_cuda", lambda backend: True)
+    done = hepbench("bench", "magic", "--model", "mlp", "--budget", "smoke", home=home)
+    assert done.returncode and "failed 1/1 mlp seed 0: tensorflow 2" in done.stdout, done.stdout + done.stderr
+    assert "finds no GPU" in done.stdout and "or give DEVICE=cpu" in done.stdout
 
 
 # --- cores -----------------------------------------------------------------------------------------------------------

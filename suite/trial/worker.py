@@ -90,6 +90,8 @@ def run_in_worker(
             trial = look_up(spec)
             if trial.model.record.in_keras:
                 _keras(spec.device, spec.backend)
+                if spec.device == "gpu":
+                    device.check_sees_gpu(spec.backend)
             store = _store()
             machine = describe_machine()
             tags = {"hardware": hardware_name(machine, spec.device), "machine": json.dumps(machine)}
