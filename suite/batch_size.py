@@ -155,4 +155,4 @@ def begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
         package=record.package, seed=0, device=trial.spec.device,
     )  # fmt: skip
     size = int({**DEFAULTS, **parameters}["batch_size"])
-    training.warm_up(Feed(train, training.network, size), valid)
+    training.warm_up(Feed(train, training.network, size, hold=training.holds), valid)

@@ -548,9 +548,11 @@ SOON_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 
 ON_JAX = """
 import sys, tempfile
+from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, "tests")
 import keras, numpy as np
+from hepbench.suite.training import batches
 from hepbench.suite.training.network import load_network
 from test_models import fit, network, samples
 assert keras.backend.backend() == "jax"
@@ -562,6 +564,17 @@ for name in sys.argv[1:]:
     fitted.save(folder)
     scores = fitted.predict(parts[2])
     np.testing.assert_array_equal(load_network(folder).predict(parts[2]), scores)
+    if name == "pfn":  # inputs and weights that stay on a device train the same network
+        train = replace(parts[0], weights=np.random.default_rng(0).uniform(0.5, 1.5, len(parts[0])).astype(np.float32))
+        found = []
+        for batches.memory_of_gpu in (lambda: 0, lambda: 2**40):
+            batches.CHUNK_BYTES = 2**16
+            fitted = fit(model, (train, *parts[1:]), epochs=2)
+            found.append(([line["loss"] for line in fitted.history], fitted.predict(parts[2])))
+        assert batches.HELD in batches.Feed(train, fitted, 20, hold=True).chunk(np.arange(20))[0]
+        (losses, scores), (of_held, scores_of_held) = found
+        np.testing.assert_allclose(of_held, losses, rtol=1e-6)
+        np.testing.assert_allclose(scores_of_held, scores, atol=1e-5)
 """
 
 

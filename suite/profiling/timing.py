@@ -36,6 +36,8 @@ def rates_of(
 ) -> tuple[keras.Model, Callable[[], float], Callable[[], float]]:
     """(network, training, prediction): the network compiled and warm, and two functions that each take about this
     many seconds and give events a second."""
+    import keras
+
     options = {**DEFAULTS, **parameters}
     start_session(0, "cpu")
     keras_model = build_network(build, sample, classes, parameters)
@@ -43,7 +45,7 @@ def rates_of(
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
     network = Network(keras_model, classes)
-    feed = Feed(sample, network, int(options["batch_size"]))
+    feed = Feed(sample, network, int(options["batch_size"]), hold=keras.backend.backend() == "jax")
     shuffle = np.random.default_rng(0)
 
     def train() -> float:

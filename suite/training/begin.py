@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 
 
 class Training(Protocol):
-    """network: predicts with the weights of the moment. run_steps: trains it."""
+    """network: predicts with the weights of the moment. run_steps: trains it. holds: inputs may stay on the device."""
 
     @property
     def network(self) -> Network | TorchNetwork: ...
 
     @property
     def run_steps(self) -> ChunkSteps: ...
+
+    @property
+    def holds(self) -> bool: ...
 
     def warm_up(self, feed: Feed, valid: Sample) -> None:
         """What only a first step and a first prediction do; every number is as before."""
@@ -81,6 +84,12 @@ class KerasTraining:
     network: Network
     run_steps: ChunkSteps
     optimiser: keras.Optimizer
+
+    @property
+    def holds(self) -> bool:
+        import keras
+
+        return bool(keras.backend.backend() == "jax")
 
     def warm_up(self, feed: Feed, valid: Sample) -> None:
         variables = self.network.keras_model.variables + self.optimiser.variables

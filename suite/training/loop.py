@@ -77,7 +77,7 @@ def fit_network(
         build, train, classes, parameters, package=package, seed=seed, device=device, start=start, objects=objects
     )
     network = training.network
-    feed = Feed(train, network, int(options["batch_size"]), int(options["passes"]))
+    feed = Feed(train, network, int(options["batch_size"]), int(options["passes"]), training.holds)
     started = time.perf_counter()
     training.warm_up(feed, valid)
     seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}

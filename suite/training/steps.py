@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 WEIGHTS = "weights of the events"
 """Among the inputs of a chunk, where a sample has weights; no input of a network is called so."""
 
+HELD, ROWS = "inputs of all events", "rows of the events"
+"""The inputs of a chunk where those of all events are on the device: these, and (batches, batch_size) rows of them."""
+
 ChunkSteps = Callable[[Mapping[str, Any], np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 """(inputs, targets, learning rates) of a chunk of batches -> (losses, accuracies), a number for each batch."""
 
@@ -83,8 +86,9 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer, w
     return run_chunk
 
 
-def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[[Any, Any], Any]:
-    """(state, (inputs, targets, rates)) -> (state, (losses, accuracies)), for JAX to compile: the steps of a chunk."""
+def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[..., Any]:
+    """(state, (inputs, targets, rates)) -> (state, (losses, accuracies)), for JAX to compile: the steps of a chunk. A
+    third argument, where there is one: the inputs of all events, of which those of the chunk are ROWS."""
     import jax
 
     def objective(weights: Any, others: Any, inputs: Any, targets: Any) -> Any:
@@ -107,8 +111,12 @@ def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callab
         weights, moments = optimiser.stateless_apply(moments, gradients, weights)
         return (weights, others, moments), (loss, accuracy)
 
-    def run(state: Any, chunk: Any) -> Any:
-        return jax.lax.scan(step, state, chunk)
+    def run(state: Any, chunk: Any, held: Any = None) -> Any:
+        def step_of_held(state: Any, batch: Any) -> Any:
+            inputs, *others = batch
+            return step(state, ({name: values[inputs[ROWS]] for name, values in held.items()}, *others))
+
+        return jax.lax.scan(step if held is None else step_of_held, state, chunk)
 
     return run
 
@@ -124,9 +132,10 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted
     variables = variables_of(keras_model, optimiser)
     run = jax.jit(chunk_of_jax(keras_model, optimiser))
 
-    def run_and_keep(*chunk: Any) -> tuple[np.ndarray, np.ndarray]:
+    def run_and_keep(inputs: Any, targets: Any, rates: Any) -> tuple[np.ndarray, np.ndarray]:
         state = tuple([variable.value for variable in some] for some in variables)
-        state, measured = run(state, chunk)
+        of_chunk = {name: values for name, values in inputs.items() if name != HELD}
+        state, measured = run(state, (of_chunk, targets, rates), inputs.get(HELD))
         for some, values in zip(variables, state, strict=True):
             assign(some, values)
         losses, accuracies = map(np.asarray, measured)

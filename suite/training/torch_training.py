@@ -66,6 +66,8 @@ def begin_torch(
 class TorchTraining:
     """A PyTorch network with its optimiser. options: hyper-parameters of the training."""
 
+    holds = False
+
     def __init__(self, network: TorchNetwork, options: Parameters):
         self.network = network
         self._options = options
