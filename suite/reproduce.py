@@ -28,7 +28,7 @@ from hepbench.suite.data.files import choose, is_simulated
 from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
 from hepbench.suite.workers.place import Place
-from hepbench.tracking import reproduction, statistics
+from hepbench.tracking import plots, reproduction, statistics
 from hepbench.tracking.runs import Store
 
 PARTS = ("train", "validation")
@@ -535,7 +535,8 @@ def _roc(
                 path = store.download(run["id"], "roc.csv", Path(scratch) / run["id"])
                 table = np.genfromtxt(path, delimiter=",", names=True)
                 against = task.classes[1 - task.signal] if len(task.classes) == 2 else "the rest"
-                label = f"{setup.experiment.name}, AUC {run['metrics'].get('test_auc', math.nan):.4f}"
+                area = (run["metrics"].get(name, math.nan) for name in ("test_auc", "test_auc_error"))
+                label = plots.with_area(setup.experiment.name, *area)
                 curves.setdefault((task.classes[task.signal], against), {})[label] = (
                     table["signal_efficiency"],
                     table["background_efficiency"],

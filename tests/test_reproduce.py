@@ -125,6 +125,7 @@ def test_a_study_at_a_small_budget(reproduced):
     page = (home / "results" / "reports" / "reproduce-pxd_mlp_cnn.html").read_text()
     for words in ("Marvin Peter", "simulated data", "1,400 training events", "not measured", "ROC curves", "<svg"):
         assert words in page, words
+    assert re.search(r"tetraquark_vs_background, AUC 0\.\d{4} ± 0\.\d{4}<", page)  # the legend
     only = "ONLY=&#39;tetraquark_vs_background mlp_tetraquark_vs_background&#39;"
     assert f"make reproduce STUDY=pxd_mlp_cnn BUDGET=smoke SEEDS=1 {only}" in page
     assert "http://" not in page.replace("http://www.w3.org", "")

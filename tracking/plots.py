@@ -63,7 +63,7 @@ def trial_plots(
     """
     name = classes[signal]
     against = classes[1 - signal] if len(classes) == 2 else f"not {name}"
-    label_of = {curve: _with_area(curve, areas) for curve in curves}
+    label_of = {curve: with_area(curve, *areas.get(curve, ())) for curve in curves}
     drawn = {label_of[curve]: efficiencies(points) for curve, points in curves.items()}
     own = {label_of[curve]: drawn[label_of[curve]] for curve in curves if curve in classes}
     with style(**{"xtick.minor.visible": False, "ytick.minor.visible": False}):  # each costs as much as a label
@@ -120,9 +120,8 @@ def efficiencies(curve: Mapping[str, np.ndarray]) -> tuple[np.ndarray, np.ndarra
     return curve["signal_efficiency"], curve["background_efficiency"]
 
 
-def _with_area(name: str, areas: Areas) -> str:
+def with_area(name: str, area: float = np.nan, error: float = np.nan) -> str:
     """The label of a curve in a legend."""
-    area, error = areas.get(name, (np.nan, np.nan))
     return f"{name}, AUC {area:.4f} ± {error:.4f}" if np.isfinite(area) else f"{name}, AUC not measurable"
 
 
