@@ -25,6 +25,7 @@ from hepbench.suite import campaign, results
 from hepbench.suite import device as device_module
 from hepbench.suite.campaign import PlannedTrial
 from hepbench.suite.data.files import choose, is_simulated
+from hepbench.suite.trial.artifacts import read_roc
 from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
 from hepbench.suite.workers.place import Place
@@ -532,13 +533,12 @@ def _roc(
         for setup in asked.setups:
             for run in found.get(setup.experiment.name, [])[:1]:
                 task = setup.trials[0].task.record
-                path = store.download(run["id"], "roc.csv", Path(scratch) / run["id"])
-                table = np.genfromtxt(path, delimiter=",", names=True)
-                against = task.classes[1 - task.signal] if len(task.classes) == 2 else "the rest"
-                area = (run["metrics"].get(name, math.nan) for name in ("test_auc", "test_auc_error"))
+                signal, several = task.classes[task.signal], len(task.classes) > 2
+                against = "the rest" if several else task.classes[1 - task.signal]
+                found_curves = read_roc(store.download(run["id"], "roc.csv", Path(scratch) / run["id"]))
+                auc = f"test_auc_{metrics.class_keys(task.classes)[task.signal]}" if several else "test_auc"
+                area = (run["metrics"].get(name, math.nan) for name in (auc, f"{auc}_error"))
                 label = plots.with_area(setup.experiment.name, *area)
-                curves.setdefault((task.classes[task.signal], against), {})[label] = (
-                    table["signal_efficiency"],
-                    table["background_efficiency"],
-                )
+                curve = plots.efficiencies(found_curves[signal if several else ""])
+                curves.setdefault((signal, against), {})[label] = curve
     return curves

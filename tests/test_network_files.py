@@ -12,7 +12,7 @@ import pytest
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite.training import layer_graph
-from hepbench.suite.trial.artifacts import write_confusion, write_roc
+from hepbench.suite.trial.artifacts import read_roc, write_confusion, write_roc
 from hepbench.tracking import diagram
 from hepbench.tracking.diagram import Box
 
@@ -120,6 +120,8 @@ def test_curves_are_read_as_they_were_written(tmp_path):
         for name, curve in curves.items():
             for column, values in curve.items():
                 np.testing.assert_allclose(own[name][column], values, rtol=1e-7)
+                again = read_roc(tmp_path / "roc.csv")[name if len(classes) > 2 else ""]
+                np.testing.assert_array_equal(again[column], own[name][column])
 
 
 def test_a_confusion_matrix_is_read_as_it_was_written(tmp_path):

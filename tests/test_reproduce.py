@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import math
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench
 
-from hepbench.benchmarks import registry, study
+from hepbench.benchmarks import metrics, registry, study
 from hepbench.benchmarks.base import Sample, UserError
 from hepbench.benchmarks.metrics import METRICS
+from hepbench.benchmarks.scored import Scored
 from hepbench.benchmarks.study import COSTS, Experiment, Reported
 from hepbench.suite import campaign, reproduce
 from hepbench.suite.reproduce import in_words
+from hepbench.suite.trial.artifacts import write_roc
 from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import known_hyperparameters
 from hepbench.tracking import reproduction, runs
@@ -114,6 +117,23 @@ def reproduced(tmp_path_factory):
     done = hepbench(*arguments, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     return home, arguments, done.stdout
+
+
+def test_of_several_classes_the_curve_of_the_signal_is_drawn(tmp_path):
+    entry = registry.find("task", "pxd_pixels")
+    classes, signal = entry.record.classes, entry.record.signal
+    rng = np.random.default_rng(0)
+    curves = metrics.roc_curves(Scored(rng.integers(0, 5, 900), rng.dirichlet(np.ones(5), 900)), signal, classes)
+    write_roc(tmp_path / "roc.csv", curves)
+    setup = SimpleNamespace(experiment=SimpleNamespace(name="cnn"), trials=[SimpleNamespace(task=entry)])
+    store = SimpleNamespace(download=lambda run, name, folder: tmp_path / name)
+    key = f"test_auc_{classes[signal]}"
+    runs = {"cnn": [{"id": "1", "metrics": {key: 0.75, f"{key}_error": 0.02, "test_auc": 0.5}}]}
+    found = reproduce._roc(SimpleNamespace(setups=[setup]), runs, store)
+    ((signal_efficiency, background_efficiency),) = found[classes[signal], "the rest"].values()
+    assert list(found[classes[signal], "the rest"]) == ["cnn, AUC 0.7500 ± 0.0200"]
+    np.testing.assert_allclose(signal_efficiency, curves[classes[signal]]["signal_efficiency"], rtol=1e-6)
+    assert (np.diff(background_efficiency) >= 0).all()
 
 
 def test_a_study_at_a_small_budget(reproduced):

@@ -221,6 +221,18 @@ def write_roc(path: Path, curves: Mapping[str, Mapping[str, np.ndarray]]) -> Non
                 lines.writerow([name, *(f"{value:.9g}" for value in point)])
 
 
+def read_roc(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """What `write_roc` wrote; a curve alone is called ""."""
+    with path.open(newline="") as file:
+        heading, *lines = csv.reader(file)
+    named = heading[0] == "curve"
+    names = np.array([line[0] if named else "" for line in lines])
+    points = np.array([line[named:] for line in lines], float)
+    return {
+        str(name): dict(zip(heading[named:], points[names == name].T, strict=True)) for name in dict.fromkeys(names)
+    }
+
+
 def write_confusion(path: Path, confusion: np.ndarray, classes: Sequence[str]) -> None:
     """CSV: a row for each true class, with how many of its events score highest in each class."""
     with path.open("w", newline="") as file:
