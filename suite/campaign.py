@@ -16,8 +16,6 @@ import functools
 import itertools
 import json
 import math
-import signal
-import threading
 import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -37,6 +35,7 @@ from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events, with_fewer
 from hepbench.suite.data.weights import tags_of as weights_told
 from hepbench.suite.forecast import Forecast, forecast
+from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
@@ -540,7 +539,7 @@ def parent_run(
     ending = "FAILED", "the command ended by an error"
     manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
-        with _sigterm_as_interrupt(), signs_of_life(store, run_id):
+        with sigterm_as_interrupt(), signs_of_life(store, run_id):
             views.prepare(store, campaign.task.name)
             yield run_id, notes.append
             ending = "FINISHED", notes[-1]
@@ -674,20 +673,3 @@ def closing_runs(store: Store) -> Iterator[OpenRuns]:
         with manner:
             for run_id in list(runs.ids):
                 runs.end(run_id, "KILLED", ending)
-
-
-@contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends runs as an interrupt does; only a process' main thread may set that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -43,6 +43,23 @@ def interrupts_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
+@contextmanager
+def sigterm_as_interrupt() -> Iterator[None]:
+    """SIGTERM is answered as a Ctrl-C is: what is begun ends, and is closed. Only a process' main thread may set it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
 def end_with_parent() -> None:
     """Called in a process of `multiprocessing`: end when the one that started it has ended, even by SIGKILL."""
     parent = multiprocessing.parent_process()

@@ -251,15 +251,16 @@ def ended(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def simulating(home: Path, events: int, folder: Path) -> subprocess.Popen:
+def simulating(home: Path, events: int, folder: Path, stderr: int = subprocess.DEVNULL) -> subprocess.Popen:
     words = ["simulate", "ecal", "--events", str(events), "--jobs", "2", "--out", str(folder)]
     return subprocess.Popen(
         [*COMMAND, *words],
         env={**os.environ, "HEPBENCH_HOME": str(home)},
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stderr=stderr,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a gate in the background ignores it
     )
 
 
@@ -278,9 +279,7 @@ def contents(folder: Path) -> dict[str, list[bytes]]:
     return {name: [one.arrays["image"].tobytes() for one in chunks] for name, chunks in read.items()}
 
 
-@pytest.mark.parametrize(
-    "killed", ["SIGKILL", *(pytest.param(n, marks=pytest.mark.long) for n in ("SIGTERM", "SIGHUP"))]
-)
+@pytest.mark.parametrize("killed", ["SIGKILL", pytest.param("SIGHUP", marks=pytest.mark.long)])
 def test_the_processes_of_a_simulation_end_with_it(killed, home, tmp_path):
     parts = tmp_path / "made"
     process = simulating(home, 1_000_000, parts)
@@ -294,6 +293,26 @@ def test_the_processes_of_a_simulation_end_with_it(killed, home, tmp_path):
     finally:
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     assert not parts.exists()
+
+
+@pytest.mark.parametrize(
+    "sent, send",
+    [("SIGTERM", os.kill), *(pytest.param(n, os.killpg, marks=pytest.mark.long) for n in ("SIGTERM", "SIGINT"))],
+)
+def test_a_simulation_that_is_to_end_says_one_line(sent, send, home, tmp_path):
+    """To the process, as `kill` does, or to all of its group, as a batch system or a terminal does."""
+    process = simulating(home, 1_000_000, tmp_path / "made", subprocess.PIPE)
+    try:
+        (folder,) = wait_for(tmp_path, ".made.*.parts")
+        children = running(process, folder)
+        send(process.pid, getattr(signal, sent))
+        _, told = process.communicate(timeout=240)  # of Python's own helpers, too, which end after it
+    finally:
+        os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
+    with_patience(lambda: all(map(ended, children)))
+    assert process.returncode == 130
+    assert told.decode().strip() == "interrupted; what was finished is kept, the same command resumes from there"
+    assert not (tmp_path / "made").exists()
 
 
 def wait_for(folder: Path, pattern: str) -> list[Path]:

@@ -21,7 +21,7 @@ from hepbench.benchmarks.base import Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import full_disk_as_user_error, locked, remove_leftovers, whole_folder, write_whole
 from hepbench.suite.data.files import list_of_written, simulated_classes, simulated_folder
-from hepbench.suite.processes import end_with_parent, interrupts_held, without_main_file
+from hepbench.suite.processes import end_with_parent, interrupts_held, sigterm_as_interrupt, without_main_file
 from hepbench.tracking.hardware import machine
 
 Progress = Callable[[int], None]
@@ -74,7 +74,7 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
         for label, number, size in wanted:
             yield label, {name: array[:size] for name, array in _saved_chunk(work(label, number)).items()}
 
-    with locked(folder), full_disk_as_user_error(folder):
+    with locked(folder), full_disk_as_user_error(folder), sigterm_as_interrupt():
         if folder.is_dir():
             shutil.rmtree(parts, ignore_errors=True)  # of a process that was killed as it removed them
             return 0
