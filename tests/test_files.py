@@ -284,10 +284,10 @@ def ecal_with(tmp_path: Path, change) -> Path:
 
 
 def unknown_filter(file, h5py) -> None:
-    """A dataset that says it is compressed by zstd and holds no chunk."""
+    """A dataset that says it is compressed by a filter that nobody has, and holds no chunk."""
     properties = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     properties.set_chunk((1, 32, 32, 2))
-    properties.set_filter(32015, h5py.h5z.FLAG_OPTIONAL, (3,))
+    properties.set_filter(60000, h5py.h5z.FLAG_OPTIONAL, (3,))
     space = h5py.h5s.create_simple((4, 32, 32, 2))
     h5py.h5d.create(file.id, b"X", h5py.h5t.IEEE_F32LE, space, properties)
 
@@ -301,7 +301,7 @@ ECAL_FAULTS = {
     "no energy": (lambda f, h: f.create_dataset("X", data=np.zeros((4, 32, 32, 2), "f4")), "event 0: no energy at all"),
     "1e300": (lambda f, h: f.create_dataset("X", data=np.full((4, 32, 32, 2), 1e300)), "event 0: .*beyond float32"),
     "1e-300": (lambda f, h: f.create_dataset("X", data=np.full((4, 32, 32, 2), 1e-300)), "event 0: no energy at all"),
-    "filter": (unknown_filter, "HDF5 filter 32015 .* pip install hdf5plugin"),
+    "filter": (unknown_filter, "HDF5 filter 60000 .* pip install hdf5plugin"),
 }
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
+import sys
 
 import h5py
+import hdf5plugin
 import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench
@@ -66,6 +69,22 @@ def test_reader_gives_momenta_labels_and_the_row(tmp_path, monkeypatch, compress
     np.testing.assert_array_equal(particles, jets[..., [1, 2, 3, 0]])
     np.testing.assert_array_equal(found, labels)
     np.testing.assert_array_equal(ids, 10**9 + np.arange(10))
+
+
+def test_a_table_that_blosc_compresses_is_read_as_it_is(tmp_path):
+    """As PyTables writes it, in a process that has not imported the filters."""
+    jets, labels = jets_by_hand(10), np.arange(10) % 2
+    path = write(tmp_path / "val.h5", jets, labels, compression=hdf5plugin.Blosc("blosclz", 9))
+    program = (
+        "import sys, numpy as np; from pathlib import Path; from hepbench.benchmarks import registry; "
+        "assert 'hdf5plugin' not in sys.modules; "
+        "(events,) = registry.find('task', 'top_tagging').record.read([Path(sys.argv[1])]); "
+        "np.save(sys.argv[2], events.arrays['particles'])"
+    )
+    out = tmp_path / "particles.npy"
+    done = subprocess.run([sys.executable, "-c", program, path, out], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    np.testing.assert_array_equal(np.load(out), jets[..., [1, 2, 3, 0]])
 
 
 def test_columns_are_found_by_their_names_in_any_blocks(tmp_path):

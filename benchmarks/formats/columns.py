@@ -17,6 +17,7 @@ import numpy as np
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.formats import root_tree
 from hepbench.benchmarks.formats import text as text_file
+from hepbench.benchmarks.formats.hdf5 import check_filters
 from hepbench.benchmarks.formats.refusal import library_errors, shown
 
 CHUNK = 20_000
@@ -91,12 +92,15 @@ def _of_hdf5(path: Path, names: tuple[str, ...], tree: str, padded: int, chunk: 
         where = _group_of(path, file, tree)
         _check(path, names, list(where.dtype.names or ()) if isinstance(where, h5py.Dataset) else list(where))
         if isinstance(where, h5py.Dataset):
+            check_filters(path, where.name, where)
             for start in range(0, len(where), chunk):
                 rows = where[start : start + chunk]
                 yield {name: _numbers(path, name, rows[name]) for name in names}
             return
         if groups := [name for name in names if not isinstance(where[name], h5py.Dataset) or not where[name].shape]:
             raise UserError(f"{path}: {groups[0]}: expected a dataset with a row for each event")
+        for name in names:
+            check_filters(path, name, where[name])
         for start in range(0, max(len(where[name]) for name in names), chunk):
             yield {name: _numbers(path, name, where[name][start : start + chunk]) for name in names}
 

@@ -7,8 +7,6 @@ photon 0. A file holds one class; a reader asks `y` alone. Where there is no `y`
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import math
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -18,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.hdf5 import check_filters
 from hepbench.benchmarks.formats.refusal import (
     as_float32,
     binary_labels,
@@ -85,19 +84,7 @@ def _dataset(file: Any, path: Path, key: str, kinds: str, shapes: Sequence[tuple
         raise UserError(f"{path}: {key} has shape {shape}; expected {expected}")
     if dtype is None or dtype.kind not in kinds:
         raise UserError(f"{path}: {key} has dtype {shown(dtype)}; expected {'float32' if key == 'X' else 'numbers'}")
-    with library_errors(path, f"{key} cannot be opened"):
-        filters = data.id.get_create_plist()
-        used = [filters.get_filter(number) for number in range(filters.get_nfilters())]
-        missing = [(code, name) for code, _, _, name in used if not h5py.h5z.filter_avail(code)]
-        if missing and importlib.util.find_spec("hdf5plugin"):
-            importlib.import_module("hdf5plugin")  # registers its filters
-            missing = [(code, name) for code, name in missing if not h5py.h5z.filter_avail(code)]
-    if missing:
-        code, name = missing[0]
-        raise UserError(
-            f"{path}: {key} is compressed by HDF5 filter {code} ({shown(name.decode('ascii', 'replace'))}), which is "
-            "not installed: pip install hdf5plugin, or save the file with gzip"
-        )
+    check_filters(path, key, data)
     return data
 
 

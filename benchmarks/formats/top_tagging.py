@@ -10,8 +10,6 @@ without labels.
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import pickle
 import pickletools
 from collections.abc import Iterator, Sequence
@@ -22,6 +20,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
+from hepbench.benchmarks.formats.hdf5 import check_filters
 from hepbench.benchmarks.formats.refusal import (
     as_float32,
     binary_labels,
@@ -127,24 +126,11 @@ def _names(path: Path, block: str, given: Any) -> list[str]:
 
 def _check_stored(path: Path, table: Any) -> None:
     """Refuses filters that are not there, rows that are declared and not stored, chunks beyond the memory."""
-    import h5py
-
+    check_filters(path, "the table", table)
     with library_errors(path, "the table cannot be opened"):
-        filters = table.id.get_create_plist()
-        used = [filters.get_filter(number) for number in range(filters.get_nfilters())]
-        missing = [(code, name) for code, _, _, name in used if not h5py.h5z.filter_avail(code)]
-        if missing and importlib.util.find_spec("hdf5plugin"):
-            importlib.import_module("hdf5plugin")  # registers its filters
-            missing = [(code, name) for code, name in missing if not h5py.h5z.filter_avail(code)]
         chunks = table.chunks
         stored = table.id.get_num_chunks() if chunks else table.id.get_storage_size()
         declared = -(-len(table) // chunks[0]) if chunks else table.nbytes
-    if missing:
-        code, name = missing[0]
-        raise UserError(
-            f"{path}: the table is compressed by HDF5 filter {code} ({shown(name.decode('ascii', 'replace'))}), which "
-            "is not installed: pip install hdf5plugin"
-        )
     if stored < declared:
         raise UserError(f"{path}: it declares {len(table):,} jets and holds fewer")
     if chunks:
