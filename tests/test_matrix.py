@@ -27,14 +27,14 @@ pytestmark = [
 FEW = ("gbdt", "logistic", "mlp", "particlenet_lite", "pfn")
 """One of each family, for tasks whose views others have as well."""
 OF_FEW = ("atlas_higgs", "higgs", "jetclass", "susy", "top_tagging")
-TREES = ("catboost", "lightgbm")
+ON_TABLES = ("catboost", "lightgbm", "tabm")
 """Which take the same table as `gbdt` of every task."""
-OF_TREES = ("magic", "pxd_pixels")
+OF_TABLES = ("magic", "pxd_pixels")
 TRIALS = [
     look_up(Spec(task, model, 0, "smoke", "auto", "cpu", "tensorflow"))
     for task in registry.names("task")
     for model in (FEW if task in OF_FEW else registry.names("model"))
-    if model not in TREES or task in OF_TREES
+    if model not in ON_TABLES or task in OF_TABLES
 ]
 EVENTS_OF_PART = dict(zip(PARTS, (48, 16, 16), strict=True))
 SHORT = {"epochs": 1, "rounds": 3, "batch_size": 16}

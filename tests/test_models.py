@@ -527,7 +527,7 @@ def test_a_network_may_take_its_inputs_in_any_structure():
     np.testing.assert_allclose(fitted.predict(parts[2]).sum(axis=1), 1, atol=1e-6)
 
 
-ONE_OF_EACH_KIND = ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn")
+ONE_OF_EACH_KIND = ("cnn_jet", "cnn_resnet", "gnn", "mlp_resnet", "part_lite", "particlenet_lite", "pfn", "tabm")
 
 
 @each(ONE_OF_EACH_KIND, long=set(ONE_OF_EACH_KIND) - {"mlp_resnet", "gnn"})

@@ -57,7 +57,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
 
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    inputs, x = _inputs(shapes, parameters)
+    inputs, x = table_inputs(shapes, parameters)
     if "widths" in parameters:
         widths = [int(width) for width in parameters["widths"].split("-")]
     else:
@@ -79,7 +79,7 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     from hepbench.benchmarks.layers.embedding import PeriodicEmbedding
     from hepbench.benchmarks.layers.normalization import BatchNormalization
 
-    inputs, x = _inputs(shapes, parameters)
+    inputs, x = table_inputs(shapes, parameters)
     if parameters["frequencies"]:
         x = PeriodicEmbedding(parameters["frequencies"], parameters["embedding"])(x)
     x = layers.Dense(parameters["width"])(x)
@@ -90,7 +90,7 @@ def build_residual(shapes: Shapes, classes: int, parameters: Parameters) -> kera
     return probabilities(inputs, layers.Activation("relu")(BatchNormalization()(x)), classes)
 
 
-def _inputs(shapes: Shapes, parameters: Parameters) -> tuple[dict[str, Any], Any]:
+def table_inputs(shapes: Shapes, parameters: Parameters) -> tuple[dict[str, Any], Any]:
     scaled = [name for name in FLAT if method_of(parameters, name) in BY_SPREAD]
     return flat_inputs(shapes, cut=scaled)
 

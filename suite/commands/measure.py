@@ -108,7 +108,11 @@ def measure_models(
                         compared = profiling.rates_against(against, trial, samples[key], seconds, modes)
                         for one in compared:
                             table.add_row(*_compared_cells(one, one is compared[0]))
-                        missing += [f"{one.model}, {one.mode}: {one.missing}" for one in compared if one.missing]
+                        missing += [
+                            f"{', '.join(filter(None, (one.model, one.mode)))}: {one.missing}"
+                            for one in compared
+                            if one.missing
+                        ]
                     else:
                         rates = profiling.rates_alone(trial, samples[key], seconds, matrix_rate, count_flops)
                         table.add_row(*_cells(rates))

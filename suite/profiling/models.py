@@ -271,7 +271,7 @@ def rates_against(
             program = weaver_rates(*shared, MODES[mode], trial.spec.device) if mode else _keras_rates(*shared)
             try:
                 theirs[mode] = programs.enter_context(program)
-            except RuntimeError as error:  # whatever a compiler of PyTorch raises
+            except RuntimeError as error:  # whatever a compiler of PyTorch raises, too
                 missing[mode] = _first_line(error)
         turns = [[(train(), predict(), *(rate() for rate in rates)) for rates in theirs.values()] for _ in range(TURNS)]
 
@@ -300,6 +300,9 @@ def _keras_rates(
     build = model.record.build
     assert build is not None
     network = build(sample.shapes, classes, hyperparameters)
+    few = structured_batch(network, sample.take(slice(0, 2)))
+    if len(network(few, training=True).shape) == 3:
+        raise RuntimeError("it trains on a score of each member, of which Keras has no loss")
     binary = network.output_shape[-1] == 1
     loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
     network.compile(optimiser_of({**DEFAULTS, **hyperparameters}), loss, metrics=["accuracy"])

@@ -22,17 +22,24 @@ ChunkSteps = Callable[[Mapping[str, Any], np.ndarray, np.ndarray], tuple[np.ndar
 
 
 def _loss(keras_model: keras.Model, targets: Any, outputs: Any, weights: Any = None) -> tuple[Any, Any]:
-    """(mean loss, share of events whose class is found) of a batch. weights: (batch,) of the events, of a mean of one
-    over the sample; None: each counts one."""
+    """(mean loss, share of events whose class is found) of a batch. outputs: (batch, 1 or classes), or of an ensemble
+    (batch, members, 1 or classes): each member has a loss of its own, of which the mean is taken, and what is found is
+    found by the mean of their outputs. weights: (batch,) of the events, of a mean of one over the sample; None: each
+    counts one."""
     import keras
     from keras import ops
 
     outputs = ops.cast(outputs, "float32")
+    scores, of_each = outputs, targets
+    if len(outputs.shape) == 3:
+        scores, of_each = ops.mean(outputs, axis=1), ops.repeat(ops.expand_dims(targets, 1), outputs.shape[1], axis=1)
     if keras_model.output_shape[-1] == 1:
-        loss, found = keras.losses.binary_crossentropy(targets, outputs), (outputs > 0.5) == (targets > 0.5)
+        loss, found = keras.losses.binary_crossentropy(of_each, outputs), (scores > 0.5) == (targets > 0.5)
     else:
-        loss = keras.losses.sparse_categorical_crossentropy(targets, outputs)
-        found = ops.cast(ops.argmax(outputs, axis=-1), "int32") == targets
+        loss = keras.losses.sparse_categorical_crossentropy(of_each, outputs)
+        found = ops.cast(ops.argmax(scores, axis=-1), "int32") == targets
+    if len(outputs.shape) == 3:
+        loss = ops.mean(loss, axis=1)
     if weights is not None:
         found = ops.reshape(ops.cast(found, "float32"), (-1,))
         return ops.mean(loss * weights), ops.mean(found * weights)
