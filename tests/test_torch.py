@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -147,6 +148,66 @@ def test_the_same_seed_gives_the_same_scores_and_the_best_epoch_is_kept(sample):
     assert np.abs(other.predict(sample) - scores).max() > 1e-4
 
 
+@pytest.mark.parametrize("outputs, classes", [(1, 2), (3, 3)])
+def test_a_network_gives_its_scores_as_onnx(outputs, classes):
+    """Of one event, of clouds with fewer places than it was traced with, and of values that are missing."""
+    pytest.importorskip("onnxruntime")
+    import torch
+    from torch import nn
+
+    from hepbench.suite.export.runtime import Runtime
+    from hepbench.suite.export.torch_network import torch_to_onnx
+    from hepbench.suite.training.torch_network import TorchNetwork
+
+    class Both(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.points, self.table, self.out = nn.Linear(4, 8), nn.Linear(3, 8), nn.Linear(16, outputs)
+
+        def forward(self, features, mask, context):
+            pooled = (torch.relu(self.points(features)) * mask[..., None]).sum(dim=1)
+            return self.out(torch.cat([pooled, torch.tanh(self.table(context))], dim=1))
+
+    rng = np.random.default_rng(0)
+    mask = np.arange(6) < rng.integers(0, 7, 90)[:, None]
+    inputs = {"features": rng.normal(size=(90, 6, 4)), "mask": mask, "context": rng.normal(size=(90, 2))}
+    inputs["context"][::3, 1] = np.nan
+    inputs = {name: array if name == "mask" else array.astype(np.float32) for name, array in inputs.items()}
+    scaling = {
+        "features": (np.full(4, 0.5, np.float32), np.full(4, 2, np.float32)),
+        "context": (*map(np.float32, ([0.1, 0.2, 0], [2, 3, 1], [0.3, 0.4])), np.array([1])),
+    }
+    events = Sample(inputs, np.arange(90), np.arange(90) % classes, scaling)
+    network = TorchNetwork(Both(), events.shapes, classes, {}, outputs)
+    exported = Runtime(torch_to_onnx(network, inputs, scaling).SerializeToString())
+    raw = Sample({name: inputs[name] for name in exported.names}, events.rows, events.labels)
+    np.testing.assert_allclose(exported.predict(raw), network.predict(events), atol=1e-5)
+    alone = Sample(raw.inputs, np.arange(3, 4), events.labels[3:4])
+    np.testing.assert_allclose(exported.predict(alone), network.predict(events)[3:4], atol=1e-5)
+    short = np.flatnonzero(mask.sum(axis=1) <= 4)
+    cut = {name: array[:, :4] if name != "context" else array for name, array in raw.inputs.items()}
+    fewer = exported.predict(Sample(cut, short, events.labels[short]))
+    np.testing.assert_allclose(fewer, network.predict(events)[short], atol=1e-5)
+
+
+def test_what_pytorch_cannot_trace_is_one_line(sample):
+    pytest.importorskip("onnxruntime")
+    import torch
+    from torch import nn
+
+    from hepbench.suite.export.torch_network import torch_to_onnx
+    from hepbench.suite.training.torch_network import TorchNetwork
+
+    class Odd(nn.Module):
+        def forward(self, table):
+            return torch.linalg.svd(table[:, :2, None] * table[:, None, :2])[1]
+
+    network = TorchNetwork(Odd(), sample.shapes, 2, {}, 2)
+    with pytest.raises(UserError, match=r"cannot be written as ONNX by torch\.onnx\.export") as caught:
+        torch_to_onnx(network, sample.inputs, {})
+    assert len(str(caught.value).splitlines()) == 1
+
+
 def test_clouds_come_by_the_names_of_the_arguments(sample):
     import torch
     from torch import nn
@@ -227,6 +288,11 @@ def test_a_bench_predicts_and_starts_again_from_its_run(home, tmp_path, files_of
     done = hepbench("bench", "magic", "--model", TAGGER, "--budget", "smoke", "--from", run, home=home)
     assert done.returncode == 0, done.stdout + done.stderr
     assert len(rows()) == 3
+    out = tmp_path / "tagger.onnx"
+    if importlib.util.find_spec("tf2onnx"):
+        done = hepbench("export-model", run, "--model", TAGGER, "--out", out, home=home)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert float(re.search(r"at most (\S+);", done.stdout)[1]) <= 1e-5
     stored = next(home.glob(f"results/**/{run}/artifacts/network.txt")).read_text()
     assert "BatchNorm1d" in stored and "parameters, trained or not" in stored
 

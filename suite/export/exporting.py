@@ -24,6 +24,7 @@ from hepbench.suite.export.firmware import BITS, Firmware, require_hls4ml, write
 from hepbench.suite.export.graph import describe, require_onnx
 from hepbench.suite.export.network import network_to_onnx
 from hepbench.suite.export.runtime import Runtime
+from hepbench.suite.export.torch_network import torch_to_onnx
 from hepbench.suite.training.network import Network, objects_of
 from hepbench.suite.training.torch_network import TorchNetwork
 from hepbench.suite.trial.artifacts import SCORES, SavedModel, read_scores
@@ -147,12 +148,12 @@ def export_firmware(
 
 def _graph_of(saved: SavedModel, sample: Sample) -> Any:
     trial = saved.trial
-    if isinstance(saved.fitted, TorchNetwork):
-        raise UserError(f"{trial.model.name} is a network of PyTorch: networks of Keras and trees export")
-    if not isinstance(saved.fitted, Network):
+    if not isinstance(saved.fitted, Network | TorchNetwork):
         return arrays_to_onnx(saved.fitted, sample.inputs, saved.scaling, len(trial.task.record.classes))
     if (precision := trial.hyperparameters.get("precision", "float32")) != "float32":
         raise UserError(f"{trial.model.name} was trained with precision={precision}: only float32 exports")
+    if isinstance(saved.fitted, TorchNetwork):
+        return torch_to_onnx(saved.fitted, sample.inputs, saved.scaling)
     objects = None if trial.model.shipped else objects_of(sys.modules[trial.model.module])
     with tempfile.TemporaryDirectory() as scratch:
         saved.fitted.save(Path(scratch))  # a copy to trace, as the network's own has been traced for large batches
