@@ -247,8 +247,11 @@ class Task:
     views: view name ("image", "cloud", "table") -> function from `Events.arrays` to a model's inputs:
         image {"image": (N, H, W, C)}; cloud {"points": (N, P, 2), "features": (N, P, F), "mask": (N, P)},
         with "log_pt": (N, P) where points are particles or hits, the logarithm of their pT or energy as it is;
-        table {"table": (N, V)}. Any view may add {"context": (N, K)}, variables of the whole event that every family
-        takes in besides, such as the mass that a parametrised network is given; context names them.
+        table {"table": (N, V)}; momenta {"momenta": (N, P, 4), E, px, py, pz in GeV, "mask": (N, P)}, with "features":
+        (N, P, F) of what no Lorentz transformation changes, and "references": (N, 3, 4), the directions of both beams
+        and of the time of the laboratory, in the frame of the momenta.
+        Any view may add {"context": (N, K)}, variables of the whole event that every family takes in besides, such as
+        the mass that a parametrised network is given; context names them.
     features: sets of inputs that published results differ by, by name; the first is the default.
     missing: array -> the number by which its files mark what was not measured, such as -999; NaN where they do so by
         NaN. It is NaN in "table" and "context", which models take as it is or filled; other inputs of a view are to

@@ -59,12 +59,15 @@ def test_views_have_their_names_and_shapes(name, files_of):
     prepared = prepare(entry, files)
     expected = {"image": {"image": 4}, "table": {"table": 2}, "cloud": {"points": 3, "features": 3, "mask": 2}}
     expected["optimum"] = {"log_likelihoods": 2}
+    expected["momenta"] = {"momenta": 3, "references": 3, "mask": 2}
     task_has_context = bool(entry.record.context)
     for view in entry.record.views:
         inputs = view_of(entry, prepared, view)
         more = {"context": 2} if task_has_context else {}
         if view == "cloud" and "log_pt" in inputs:
             more["log_pt"] = 2
+        if view == "momenta" and "features" in inputs:
+            more["features"] = 3
         assert {key: array.ndim for key, array in inputs.items()} == expected[view] | more
         assert all(len(array) == len(prepared) for array in inputs.values())
         for key, array in inputs.items():

@@ -12,6 +12,7 @@ import pytest
 from conftest import assert_user_mistake, hepbench
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.features.four_momenta import REFERENCES
 
 if not os.environ.get("CI"):
     pytestmark = pytest.mark.skipif(
@@ -52,6 +53,10 @@ def a_network(name: str):
     for weights in network.weights:  # moving averages as a training leaves them
         if "moving" in weights.path:
             weights.assign(np.abs(draw.normal(1, 0.1, weights.shape)))
+    if "momenta" in inputs:
+        momenta = inputs["momenta"] * inputs["mask"][..., None]
+        momenta[..., 0] = np.sqrt((momenta[..., 1:] ** 2).sum(axis=-1) + inputs["mask"])
+        inputs |= {"momenta": momenta, "references": np.tile(REFERENCES.astype(np.float32), (9, 1, 1))}
     scaling = {
         one: (draw.normal(3, 0.1, x.shape[-1:]).astype(np.float32), np.full(x.shape[-1], 0.5, np.float32))
         for one, x in inputs.items()

@@ -12,7 +12,7 @@ import pytest
 
 from hepbench.benchmarks import metrics, registry
 from hepbench.benchmarks.base import Sample, UserError
-from hepbench.benchmarks.features import calorimeter
+from hepbench.benchmarks.features import calorimeter, four_momenta
 from hepbench.benchmarks.scaling import fit_scaling
 from hepbench.suite.training.loop import fit_network
 from hepbench.suite.training.network import load_network
@@ -27,15 +27,15 @@ SMALL = {
 }
 """Parameters that make a training short, for the families that have them."""
 NAMES = registry.names("model")
-SLOW_TO_COMPILE = ("part", "part_lite")
+SLOW_TO_COMPILE = ("part", "part_lite", "lorentz_transformer")
 OF_ITS_FILE = {registry.find("model", name).path: name for name in reversed(NAMES)}
 VARIANTS = {name for name in NAMES if name in SLOW_TO_COMPILE or name not in OF_ITS_FILE.values()}
 """Those beside the first of a file, which is built of the same layers, and what is slow to compile."""
 UNTRAINED = ("prior", "optimum")
 """Which count the classes of the training part, and no more."""
 NOTHING_RANDOM = ("logistic", *UNTRAINED)
-TRAINED_LONG = ("part",)
-"""part_lite has its layers and is trained in its place."""
+TRAINED_LONG = ("part", "lorentz_transformer")
+"""part_lite has the layers of the one and is trained in its place; tests/test_lorentz.py looks at the other."""
 NARROW = ("mlp_pxd_study_six", "mlp_pxd_study_six_appendix")
 """Deep networks of six sigmoids with dropout, which find nothing out in the steps that others need."""
 LONGER = {"epochs": 200, "learning_rate": 0.006, "patience": 0}
@@ -66,8 +66,16 @@ def inputs_of(view, image):
         "cloud": lambda: calorimeter.image_to_cloud(image, points=24),
         "table": lambda: {"table": calorimeter.shower_shapes(image)},
         "optimum": lambda: {"log_likelihoods": log_likelihoods(image)},
+        "momenta": lambda: momenta_of(calorimeter.image_to_cloud(image, points=24)),
         "": dict,
     }[view]()
+
+
+def momenta_of(cloud):
+    """Massless particles at the places of the hits."""
+    pt, (eta, phi) = np.exp(cloud["log_pt"]) * cloud["mask"], np.moveaxis(cloud["points"].astype(np.float64), -1, 0)
+    momenta = np.stack([np.cos(phi), np.sin(phi), np.sinh(eta), np.cosh(eta)], axis=-1) * pt[..., None]
+    return four_momenta.at_rest(momenta, points=24)
 
 
 def samples(view, size=16):

@@ -20,13 +20,15 @@ def cloud(arrays: Arrays) -> Arrays:
     DISPLACEMENT_FEATURES, in mm; the inputs of 2202.03772, table 2."""
     found = boosted_jets.cloud(arrays["momenta"])
     kinds = jets.identities(arrays["kinds"])
-    d0, d0_error, dz, dz_error = np.moveaxis(arrays["displacement"], -1, 0)
-    more = [
-        *(kinds[name] for name in jets.IDENTITY_FEATURES),
-        *(np.tanh(d0), np.clip(d0_error, 0, 1), np.tanh(dz), np.clip(dz_error, 0, 1)),
-    ]
+    more = [*(kinds[name] for name in jets.IDENTITY_FEATURES), *displacements(arrays)]
     features = np.concatenate([found["features"], np.stack(more, axis=-1).astype(np.float32)], axis=-1)
     return {**found, "features": features * found["mask"][..., None]}
+
+
+def displacements(arrays: Arrays) -> list[np.ndarray]:
+    """(N, P) each of DISPLACEMENT_FEATURES, in mm."""
+    d0, d0_error, dz, dz_error = np.moveaxis(arrays["displacement"], -1, 0)
+    return [np.tanh(d0), np.clip(d0_error, 0, 1), np.tanh(dz), np.clip(dz_error, 0, 1)]
 
 
 def variables(arrays: Arrays) -> np.ndarray:

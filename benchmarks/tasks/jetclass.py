@@ -5,7 +5,8 @@ to train in ten archives, 5 million to validate, 20 million to test. Any of the 
 together; they are read in place. `benchmarks/simulation/boosted_jets.py` writes ROOT files with the same branches.
 
 The sets of features are those of 2202.03772: `full`, the default, `kinpid` without the displacement of tracks, `kin`
-without the kinds of particles either. Prepared, a jet takes 4.9 KB: 24 GB for the validation archive, 610 GB for all.
+without the kinds of particles either. The view `momenta` has four-momenta, whose masses tell kinds: it is there under
+`full` and `kinpid` alone. Prepared, a jet takes 4.9 KB: 24 GB for the validation archive, 610 GB for all.
 
     make data TASK=jetclass FILES=1      # the validation archive
     make bench TASK=jetclass
@@ -17,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Check, FeatureSet, Reference, Simulation, Source, Task
-from hepbench.benchmarks.features import boosted_jets, jets
+from hepbench.benchmarks.features import boosted_jets, four_momenta, jets
 from hepbench.benchmarks.features import jetclass as features
 from hepbench.benchmarks.formats.jetclass import CLASSES, IDS_OF_PART, read, write
 from hepbench.benchmarks.sampling import evenly_spaced
@@ -94,6 +95,7 @@ TASK = Task(
     views={
         "cloud": features.cloud,
         "table": lambda arrays: {"table": features.variables(arrays)},
+        "momenta": four_momenta.of_jetclass,
     },
     variables=features.VARIABLES,
     features={
@@ -102,7 +104,8 @@ TASK = Task(
             {
                 "features": features.KINEMATIC + features.IDENTITY,
                 "table": len(boosted_jets.VARIABLES) + len(jets.IDENTITY_VARIABLES),
-            }
+            },
+            {"momenta": lambda arrays: four_momenta.of_jetclass(arrays, displacement=False)},
         ),
         "kin": FeatureSet({"features": features.KINEMATIC, "table": len(boosted_jets.VARIABLES)}),
     },

@@ -14,7 +14,8 @@ columns of the file as they are, of every particle: the quark-gluon study's feat
 
 `kinematic` is not free of the kinds: as in the field's recipe each particle's energy is made with the mass of its kind,
 and with it the axis. Exchanging kinds changes its scores. `massless` makes all energies without a mass, and nothing in
-it depends on kinds.
+it depends on kinds. The view `momenta` has four-momenta, whose masses tell the kinds: it is there under `pid` and
+`massless` alone.
 
 The variant `equal_pt` tests with weights that give quarks and gluons one spectrum of pT; `features=pt` is what the pT
 tells by itself.
@@ -29,7 +30,7 @@ from dataclasses import replace
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, FeatureSet, Reference, Simulation, Source, Task
-from hepbench.benchmarks.features import jets
+from hepbench.benchmarks.features import four_momenta, jets
 from hepbench.benchmarks.formats.qg_jets import CLASSES, FILE_EVENTS, read, write
 from hepbench.benchmarks.validation.qg_jets import validate
 
@@ -122,6 +123,7 @@ BASE = Task(
         "cloud": lambda arrays: jets.cloud(arrays["jets"]),
         "table": lambda arrays: {"table": jets.variables(arrays["jets"])},
         "image": _image,
+        "momenta": lambda arrays: four_momenta.of_jets(arrays["jets"]),
     },
     variables=jets.KINEMATIC_VARIABLES + jets.IDENTITY_VARIABLES,
     features={
@@ -131,6 +133,7 @@ BASE = Task(
             views={
                 "cloud": lambda arrays: jets.cloud(jets.massless(arrays["jets"]), identity=False),
                 "table": lambda arrays: {"table": jets.variables(jets.massless(arrays["jets"]), identity=False)},
+                "momenta": lambda arrays: four_momenta.of_jets(jets.massless(arrays["jets"]), identity=False),
             }
         ),
         "raw": FeatureSet(views={"cloud": lambda arrays: jets.raw_cloud(arrays["jets"])}),

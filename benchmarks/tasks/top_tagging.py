@@ -5,7 +5,8 @@ and 400,000 to test: four-momenta of the 200 hardest objects of each, 14 TeV, De
 interactions. `benchmarks/simulation/boosted_jets.py` writes the same three files from a detector of the same card.
 
 The set of features `kinematic`, the default, is the field's of jets without particles' kinds, seven a particle; `raw`
-gives E, px, py and pz as they are. The table has variables of jets and N-subjettiness.
+gives E, px, py and pz as they are. The table has variables of jets and N-subjettiness. The view `momenta` has the same
+four-momenta under both sets, in the frame of the jet.
 
     make bench TASK=top_tagging
     make bench TASK=top_tagging MODEL="particlenet_lite part_lite" SET="features=kinematic"
@@ -16,7 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Check, FeatureSet, Reference, Simulation, Source, Task
-from hepbench.benchmarks.features import boosted_jets
+from hepbench.benchmarks.features import boosted_jets, four_momenta
 from hepbench.benchmarks.formats.top_tagging import CLASSES, IDS_OF_FILE, read, write
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.benchmarks.validation import boosted_jets as validation
@@ -64,6 +65,10 @@ def _published(
     return Reference(model, metrics, trained_on, f"arXiv:{source}, reported", verified=False)
 
 
+def _momenta(arrays: Arrays) -> Arrays:
+    return four_momenta.of_objects(arrays["particles"])
+
+
 PRETRAINED = "JetClass, then 1.2 million jets"
 
 TASK = Task(
@@ -73,11 +78,14 @@ TASK = Task(
     views={
         "cloud": lambda arrays: boosted_jets.cloud(arrays["particles"]),
         "table": lambda arrays: {"table": boosted_jets.variables(arrays["particles"])},
+        "momenta": _momenta,
     },
     variables=boosted_jets.VARIABLES,
     features={
         "kinematic": FeatureSet(),
-        "raw": FeatureSet(views={"cloud": lambda arrays: boosted_jets.four_momenta(arrays["particles"])}),
+        "raw": FeatureSet(
+            views={"cloud": lambda arrays: boosted_jets.four_momenta(arrays["particles"]), "momenta": _momenta}
+        ),
     },
     sources=tuple(
         Source(f"{part}.h5", f"https://zenodo.org/records/2603256/files/{part}.h5?download=1", md5=md5)

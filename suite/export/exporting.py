@@ -119,7 +119,7 @@ def export_firmware(
         trial, tags = saved.trial, run["tags"]
         if not isinstance(saved.fitted, Network):
             raise UserError(f"{trial.model.name} is no network: hls4ml takes dense and small convolutional ones")
-        if trial.model.record.view == "cloud":
+        if trial.model.record.view in ("cloud", "momenta"):
             raise UserError(f"{trial.model.name} takes clouds: hls4ml takes dense and small convolutional networks")
         _, samples = open_samples(trial, tags["data_digest"], tags["split_hash"])
         train, test = (dataclasses.replace(samples[part], scaling=saved.scaling) for part in ("train", "test"))

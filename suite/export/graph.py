@@ -24,7 +24,7 @@ TREES_OPSET = 3
 SCORES = "scores"
 """Name of the output: (n, classes) probabilities, each row summing to 1."""
 
-CLOUD = ("points", "features", "log_pt", "mask")
+CLOUD = ("points", "features", "log_pt", "momenta", "mask")
 """Inputs whose second axis is the particles of an event: a file takes any number of them."""
 
 
