@@ -209,6 +209,7 @@ JAX = """if True:
 """
 
 
+@pytest.mark.long
 @ON_KERAS
 def test_jax_gives_the_same_scores(tmp_path):
     batch = view_of(jets_of(SIZES))

@@ -38,7 +38,7 @@ TRIALS = [
 ]
 EVENTS_OF_PART = dict(zip(PARTS, (48, 16, 16), strict=True))
 SHORT = {"epochs": 1, "rounds": 3, "batch_size": 16}
-EAGER = ("part", "part_lite")
+EAGER = ("part", "part_lite", "lorentz_transformer")
 """Whose steps take minutes to compile at this size, and a second as they are written."""
 
 

@@ -21,6 +21,7 @@ from hepbench.benchmarks.layers.attention import HIDDEN, PairBias, attend_in_chu
 SMALLEST = 1e-10  # product of two momenta, in units of the event's mass squared, of which a logarithm is taken
 SOFTEST = 1e-4  # the same of a momentum with a reference, and with the sum of all
 ENLARGED = 1e2  # times as large as it is, a direction at most
+TYPICAL = -4.0  # logarithm of an energy, and of 1 GeV over a mass: centred, logarithms are learnt from faster
 LIGHTEST = 0.03  # mass of an event over its energy, where rounding hides a smaller one
 NULL = 1e-2  # added to the norm of vectors, as that of light-like ones is zero
 
@@ -42,12 +43,12 @@ class Float32(keras.layers.Layer):
 @keras.saving.register_keras_serializable("hepbench")
 class Invariants(Float32):
     """[momenta (N, P, 4), mask (N, P)] or with references (N, K, 4) -> [vectors (N, P, 4, 3 + K), scalars (N, P, S)],
-    all without a unit.
+    all without a unit but that of M.
 
     Vectors are the momentum p over the mass M of the sum J of all particles, p in units of its energy in the frame of
     J (of M / ENLARGED, where that is larger), J / M, and the references in units of their energy there, so that their
-    lengths do not matter. Scalars are logarithms: of M; of the products of p with J and with each reference; of the
-    products of J with two references each. S is 2, or 2 + K + K (K - 1) / 2.
+    lengths do not matter. Scalars are logarithms, centred: of M in GeV; of the products of p with J and with each
+    reference; of the products of J with two references each. S is 2, or 2 + K + K (K - 1) / 2.
 
     Where the references are the two light-like directions of the beams, a boost along the beams changes their lengths
     alone, and so nothing.
@@ -63,15 +64,18 @@ class Invariants(Float32):
         p, total = p / mass, total / mass
         fraction = product(p, total)  # (N, P, 1)
         vectors = [p, p / ops.maximum(fraction, 1 / ENLARGED)[:, :, None], total]
-        scalars = [ops.log(ops.maximum(fraction, SOFTEST)), ops.log(mass[:, :, 0])]
+        scalars = [ops.log(ops.maximum(fraction, SOFTEST)) - TYPICAL, ops.log(mass[:, :, 0]) + TYPICAL]
         if references:
             known = ops.transpose(references[0], (0, 2, 1))[:, None]  # (N, 1, 4, K)
             seen = ops.maximum(product(known, total), SMALLEST)  # (N, 1, K)
             known = known / seen[:, :, None]
             pairs = [(i, j) for i in range(known.shape[-1]) for j in range(i)]
-            both = [ops.log(seen[..., i]) + ops.log(seen[..., j]) for i, j in pairs]
+            both = [ops.log(seen[..., i]) + ops.log(seen[..., j]) + TYPICAL for i, j in pairs]
             vectors.append(known)
-            scalars += [ops.log(ops.maximum(product(p, known), SOFTEST)), *([ops.stack(both, axis=-1)] if both else [])]
+            scalars += [
+                ops.log(ops.maximum(product(p, known), SOFTEST)) - TYPICAL,
+                *([ops.stack(both, axis=-1)] if both else []),
+            ]
         return [self._alike(p, vectors), self._alike(fraction, scalars)]
 
     def _alike(self, like: Any, parts: list[Any]) -> Any:
@@ -111,7 +115,7 @@ def invariants_of_pairs(momenta: Any, log_energy: Any) -> Any:
     itself. By differences of products, not as a matrix product, which a GPU may round to ten bits."""
     products = momenta[:, :, None, :] * momenta[:, None, :, :]
     products = products[..., 0] - products[..., 1] - products[..., 2] - products[..., 3]
-    log_product = ops.log(ops.maximum(products, SMALLEST))
+    log_product = ops.log(ops.maximum(products, SMALLEST)) - 2 * TYPICAL
     one, other = log_energy, ops.transpose(log_energy, (0, 2, 1))
     columns = [
         log_product,
