@@ -78,6 +78,8 @@ def test_what_hls4ml_has_not_is_told(tmp_path):
 
     with pytest.raises(UserError, match="hls4ml has no GELU"):
         write_firmware(*a_network_in_order("mlp", "magic"), tmp_path)
+    with pytest.raises(UserError, match="hls4ml has no operation EnsembleDense"):
+        write_firmware(*a_network_in_order("tabm", "magic"), tmp_path)
 
 
 @there

@@ -63,8 +63,10 @@ def test_networks_and_trees_are_measured(home):
 
 
 def test_ours_and_keras_in_turns(home):
-    rows = measure(home, "--task", "ecal", "--model", "mlp", "--model", "logistic", "--against", "keras")
-    assert set(rows) == {"mlp"} and float(rows["mlp"][3]) > 0
+    models = ("--model", "mlp", "--model", "logistic", "--model", "tabm")
+    rows = measure(home, "--task", "ecal", *models, "--against", "keras")
+    assert set(rows) == {"mlp", "tabm"} and float(rows["mlp"][3]) > 0
+    assert {cell.strip() for cell in rows["tabm"][1:]} == {"–"}  # Keras has no loss of its members
 
 
 def test_an_unknown_program_is_a_mistake(home):

@@ -130,12 +130,12 @@ def _in_layers_of_hls4ml(keras_model: keras.Model) -> tuple[keras.Model, dict[st
         if isinstance(layer, BatchNormalization):
             alike = layers.BatchNormalization(epsilon=layer.epsilon, name=layer.name)
             weights = [np.asarray(one) for one in (layer.gamma, layer.beta, layer.mean, layer.variance)]
-        elif isinstance(layer, layers.Layer):
+        elif isinstance(layer, layers.Layer) and type(layer).__module__.startswith("keras."):
             apart = {} if activation == "linear" else {"activation": "linear"}  # each has bits of its own
             alike = type(layer).from_config({**layer.get_config(), **apart})
             weights = layer.get_weights()
         else:
-            raise UserError(f"hls4ml has no operation {kind}")
+            raise UserError(f"hls4ml has no operation {kind}")  # a layer of this package or of a user's own among them
         y = alike(*given, **more)
         alike.set_weights(weights)
         return y if activation == "linear" else activated(y, activation, f"{layer.name}_{activation}")
