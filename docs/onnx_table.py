@@ -20,7 +20,7 @@ HEPBENCH = [sys.executable, "-m", "hepbench"]
 ENTRIES = {
     "ecal": "cnn cnn_ecal_study cnn_resnet gnn",
     "qg_jets": "particlenet particlenet_static particlenet_lite particlenet_lite_static particlenet_lite_study pfn "
-    "part part_lite gbdt hist_gbdt lightgbm catboost logistic prior mlp mlp_resnet",
+    "part part_lite lorentz_transformer gbdt hist_gbdt lightgbm catboost logistic prior mlp mlp_resnet tabm",
     "qg_images": "cnn_jet cnn_jet_study",
     "pxd_pixels": "cnn_9x9 cnn_pxd_study mlp_pxd mlp_pxd_study",
     "pxd_clusters": "mlp_pxd6 mlp_pxd_study_six mlp_pxd_study_six_appendix gbdt lightgbm catboost",
