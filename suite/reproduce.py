@@ -514,14 +514,15 @@ def _against(reference: Measured, value: float, error: float) -> str:
 
 
 def _heading(metric: str) -> str:
-    last = metric.startswith("last ")
-    part, _, name = metric.removeprefix("last ").partition("_")
-    if last:
+    """What a column of a key of a run is called, as the keys of `Comparison.metrics` are."""
+    if metric.startswith("last "):
+        part, _, name = metric.removeprefix("last ").partition("_")
         whose = "validation" if part == "val" else "training"
         return f"{whose} {name or part}, last epoch".replace("_", " ")
+    prefix, whose = (VALIDATION, "validation") if metric.startswith(VALIDATION) else ("test_", "test")
+    name = metric.removeprefix(prefix)
     whole = max((key for key in metrics.METRICS if name == key or name.startswith(f"{key}_")), key=len)
-    of_class = name.removeprefix(whole).replace("_", " ")
-    return f"{'validation' if part == 'valid' else part} {metrics.METRICS[whole].heading}{of_class}"
+    return f"{whose} {metrics.METRICS[whole].heading}{name.removeprefix(whole).replace('_', ' ')}"
 
 
 def _roc(

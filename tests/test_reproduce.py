@@ -119,6 +119,16 @@ def reproduced(tmp_path_factory):
     return home, arguments, done.stdout
 
 
+@pytest.mark.parametrize("name", study.names())
+def test_every_column_of_a_comparison_has_a_heading(name):
+    asked = [metric for comparison in study.find(name).comparisons for metric in comparison.metrics]
+    headings = {metric: reproduce._heading(metric) for metric in asked}
+    assert all(one.startswith(("test ", "validation ", "training ")) for one in headings.values()), headings
+    assert len(set(headings.values())) == len(headings)
+    if name == "qg_particlenet":
+        assert headings[f"{VALIDATION}accuracy"] == "validation accuracy"
+
+
 def test_of_several_classes_the_curve_of_the_signal_is_drawn(tmp_path):
     entry = registry.find("task", "pxd_pixels")
     classes, signal = entry.record.classes, entry.record.signal
