@@ -260,7 +260,7 @@ def simulating(home: Path, events: int, folder: Path, stderr: int = subprocess.D
         stdout=subprocess.DEVNULL,
         stderr=stderr,
         start_new_session=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a gate in the background ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # what runs in the background ignores it
     )
 
 
