@@ -22,7 +22,7 @@ from hepbench.benchmarks.features.hepmass import cloud, table
 from hepbench.benchmarks.formats.hepmass import CLASSES, ID_OF_CLASS, VARIABLES, plain_read, read, write
 from hepbench.benchmarks.validation.hepmass import validate
 
-CHUNK = 150  # events simulated from one seed, so that any number of events begins with the same ones
+CHUNK = 600  # events simulated from one seed, so that any number of events begins with the same ones
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
