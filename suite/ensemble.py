@@ -107,8 +107,8 @@ def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) 
         for row in members:
             found = _members([row], runs, store)
             if any(not np.array_equal(one.validation.scores, found[0].validation.scores) for one in found[1:]):
-                what = f"of {len(found)} seeds of {_name(row)}"
-                made.append(_make(task, row, what, what, 0, found, np.full(len(found), 1 / len(found)), store))
+                alike = np.full(len(found), 1 / len(found))
+                made.append(_make(task, row, f"of {len(found)} seeds of {_name(row)}", _name(row), 0, found, alike, store))
     if not made:
         raise UserError(
             f"no two trained models of {task.name}, of one seed or one row, have validation scores: train more with "
@@ -143,13 +143,14 @@ def _make(
     task: Entry[Task],
     first: Mapping[str, Any],
     what: str,
-    settings: str,
+    of: str,
     seed: int,
     members: Sequence[Member],
     weights: np.ndarray,
     store: Store,
 ) -> Made:
-    """The stored mean of members by weights. settings: of its row, whose other columns are those of the row `first`."""
+    """The stored mean of members by weights. of: the row whose seeds they are, or "". The columns of its own row are
+    those of `first`. It takes the place of one that was made before there were other models or more seeds."""
     taken = [(member, weight) for member, weight in zip(members, weights, strict=True) if weight]
     tests: list[StoredScores] = []
     for member, _ in taken:
@@ -165,7 +166,7 @@ def _make(
         if None not in costs:
             values[name] = float(sum(costs))
     tags = taken[0][0].run["tags"]
-    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), settings, STEPS])
+    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), of, STEPS])
     run = store.start(
         task.name,
         f"{results.ENSEMBLE} {what}",
@@ -176,13 +177,13 @@ def _make(
             "stage": "final",
             "model": results.ENSEMBLE,
             "seed": seed,
-            "set": settings,
+            "set": what if of else "",
             "configuration": configuration,
-            "identity": hash_of([configuration, seed, [member.run["id"] for member in members]]),
+            "identity": hash_of([configuration, seed]),  # whatever its members are: of two the later counts
             "weights": json.dumps(named),
             "command": command(),
         },
-        parameters={"weights": "all alike"} if settings else {"chosen_by": "validation AUC", "steps": STEPS},
+        parameters={"weights": "all alike", "of": of} if of else {"chosen_by": "validation AUC", "steps": STEPS},
     )
     status = "FAILED"
     try:

@@ -12,12 +12,15 @@ from hepbench.suite.trial.artifacts import StoredScores
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory):
-    """Of two models with two seeds each."""
+    """Of three models with two seeds each, and of the floor."""
     home = tmp_path_factory.mktemp("home")
-    models = ("--model", "logistic", "--model", "gbdt", "--model", "prior", "--set", "rounds=20")
-    done = hepbench("bench", "magic", *models, "--budget", "smoke", "--seeds", 2, home=home)
-    assert done.returncode == 0, done.stderr
+    assert train(home, "logistic", "gbdt", "hist_gbdt", "prior").returncode == 0
     return home
+
+
+def train(home, *models, seeds=2):
+    chosen = [word for model in models for word in ("--model", model)]
+    return hepbench("bench", "magic", *chosen, "--set", "rounds=20", "--budget", "smoke", "--seeds", seeds, home=home)
 
 
 def rows_of(home):
@@ -32,7 +35,7 @@ def test_rescoring_finds_what_was_measured(home, monkeypatch):
     store.log(run, {"test_auc": 0.1})
     assert rows_of(home)[0]["auc"] != before[0]["auc"]
     done = hepbench("rescore", "magic", home=home)
-    assert done.returncode == 0 and "6 runs measured again" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "8 runs measured again" in done.stdout, done.stdout + done.stderr
     after = rows_of(home)
     assert [row["model"] for row in after] == [row["model"] for row in before]
     for old, new in zip(before, after, strict=True):
@@ -56,7 +59,7 @@ def test_an_ensemble_is_a_row_of_its_own(home):
     assert hepbench("rescore", "magic", home=home).returncode == 0
     again = hepbench("ensemble", "magic", home=home)  # of the same members, and never of itself
     assert again.returncode == 0 and "ensemble" not in again.stdout.partition(": ")[2].partition("\n")[0]
-    assert len([row for row in rows_of(home) if row["model"] == "ensemble"]) == 2
+    assert len([row for row in rows_of(home) if row["model"] == "ensemble"]) == 3
     assert_user_mistake(
         hepbench("predict", rows["ensemble"]["run_ids"][0], __file__, home=home), "is an ensemble", "keeps no model"
     )
@@ -66,12 +69,26 @@ def test_an_ensemble_is_a_row_of_its_own(home):
 def test_the_seeds_of_a_row_together_are_a_row(home):
     done = hepbench("ensemble", "magic", home=home)
     assert "ensemble of 2 seeds of gbdt rounds=20, budget smoke" in done.stdout
+    assert "ensemble of 2 seeds of hist_gbdt" in done.stdout
     assert "seeds of logistic" not in done.stdout and "seeds of prior" not in done.stdout  # the same whatever the seed
     (row,) = [row for row in rows_of(home) if row["set"] == "of 2 seeds of gbdt rounds=20"]
     (alone,) = [row for row in rows_of(home) if row["model"] == "gbdt"]
     assert row["model"] == "ensemble" and row["seeds"] == 1
     assert row["log_loss"] < alone["log_loss"]  # convex: below the mean of its members'
     assert row["parameters"] == pytest.approx(2 * alone["parameters"], rel=1e-6)
+
+
+def test_an_ensemble_of_more_takes_the_place_of_that_of_fewer(home):
+    """After a third seed of one model: a third ensemble of models, and of the seeds of this one the three."""
+    assert hepbench("ensemble", "magic", home=home).returncode == 0
+    assert train(home, "gbdt", "logistic", seeds=3).returncode == 0
+    assert hepbench("ensemble", "magic", home=home).returncode == 0
+    found = sorted((row["set"], row["seed_list"]) for row in rows_of(home) if row["model"] == "ensemble")
+    assert found == [
+        ("", [0, 1, 2]),
+        ("of 2 seeds of hist_gbdt rounds=20", [0]),
+        ("of 3 seeds of gbdt rounds=20", [0]),
+    ]
 
 
 def test_members_are_chosen_by_what_they_add():
