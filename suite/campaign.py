@@ -23,7 +23,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from hepbench.benchmarks import budgets, registry
-from hepbench.benchmarks.base import Model, Task, UserError, as_text, check_known, plain
+from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import batch_size, results, views
 from hepbench.suite import device as device_module
@@ -37,10 +37,11 @@ from hepbench.suite.data.weights import tags_of as weights_told
 from hepbench.suite.forecast import Forecast, forecast
 from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.pyfunc import tensors
-from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of, known_hyperparameters
+from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of
 from hepbench.suite.workers.jobs import Event, Job
 from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
@@ -171,67 +172,6 @@ def seeds_of(seeds: int | Sequence[int] | None, budget: str) -> tuple[int, ...]:
     if seeds < 1:
         raise UserError(f"seeds must be at least 1, got {seeds}")
     return tuple(range(seeds))
-
-
-def settings_by_model(
-    settings: Mapping[str, Any], task: Entry[Task], models: Sequence[Entry[Model]]
-) -> dict[str, dict[str, Any]]:
-    """model -> hyper-parameters, each of the type of its default. A name must be known to one of the models at least
-    and is set for those that know it; UserError otherwise. What equals the default is no setting."""
-    known = {model.name: known_hyperparameters(task.record, model.record) for model in models}
-    chosen: dict[str, dict[str, Any]] = {model.name: {} for model in models}
-    for name, given in settings.items():
-        check_known("hyper-parameter", name, dict.fromkeys(one for defaults in known.values() for one in defaults))
-        for model, defaults in known.items():
-            if name in defaults:
-                value = _typed(name, given, defaults[name])
-                if value != defaults[name] or name == "epochs":  # a default is capped by the budget, what is set is not
-                    chosen[model][name] = value
-    return chosen
-
-
-def _typed(name: str, given: Any, default: Any) -> Any:
-    """A value of the type of the default. A text is a tuple's entries with commas; where the default is None, it is
-    read as None, a number or a bool where it looks like one."""
-    given = plain(name, given)
-    if isinstance(default, tuple):
-        return _typed_tuple(name, given, default)
-    if default is None:
-        return _read(given) if isinstance(given, str) else given
-    if isinstance(default, bool):
-        check_known(f"value of {name}", str(given).lower(), ("true", "false"))
-        return str(given).lower() == "true"
-    try:
-        value = type(default)(given)
-        if not isinstance(given, str) and not isinstance(default, str) and value != given:
-            raise ValueError
-    except (TypeError, ValueError):
-        kind = {int: "a whole number", float: "a number"}.get(type(default), "a text")
-        raise UserError(f"{name}={given}: expected {kind}, such as the default {default}") from None
-    return value
-
-
-def _typed_tuple(name: str, given: Any, default: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Its entries have the type of the default's first, unless that has entries of several types or tuples."""
-    if isinstance(given, str):
-        texts = [text.strip() for text in given.strip().removeprefix("(").removesuffix(")").split(",")]
-        given = tuple(_read(text) for text in texts if text)
-    if not isinstance(given, tuple):
-        raise UserError(f"{name}={given}: expected several, such as the default {as_text(default)}")
-    kinds = {type(one) for one in default}
-    same = len(kinds) == 1 and not kinds & {tuple, type(None)}
-    return tuple(_typed(name, one, default[0]) for one in given) if same else given
-
-
-def _read(text: str) -> Any:
-    """None, a bool or a number where a text is one, or else the text."""
-    words = {"none": None, "true": True, "false": False}
-    if text.lower() in words:
-        return words[text.lower()]
-    for kind in (int, float):
-        with contextlib.suppress(ValueError):
-            return kind(text)
-    return text
 
 
 def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:

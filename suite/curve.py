@@ -25,6 +25,7 @@ from hepbench.suite.data.files import choose, events_to_simulate
 from hepbench.suite.data.opening import open_data
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.reports import Report
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial.artifacts import StoredScores
 from hepbench.suite.trial.spec import Spec, Trial, backends_of
 from hepbench.suite.workers.place import Place
@@ -107,7 +108,7 @@ def request(
     chosen, reason = device_module.resolve(device, backend)
     if seeds is None:
         seeds = max(LEAST_SEEDS, budgets.find(budget).seeds)
-    chosen_settings = campaign.settings_by_model(settings or {}, entry, entries)
+    chosen_settings = settings_by_model(settings or {}, entry, entries)
     if "passes" in (settings or {}):  # of one, too, which is the default: it says that nothing is to be stretched
         for model in entries:
             if model.record.build is not None:

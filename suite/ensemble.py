@@ -107,8 +107,8 @@ def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) 
         for row in members:
             found = _members([row], runs, store)
             if any(not np.array_equal(one.validation.scores, found[0].validation.scores) for one in found[1:]):
-                alike = np.full(len(found), 1 / len(found))
-                made.append(_make(task, row, f"of {len(found)} seeds of {_name(row)}", _name(row), 0, found, alike, store))
+                name, alike = _name(row), np.full(len(found), 1 / len(found))
+                made.append(_make(task, row, f"of {len(found)} seeds of {name}", name, 0, found, alike, store))
     if not made:
         raise UserError(
             f"no two trained models of {task.name}, of one seed or one row, have validation scores: train more with "

@@ -32,6 +32,7 @@ from hepbench.suite.data.split import split_events
 from hepbench.suite.paths import results_folder
 from hepbench.suite.provenance import command
 from hepbench.suite.reports import Report
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial.inputs import check_scaling, check_weights
 from hepbench.suite.trial.spec import Spec, Trial, hash_of, identity_of
 from hepbench.suite.workers.jobs import Event
@@ -114,7 +115,7 @@ def request(
         raise UserError(f"{model_entry.name} is no Keras network and has no batches: give a network, such as mlp")
     for name in SET_BY_SWEEP.keys() & (settings or {}).keys():
         raise UserError(f"--set {name}: a sweep sets it itself, give it as {SET_BY_SWEEP[name]}")
-    chosen = campaign.settings_by_model(settings or {}, task_entry, [model_entry])[model_entry.name]
+    chosen = settings_by_model(settings or {}, task_entry, [model_entry])[model_entry.name]
     if target is not None and not record.CHANCE < target <= 1:
         raise UserError(f"--target must be above {record.CHANCE}, the AUC of chance, and at most 1, got {target:g}")
     devices, not_measured = _devices(device, backend)

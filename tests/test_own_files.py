@@ -16,7 +16,7 @@ from mlflow.utils import validation
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Sample, UserError, as_text, plain
 from hepbench.suite import fingerprint
-from hepbench.suite.campaign import settings_by_model
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.training.loop import fit_network
 from hepbench.suite.training.network import objects_of
 from hepbench.suite.trial.spec import Spec

@@ -13,8 +13,8 @@ from hepbench.benchmarks import budgets, metrics, registry
 from hepbench.benchmarks.base import Model, Task, UserError, check_known, check_names, plain
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
-from hepbench.suite.campaign import settings_by_model
 from hepbench.suite.data.files import choose
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial.rating import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
 from hepbench.tracking.printable import printable
