@@ -33,7 +33,7 @@ WITHIN = 2
 LEGEND = (
     "±: one standard deviation, the test events' error and the seeds' spread / √seeds in quadrature; of accuracies "
     "after an epoch that of the part's events, of other numbers after an epoch the seeds' alone. The documents give no "
-    "errors.",
+    "errors. Of one seed, how far trainings differ is not known and not in the error.",
     f"The same: within {WITHIN} errors. Differences between experiments are taken as independent, which is cautious: "
     "those of one task see the same test events.",
 )
