@@ -8,7 +8,7 @@ import pytest
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.campaign import _typed
+from hepbench.suite.settings import settings_by_model
 from hepbench.suite.training.network import trainable_parameters
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
@@ -348,8 +348,9 @@ def test_epochs_beyond_the_budget_are_trained_where_they_are_asked_for():
 
 
 def test_several_steps_are_asked_for_on_the_command_line():
-    assert _typed("step_epoch", "10,20", DEFAULTS["step_epoch"]) == "10,20"
-    assert _typed("step_epoch", 12, DEFAULTS["step_epoch"]) == "12"
+    task, mlp = registry.find("task", "magic"), registry.find("model", "mlp")
+    for given, kept in (("10,20", "10,20"), (12, "12")):
+        assert settings_by_model({"step_epoch": given}, task, [mlp]) == {"mlp": {"step_epoch": kept}}
 
 
 def test_rmsprop_is_that_of_keras():

@@ -20,7 +20,9 @@ from hepbench.benchmarks.base import Sample, UserError
 from hepbench.suite.training.loop import fit_network
 
 if not importlib.util.find_spec("torch"):
-    (pytest.fail if os.environ.get("CI") else pytest.skip)("PyTorch is not installed", allow_module_level=True)
+    if os.environ.get("CI"):
+        pytest.fail("PyTorch is not installed")
+    pytest.skip("PyTorch is not installed", allow_module_level=True)
 
 TAGGER = ROOT / "examples" / "torch_tagger.py"
 HOSTILE = """
