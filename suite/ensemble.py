@@ -166,7 +166,9 @@ def _make(
         if None not in costs:
             values[name] = float(sum(costs))
     tags = taken[0][0].run["tags"]
-    configuration = hash_of([results.ENSEMBLE, task.name, *(first[name] for name in GROUP), of, STEPS])
+    configuration = hash_of(
+        [results.ENSEMBLE, task.name, *(first[name] for name in GROUP), first["configuration"] if of else "", STEPS]
+    )
     run = store.start(
         task.name,
         f"{results.ENSEMBLE} {what}",
@@ -178,6 +180,7 @@ def _make(
             "model": results.ENSEMBLE,
             "seed": seed,
             "set": what if of else "",
+            "start": first["start"] if of else "",
             "configuration": configuration,
             "identity": hash_of([configuration, seed]),  # whatever its members are: of two the later counts
             "weights": json.dumps(named),

@@ -14,13 +14,15 @@ from hepbench.suite.trial.artifacts import StoredScores
 def home(tmp_path_factory):
     """Of three models with two seeds each, and of the floor."""
     home = tmp_path_factory.mktemp("home")
-    assert train(home, "logistic", "gbdt", "hist_gbdt", "prior").returncode == 0
+    train(home, "logistic", "gbdt", "hist_gbdt", "prior")
     return home
 
 
 def train(home, *models, seeds=2):
     chosen = [word for model in models for word in ("--model", model)]
-    return hepbench("bench", "magic", *chosen, "--set", "rounds=20", "--budget", "smoke", "--seeds", seeds, home=home)
+    settings = ("--set", "rounds=20", "--budget", "smoke", "--seeds", seeds)
+    done = hepbench("bench", "magic", *chosen, *settings, home=home)
+    assert done.returncode == 0, done.stderr
 
 
 def rows_of(home):
@@ -81,7 +83,7 @@ def test_the_seeds_of_a_row_together_are_a_row(home):
 def test_an_ensemble_of_more_takes_the_place_of_that_of_fewer(home):
     """After a third seed of one model: a third ensemble of models, and of the seeds of this one the three."""
     assert hepbench("ensemble", "magic", home=home).returncode == 0
-    assert train(home, "gbdt", "logistic", seeds=3).returncode == 0
+    train(home, "gbdt", "logistic", seeds=3)
     assert hepbench("ensemble", "magic", home=home).returncode == 0
     found = sorted((row["set"], row["seed_list"]) for row in rows_of(home) if row["model"] == "ensemble")
     assert found == [
