@@ -165,8 +165,8 @@ def _client_of_server(uri: str) -> MlflowClient:
         if refusal := _refusal(uri, error):
             raise StoreError(f"the MLflow server {uri} {refusal}") from error
         raise StoreError(
-            f"the MLflow server {uri} does not answer: {_reason(error)}. "
-            "Start it, or unset MLFLOW_TRACKING_URI to store results in a local file"
+            f"the MLflow server {uri} does not answer: {_reason(error)}; "
+            "check that the server runs, or unset MLFLOW_TRACKING_URI to store results in a local file"
         ) from error
     return client
 
