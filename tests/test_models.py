@@ -560,7 +560,7 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, "tests")
 import keras, numpy as np
-from hepbench.suite.training import batches
+from hepbench.suite.training import batches, steps
 from hepbench.suite.training.network import load_network
 from test_models import fit, network, samples
 assert keras.backend.backend() == "jax"
@@ -583,6 +583,10 @@ for name in sys.argv[1:]:
         (losses, scores), (of_held, scores_of_held) = found
         np.testing.assert_allclose(of_held, losses, rtol=1e-6)
         np.testing.assert_allclose(scores_of_held, scores, atol=1e-5)
+        steps._convolves = lambda keras_model: True  # and so do steps that are a call each
+        fitted = fit(model, (train, *parts[1:]), epochs=2)
+        np.testing.assert_allclose([line["loss"] for line in fitted.history], of_held, rtol=1e-6)
+    assert steps._convolves(fitted.keras_model) == ("cnn" in name or name == "pfn")
 """
 
 

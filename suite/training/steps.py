@@ -93,9 +93,9 @@ def _steps_of_tensorflow(keras_model: keras.Model, optimiser: keras.Optimizer, w
     return run_chunk
 
 
-def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[..., Any]:
-    """(state, (inputs, targets, rates)) -> (state, (losses, accuracies)), for JAX to compile: the steps of a chunk. A
-    third argument, where there is one: the inputs of all events, of which those of the chunk are ROWS."""
+def step_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[..., Any]:
+    """(state, (inputs, targets, rate)) -> (state, (loss, accuracy)), for JAX to compile: one step. A third argument,
+    where there is one: the inputs of all events, of which those of the batch are ROWS."""
     import jax
 
     def objective(weights: Any, others: Any, inputs: Any, targets: Any) -> Any:
@@ -105,9 +105,11 @@ def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callab
         loss, accuracy = _loss(keras_model, targets, outputs, inputs.get(WEIGHTS))
         return loss + sum(losses), (accuracy, others)
 
-    def step(state: Any, batch: Any) -> Any:
+    def step(state: Any, batch: Any, held: Any = None) -> Any:
         weights, others, moments = state
         inputs, targets, rate = batch
+        if held is not None:
+            inputs = {name: values[inputs[ROWS]] for name, values in held.items()}
         moments = [
             rate if variable is optimiser.learning_rate else value
             for variable, value in zip(optimiser.variables, moments, strict=True)
@@ -118,12 +120,17 @@ def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callab
         weights, moments = optimiser.stateless_apply(moments, gradients, weights)
         return (weights, others, moments), (loss, accuracy)
 
-    def run(state: Any, chunk: Any, held: Any = None) -> Any:
-        def step_of_held(state: Any, batch: Any) -> Any:
-            inputs, *others = batch
-            return step(state, ({name: values[inputs[ROWS]] for name, values in held.items()}, *others))
+    return step
 
-        return jax.lax.scan(step if held is None else step_of_held, state, chunk)
+
+def chunk_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer) -> Callable[..., Any]:
+    """As `step_of_jax`, but the steps of a chunk."""
+    import jax
+
+    step = step_of_jax(keras_model, optimiser)
+
+    def run(state: Any, chunk: Any, held: Any = None) -> Any:
+        return jax.lax.scan(lambda state, batch: step(state, batch, held), state, chunk)
 
     return run
 
@@ -137,7 +144,10 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted
     import jax
 
     variables = variables_of(keras_model, optimiser)
-    run = jax.jit(chunk_of_jax(keras_model, optimiser))
+    if jax.default_backend() == "cpu" and _convolves(keras_model):
+        run = _one_by_one(jax.jit(step_of_jax(keras_model, optimiser)))
+    else:
+        run = jax.jit(chunk_of_jax(keras_model, optimiser))
 
     def run_and_keep(inputs: Any, targets: Any, rates: Any) -> tuple[np.ndarray, np.ndarray]:
         state = tuple([variable.value for variable in some] for some in variables)
@@ -149,6 +159,27 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted
         return losses, accuracies
 
     return run_and_keep
+
+
+def _one_by_one(step: Callable[..., Any]) -> Callable[..., Any]:
+    """The steps of a chunk, each a call: in a compiled loop XLA's convolutions on a CPU are some 40 times slower
+    (https://github.com/jax-ml/jax/issues/12868)."""
+
+    def run(state: Any, chunk: Any, held: Any = None) -> Any:
+        inputs, targets, rates = chunk
+        measured = []
+        for number, rate in enumerate(rates):
+            batch = {name: values[number] for name, values in inputs.items()}
+            state, of_step = step(state, (batch, targets[number], rate), held)
+            measured.append(of_step)
+        return state, tuple(zip(*measured, strict=True))
+
+    return run
+
+
+def _convolves(keras_model: keras.Model) -> bool:
+    """Whether a layer is a convolution, those within other layers too."""
+    return any(hasattr(layer, "kernel_size") for layer in keras_model._flatten_layers())
 
 
 def forward(keras_model: keras.Model, logits: bool = False) -> Callable[[dict[str, np.ndarray]], Any]:
