@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing.context
 import signal
 import sqlite3
 import subprocess
@@ -10,6 +11,7 @@ from contextlib import closing
 
 import pytest
 from conftest import empty_store
+from faults import warm
 from faults.__main__ import chosen, table
 from faults.counting import HARMS, count
 from faults.kills import plan
@@ -90,6 +92,16 @@ def test_a_process_that_is_started_never_sees_an_interrupt():
         started = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert started.stdout.split() == [str(int(signal.SIGINT))]
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+@pytest.mark.long
+def test_the_status_of_a_call_is_its_own(tmp_path, monkeypatch):
+    """Also where multiprocessing has lost it."""
+    scene = Scene(tmp_path, name="of a call")
+    assert scene.call_warm("bench", "no_such_task").status == 2
+    monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "exitcode", warm.UNKNOWN)
+    monkeypatch.setattr(multiprocessing.context.ForkServerProcess, "is_alive", lambda process: False)
+    assert scene.call_warm("bench", "no_such_task").status == 2
 
 
 @pytest.mark.takes(15)

@@ -77,11 +77,10 @@ class Scene:
         path = self._new_file()
         process = warm.start(texts, self.folder, path, self._environment, in_thread=in_thread, memory=memory)
         process.join(limit)
-        status = process.exitcode
+        status = warm.status_of(process, path)
         if process.is_alive():
             process.kill()
             process.join()
-            status = None
         self.calls.append(Call(texts, status, path.read_text(errors="replace")))
         self.settle()
         return self.calls[-1]

@@ -31,6 +31,20 @@ UNSET = {"MLFLOW_TRACKING_URI", "OPTUNA_STORAGE", "PYTHONDONTWRITEBYTECODE"}
 """Of the environment: where a user has results and studies, and what has every process compile the program anew."""
 
 
+UNKNOWN = 255
+"""The status that multiprocessing gives of a process whose own it could not read."""
+
+
+def status_of(process: multiprocessing.process.BaseProcess, printed: Path) -> int | None:
+    """With which it ended, or None. Where multiprocessing does not know, what the program noted as it left."""
+    noted = _noted(printed)
+    return int(noted.read_text()) if process.exitcode == UNKNOWN and noted.exists() else process.exitcode
+
+
+def _noted(printed: Path) -> Path:
+    return printed.with_suffix(".status")
+
+
 def start(
     arguments: tuple[str, ...],
     folder: Path,
@@ -78,5 +92,9 @@ def _program(
         from conftest import in_a_thread
 
         vars(distributed)["Nanny"] = in_a_thread
-    with contextlib.suppress(KeyboardInterrupt):
-        main()
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            main()
+    except SystemExit as left:
+        _noted(printed).write_text(str(left.code or 0))
+        raise
