@@ -183,36 +183,57 @@ class Outcome:
 def run(
     asked: Reproduction, place: Place | None = None, store: Store | None = None, listener: Listener = campaign.ignore
 ) -> Outcome:
-    """Run what has not been run, an experiment after the other, each under a run of its own that its trials belong to.
-    What fails in one ends no other. place: where; None: on this machine. Raises StoreError."""
+    """Run what has not been run. Experiments on the same events of one task run together, under a run that their trials
+    belong to. What fails in one ends no other. place: where; None: on this machine. Raises StoreError."""
     place, store = place or Place(), store or results.open_store()
     to_run = [setup for setup in asked.setups if setup.trials]
+    numbers = {setup.experiment.name: number for number, setup in enumerate(to_run, 1)}
     trials: dict[str, list[PlannedTrial]] = {}
     failures: dict[str, list[str]] = {}
     with place.reserve(asked.device, asked.backend, True) as workers:
-        for number, setup in enumerate(to_run, 1):
-            name = setup.experiment.name
-            listener(ExperimentBegins(setup, number, len(to_run)))
-            try:
-                planned, running = campaign.plan_trials(
-                    [(name, trial) for trial in setup.trials], store, asked.force, listener
-                )
-            except UserError as error:
-                failures[name] = [str(error)]
-                listener(ExperimentFailed(setup, str(error)))
+        for together in _on_the_same_events(to_run):
+            begun = []
+            for setup in together:
+                name = setup.experiment.name
+                listener(ExperimentBegins(setup, numbers[name], len(to_run)))
+                try:
+                    labelled = [(name, trial) for trial in setup.trials]
+                    trials[name], running = campaign.plan_trials(labelled, store, asked.force, listener)
+                    begun.append(name)
+                except UserError as error:
+                    failures[name] = [str(error)]
+                    listener(ExperimentFailed(setup, str(error)))
+            if not begun:
                 continue
-            trials[name] = planned
+            planned = [one for name in begun for one in trials[name]]
+            named = f"reproduce {asked.name} {' '.join(begun)}"
             failed, _ = campaign.run_planned(
-                planned, running, f"reproduce {asked.name} {name}", "reproduce", workers, store, listener, asked.force
+                planned, running, named, "reproduce", workers, store, listener, asked.force
             )
-            if failed:
-                failures[name] = [f"{trial}: {message}" for trial, message in failed.items()]
-            if setup.experiment.modes:
-                for trial, found in finished(planned, store):
-                    if f"modes/{PARTS[0]}/inference/accuracy" not in found["metrics"]:
-                        listener(ModesBegin(trial.name))
-                        store.log(found["id"], modes_of(trial.trial, found, store))
+            for one in planned:
+                if one.name in failed:
+                    failures.setdefault(one.label, []).append(f"{one.name}: {failed[one.name]}")
+            for setup in together:
+                if setup.experiment.modes and setup.experiment.name in begun:
+                    _evaluate_modes(trials[setup.experiment.name], store, listener)
     return Outcome(trials, failures)
+
+
+def _on_the_same_events(setups: Sequence[Setup]) -> list[list[Setup]]:
+    """Those of one task, kind of data and number of events together, in the order of the first of each."""
+    found: dict[tuple[Any, ...], list[Setup]] = {}
+    for setup in setups:
+        spec = setup.trials[0].spec
+        found.setdefault((spec.task, spec.data, spec.events), []).append(setup)
+    return list(found.values())
+
+
+def _evaluate_modes(planned: Sequence[PlannedTrial], store: Store, listener: Listener) -> None:
+    """Of the networks that these trials have trained, where it has not been done."""
+    for trial, run in finished(planned, store):
+        if f"modes/{PARTS[0]}/inference/accuracy" not in run["metrics"]:
+            listener(ModesBegin(trial.name))
+            store.log(run["id"], modes_of(trial.trial, run, store))
 
 
 def plan(asked: Reproduction, store: Store | None = None) -> dict[str, list[PlannedTrial]]:
