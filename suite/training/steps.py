@@ -162,7 +162,7 @@ def _steps_of_jax(keras_model: keras.Model, optimiser: keras.Optimizer, weighted
 
 
 def _one_by_one(step: Callable[..., Any]) -> Callable[..., Any]:
-    """The steps of a chunk, each a call: in a compiled loop XLA's convolutions on a CPU are some 40 times slower
+    """The steps of a chunk, each a call: in a compiled loop XLA's convolutions on a CPU are many times slower
     (https://github.com/jax-ml/jax/issues/12868)."""
 
     def run(state: Any, chunk: Any, held: Any = None) -> Any:
