@@ -35,6 +35,7 @@ from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events, with_fewer
 from hepbench.suite.data.weights import tags_of as weights_told
 from hepbench.suite.forecast import Forecast, forecast
+from hepbench.suite.paths import training_file
 from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.settings import settings_by_model
@@ -525,6 +526,7 @@ def run_finals(
             job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
             if force:
                 claims.hold(one.identity)
+                training_file(one.identity).unlink(missing_ok=True)
                 return job
             if holder := claims.take(one.identity):
                 elsewhere.append((number, one))

@@ -6,6 +6,7 @@ data/<dataset>/prepared/     arrays that were read from either
 results/                     the store of runs, the studies, the workers' log
 results/reports/             pages
 results/compiled-<user>/     what JAX has compiled, for one kind of processor each
+results/trainings/           states of trainings that are not done, to be gone on with
 results/differences/, drawn/ what was measured of stored scores for the leaderboards, kept
 """
 
@@ -59,6 +60,11 @@ def reports_folder() -> Path:
 def compiled_folder(processor: str) -> Path:
     """What JAX has compiled for this user on this kind of processor."""
     return results_folder() / f"compiled-{os.getuid()}" / processor
+
+
+def training_file(identity: str) -> Path:
+    """The state of a training that is not done, by what decides its result."""
+    return results_folder() / "trainings" / f"{identity}.npz"
 
 
 def studies_file() -> Path:

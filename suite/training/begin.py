@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -42,6 +43,13 @@ class Training(Protocol):
 
     def set_weights(self, weights: Any) -> None:
         """As `weights` gave them."""
+
+    def state(self, best: Any) -> bytes:
+        """All that the next steps depend on, and the weights of the best epoch, as `weights` gave them."""
+
+    def restore(self, state: bytes) -> Any:
+        """Go on from what `state` gave; returns the weights of the best epoch. ValueError, and nothing is changed, where
+        it is of another network or optimiser."""
 
 
 def begin(
@@ -102,6 +110,21 @@ class KerasTraining:
 
     def set_weights(self, weights: list[np.ndarray]) -> None:
         assign(self.network.keras_model.variables, weights)
+
+    def state(self, best: list[np.ndarray]) -> bytes:
+        values = values_of(self.network.keras_model.variables + self.optimiser.variables)
+        file = io.BytesIO()
+        np.savez(file, *values, *best)
+        return file.getvalue()
+
+    def restore(self, state: bytes) -> list[np.ndarray]:
+        variables = self.network.keras_model.variables + self.optimiser.variables
+        with np.load(io.BytesIO(state), allow_pickle=False) as file:
+            values = [file[name] for name in file.files]
+        if [tuple(one.shape) for one in variables] != [one.shape for one in values[: len(variables)]]:
+            raise ValueError("of another network")
+        assign(variables, values[: len(variables)])
+        return values[len(variables) :]
 
 
 def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:

@@ -8,7 +8,7 @@ lengths, which the graph layers make use of.
 
 from __future__ import annotations
 
-import math
+import functools
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
 from hepbench.suite.training.batches import Feed
 from hepbench.suite.training.begin import begin
+from hepbench.suite.training.kept import Kept, Progress
 from hepbench.suite.training.network import Network
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
@@ -45,12 +46,14 @@ def fit_network(
     package: str = "",
     start: Sequence[np.ndarray] = (),
     objects: Mapping[str, Any] | None = None,
+    kept: Kept | None = None,
 ) -> Network | TorchNetwork:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
     package: as `Model.package`; "torch" where the network is one of PyTorch. start: weights in the order of the
     network's, in place of those it draws; the optimiser starts afresh. objects: of a user's own file, as `objects_of`
-    gives them: the network must load again with them; None: of this package.
+    gives them: the network must load again with them; None: of this package. kept: where the state of the training is
+    kept, and from where it goes on, to the same weights as if it had not been interrupted.
 
     After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
     `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
@@ -78,16 +81,23 @@ def fit_network(
     )
     network = training.network
     feed = Feed(train, network, int(options["batch_size"]), int(options["passes"]), training.holds)
+    plateau = Plateau(options)
     started = time.perf_counter()
     training.warm_up(feed, valid)
-    seconds = {"compile_seconds": time.perf_counter() - started, "train_seconds": 0.0, "validate_seconds": 0.0}
+    compiled = time.perf_counter() - started
+    progress = Progress(seconds={"train_seconds": 0.0, "validate_seconds": 0.0})
+    best_weights: Any = None
+    if kept and (found := kept.take_up(training.restore)):
+        progress, best_weights = found
+        shuffle.bit_generator.state = progress.shuffle
+        plateau.restore(progress.plateau)
+        for line in progress.history:
+            report(int(line["epoch"]), {name: value for name, value in line.items() if name != "epoch"})
+    progress.seconds["compile_seconds"] = compiled
+    network.history, network.timings = progress.history, progress.seconds
 
-    lowest_loss, lowest_epoch = math.inf, 0
-    best: float = -math.inf
-    best_state: Any = None
-    plateau = Plateau(options)
     epochs = int(options["epochs"])
-    for epoch in range(1, epochs + 1):
+    for epoch in range(progress.epoch + 1, epochs + 1):
         started, busy = time.perf_counter(), time.process_time()
         total = {"loss": 0.0, "accuracy": 0.0}
         done = 0
@@ -111,21 +121,23 @@ def fit_network(
             "learning_rate": float(rates[-1]),
             **_cost(feed, trained - started, busy),
         }
-        seconds["train_seconds"] += trained - started
-        seconds["validate_seconds"] += time.perf_counter() - trained
-        network.history.append({"epoch": epoch, **line})
+        progress.seconds["train_seconds"] += trained - started
+        progress.seconds["validate_seconds"] += time.perf_counter() - trained
+        progress.history.append({"epoch": epoch, **line})
         report(epoch, line)
 
-        if (worth := _worth(epoch, line, options["best_by"])) > best:
-            best, best_state = worth, training.weights()
-        if line["val_loss"] < lowest_loss:
-            lowest_loss, lowest_epoch = line["val_loss"], epoch
-        elif 0 < options["patience"] <= epoch - lowest_epoch:
+        if (worth := _worth(epoch, line, options["best_by"])) > progress.best:
+            progress.best, best_weights = worth, training.weights()
+        if line["val_loss"] < progress.lowest_loss:
+            progress.lowest_loss, progress.lowest_epoch = line["val_loss"], epoch
+        elif 0 < options["patience"] <= epoch - progress.lowest_epoch:
             break
         plateau.after_epoch(line["val_loss"])
+        progress.epoch, progress.shuffle, progress.plateau = epoch, shuffle.bit_generator.state, plateau.state()
+        if kept and epoch < epochs:
+            kept.keep(progress, functools.partial(training.state, best_weights))
 
-    training.set_weights(best_state)
-    network.timings = seconds
+    training.set_weights(best_weights)
     return network
 
 

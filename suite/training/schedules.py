@@ -58,3 +58,12 @@ class Plateau:
             if self._waited >= self._options["plateau_patience"]:
                 self.rate = max(self.rate * self._options["plateau_factor"], self._options["minimum_learning_rate"])
                 self._waited, self._cooling = 0, self._options["plateau_cooldown"]
+
+    def state(self) -> dict[str, float]:
+        """What `restore` takes, in what JSON can hold."""
+        return {"rate": self.rate, "best": self._best, "waited": self._waited, "cooling": self._cooling}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """Go on as the one that gave the state."""
+        self.rate, self._best = state["rate"], state["best"]
+        self._waited, self._cooling = state["waited"], state["cooling"]

@@ -5,7 +5,9 @@ Adam and RMSprop have the constants that Keras' have, and weights decay as there
 
 from __future__ import annotations
 
+import io
 import os
+import pickle
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -119,6 +121,30 @@ class TorchTraining:
 
     def set_weights(self, weights: dict[str, torch.Tensor]) -> None:
         self.network.module.load_state_dict(weights)
+
+    def state(self, best: dict[str, torch.Tensor]) -> bytes:
+        import torch
+
+        drawn = [torch.get_rng_state()] + ([torch.cuda.get_rng_state()] if self.network.device == "cuda" else [])
+        file = io.BytesIO()
+        torch.save([self.weights(), self._optimiser.state_dict(), drawn, best], file)
+        return file.getvalue()
+
+    def restore(self, state: bytes) -> dict[str, torch.Tensor]:
+        import torch
+
+        try:
+            weights, moments, drawn, best = torch.load(io.BytesIO(state), map_location="cpu", weights_only=True)
+        except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
+            raise ValueError("no state of a training") from error
+        if {name: one.shape for name, one in self.weights().items()} != {name: one.shape for name, one in best.items()}:
+            raise ValueError("of another network")
+        self.set_weights(weights)
+        self._optimiser.load_state_dict(moments)
+        torch.set_rng_state(drawn[0])
+        if self.network.device == "cuda":
+            torch.cuda.set_rng_state(drawn[1])
+        return dict(best)
 
 
 def optimiser_of(weights: list[torch.nn.Parameter], options: Parameters) -> torch.optim.Optimizer:

@@ -22,7 +22,7 @@ from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.data.weights import weights_of
 from hepbench.suite.device import out_of_memory
-from hepbench.suite.paths import home_folder
+from hepbench.suite.paths import home_folder, training_file
 from hepbench.suite.trial.artifacts import (
     VALIDATION_SCORES,
     StoredScores,
@@ -34,10 +34,11 @@ from hepbench.suite.trial.artifacts import (
 from hepbench.suite.trial.inputs import missing_told, samples_of, slices_of
 from hepbench.suite.trial.pyfunc import describe_model
 from hepbench.suite.trial.rating import ROC, of_validation, rate, rejections, write_rated
-from hepbench.suite.trial.spec import Trial
+from hepbench.suite.trial.spec import Trial, identity_of
 from hepbench.suite.trial.start import Start, fetch
 
 if TYPE_CHECKING:
+    from hepbench.suite.training.kept import Kept
     from hepbench.tracking.runs import Store
 
 
@@ -61,6 +62,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
+    from hepbench.suite.training.kept import Kept
     from hepbench.suite.training.layer_graph import write_layers, write_network
     from hepbench.suite.training.network import Network
     from hepbench.suite.training.torch_network import TorchNetwork
@@ -101,14 +103,19 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    fit = training_of(model, signal, start)
+    kept = Kept(training_file(identity_of(trial, data_digest, split_hash)[1]), run_id)
+    fit = training_of(model, signal, start, kept)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         fit_started, joules = time.perf_counter(), sampler.energy()
         with _timed(seconds, "fit_seconds"), _lack_of_memory_told(trial):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
+        seconds["fit_seconds"] += kept.earlier_seconds
         energy = {f"train_{name}_joule": used for name, used in _used(joules, sampler.energy()).items()}
+        if kept.earlier_epoch:  # whose joules nobody counted to the end
+            energy, sampler.unavailable["train energy"] = {}, "the training was interrupted, and gone on with"
+            store.tag(run_id, {"continued": f"after epoch {kept.earlier_epoch} of run {kept.earlier_run}"})
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         valid_scores = log_scores(fitted, valid)  # also what only a first call does, which is no time of prediction
@@ -146,6 +153,7 @@ def run(
         store.tag(run_id, {"backend": spec.backend})
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
     if not final:
+        kept.forget()
         return result
 
     listener({"stage": "writing"})
@@ -171,6 +179,7 @@ def run(
             store.list_model(run_id, folder / "model", f"{model.name} seed {spec.seed}", model.record.title, beside)
     store.tag(run_id, tags)
     store.log(run_id, logging)
+    kept.forget()
     return result | logging
 
 
@@ -191,8 +200,10 @@ def open_samples(
     return prepared, samples_of(trial, prepared, rows, start.scaling if start else None)
 
 
-def training_of(model: Entry[Model], signal: int, start: Start | None = None) -> Callable[..., Fitted]:
-    """Its `fit`, or that of networks for its `build`. UserError where it has neither."""
+def training_of(
+    model: Entry[Model], signal: int, start: Start | None = None, kept: Kept | None = None
+) -> Callable[..., Fitted]:
+    """Its `fit`, or that of networks for its `build`, whose state is kept. UserError where it has neither."""
     record = model.record
     if record.fit:
         return record.fit
@@ -203,7 +214,8 @@ def training_of(model: Entry[Model], signal: int, start: Start | None = None) ->
 
     objects = None if model.shipped else objects_of(sys.modules[model.module])
     weights = start.weights if start else ()
-    return partial(fit_network, record.build, signal=signal, package=record.package, start=weights, objects=objects)
+    own = {"package": record.package, "start": weights, "objects": objects, "kept": kept}
+    return partial(fit_network, record.build, signal=signal, **own)
 
 
 def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:

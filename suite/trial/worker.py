@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
-from hepbench.suite.trial.spec import Spec, look_up
+from hepbench.suite.paths import training_file
+from hepbench.suite.trial.spec import Spec, identity_of, look_up
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.passwords import masked
 from hepbench.tracking.printable import printable
@@ -102,6 +103,8 @@ def run_in_worker(
                 "result": run_module.run(trial, store, run_id, listener, final, data_digest, split_hash),
             }
         except Stopped:
+            if key in _stopped:  # nobody goes on with it, as after an interrupt
+                training_file(identity_of(trial, data_digest, split_hash)[1]).unlink(missing_ok=True)
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
             return {

@@ -1,0 +1,98 @@
+"""How far a training is, kept in a file between its epochs: one that was interrupted goes on from there."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import sys
+import time
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hepbench.benchmarks.base import UserError
+from hepbench.suite.atomic import whole_file
+
+EVERY = 20.0
+"""Seconds between two states that are kept; a training that is shorter keeps none."""
+
+STALE = 30 * 86400.0
+"""Seconds after which a state that nobody took up is removed."""
+
+
+@dataclasses.dataclass
+class Progress:
+    """Of a training, in what JSON can hold. epoch: the last one that is done. best: what the best epoch has most of.
+    lowest_loss, lowest_epoch: of the validation. shuffle: state of the generator of the order of events. plateau: of
+    `Plateau`. history, seconds: as of `Network`, its history and timings."""
+
+    epoch: int = 0
+    best: float = -math.inf
+    lowest_loss: float = math.inf
+    lowest_epoch: int = 0
+    shuffle: dict[str, Any] = dataclasses.field(default_factory=dict)
+    plateau: dict[str, Any] = dataclasses.field(default_factory=dict)
+    history: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    seconds: dict[str, float] = dataclasses.field(default_factory=dict)
+
+
+class Kept:
+    """The state of one training in a file, whose name stands for all that decides its result.
+
+    run: id of the run that trains now. earlier_run, earlier_epoch, earlier_seconds: of the training that is gone on
+    with: its run, the last epoch of it, and how long it took; "", 0 and 0 where there is none.
+    """
+
+    def __init__(self, path: Path, run: str, every: float | None = None):
+        self.path, self.run = path, run
+        self.earlier_run, self.earlier_epoch, self.earlier_seconds = "", 0, 0.0
+        self._every = EVERY if every is None else every
+        self._begun = self._last = time.perf_counter()
+
+    def take_up(self, restore: Callable[[bytes], Any]) -> tuple[Progress, Any] | None:
+        """How far the training was that `keep` kept, and what `restore` gives of its state. None where nothing is
+        there, or nothing that can be gone on with: restore raises ValueError then, and has changed nothing."""
+        try:
+            with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                about, state = json.loads(str(file["about"])), file["state"].tobytes()
+            progress, run, seconds = Progress(**about["progress"]), str(about["run"]), float(about["seconds"])
+            best = restore(state)
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return None
+        self.earlier_run, self.earlier_epoch, self.earlier_seconds = run, progress.epoch, seconds
+        return progress, best
+
+    def keep(self, progress: Progress, state: Callable[[], bytes]) -> None:
+        """After an epoch, where the last state is old enough. A training does not end because it cannot be kept."""
+        now = time.perf_counter()
+        if now - self._last < self._every:
+            return
+        about = {
+            "run": self.run,
+            "seconds": self.earlier_seconds + now - self._begun,
+            "progress": dataclasses.asdict(progress),
+        }
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._remove_stale()
+            with whole_file(self.path) as scratch, scratch.open("wb") as file:
+                np.savez(file, about=np.array(json.dumps(about, default=float)), state=np.frombuffer(state(), np.uint8))
+        except (OSError, UserError) as error:
+            print(f"the state of the training is not kept: {error}", file=sys.stderr)
+        self._last = time.perf_counter()
+
+    def forget(self) -> None:
+        """Remove what is kept."""
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
+
+    def _remove_stale(self) -> None:
+        for path in self.path.parent.iterdir():
+            with contextlib.suppress(OSError):  # another process has removed it
+                if time.time() - path.stat().st_mtime > STALE:
+                    path.unlink()

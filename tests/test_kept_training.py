@@ -1,0 +1,207 @@
+"""A training that was interrupted goes on from the last epoch that was kept, to the same result."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, hepbench
+
+from hepbench.benchmarks.base import Sample
+from hepbench.suite import results
+from hepbench.suite.training import kept as kept_module
+from hepbench.suite.training.kept import STALE, Kept, Progress
+from hepbench.suite.training.loop import fit_network
+
+SETTINGS = {
+    **{"epochs": 8, "batch_size": 32, "learning_rate": 0.02, "momentum": 0.9, "optimiser": "sgd", "weight_decay": 0.01},
+    **{"schedule": "plateau", "plateau_patience": 1, "plateau_min_delta": 0.01, "plateau_cooldown": 1, "patience": 0},
+}
+"""With all that a training remembers from one epoch to the next."""
+
+IN_TORCH = pytest.param(
+    "torch", marks=pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed")
+)
+
+
+class Interrupted(Exception):
+    pass
+
+
+def sample() -> Sample:
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 300)
+    table = rng.normal(size=(300, 4)).astype(np.float32)
+    table[:, 0] += labels
+    return Sample({"table": table}, np.arange(300), labels)
+
+
+def in_keras(shapes, classes, parameters):
+    import keras
+
+    table = keras.Input(shapes["table"], name="table")
+    x = keras.layers.BatchNormalization()(keras.layers.Dense(8, activation="relu")(table))
+    x = keras.layers.Dropout(0.3)(x)
+    return keras.Model({"table": table}, keras.layers.Dense(1, activation="sigmoid")(x))
+
+
+def in_torch(shapes, classes, parameters):
+    from torch import nn
+
+    return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1))
+
+
+def fit(package="", kept=None, last=100, **settings):
+    """(network, reported), interrupted as the epoch after `last` is reported."""
+    events, reported = sample(), []
+
+    def report(epoch, values):
+        if epoch > last:
+            raise Interrupted
+        reported.append((epoch, values))
+
+    network = fit_network(
+        in_torch if package else in_keras,
+        events,
+        Sample(events.inputs, events.rows[:100], events.labels[:100]),
+        {**SETTINGS, **settings},
+        classes=2,
+        seed=3,
+        device="cpu",
+        report=report,
+        package=package,
+        kept=kept,
+    )
+    return network, reported
+
+
+def without_times(reported):
+    return [(n, {k: v for k, v in one.items() if not k.startswith("epoch_")}) for n, one in reported]
+
+
+def check_goes_on(folder, package="", **settings):
+    path = folder / "trainings" / "one.npz"
+    whole, reported = fit(package, **settings)
+    with pytest.raises(Interrupted):
+        fit(package, Kept(path, "first", every=0), last=3, **settings)
+    again = Kept(path, "second", every=0)
+    with pytest.raises(Interrupted):
+        fit(package, again, last=5, **settings)
+    assert (again.earlier_run, again.earlier_epoch) == ("first", 3)
+    third = Kept(path, "third", every=0)
+    network, told = fit(package, third, **settings)
+    assert (third.earlier_run, third.earlier_epoch) == ("second", 5) and third.earlier_seconds > 0
+    np.testing.assert_array_equal(network.predict(sample()), whole.predict(sample()))
+    assert without_times(told) == without_times(reported)
+    assert [line["epoch"] for line in network.history] == list(range(1, len(reported) + 1))
+    assert network.timings["train_seconds"] == pytest.approx(sum(line["epoch_seconds"] for line in network.history))
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "adam", "rmsprop"])
+@pytest.mark.parametrize("package", ["", IN_TORCH], ids=["keras", "torch"])
+def test_a_training_goes_on_to_the_same_weights(package, optimiser, tmp_path):
+    check_goes_on(tmp_path, package, optimiser=optimiser)
+
+
+def test_the_best_epoch_may_be_one_before_the_interruption(tmp_path):
+    check_goes_on(tmp_path, learning_rate=2.0, schedule="constant", optimiser="adam")
+
+
+@pytest.mark.long
+def test_a_training_on_jax_goes_on_to_the_same_weights(tmp_path):
+    code = f"import pathlib, test_kept_training as one; one.check_goes_on(pathlib.Path({str(tmp_path)!r}))"
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_an_early_stop_is_the_same(tmp_path):
+    check_goes_on(tmp_path, patience=4, epochs=200, learning_rate=0.2)
+
+
+@pytest.mark.parametrize("package", ["", IN_TORCH], ids=["keras", "torch"])
+def test_what_cannot_be_gone_on_with_is_begun_again(package, tmp_path):
+    path = tmp_path / "one.npz"
+    whole = fit(package, epochs=2)[0].predict(sample())
+    for wrong in (b"", b"no archive", b"PK\x03\x04 cut short"):
+        path.write_bytes(wrong)
+        kept = Kept(path, "run")
+        np.testing.assert_array_equal(fit(package, kept, epochs=2)[0].predict(sample()), whole)
+        assert kept.earlier_epoch == 0
+    other = np.zeros((3, 3))
+    np.savez(path, about=np.array("{}"), state=np.frombuffer(other.tobytes(), np.uint8))
+    assert Kept(path, "run").take_up(lambda state: None) is None
+    Kept(path, "other", every=0).keep(Progress(epoch=1), lambda: b"of another network")
+    kept = Kept(path, "run")
+    np.testing.assert_array_equal(fit(package, kept, epochs=2)[0].predict(sample()), whole)
+    assert kept.earlier_epoch == 0
+
+
+def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, capsys):
+    path, old = tmp_path / "one.npz", tmp_path / "old.npz"
+    old.write_bytes(b"")
+    os.utime(old, (time.time() - STALE - 10,) * 2)
+    Kept(path, "run").keep(Progress(epoch=1), lambda: b"state")
+    assert not path.exists() and old.exists()  # a short training keeps nothing
+    kept = Kept(path, "run", every=0)
+    kept.keep(Progress(epoch=1), lambda: b"state")
+    assert [one.name for one in tmp_path.iterdir()] == ["one.npz"]
+    assert Kept(path, "again").take_up(lambda state: state) == (Progress(epoch=1), b"state")
+    (tmp_path / "file").write_text("")
+    Kept(tmp_path / "file" / "one.npz", "run", every=0).keep(Progress(epoch=1), lambda: b"state")
+    assert "not kept" in capsys.readouterr().err  # and the training goes on
+    kept.forget()
+    kept.forget()
+    assert not path.exists()
+
+
+def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
+    """The second call takes up what the first has left; its run tells so, and the scores are those of one call."""
+    monkeypatch.setattr(kept_module, "EVERY", 0.0)
+    keep = Kept.keep
+
+    def dies(kept, progress, state):
+        keep(kept, progress, state)
+        if progress.epoch == 2:
+            raise RuntimeError("the power went")
+
+    asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=4")
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "keep", dies)
+        done = hepbench(*asked, home=home)
+    assert done.returncode == 1 and "the power went" in done.stdout + done.stderr
+    assert len(list((home / "results" / "trainings").iterdir())) == 1
+    done = hepbench(*asked, home=home)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert not list((home / "results" / "trainings").iterdir())
+    whole = hepbench(*asked, home=tmp_path / "other")
+    assert whole.returncode == 0, whole.stdout + whole.stderr
+
+    def finished(folder):
+        monkeypatch.setenv("HEPBENCH_HOME", str(folder))
+        return results.open_store().runs("magic", "FINISHED", {"stage": "final"})[0]
+
+    again, once = finished(home), finished(tmp_path / "other")
+    assert again["tags"]["continued"].startswith("after epoch 2 of run ")
+    assert "interrupted" in again["tags"]["not_available"]
+    assert "continued" not in once["tags"]
+    assert again["metrics"]["test_auc"] == once["metrics"]["test_auc"]
+    assert again["metrics"]["epochs"] == 4
+
+
+def test_a_training_is_begun_afresh_by_force(home, monkeypatch):
+    monkeypatch.setattr(kept_module, "EVERY", 0.0)
+    asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=3")
+    with monkeypatch.context() as patch:
+        patch.setattr(Kept, "forget", lambda kept: None)
+        assert hepbench(*asked, home=home).returncode == 0
+    assert list((home / "results" / "trainings").iterdir())
+    assert hepbench(*asked, "--force", home=home).returncode == 0
+    monkeypatch.setenv("HEPBENCH_HOME", str(home))
+    runs = results.open_store().runs("magic", "FINISHED", {"stage": "final"})
+    assert len(runs) == 2 and not any("continued" in run["tags"] for run in runs)
