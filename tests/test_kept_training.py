@@ -174,7 +174,7 @@ def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(Kept, "keep", dies)
         done = hepbench(*asked, home=home)
-    assert done.returncode == 1 and "the power went" in done.stdout + done.stderr
+    assert done.returncode and "the power went" in done.stdout + done.stderr
     assert len(list((home / "results" / "trainings").iterdir())) == 1
     done = hepbench(*asked, home=home)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -551,6 +551,33 @@ def test_networks_train_in_16_bits(name, tmp_path):
     np.testing.assert_array_equal(load_network(tmp_path).predict(parts[2]), scores)
 
 
+@pytest.mark.parametrize("shape", [(5, 8), (37, 64), (3, 11, 8)])
+def test_layer_normalisation_in_one_kernel_is_that_of_keras(shape):
+    """Its value and its gradients in training, and its value outside."""
+    import keras
+    import tensorflow as tf
+
+    from hepbench.benchmarks.layers.normalization import LayerNormalization
+
+    rng = np.random.default_rng(0)
+    x, upstream = (tf.constant(rng.normal(2, 3, shape), tf.float32) for _ in range(2))
+    layers = LayerNormalization(), keras.layers.LayerNormalization()
+    weights = [rng.normal(size=shape[-1]), rng.normal(size=shape[-1])]
+    found = []
+    for layer in layers:
+        layer.build(shape)
+        layer.set_weights(weights)
+        np.testing.assert_allclose(layer(x), layers[0](x, training=True), rtol=1e-5, atol=1e-5)
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            out = layer(x, training=True)
+        found.append(tape.gradient(out, [x, *(one.value for one in layer.trainable_variables)], upstream))
+    for ours, theirs in zip(*found, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layers[0]))
+    assert type(again) is LayerNormalization
+
+
 SOON_COMPILED = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 """Of the environment: networks that take a few steps on JAX are compiled for as long as they run."""
 

@@ -30,34 +30,36 @@ SIZES = 4
 
 
 @functools.cache
-def in_one_kernel(forward: Callable[..., Any], backward: Callable[..., Any]) -> Callable[..., Any]:
-    """On TensorFlow: forward(*rows) with the gradients backward(*rows, upstream), each compiled by XLA, so that what is
-    elementwise goes through memory once and nothing of it is kept for the gradients. rows: (M, ...) each, as is what
-    forward gives.
+def in_one_kernel(forward: Callable[..., Any], backward: Callable[..., Any], rows: int = 0) -> Callable[..., Any]:
+    """On TensorFlow: forward(*inputs) with the gradients backward(*inputs, upstream), each compiled by XLA, so that what
+    is elementwise goes through memory once and nothing of it is kept for the gradients. rows: how many inputs, the
+    first, are (M, ...), as is what forward gives; 0: all.
 
     XLA compiles for each M anew. So they are filled up to one of `SIZES` with rows of zeros, whose results are cut off
-    and whose upstream is zero."""
+    and whose upstream is zero: what backward sums over rows is as without them."""
     import tensorflow as tf
 
     forward = tf.function(forward, jit_compile=True, autograph=False)
     backward = tf.function(backward, jit_compile=True, autograph=False)
 
-    def run(*rows: Any) -> Any:
-        number = tf.shape(rows[0])[0]
+    def run(*inputs: Any) -> Any:
+        many = rows or len(inputs)
+        number = tf.shape(inputs[0])[0]
         logarithm = tf.math.log(tf.cast(tf.maximum(number, SIZES), "float64")) / math.log(2)
         missing = -number % (tf.bitwise.left_shift(1, tf.cast(logarithm, "int32")) // SIZES)
 
         def filled(x: Any) -> Any:
             return tf.concat([x, tf.zeros((missing, *x.shape[1:]), x.dtype)], axis=0)
 
-        def kernel(*rows: Any) -> Any:
-            known = [filled(x) for x in rows]
+        def kernel(*inputs: Any) -> Any:
+            known = [*map(filled, inputs[:many]), *inputs[many:]]
 
             def gradient(upstream: Any) -> Any:
-                return [x if x is None else x[:number] for x in backward(*known, filled(upstream))]
+                found = backward(*known, filled(upstream))
+                return [x if x is None else x[:number] for x in found[:many]] + list(found[many:])
 
             return forward(*known)[:number], gradient
 
-        return tf.custom_gradient(kernel)(*rows)
+        return tf.custom_gradient(kernel)(*inputs)
 
     return run

@@ -45,6 +45,7 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     from keras import layers, ops
 
     from hepbench.benchmarks.layers.edge_conv import EdgeConv
+    from hepbench.benchmarks.layers.normalization import LayerNormalization
     from hepbench.benchmarks.layers.point_cloud import CloudMaximum, CloudMean, Neighbours, Pack, Packed
 
     width = parameters["width"]
@@ -61,8 +62,8 @@ def build(shapes: Shapes, classes: int, parameters: Parameters) -> keras.Model:
     index = Neighbours(parameters["neighbours"])([coordinates, mask, rows])
     x = layers.Dense(width, activation="relu")(x)
     for _ in range(parameters["blocks"]):
-        x = x + EdgeConv(width)([layers.LayerNormalization()(x), index])
-    x = layers.Dense(width, activation="relu")(layers.LayerNormalization()(x))
+        x = x + EdgeConv(width)([LayerNormalization()(x), index])
+    x = layers.Dense(width, activation="relu")(LayerNormalization()(x))
     x = layers.Concatenate()([CloudMean()([x, mask, rows]), CloudMaximum()([x, mask, rows])])
     inputs = {"points": points, "features": features, "mask": mask}
     if "context" in shapes:
