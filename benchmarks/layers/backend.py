@@ -31,9 +31,9 @@ SIZES = 4
 
 @functools.cache
 def in_one_kernel(forward: Callable[..., Any], backward: Callable[..., Any], rows: int = 0) -> Callable[..., Any]:
-    """On TensorFlow: forward(*inputs) with the gradients backward(*inputs, upstream), each compiled by XLA, so that what
-    is elementwise goes through memory once and nothing of it is kept for the gradients. rows: how many inputs, the
-    first, are (M, ...), as is what forward gives; 0: all.
+    """On TensorFlow: forward(*inputs) with the gradients backward(*inputs, upstream), each compiled by XLA, so that
+    what is elementwise goes through memory once and nothing of it is kept for the gradients. rows: how many inputs,
+    the first, are (M, ...), as is what forward gives; 0: all.
 
     XLA compiles for each M anew. So they are filled up to one of `SIZES` with rows of zeros, whose results are cut off
     and whose upstream is zero: what backward sums over rows is as without them."""

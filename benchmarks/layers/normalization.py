@@ -90,7 +90,7 @@ BatchNormalization.__name__ = "Normalization"
 
 
 @keras.saving.register_keras_serializable("hepbench")
-class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
+class LayerNormalization(keras.layers.LayerNormalization):
     """Layer normalisation (1607.06450) of x (..., C) over its last axis, as Keras' own.
 
     In training on TensorFlow it and its gradient are a kernel each: op by op, Keras' own goes through memory some
@@ -104,7 +104,8 @@ class LayerNormalization(keras.layers.LayerNormalization):  # type: ignore[misc]
 
         normalise = in_one_kernel(_normalised, _gradient_of_normalised, 1)
         rows = tf.reshape(inputs, (-1, inputs.shape[-1]))
-        out = normalise(rows, *map(ops.convert_to_tensor, (self.gamma, self.beta, self.epsilon)))
+        weights = (tf.convert_to_tensor(one.value) for one in (self.gamma, self.beta))
+        out = normalise(rows, *weights, tf.constant(self.epsilon))
         return tf.reshape(out, tf.shape(inputs))
 
 

@@ -48,8 +48,8 @@ class Training(Protocol):
         """All that the next steps depend on, and the weights of the best epoch, as `weights` gave them."""
 
     def restore(self, state: bytes) -> Any:
-        """Go on from what `state` gave; returns the weights of the best epoch. ValueError, and nothing is changed, where
-        it is of another network or optimiser."""
+        """Go on from what `state` gave; returns the weights of the best epoch. ValueError, and nothing is changed,
+        where it is of another network or optimiser."""
 
 
 def begin(

@@ -133,7 +133,8 @@ def fit_network(
         elif 0 < options["patience"] <= epoch - progress.lowest_epoch:
             break
         plateau.after_epoch(line["val_loss"])
-        progress.epoch, progress.shuffle, progress.plateau = epoch, shuffle.bit_generator.state, plateau.state()
+        progress.epoch, progress.plateau = epoch, plateau.state()
+        progress.shuffle = dict(shuffle.bit_generator.state)
         if kept and epoch < epochs:
             kept.keep(progress, functools.partial(training.state, best_weights))
 

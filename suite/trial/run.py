@@ -214,8 +214,8 @@ def training_of(
 
     objects = None if model.shipped else objects_of(sys.modules[model.module])
     weights = start.weights if start else ()
-    own = {"package": record.package, "start": weights, "objects": objects, "kept": kept}
-    return partial(fit_network, record.build, signal=signal, **own)
+    fit = partial(fit_network, record.build, signal=signal, package=record.package)
+    return partial(fit, start=weights, objects=objects, kept=kept)
 
 
 def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:
