@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import json
+import logging
 import math
-import sys
 import time
 import zipfile
 from collections.abc import Callable
@@ -83,7 +83,7 @@ class Kept:
             with whole_file(self.path) as scratch, scratch.open("wb") as file:
                 np.savez(file, about=np.array(json.dumps(about, default=float)), state=np.frombuffer(state(), np.uint8))
         except (OSError, UserError) as error:
-            print(f"the state of the training is not kept: {error}", file=sys.stderr)
+            logging.getLogger(__name__).warning("the state of the training is not kept: %s", error)
         self._last = time.perf_counter()
 
     def forget(self) -> None:
