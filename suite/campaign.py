@@ -39,6 +39,7 @@ from hepbench.suite.paths import training_file
 from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.settings import settings_by_model
+from hepbench.suite.training.kept import forget
 from hepbench.suite.trial import start as start_module
 from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.pyfunc import tensors
@@ -526,7 +527,7 @@ def run_finals(
             job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
             if force:
                 claims.hold(one.identity)
-                training_file(one.identity).unlink(missing_ok=True)
+                forget(training_file(one.identity))
                 return job
             if holder := claims.take(one.identity):
                 elsewhere.append((number, one))

@@ -27,6 +27,11 @@ SETTINGS = {
 NEEDS_TORCH = pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="PyTorch is not installed")
 
 
+@pytest.fixture(autouse=True)
+def after_every_epoch(monkeypatch):
+    monkeypatch.setattr(kept_module, "EVERY", 0.0)
+
+
 class Interrupted(Exception):
     pass
 
@@ -86,8 +91,8 @@ def check_goes_on(folder, package="", **settings):
     path = folder / "trainings" / "one.npz"
     whole, reported = fit(package, **settings)
     with pytest.raises(Interrupted):
-        fit(package, Kept(path, "first", every=0), last=3, **settings)
-    kept = Kept(path, "second", every=0)
+        fit(package, Kept(path, "first"), last=3, **settings)
+    kept = Kept(path, "second")
     network, told = fit(package, kept, **settings)
     assert (kept.earlier_run, kept.earlier_epoch) == ("first", 3) and kept.earlier_seconds > 0
     np.testing.assert_array_equal(network.predict(sample()), whole.predict(sample()))
@@ -113,15 +118,16 @@ def test_a_training_is_interrupted_more_than_once(tmp_path):
     path, whole = tmp_path / "one.npz", fit()[0].predict(sample())
     for run, last in (("first", 2), ("second", 5)):
         with pytest.raises(Interrupted):
-            fit(kept=Kept(path, run, every=0), last=last)
-    kept = Kept(path, "third", every=0)
+            fit(kept=Kept(path, run), last=last)
+    kept = Kept(path, "third")
     np.testing.assert_array_equal(fit(kept=kept)[0].predict(sample()), whole)
     assert (kept.earlier_run, kept.earlier_epoch) == ("second", 5)
 
 
 @pytest.mark.long
 def test_a_training_on_jax_goes_on_to_the_same_weights(tmp_path):
-    code = f"import pathlib, test_kept_training as one; one.check_goes_on(pathlib.Path({str(tmp_path)!r}))"
+    ready = "import pathlib, test_kept_training as one; one.kept_module.EVERY = 0"
+    code = f"{ready}; one.check_goes_on(pathlib.Path({str(tmp_path)!r}))"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT / "tests")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-3000:]
@@ -139,33 +145,34 @@ def test_what_cannot_be_gone_on_with_is_begun_again(package, tmp_path):
     other = np.zeros((3, 3))
     np.savez(path, about=np.array("{}"), state=np.frombuffer(other.tobytes(), np.uint8))
     assert Kept(path, "run").take_up(lambda state: None) is None
-    Kept(path, "other", every=0).keep(Progress(epoch=1), lambda: b"of another network")
+    Kept(path, "other").keep(Progress(epoch=1), lambda: b"of another network")
     kept = Kept(path, "run")
     np.testing.assert_array_equal(fit(package, kept, epochs=2)[0].predict(sample()), whole)
     assert kept.earlier_epoch == 0
 
 
-def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog):
+def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog, monkeypatch):
     path, old = tmp_path / "one.npz", tmp_path / "old.npz"
     old.write_bytes(b"")
     os.utime(old, (time.time() - STALE - 10,) * 2)
-    Kept(path, "run").keep(Progress(epoch=1), lambda: b"state")
+    with monkeypatch.context() as patch:
+        patch.setattr(kept_module, "EVERY", 20.0)
+        Kept(path, "run").keep(Progress(epoch=1), lambda: b"state")
     assert not path.exists() and old.exists()  # a short training keeps nothing
-    kept = Kept(path, "run", every=0)
+    kept = Kept(path, "run")
     kept.keep(Progress(epoch=1), lambda: b"state")
     assert [one.name for one in tmp_path.iterdir()] == ["one.npz"]
     assert Kept(path, "again").take_up(lambda state: state) == (Progress(epoch=1), b"state")
     (tmp_path / "file").write_text("")
-    Kept(tmp_path / "file" / "one.npz", "run", every=0).keep(Progress(epoch=1), lambda: b"state")
+    Kept(tmp_path / "file" / "one.npz", "run").keep(Progress(epoch=1), lambda: b"state")
     assert "not kept" in caplog.text  # and the training goes on
-    kept.forget()
-    kept.forget()
+    kept_module.forget(path)
+    kept_module.forget(path)
     assert not path.exists()
 
 
 def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
     """The second call takes up what the first has left; its run tells so, and the scores are those of one call."""
-    monkeypatch.setattr(kept_module, "EVERY", 0.0)
     keep = Kept.keep
 
     def dies(kept, progress, state):
@@ -198,10 +205,9 @@ def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
 
 
 def test_a_training_is_begun_afresh_by_force(home, monkeypatch):
-    monkeypatch.setattr(kept_module, "EVERY", 0.0)
     asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=3")
     with monkeypatch.context() as patch:
-        patch.setattr(Kept, "forget", lambda kept: None)
+        patch.setattr(kept_module, "forget", lambda path: None)
         assert hepbench(*asked, home=home).returncode == 0
     assert list((home / "results" / "trainings").iterdir())
     assert hepbench(*asked, "--force", home=home).returncode == 0

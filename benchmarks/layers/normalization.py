@@ -93,8 +93,8 @@ BatchNormalization.__name__ = "Normalization"
 class LayerNormalization(keras.layers.LayerNormalization):
     """Layer normalisation (1607.06450) of x (..., C) over its last axis, as Keras' own.
 
-    In training on TensorFlow it and its gradient are a kernel each: op by op, Keras' own goes through memory some
-    thirty times.
+    In training on TensorFlow it and its gradient are a kernel each, where Keras' own are some thirty
+    operations.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:

@@ -48,10 +48,9 @@ class Kept:
     with: its run, the last epoch of it, and how long it took; "", 0 and 0 where there is none.
     """
 
-    def __init__(self, path: Path, run: str, every: float | None = None):
+    def __init__(self, path: Path, run: str):
         self.path, self.run = path, run
         self.earlier_run, self.earlier_epoch, self.earlier_seconds = "", 0, 0.0
-        self._every = EVERY if every is None else every
         self._begun = self._last = time.perf_counter()
 
     def take_up(self, restore: Callable[[bytes], Any]) -> tuple[Progress, Any] | None:
@@ -70,7 +69,7 @@ class Kept:
     def keep(self, progress: Progress, state: Callable[[], bytes]) -> None:
         """After an epoch, where the last state is old enough. A training does not end because it cannot be kept."""
         now = time.perf_counter()
-        if now - self._last < self._every:
+        if now - self._last < EVERY:
             return
         about = {
             "run": self.run,
@@ -86,13 +85,14 @@ class Kept:
             logging.getLogger(__name__).warning("the state of the training is not kept: %s", error)
         self._last = time.perf_counter()
 
-    def forget(self) -> None:
-        """Remove what is kept."""
-        with contextlib.suppress(OSError):
-            self.path.unlink(missing_ok=True)
-
     def _remove_stale(self) -> None:
         for path in self.path.parent.iterdir():
             with contextlib.suppress(OSError):  # another process has removed it
                 if time.time() - path.stat().st_mtime > STALE:
                     path.unlink()
+
+
+def forget(path: Path) -> None:
+    """Remove what is kept there; what is another user's stays."""
+    with contextlib.suppress(OSError):
+        path.unlink(missing_ok=True)

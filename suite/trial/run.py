@@ -62,7 +62,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
-    from hepbench.suite.training.kept import Kept
+    from hepbench.suite.training.kept import Kept, forget
     from hepbench.suite.training.layer_graph import write_layers, write_network
     from hepbench.suite.training.network import Network
     from hepbench.suite.training.torch_network import TorchNetwork
@@ -153,7 +153,7 @@ def run(
         store.tag(run_id, {"backend": spec.backend})
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
     if not final:
-        kept.forget()
+        forget(kept.path)
         return result
 
     listener({"stage": "writing"})
@@ -179,7 +179,7 @@ def run(
             store.list_model(run_id, folder / "model", f"{model.name} seed {spec.seed}", model.record.title, beside)
     store.tag(run_id, tags)
     store.log(run_id, logging)
-    kept.forget()
+    forget(kept.path)
     return result | logging
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.paths import training_file
+from hepbench.suite.training.kept import forget
 from hepbench.suite.trial.spec import Spec, identity_of, look_up
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.passwords import masked
@@ -104,7 +105,7 @@ def run_in_worker(
             }
         except Stopped:
             if key in _stopped:  # nobody goes on with it, as after an interrupt
-                training_file(identity_of(trial, data_digest, split_hash)[1]).unlink(missing_ok=True)
+                forget(training_file(identity_of(trial, data_digest, split_hash)[1]))
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
             return {
