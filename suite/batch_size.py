@@ -123,11 +123,11 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
     """Whether a trial can begin its training with batches of this many events."""
     from hepbench.suite.trial.run import open_samples
 
-    if spec.backend == "jax":
-        device.without_tensorflow()
     trial = with_size(look_up(spec), size)
-    prepare = device.load_keras if trial.model.record.in_keras else device.set_environment
-    prepare(spec.device, spec.backend)
+    if trial.model.record.in_keras:
+        device.load_keras(spec.device, spec.backend, ours=True)
+    else:
+        device.set_environment(spec.device, spec.backend)
     _, samples = open_samples(trial, data_digest, split_hash)
     return fits(trial, samples["train"], samples["validation"])
 

@@ -54,14 +54,23 @@ def reached(start: Collection[Path], without: Collection[Path] = (SIMULATION, VA
         path = waiting.pop()
         if path not in found and not any(path.is_relative_to(one) for one in without):
             found.add(path)
-            waiting += _imported(path)
+            waiting += _read(path, path.stat().st_mtime_ns)[0]
     return found
 
 
 def digest_of_code(paths: Collection[Path]) -> str:
     """sha256 over the syntax trees of these files, without comments, docstrings and positions."""
-    trees = sorted((path.name, repr(_shape(_without_docstrings(ast.parse(path.read_bytes()))))) for path in paths)
+    trees = sorted((path.name, _read(path, path.stat().st_mtime_ns)[1]) for path in paths)
     return hashlib.sha256(repr(trees).encode()).hexdigest()
+
+
+@functools.cache
+def _read(path: Path, changed: int) -> tuple[list[Path], str]:
+    """(files of this package that a file imports, its syntax tree as text): read once, as most files are on the way of
+    every trial. changed: the time of its change, as in `_dated`."""
+    tree = ast.parse(path.read_bytes())  # bytes, which declare their encoding
+    imported = _imported(tree)
+    return imported, repr(_shape(_without_docstrings(tree)))
 
 
 def _dated(*paths: Path) -> tuple[tuple[Path, int], ...]:
@@ -77,14 +86,15 @@ def _digest_of_reached(start: tuple[tuple[Path, int], ...], without: tuple[Path,
 @functools.cache
 def _digest_of_generators(tasks: tuple[tuple[Path, int], ...]) -> str:
     own = {path for path, _ in tasks}
-    start = [path for one in own for path in _imported(one) if path.is_relative_to(SIMULATION)]
+    imported = [path for one in own for path in _read(one, one.stat().st_mtime_ns)[0]]
+    start = [path for path in imported if path.is_relative_to(SIMULATION)]
     return digest_of_code({path for path in reached(start, without=()) if path.is_relative_to(SIMULATION)} or own)
 
 
-def _imported(path: Path) -> list[Path]:
-    """Files of this package that a file imports, at its top or within functions, but not for type checking alone."""
+def _imported(tree: ast.Module) -> list[Path]:
+    """Files of this package that one imports, at its top or within functions, but not for type checking alone."""
     names: list[str] = []
-    for node in _statements(ast.parse(path.read_bytes())):  # bytes, which declare their encoding
+    for node in _statements(tree):
         if isinstance(node, ast.ImportFrom) and node.module:
             names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
             if node.module == "hepbench":

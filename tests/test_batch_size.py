@@ -50,7 +50,7 @@ def test_steps_that_run_out_of_memory_are_stepped_down(backend, monkeypatch):
         if trial.hyperparameters["batch_size"] > 8:
             raise error
 
-    monkeypatch.setattr(device, "load_keras", lambda *chosen: None)
+    monkeypatch.setattr(device, "load_keras", lambda *chosen, ours: None)
     monkeypatch.setattr(run_module, "open_samples", lambda *digests: (None, {"train": None, "validation": None}))
     monkeypatch.setattr(batch_size, "begin_training", begin)
     spec = Spec("ecal", "mlp", 0, "smoke", "simulated", "cpu", backend, {"batch_size": batch_size.AUTO})

@@ -35,6 +35,7 @@ def forget() -> None:
     """What a process keeps to its end, as no module of this package changes meanwhile."""
     fingerprint._digest_of_reached.cache_clear()
     fingerprint._digest_of_generators.cache_clear()
+    fingerprint._read.cache_clear()
 
 
 def identity() -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.metadata
 import importlib.util
 import os
+import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.machinery import PathFinder
 
 import pytest
@@ -77,6 +80,32 @@ def test_tensorflow_is_hidden_only_where_it_is_not_in_use(monkeypatch):
     device.without_tensorflow()
     assert importlib.util.find_spec("tensorflow") is None and importlib.util.find_spec("numpy.linalg")
     assert "tensorflow" not in sys.modules and importlib.metadata.version("numpy")
+
+
+def test_what_is_hidden_is_found_by_other_threads_and_afterwards(monkeypatch):
+    monkeypatch.delitem(sys.modules, "colorsys", raising=False)
+    with ThreadPoolExecutor(1) as other:
+        with pytest.raises(ModuleNotFoundError, match="colorsys"), device.quick_imports({"colorsys"}):
+            assert not gc.isenabled()
+            assert other.submit(importlib.util.find_spec, "colorsys").result()
+            importlib.import_module("colorsys")
+        assert gc.isenabled() and importlib.import_module("colorsys")
+
+
+@pytest.mark.parametrize("backend", device.BACKENDS)
+def test_keras_comes_without_what_it_only_looks_for(backend):
+    pytest.importorskip(backend)
+    program = f"""
+import sys
+from hepbench.suite import device
+device.load_keras("cpu", {backend!r}, ours=True)
+print(*sorted(sys.modules.keys() & device.LOOKED_FOR))
+import keras, matplotlib.pyplot, pandas, sklearn.metrics
+network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+print(network.predict(pandas.DataFrame({{"a": [1.0]}}).to_numpy().repeat(3, axis=1), verbose=0).shape)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
+    assert done.stdout.splitlines() == ["jax" if backend == "jax" else "", "(1, 1)"], done.stderr
 
 
 @pytest.mark.long

@@ -53,9 +53,7 @@ def start_ups(trial: Trial, events: int) -> Iterator[StartUp]:
 
 def _start(spec: Spec, events: int, asked: float) -> tuple[float, float, float]:
     """As a worker begins; asked: by the clock of the machine, when the process was asked for."""
-    if spec.backend == "jax":
-        device.without_tensorflow()
-    device.load_keras(spec.device, spec.backend)
+    device.load_keras(spec.device, spec.backend, ours=True)
     importlib.import_module(spec.backend)
     imported = time.time()
     trial = look_up(spec)

@@ -47,8 +47,7 @@ async def begin_imports(chosen: str, backend: str) -> None:
 
 def _keras(chosen: str, backend: str) -> None:
     device.set_environment(chosen, backend)
-    if backend == "jax":
-        device.without_tensorflow()
+    device.import_keras(backend)
     import keras
 
     if (there := keras.backend.backend()) != backend:
@@ -60,7 +59,8 @@ def _store() -> Store:
     from hepbench.suite.paths import results_folder
     from hepbench.tracking import runs
 
-    return runs.connect(None, results_folder())
+    with device.quick_imports():
+        return runs.connect(None, results_folder())
 
 
 def run_in_worker(
