@@ -141,7 +141,7 @@ def import_keras(backend: str) -> None:
         without_tensorflow()
     with quick_imports(LOOKED_FOR - {backend}):
         import keras  # noqa: F401
-    gc.freeze()  # or each later search for garbage would look at all that was imported
+    gc.freeze()  # or each later collection would look at all that was imported
 
 
 def without_tensorflow() -> None:
@@ -159,7 +159,7 @@ class _WithoutTensorFlow(PathFinder):
 
 @contextlib.contextmanager
 def quick_imports(hidden: Collection[str] = ()) -> Iterator[None]:
-    """What is imported meanwhile is not searched for garbage, of which imports leave none.
+    """Garbage collection is off meanwhile: imports make objects by the hundred thousand and hardly any garbage.
 
     hidden: packages that are not found by what this thread imports meanwhile, unless they are imported already.
     """
