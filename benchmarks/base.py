@@ -452,8 +452,10 @@ class Model:
         return self.build is not None and self.package != "torch"
 
     def backend(self, of_keras: str) -> str:
-        """What computes it: PyTorch where it is a network of that, whatever backend Keras has."""
-        return "torch" if self.package == "torch" else of_keras
+        """What computes it: PyTorch where it is a network of that, whatever backend Keras has; "" of what is none."""
+        if self.package == "torch":
+            return "torch"
+        return of_keras if self.in_keras else ""
 
     @property
     def lacks(self) -> str | None:

@@ -506,8 +506,9 @@ def _inside(events: Scored, which: np.ndarray) -> Scored:
 
 
 def _costs(rows: Sequence[Row]) -> list[list[str]]:
-    """Parameters, and times where both were taken on the same hardware, device and backend."""
-    same = all(rows[0][name] == rows[1][name] for name in ("hardware", "device", "backend"))
+    """Parameters, and times where both were taken on the same hardware, device and, of networks, backend."""
+    same = all(rows[0][name] == rows[1][name] for name in ("hardware", "device"))
+    same &= len({row["backend"] for row in rows} - {"", None}) < 2
     lines = []
     for name in COSTS:
         values = [row[name] for row in rows]

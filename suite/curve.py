@@ -27,7 +27,7 @@ from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.reports import Report
 from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial.artifacts import StoredScores
-from hepbench.suite.trial.spec import Spec, Trial, backends_of
+from hepbench.suite.trial.spec import Spec, Trial, computed_on
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.curve import page, table
 from hepbench.tracking.curve.record import Curves, Line, Point, Training
@@ -352,7 +352,7 @@ def facts(asked: Asked, outcome: Outcome, curves: Curves) -> list[str]:
         f"digest {digest}",
         f"budget {asked.budget}",
         f"{trainings} trainings",
-        f"{backends_of(asked.models, asked.backend)} on {asked.device}",
+        computed_on(asked.models, asked.backend, asked.device),
     ]
 
 

@@ -43,6 +43,13 @@ def identity() -> str:
     return identity_of(look_up(SPEC), "digest", "split")[1]
 
 
+@pytest.mark.parametrize(("model", "same"), [("gbdt", True), ("prior", True), ("mlp", False)])
+def test_a_backend_is_of_a_network_alone(model, same):
+    specs = [Spec("magic", model, 0, "smoke", "official", "cpu", backend) for backend in ("tensorflow", "jax")]
+    identities = {identity_of(look_up(spec), "digest", "split") for spec in specs}
+    assert (len(identities) == 1) == same
+
+
 def test_what_a_trial_runs_through():
     names = {str(path.relative_to(ROOT)) for path in ON_THE_WAY}
     assert {

@@ -34,7 +34,7 @@ from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.hardware.sampler import Sampler
 from hepbench.tracking.leaderboard import page, ranking, text
-from hepbench.tracking.leaderboard.table import REPORTED, Leaderboard
+from hepbench.tracking.leaderboard.table import REPORTED, Leaderboard, hardware_lines
 
 
 @pytest.fixture(scope="module")
@@ -674,6 +674,20 @@ def test_times_of_a_second_machine_stand_beside_those_of_the_first():
     assert sorted((row["hardware"], row["run_ids"]) for row in ranked(here + again + newer)) == [
         ("EPYC x2", ["r0", "r1"]),
         ("Xeon x8", ["r9"]),
+    ]
+
+
+def test_what_is_no_network_shares_the_letter_of_the_networks_on_its_machine():
+    """It has no backend, and its times compare with theirs."""
+    tree, torch = a_run(1, "gbdt", auc=0.9, backend=""), a_run(3, "tagger", auc=0.7, backend="torch")
+    lines = hardware_lines(ranked([tree, a_run(2, "mlp")]))
+    assert lines == hardware_lines(ranked([a_run(2, "mlp")])) == ["times on EPYC x2, cpu, jax"]
+    assert hardware_lines(ranked([tree])) == ["times on EPYC x2, cpu"]
+    far = a_run(4, "prior", auc=0.5, backend="", hardware="Xeon x8")
+    assert hardware_lines(ranked([tree, a_run(2, "mlp"), torch, far]))[:3] == [
+        "times [a] on EPYC x2, cpu, jax",
+        "times [b] on EPYC x2, cpu, torch",
+        "times [c] on Xeon x8, cpu",
     ]
 
 

@@ -15,7 +15,7 @@ from hepbench.suite.commands import leaderboard
 from hepbench.suite.commands.console import Console
 from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import BenchLines, DataLines, progress_bar
-from hepbench.suite.trial.spec import backends_of
+from hepbench.suite.trial.spec import computed_on
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.runs import Store
 
@@ -82,12 +82,11 @@ def _run(
             taken = f"hyper-parameters of study {study}" if study else "not tuned, its defaults are taken"
             console.print(f"{model}: {taken}")
     seeds = len(asked.seeds)
-    backends = backends_of(asked.models, asked.backend)
+    computed = computed_on(asked.models, asked.backend, asked.device)
     events = f", {asked.events:,} events" if asked.events else ""
     console.print(Text.assemble((asked.task.name, "bold"), f": {asked.task.record.title}"))
     console.print(
-        f"budget {asked.budget}{events} · {seeds} seed{'s' * (seeds > 1)} · {backends} on {asked.device} "
-        f"({asked.device_reason})"
+        f"budget {asked.budget}{events} · {seeds} seed{'s' * (seeds > 1)} · {computed} ({asked.device_reason})"
     )
     with BenchLines(console) as listener:
         if store is None:

@@ -14,7 +14,7 @@ from hepbench.suite.commands.console import Console, print_table
 from hepbench.suite.curve import HALVINGS, Asked
 from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import BenchLines, progress_bar
-from hepbench.suite.trial.spec import backends_of
+from hepbench.suite.trial.spec import computed_on
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.curve import table
 from hepbench.tracking.printable import printable
@@ -33,9 +33,9 @@ def curve(asked: Asked, *, dry: bool, form: str, place: Place, console: Console)
     names = ", ".join(model.name for model in asked.models)
     console.print(Text.assemble((names, "bold"), " on ", (asked.task.name, "bold"), f": {asked.task.record.title}"))
     numbers = f"{len(asked.train_events)} numbers" if asked.train_events else f"1 to 1/{2**HALVINGS}"
-    backends = backends_of(asked.models, asked.backend)
-    console.print(f"budget {asked.budget} · {numbers} of the training events · {backends} on {asked.device} "
-                  f"({asked.device_reason})")  # fmt: skip
+    computed = computed_on(asked.models, asked.backend, asked.device)
+    told = f"budget {asked.budget} · {numbers} of the training events · {computed} ({asked.device_reason})"
+    console.print(told)
     store = None if dry else results.open_store()
     with BenchLines(console) as listener:
         if store is None:

@@ -15,6 +15,7 @@ from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.commands.console import Console
 from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationBegins
 from hepbench.suite.progress import BenchLines, TrialProgress
+from hepbench.suite.trial.spec import computed_on
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning import study as study_module
 from hepbench.suite.tuning.events import (
@@ -42,12 +43,12 @@ def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
     """Start or resume the study until it has its trials, test its best, and print what was found. Returns the number
     of trainings that failed."""
     base = study_spec.base
-    backend = study_spec.model.record.backend(base.backend)
+    computed = computed_on([study_spec.model], base.backend, base.device)
     what = f": {study_spec.model.record.title} on {study_spec.task.record.title}"
     console.print(Text.assemble((study_spec.name, "bold"), what))
     console.print(
         f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} of the "
-        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {backend} on {base.device} "
+        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {computed} "
         f"({study_spec.device_reason})"
     )
     with StudyLines(study_spec.name, console) as listener:

@@ -121,9 +121,10 @@ class Trial:
         return refusal(self.task.record, self.model.record, self.hyperparameters.get("features"))
 
 
-def backends_of(models: Iterable[Entry[Model]], of_keras: str) -> str:
-    """What computes these models, in words."""
-    return " and ".join(dict.fromkeys(model.record.backend(of_keras) for model in models))
+def computed_on(models: Iterable[Entry[Model]], of_keras: str, device: str) -> str:
+    """What computes these models, in words: the backends of their networks, and the device."""
+    backends = " and ".join(dict.fromkeys(filter(None, (model.record.backend(of_keras) for model in models))))
+    return f"{backends} on {device}" if backends else f"on {device}"
 
 
 def look_up(spec: Spec) -> Trial:
@@ -149,7 +150,7 @@ def identity_of(trial: Trial, data_digest: str, split_hash: str) -> tuple[str, s
         "events": spec.events,
         "train_events": spec.train_events,
         "start": spec.start,
-        "run on": [spec.device, spec.backend],
+        "run on": [spec.device, trial.backend],
     }
     configuration = hash_of(decides)
     return configuration, hash_of([configuration, spec.seed])

@@ -148,7 +148,7 @@ def _description(study_spec: StudySpec, campaign: Campaign) -> dict[str, Any]:
                 "space": study_spec.distributions,
                 "set": base.parameters,
                 "data": [base.data, digest, split_hash],
-                "run on": [base.device, base.backend],
+                "run on": [base.device, study_spec.model.record.backend(base.backend)],
                 "code": configuration,
             }
         )

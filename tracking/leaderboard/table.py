@@ -63,7 +63,7 @@ TARGET = "target_seconds"
 `Leaderboard.target`, the median over the seeds; None where half of them or more do not reach it, or tell no times."""
 
 Hardware = tuple[str, str, str]
-"""What times depend on: machine, device, backend."""
+"""What times depend on: machine, device, and of a network the backend, else ""."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     if board.target is not None:
         columns.append(Column(TARGET, f"s to {board.target:g}", partial(_number, name=TARGET)))
     marks = hardware_marks(table)
-    if len(marks) > 1:
+    if len(set(marks.values())) > 1:
         columns.append(Column("hardware", "on", lambda row: marks.get(_hardware(row), "–"), numeric=False))
     columns.append(Column("seeds", "seeds", lambda row: str(row["seeds"])))
     return columns
@@ -169,16 +169,22 @@ def heading_of(table: Sequence[Row]) -> str:
 
 
 def hardware_marks(table: Sequence[Row]) -> dict[Hardware, str]:
-    """A letter for each hardware: times compare within a letter. Rows that tell of none have no letter."""
-    places = dict.fromkeys(_hardware(row) for row in table if any(_hardware(row)))
-    return {place: string.ascii_lowercase[i % 26] * (i // 26 + 1) for i, place in enumerate(places)}
+    """A letter for each hardware: times compare within a letter. Rows that tell of none have no letter; what is no
+    network has that of the networks on its machine."""
+    places = list(dict.fromkeys(_hardware(row) for row in table if any(_hardware(row))))
+    of_networks = {place[:2]: place for place in reversed(places) if place[2]}
+    shared = {place: place if place[2] else of_networks.get(place[:2], place) for place in places}
+    distinct = dict.fromkeys(shared.values())
+    letters = {place: string.ascii_lowercase[i % 26] * (i // 26 + 1) for i, place in enumerate(distinct)}
+    return {place: letters[shared[place]] for place in places}
 
 
 def hardware_lines(table: Sequence[Row]) -> list[str]:
     """What the times of a table were measured on."""
-    marks = hardware_marks(table)
+    places = sorted(hardware_marks(table).items(), key=lambda item: (item[1], bool(item[0][2])))
+    marks = {mark: place for place, mark in places}  # of those that share a letter the one that tells a backend
     lines = []
-    for (machine, device, backend), mark in marks.items():
+    for mark, (machine, device, backend) in marks.items():
         on = ", ".join(part for part in (machine or "unknown hardware", device, backend) if part)
         lines.append(f"times [{mark}] on {on}" if len(marks) > 1 else f"times on {on}")
     if len(marks) > 1:
