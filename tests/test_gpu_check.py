@@ -72,7 +72,7 @@ def test_a_part_that_fails_takes_no_other_with_it(monkeypatch, tmp_path):
     """By fork, in place of a new interpreter, so that these parts are known there."""
     context = gpu.multiprocessing.get_context("fork")
     monkeypatch.setattr(gpu.multiprocessing, "get_context", lambda kind: context)
-    monkeypatch.setattr(gpu.device, "load_keras", lambda *chosen: None)
+    monkeypatch.setattr(gpu.device, "load_keras", lambda *chosen, ours: None)
     monkeypatch.setattr(gpu, "end_with_parent", lambda: None)
     seen: list[Measured] = []
 

@@ -8,11 +8,16 @@ import os
 import re
 import subprocess
 import sys
+import time
 
+import numpy as np
 import pytest
 from conftest import ROOT, assert_user_mistake, hepbench, measure
 
 from hepbench.benchmarks import registry
+from hepbench.benchmarks.base import Sample
+from hepbench.suite.profiling import timing
+from hepbench.suite.training.network import Network
 
 ON_KERAS = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy:DeprecationWarning")
 
@@ -67,6 +72,24 @@ def test_ours_and_keras_in_turns(home):
     rows = measure(home, "--task", "ecal", *models, "--against", "keras")
     assert set(rows) == {"mlp", "tabm"} and float(rows["mlp"][3]) > 0
     assert {cell.strip() for cell in rows["tabm"][1:]} == {"–"}  # Keras has no loss of its members
+
+
+def test_a_slow_network_is_timed_over_as_many_events_as_it_can_do(monkeypatch):
+    """And not over all that a fast one would be, which took minutes."""
+    asked = []
+
+    def predict(self, sample):
+        asked.append(len(sample))
+        time.sleep(2e-3 * len(sample))
+
+    monkeypatch.setattr(Network, "predict", predict)
+    monkeypatch.setattr(Network, "batch_size", lambda self, sample: 20)
+    rows = np.arange(10_000)
+    sample = Sample({"table": np.ones((10_000, 3), np.float32)}, rows, rows % 2)
+    record = registry.find("model", "mlp").record
+    _, train, rate = timing.rates_of(record.build, sample, {**record.defaults, "batch_size": 8}, 2, seconds=0.2)
+    assert 300 < rate() <= 500 and 50 <= asked[-1] <= 100
+    assert train() > 0
 
 
 def test_an_unknown_program_is_a_mistake(home):

@@ -161,10 +161,9 @@ def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterat
 def _measure(part: Part, setting: Setting, connection: Connection) -> None:
     """In the process of a part."""
     end_with_parent()
-    device.without_tensorflow()
     lacks = ("", "")
     try:
-        device.load_keras(setting.device, BACKEND)
+        device.load_keras(setting.device, BACKEND, ours=True)
         for line in part.measure(setting):
             connection.send(("line", line))
     except UserError as error:

@@ -253,10 +253,10 @@ def _pool(chosen: str, processes: int) -> ProcessPoolExecutor:
 
 def _begin(chosen: str, processes: int) -> None:
     end_with_parent()
-    device.without_tensorflow()
     os.environ.update(device.threads(machine.cores_usable() / processes))
     if chosen == "cpu":
         device.set_environment(chosen, BACKEND)
+    device.import_keras(BACKEND)
 
 
 def short_training(

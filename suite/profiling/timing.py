@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample
-from hepbench.suite.training.batches import Feed
+from hepbench.suite.training.batches import Feed, inputs_of
 from hepbench.suite.training.begin import warm_up
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
@@ -21,6 +22,10 @@ if TYPE_CHECKING:
 
 Rates = tuple[Callable[[], float], Callable[[], float]]
 """Two functions that measure, of training and of prediction, and give events a second."""
+
+
+TRAINING = 3
+"""Predictions that take about as long as a step of training on as many events."""
 
 
 def for_seconds(step: Callable[[], int], seconds: float) -> float:
@@ -35,7 +40,7 @@ def rates_of(
     build: Callable[..., keras.Model], sample: Sample, parameters: Parameters, classes: int, seconds: float = 2.0
 ) -> tuple[keras.Model, Callable[[], float], Callable[[], float]]:
     """(network, training, prediction): the network compiled and warm, and two functions that each take about this
-    many seconds and give events a second."""
+    many seconds and give events a second, over as many of the events as they can do in that time."""
     import keras
 
     options = {**DEFAULTS, **parameters}
@@ -45,7 +50,11 @@ def rates_of(
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
     network = Network(keras_model, classes)
-    feed = Feed(sample, network, int(options["batch_size"]), hold=keras.backend.backend() == "jax")
+    batch_size = int(options["batch_size"])
+    predicted = _predicted_in(seconds, network, sample)
+    sample = _first(sample, predicted)
+    trained = _first(sample, max(2 * batch_size, predicted // TRAINING))
+    feed = Feed(trained, network, batch_size, hold=keras.backend.backend() == "jax")
     shuffle = np.random.default_rng(0)
 
     def train() -> float:
@@ -67,3 +76,17 @@ def rates_of(
 
     warm_up(network, run_steps, feed, sample)
     return keras_model, train, predict
+
+
+def _first(sample: Sample, count: int) -> Sample:
+    """The first so many events, or all."""
+    return replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
+
+
+def _predicted_in(seconds: float, network: Network, sample: Sample) -> int:
+    """About how many events the network predicts in so many seconds, a batch or more. The first batch compiles."""
+    batch = _first(sample, network.batch_size(inputs_of(sample, network)))
+    network.predict(batch)
+    started = time.perf_counter()
+    network.predict(batch)
+    return max(len(batch), int(len(batch) * seconds / (time.perf_counter() - started)))
