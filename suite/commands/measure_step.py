@@ -97,8 +97,9 @@ def _print(found: StepProfile, title: str, matrix: float, copied: float, form: s
             table.add_row(*map(Text, row))
         console.print(table)
     console.print(
-        "ms: of all threads together, with the profiler's own cost; kernels of a few microseconds are not traced. MiB: "
-        "memory that the kernels ask for; some write over what they take in, and ask for none.",
+        "ms: of the threads that begin a kernel, of which several may run at once, not of those that help it, with the "
+        "profiler's own cost; kernels of a few microseconds are not traced. MiB: memory that the kernels ask for; "
+        "some write over what they take in, and ask for none.",
         soft_wrap=True,
     )
 
