@@ -53,8 +53,7 @@ COMPILED_KEPT = {
 """What JAX keeps of what it compiles: the latest used, of what took a fifth of a second to compile."""
 
 LOOKED_FOR = frozenset({"IPython", "jax", "matplotlib", "pandas", "sklearn"})
-"""What Keras and TensorFlow import where it is installed, for parts that no training uses: a third of the time until a
-worker begins."""
+"""What Keras and TensorFlow import where it is installed, for parts that no training uses."""
 
 MALLOPT = {"MALLOC_ARENA_MAX": -8, "MALLOC_MMAP_MAX_": -4, "MALLOC_TRIM_THRESHOLD_": -1}  # as mallopt(3) calls them
 
