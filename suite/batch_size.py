@@ -123,6 +123,8 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
     """Whether a trial can begin its training with batches of this many events."""
     from hepbench.suite.trial.run import open_samples
 
+    if spec.backend == "jax":
+        device.without_tensorflow()  # before a user's file, which may import Keras
     trial = with_size(look_up(spec), size)
     if trial.model.record.in_keras:
         device.load_keras(spec.device, spec.backend, ours=True)
