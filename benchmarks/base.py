@@ -232,7 +232,7 @@ class FeatureSet:
     columns: Mapping[str, int] = field(default_factory=dict)
     views: Mapping[str, View] = field(default_factory=dict)
 
-    def serves(self, view: str) -> bool:
+    def supports(self, view: str) -> bool:
         """Whether a model that asks for this view has inputs of the set."""
         main = {"cloud": "features"}.get(view, view)
         return not (self.columns or self.views) or not view or main in self.columns or view in self.views
@@ -265,9 +265,9 @@ class Task:
     simulation: None where the task has genuine data only.
     locate: where genuine data lie without a download, for data that a Python package carries; None if absent. Where
         sources have a sha256, it is one of theirs.
-    own_layout: folder of the official files -> those of a group's own that stand there in place of `sources`, with the
+    custom_layout: folder of the official files -> a group's own files that stand there in place of `sources`, with the
         file that declares them, which is a part of the data; None where there is no such declaration.
-    needed: how many of the sources make a dataset, whichever they are; None: all that are not optional.
+    required_sources: how many of the sources make a dataset, whichever they are; None: all that are not optional.
     split: (labels, ids) -> (N,) int8, 0 train, 1 validation, 2 test, -1 unused. None: 70/15/15, seeded.
     slices: name -> function from arrays to (N,) integers; for each value the AUC is also given, `auc_<name>_<value>`,
         with "_" for what no store of results takes in the name of a metric.
@@ -294,8 +294,8 @@ class Task:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     simulation: Simulation | None = None
     locate: Callable[[], list[Path] | None] | None = None
-    own_layout: Callable[[Path], list[Path] | None] | None = None
-    needed: int | None = None
+    custom_layout: Callable[[Path], list[Path] | None] | None = None
+    required_sources: int | None = None
     split: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None
     slices: Mapping[str, Callable[[Arrays], np.ndarray]] = field(default_factory=dict)
     validate: Callable[[Arrays, np.ndarray], Sequence[Check | Comparison]] | None = None
@@ -364,14 +364,14 @@ class Sample:
         return batch
 
     @property
-    def given_shapes(self) -> dict[str, tuple[int, ...]]:
+    def raw_shapes(self) -> dict[str, tuple[int, ...]]:
         """Of an event in each input as it is given, before its scaling."""
         return {name: array.shape[1:] for name, array in self.inputs.items()}
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """Of an event in each input as `take` gives it: with the columns that tell what is missing."""
-        shapes = self.given_shapes
+        shapes = self.raw_shapes
         for name, (_, _, *filling) in self.scaling.items():
             if filling and name in shapes:
                 shapes[name] = (*shapes[name][:-1], shapes[name][-1] + len(filling[1]))
@@ -458,16 +458,16 @@ class Model:
         return of_keras if self.in_keras else ""
 
     @property
-    def lacks(self) -> str | None:
+    def missing_package(self) -> str | None:
         """What to install before this family can do anything, or None."""
         if not self.package or importlib.util.find_spec(self.package):
             return None
         return f"needs the package {self.package}, which is not installed: pip install {self.package}"
 
-    def refuses(self, task: Task) -> str | None:
+    def incompatibility(self, task: Task) -> str | None:
         """Why this family cannot serve the task, or None if it can."""
-        if self.lacks:
-            return self.lacks
+        if self.missing_package:
+            return self.missing_package
         if self.view and self.view not in task.views:
             return f"needs {self.view} inputs; the task has {', '.join(task.views)}"
         if self.needs_context and not task.context:
@@ -490,8 +490,8 @@ class Metric:
     interval: scored events, signal class, standard deviations to either side -> (low, high), where the scale does not
         give it; also where the value cannot be measured.
     limit: the bound on the better side, at 95 %, where the value cannot be measured and a bound can; else NaN.
-    parts: (n,) what each event adds to the value, less its mean, so that the sum of squares is the variance of the
-        value; and of the difference of two models on the same events, that of the difference of their parts.
+    influences: (n,) what each event adds to the value, less its mean, so that the sum of squares is the variance of the
+        value; and of the difference of two models on the same events, that of the difference of these.
     bootstrap: trainings scored on the same events, signal class, resamplings -> (trainings, resamplings) values on the
         same resampled events, NaN where one cannot be measured.
     """
@@ -508,7 +508,7 @@ class Metric:
     scale: str = "linear"
     interval: Callable[[Scored, int, float], tuple[float, float]] | None = None
     limit: Callable[[Scored, int], float] | None = None
-    parts: Callable[[Scored, int], np.ndarray] | None = None
+    influences: Callable[[Scored, int], np.ndarray] | None = None
     bootstrap: Callable[[Sequence[Scored], int, int], np.ndarray] | None = None
 
     def compute(

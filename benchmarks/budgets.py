@@ -11,7 +11,7 @@ from hepbench.benchmarks.base import check_known
 class Budget:
     """events: at most so many of a dataset (None: all). epochs: at most so many passes, `table_epochs` of networks on
     tables, whose passes take a second, and `rounds` of trees. seeds: trainings of each entry. trials: of a study.
-    silence: seconds without an epoch, or another step of a trial, after which it counts as hanging and is ended.
+    stall_timeout: seconds without an epoch, or another step of a trial, after which it counts as hanging and is ended.
     timing: seconds for which predictions of each number of events are repeated to be timed; 0: their latency alone is
     timed."""
 
@@ -21,20 +21,22 @@ class Budget:
     rounds: int
     seeds: int
     trials: int
-    silence: float
+    stall_timeout: float
     timing: float
 
 
 BUDGETS = {
-    "smoke": Budget(events=2_000, epochs=2, table_epochs=2, rounds=20, seeds=1, trials=3, silence=1_800, timing=0),
+    "smoke": Budget(
+        events=2_000, epochs=2, table_epochs=2, rounds=20, seeds=1, trials=3, stall_timeout=1_800, timing=0
+    ),
     "quick": Budget(
-        events=30_000, epochs=8, table_epochs=50, rounds=500, seeds=1, trials=20, silence=7_200, timing=0.5
+        events=30_000, epochs=8, table_epochs=50, rounds=500, seeds=1, trials=20, stall_timeout=7_200, timing=0.5
     ),
     "standard": Budget(
-        events=150_000, epochs=20, table_epochs=100, rounds=2_000, seeds=3, trials=50, silence=43_200, timing=1
+        events=150_000, epochs=20, table_epochs=100, rounds=2_000, seeds=3, trials=50, stall_timeout=43_200, timing=1
     ),
     "full": Budget(
-        events=None, epochs=100, table_epochs=100, rounds=10_000, seeds=5, trials=200, silence=172_800, timing=2
+        events=None, epochs=100, table_epochs=100, rounds=10_000, seeds=5, trials=200, stall_timeout=172_800, timing=2
     ),
 }
 

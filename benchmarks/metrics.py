@@ -125,7 +125,7 @@ def metrics_of(classes: Sequence[str], own: Mapping[str, Metric] | None = None) 
                         of_class=None,
                         limit=partial(_limit_of_class, metric, number) if metric.limit else None,
                         interval=None,
-                        parts=partial(_parts_of_class, metric, number) if metric.parts else None,
+                        influences=partial(_influences_of_class, metric, number) if metric.influences else None,
                         bootstrap=partial(_bootstrap_of_class, metric, number) if metric.bootstrap else None,
                     )
     return {**found, **(own or {})}
@@ -135,11 +135,11 @@ def _of_class(metric: Metric, number: int, scored: Scored, signal: int) -> Measu
     return metric.of_class(scored, number) if metric.of_class else (np.nan, np.nan)
 
 
-def _parts_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> np.ndarray:
+def _influences_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> np.ndarray:
     if metric.of_class is _auc_of_class:
-        return _area_parts(scored, [number])  # the metric itself is a mean over the classes
-    assert metric.parts is not None
-    return metric.parts(scored, number)
+        return _area_influences(scored, [number])  # the metric itself is a mean over the classes
+    assert metric.influences is not None
+    return metric.influences(scored, number)
 
 
 def _limit_of_class(metric: Metric, number: int, scored: Scored, signal: int) -> float:
@@ -159,7 +159,7 @@ def class_keys(classes: Sequence[str]) -> list[str]:
     return keys if len(set(keys)) == len(keys) else [f"{key}_{number}" for number, key in enumerate(keys)]
 
 
-def of_epoch(
+def epoch_metrics(
     labels: np.ndarray, scores: np.ndarray, signal: int, weights: np.ndarray | None = None
 ) -> dict[str, float]:
     """What is reported of the validation part after each epoch: loss, accuracy, AUC, precision, recall and counts;
@@ -207,10 +207,10 @@ def _count(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> Mea
     return float(count), float(all_of_it * _share(count, all_of_it)[1])
 
 
-def _count_parts(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> np.ndarray:
+def _count_influences(scored: Scored, signal: int, of_signal: bool, as_signal: bool) -> np.ndarray:
     own = (scored.labels == signal) == of_signal
     number = np.count_nonzero(own)
-    return _ratio_parts(own & ((scored.guessed == signal) == as_signal), own, scored) * (number or math.nan)
+    return _ratio_influences(own & ((scored.guessed == signal) == as_signal), own, scored) * (number or math.nan)
 
 
 def _hits(scored: Scored, signal: int) -> np.ndarray:
@@ -219,15 +219,15 @@ def _hits(scored: Scored, signal: int) -> np.ndarray:
 
 def _purities(scored: Scored, signal: int) -> np.ndarray:
     chosen = scored.guessed == signal
-    return _ratio_parts(chosen & (scored.labels == signal), chosen, scored)
+    return _ratio_influences(chosen & (scored.labels == signal), chosen, scored)
 
 
 def _recalls(scored: Scored, signal: int) -> np.ndarray:
     own = scored.labels == signal
-    return _ratio_parts(own & (scored.guessed == signal), own, scored)
+    return _ratio_influences(own & (scored.guessed == signal), own, scored)
 
 
-def _ratio_parts(hit: np.ndarray, counted: np.ndarray, scored: Scored) -> np.ndarray:
+def _ratio_influences(hit: np.ndarray, counted: np.ndarray, scored: Scored) -> np.ndarray:
     number = np.count_nonzero(counted)
     if not number:
         return np.full(len(hit), np.nan)
@@ -247,7 +247,7 @@ def _weighted_share(found: np.ndarray, counted: np.ndarray, scored: Scored) -> M
     if not total:
         return np.nan, np.nan
     share = float(weights @ found) / total
-    parts = _ratio_parts(found & counted, counted, scored)
+    parts = _ratio_influences(found & counted, counted, scored)
     of_counted = found[weights > 0]
     if of_counted.all() or not of_counted.any():
         number = total**2 / float(weights @ weights)
@@ -355,11 +355,11 @@ def _mean_of(values: np.ndarray, scored: Scored) -> Measured:
     return mean, _error(_centred(_addends(values, scored)))
 
 
-def _loss_parts(scored: Scored, signal: int) -> np.ndarray:
+def _loss_influences(scored: Scored, signal: int) -> np.ndarray:
     return _centred(_addends(_losses(scored), scored))
 
 
-def _brier_parts(scored: Scored, signal: int) -> np.ndarray:
+def _brier_influences(scored: Scored, signal: int) -> np.ndarray:
     return _centred(_addends(_squares(scored), scored))
 
 
@@ -409,7 +409,7 @@ def _told(scored: Scored, signal: int) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return told, true, np.searchsorted(edges, told, side="left")
 
 
-def _calibration_parts(scored: Scored, signal: int) -> np.ndarray:
+def _calibration_influences(scored: Scored, signal: int) -> np.ndarray:
     """Of the distance of each bin, by its sign, as the error has it."""
     told, true, bins = _told(scored, signal)
     if scored.weights is not None:
@@ -452,15 +452,15 @@ def _auc_of_class(scored: Scored, positive: int) -> Measured:
     return _mean_area(scored, [positive])
 
 
-def _auc_parts(scored: Scored, signal: int) -> np.ndarray:
-    return _area_parts(scored, _tested(scored, signal))
+def _auc_influences(scored: Scored, signal: int) -> np.ndarray:
+    return _area_influences(scored, _tested(scored, signal))
 
 
 def _mean_area(scored: Scored, tested: Sequence[int]) -> Measured:
     if scored.numbers.min() < 2:
         return np.nan, np.nan
-    area = math.fsum(scored.against_the_rest(positive).area for positive in tested) / len(tested)
-    return area, _error_of_area(area, _area_parts(scored, tested), scored)
+    area = math.fsum(scored.one_vs_rest(positive).area for positive in tested) / len(tested)
+    return area, _error_of_area(area, _area_influences(scored, tested), scored)
 
 
 def _error_of_area(area: float, parts: np.ndarray, scored: Scored) -> float:
@@ -469,20 +469,20 @@ def _error_of_area(area: float, parts: np.ndarray, scored: Scored) -> float:
     return _error(parts, scored)
 
 
-def _area_parts(scored: Scored, tested: Sequence[int]) -> np.ndarray:
+def _area_influences(scored: Scored, tested: Sequence[int]) -> np.ndarray:
     """(n,) of each event in the mean of these areas."""
     total = len(scored.labels)
     if scored.numbers.min() < 2:
         return np.full(total, np.nan)
     share = np.zeros(total)
     if scored.classes == 2 and scored.weights is None:  # the mean of the placements of either class is the area
-        ranking = scored.against_the_rest(tested[0])
+        ranking = scored.one_vs_rest(tested[0])
         weights = 1 / np.sqrt(scored.numbers * (scored.numbers - 1.0))
         for block in blocks(total):
             share[block] = (ranking.placements[block] - ranking.area) * weights[scored.labels[block]]
         return share
     for positive in tested:
-        ranking = scored.against_the_rest(positive)
+        ranking = scored.one_vs_rest(positive)
         weights = np.full(scored.classes, 1 / (total - scored.numbers[positive]))
         weights[positive] = 1 / scored.numbers[positive]
         weights /= len(tested)
@@ -500,10 +500,10 @@ def _auc_micro(scored: Scored, signal: int) -> Measured:
     if scored.numbers.min() < 2:
         return np.nan, np.nan
     area = scored.pooled.area
-    return area, _error_of_area(area, _micro_parts(scored, signal), scored)
+    return area, _error_of_area(area, _micro_influences(scored, signal), scored)
 
 
-def _micro_parts(scored: Scored, signal: int) -> np.ndarray:
+def _micro_influences(scored: Scored, signal: int) -> np.ndarray:
     if scored.numbers.min() < 2:
         return np.full(len(scored.labels), np.nan)
     ranking = scored.pooled
@@ -528,10 +528,10 @@ def _auc_ovo(scored: Scored, signal: int) -> Measured:
         return np.nan, np.nan
     areas = [scored.against(one, other).area for one, other in _pairs_of_classes(scored)]
     area = math.fsum(areas) / len(areas)
-    return area, _error_of_area(area, _ovo_parts(scored, signal), scored)
+    return area, _error_of_area(area, _ovo_influences(scored, signal), scored)
 
 
-def _ovo_parts(scored: Scored, signal: int) -> np.ndarray:
+def _ovo_influences(scored: Scored, signal: int) -> np.ndarray:
     share = np.zeros(len(scored.labels))
     if scored.numbers.min() < 2:
         return np.full(len(share), np.nan)
@@ -589,7 +589,7 @@ def _share_of(found: np.ndarray, counted: np.ndarray, scored: Scored) -> Measure
 def passing_at(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
     """(n,) bool, which events pass the cut that this share of the signal passes, or as little more as equal scores
     ask for; none where there is no signal."""
-    ranking = scored.against_the_rest(signal)
+    ranking = scored.one_vs_rest(signal)
     chosen = np.zeros(len(scored.labels), bool)
     if number := int(scored.numbers[signal]):
         wanted = math.ceil(efficiency * number) if scored.weights is None else efficiency * number * (1 - 1e-9)
@@ -621,7 +621,7 @@ def rejection(scored: Scored, signal: int, efficiency: float) -> Measured:
 def _weighted_variance(scored: Scored, signal: int, efficiency: float, found: _Threshold) -> float:
     """Of eps_B at a signal efficiency: as in `rejection`, the binomial variances as sums over the weighted events."""
     assert scored.weights is not None
-    ranking, share = scored.against_the_rest(signal), found.passing / found.backgrounds
+    ranking, share = scored.one_vs_rest(signal), found.passing / found.backgrounds
     above = _above(ranking, found)
     aimed = np.where(ranking.positive, efficiency, share)
     squares = scored.weights**2 * (above * (1 - 2 * aimed) + aimed**2)  # of events of which this part is above
@@ -654,12 +654,12 @@ def rejection_limit(scored: Scored, signal: int, efficiency: float) -> float:
     return 1 / float(beta.ppf(LIMIT, passing + 1, backgrounds - passing))
 
 
-def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
+def _rejection_influences(scored: Scored, signal: int, efficiency: float) -> np.ndarray:
     found = _at_efficiency(scored, signal, efficiency)
     if found is None or found.passing < found.unit:
         return np.full(len(scored.labels), np.nan)
     share = found.passing / found.backgrounds
-    ranking = scored.against_the_rest(signal)
+    ranking = scored.one_vs_rest(signal)
     above = _above(ranking, found)
     if scored.weights is not None:
         apart = _in_total(above - np.where(ranking.positive, efficiency, share), scored)
@@ -671,7 +671,7 @@ def _rejection_parts(scored: Scored, signal: int, efficiency: float) -> np.ndarr
 
 
 def _resampled_rejections(trained: Sequence[Scored], signal: int, resamplings: int, efficiency: float) -> np.ndarray:
-    rankings = [scored.against_the_rest(signal) for scored in trained]
+    rankings = [scored.one_vs_rest(signal) for scored in trained]
     wanted = efficiency * float(rankings[0].positives[-1])
     units = rankings[0].units
     reach = REACH * math.sqrt(wanted * (1 - efficiency) * units[0])
@@ -709,7 +709,7 @@ class _Threshold:
 
 
 def _at_efficiency(scored: Scored, signal: int, efficiency: float) -> _Threshold | None:
-    ranking = scored.against_the_rest(signal)
+    ranking = scored.one_vs_rest(signal)
     positives, negatives = ranking.positives, ranking.negatives
     signals, backgrounds = positives[-1].item(), negatives[-1].item()
     wanted = efficiency * signals
@@ -770,7 +770,7 @@ def purity_interval(
 
 
 def _resampled_efficiencies(trained: Sequence[Scored], signal: int, resamplings: int, purity: float) -> np.ndarray:
-    rankings = [scored.against_the_rest(signal) for scored in trained]
+    rankings = [scored.one_vs_rest(signal) for scored in trained]
     cuts = []
     for scored, ranking in zip(trained, rankings, strict=True):
         found = _at_purity(scored, signal, purity, None)
@@ -808,7 +808,7 @@ class _AtPurity:
 
 
 def _at_purity(scored: Scored, signal: int, purity: float, proportions: Sequence[float] | None) -> _AtPurity | None:
-    ranking = scored.against_the_rest(signal)
+    ranking = scored.one_vs_rest(signal)
     signals, backgrounds = float(ranking.positives[-1]), float(ranking.negatives[-1])
     if not signals or not backgrounds:
         return None
@@ -847,7 +847,7 @@ def roc_curve(labels: np.ndarray, scores: np.ndarray, signal: int, most: int = 2
     Thinned to about `most` points: half spread evenly in signal efficiency and half in the logarithm of background
     efficiency, so that the steep corner at high rejection keeps its steps. Efficiencies are NaN for an absent class.
     """
-    return _curve(Scored(labels, scores).against_the_rest(signal), most)
+    return _curve(Scored(labels, scores).one_vs_rest(signal), most)
 
 
 def roc_curves(
@@ -857,8 +857,8 @@ def roc_curves(
     against the rest, "micro" of all decisions together, and "macro", the mean of the classes' signal efficiencies at
     equal background efficiency, which has no threshold (NaN)."""
     if len(classes) == 2:
-        return {classes[signal]: _curve(scored.against_the_rest(signal), most)}
-    curves = {name: _curve(scored.against_the_rest(number), most) for number, name in enumerate(classes)}
+        return {classes[signal]: _curve(scored.one_vs_rest(signal), most)}
+    curves = {name: _curve(scored.one_vs_rest(number), most) for number, name in enumerate(classes)}
     grid = np.unique(np.concatenate([curve["background_efficiency"] for curve in curves.values()]))
     grid = grid[np.isfinite(grid)]
     grid = grid[np.unique(np.linspace(0, len(grid) - 1, most).astype(int))]
@@ -932,7 +932,7 @@ def rejection_at(percent: float) -> Metric:
         of_class=partial(rejection, efficiency=percent / 100),
         scale="log",
         limit=partial(rejection_limit, efficiency=percent / 100),
-        parts=partial(_rejection_parts, efficiency=percent / 100),
+        influences=partial(_rejection_influences, efficiency=percent / 100),
         bootstrap=partial(_resampled_rejections, efficiency=percent / 100),
     )
 
@@ -941,7 +941,14 @@ METRICS: dict[str, Metric] = {
     metric.name: metric
     for metric in (
         Metric(
-            "auc", "area under the ROC curve", "AUC", _auc, _auc_of_class, decimals=4, scale="logit", parts=_auc_parts
+            "auc",
+            "area under the ROC curve",
+            "AUC",
+            _auc,
+            _auc_of_class,
+            decimals=4,
+            scale="logit",
+            influences=_auc_influences,
         ),
         Metric(
             "accuracy",
@@ -951,7 +958,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             epochwise="val_accuracy",
             scale="logit",
-            parts=_hits,
+            influences=_hits,
         ),
         Metric(
             "precision",
@@ -961,7 +968,7 @@ METRICS: dict[str, Metric] = {
             _precision,
             decimals=4,
             scale="logit",
-            parts=_purities,
+            influences=_purities,
         ),
         Metric(
             "recall",
@@ -971,7 +978,7 @@ METRICS: dict[str, Metric] = {
             _recall,
             decimals=4,
             scale="logit",
-            parts=_recalls,
+            influences=_recalls,
         ),
         Metric(
             "log_loss",
@@ -981,7 +988,7 @@ METRICS: dict[str, Metric] = {
             higher_is_better=False,
             decimals=4,
             epochwise="val_loss",
-            parts=_loss_parts,
+            influences=_loss_influences,
         ),
         Metric(
             "brier",
@@ -991,7 +998,7 @@ METRICS: dict[str, Metric] = {
             higher_is_better=False,
             decimals=4,
             epochwise="val_loss",
-            parts=_brier_parts,
+            influences=_brier_influences,
         ),
         Metric(
             "ece",
@@ -1001,7 +1008,7 @@ METRICS: dict[str, Metric] = {
             higher_is_better=False,
             decimals=4,
             epochwise="val_loss",
-            parts=_calibration_parts,
+            influences=_calibration_influences,
         ),
         *(rejection_at(percent) for percent in EFFICIENCIES),
         *(
@@ -1024,7 +1031,7 @@ METRICS: dict[str, Metric] = {
                 title=f"{name.replace('_', ' ')} (events)",
                 heading=name.replace("_", " "),
                 of=partial(_count, of_signal=of_signal, as_signal=as_signal),
-                parts=partial(_count_parts, of_signal=of_signal, as_signal=as_signal),
+                influences=partial(_count_influences, of_signal=of_signal, as_signal=as_signal),
                 higher_is_better=of_signal == as_signal,
                 decimals=0,
                 epochwise="val_accuracy",
@@ -1039,7 +1046,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             needs=("classes",),
             scale="logit",
-            parts=_ovo_parts,
+            influences=_ovo_influences,
         ),
         Metric(
             "auc_micro",
@@ -1049,7 +1056,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             needs=("classes",),
             scale="logit",
-            parts=_micro_parts,
+            influences=_micro_influences,
         ),
         Metric(
             "auc_macro",
@@ -1059,7 +1066,7 @@ METRICS: dict[str, Metric] = {
             decimals=4,
             needs=("classes",),
             scale="logit",
-            parts=_auc_parts,
+            influences=_auc_influences,
         ),
     )
 }

@@ -254,7 +254,7 @@ class Scored:
             return self.numbers
         return self.numbers**2 / np.maximum(np.bincount(self.labels, self.weights**2, self.classes), 1e-300)
 
-    def against_the_rest(self, positive: int) -> Ranking:
+    def one_vs_rest(self, positive: int) -> Ranking:
         """The events by their log-odds of one class, which is positive."""
         if positive not in self._rankings:
             self._rankings[positive] = Ranking(self.labels == positive, self.log_odds(positive), self.weights)

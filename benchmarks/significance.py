@@ -35,7 +35,7 @@ def metric(expected: Sequence[float]) -> Metric:
         "AMS",
         partial(ams, expected=tuple(expected)),
         decimals=3,
-        parts=partial(ams_parts, expected=tuple(expected)),
+        influences=partial(ams_influences, expected=tuple(expected)),
     )
 
 
@@ -50,11 +50,11 @@ def ams(scored: Scored, signal: int, expected: Sequence[float]) -> tuple[float, 
     if scored.numbers.min() < 2:
         return math.nan, math.nan
     value = significance(*_selected(scored, signal, expected, _above(scored, signal, SELECTED)))
-    parts = ams_parts(scored, signal, expected)
+    parts = ams_influences(scored, signal, expected)
     return value, math.sqrt(float(parts @ parts))
 
 
-def ams_parts(scored: Scored, signal: int, expected: Sequence[float]) -> np.ndarray:
+def ams_influences(scored: Scored, signal: int, expected: Sequence[float]) -> np.ndarray:
     """(n,) what each event adds to the AMS: by being selected or not, and by where it lets the cut be."""
     total = len(scored.labels)
     if scored.numbers.min() < 2:
@@ -80,7 +80,7 @@ def ams_parts(scored: Scored, signal: int, expected: Sequence[float]) -> np.ndar
 
 def _above(scored: Scored, signal: int, share: float) -> np.ndarray:
     """(n,) which part of each event is among this share of the events, by number: of equal scores all the same."""
-    ranking = scored.against_the_rest(signal)
+    ranking = scored.one_vs_rest(signal)
     wanted = share * len(scored.labels)
     group = int(np.searchsorted(ranking.ends, wanted))
     start = int(ranking.ends[group - 1]) if group else 0

@@ -148,7 +148,7 @@ def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
       the use of CPU, GPU and memory;
     - submitted: whether its scores were made by other means; imported_from: the machine whose results were imported;
       training_code ("known", an address or "not known"), test_labels_seen ("no", "not known" or "may have been"), url;
-    - asked_events: of the dataset, where another number than the budget's was asked for;
+    - requested_events: of the dataset, where another number than the budget's was asked for;
     - events: of the test set; train_events: of the training part; device, hardware, backend;
     - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
     - configuration, hyperparameters (a dict), ended (seconds since 1970);
@@ -267,9 +267,9 @@ def _line(event: BenchEvent) -> str | None:
     """What is said of an event, or None where it is not worth a line."""
     from hepbench.suite.batch_size import BatchSizeFound
     from hepbench.suite.campaign import Planned, TrialEvent
-    from hepbench.suite.data.opening import DataOpened, SimulationBegins
+    from hepbench.suite.data.opening import DataOpened, SimulationStarted
 
-    if isinstance(event, SimulationBegins):
+    if isinstance(event, SimulationStarted):
         return f"simulating {event.events:,} events of {event.task.name}"
     if isinstance(event, DataOpened):
         return f"data: {event.files.kind}, {event.events:,} events"

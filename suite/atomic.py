@@ -20,7 +20,7 @@ UNFINISHED = ".unfinished"
 """The ending of a folder that is not yet whole."""
 
 
-def write_whole(path: Path, text: str) -> None:
+def write_atomically(path: Path, text: str) -> None:
     """Write a text file by a temporary file and a rename; all may read it. Temporary files that killed processes of
     this machine have left are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ def write_whole(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def whole_folder(folder: Path) -> Iterator[Path]:
+def atomic_folder(folder: Path) -> Iterator[Path]:
     """A scratch folder that becomes `folder` when the block ends well and is removed when it does not."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
@@ -56,7 +56,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def atomic_file(path: Path) -> Iterator[Path]:
     """A scratch file beside it that becomes `path` when the block ends well and is removed when it does not. UserError
     where its folder is not there."""
     folder = path.absolute().parent

@@ -137,7 +137,7 @@ def fits_into_memory(spec: Spec, data_digest: str, split_hash: str, size: int) -
 def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
     """Whether its training can begin in this process."""
     try:
-        begin_training(trial, train, valid)
+        set_up_training(trial, train, valid)
     except Exception as error:
         if not device.out_of_memory(error):
             raise
@@ -145,16 +145,16 @@ def fits(trial: Trial, train: Sample, valid: Sample) -> bool:
     return True
 
 
-def begin_training(trial: Trial, train: Sample, valid: Sample) -> None:
-    from hepbench.suite.training.batches import Feed
-    from hepbench.suite.training.begin import begin
+def set_up_training(trial: Trial, train: Sample, valid: Sample) -> None:
+    from hepbench.suite.training.batches import BatchLoader
+    from hepbench.suite.training.keras_training import set_up
     from hepbench.suite.training.settings import DEFAULTS
 
     record, parameters = trial.model.record, trial.hyperparameters
     assert record.build is not None
-    training = begin(
+    training = set_up(
         record.build, train, len(trial.task.record.classes), parameters,
         package=record.package, seed=0, device=trial.spec.device,
     )  # fmt: skip
     size = int({**DEFAULTS, **parameters}["batch_size"])
-    training.warm_up(Feed(train, training.network, size, hold=training.holds), valid)
+    training.warm_up(BatchLoader(train, training.network, size, hold=training.holds), valid)

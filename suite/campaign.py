@@ -28,7 +28,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import batch_size, results, views
 from hepbench.suite import device as device_module
 from hepbench.suite.batch_size import BatchSizeFound, BatchSizeSought
-from hepbench.suite.claims import Claims, signs_of_life
+from hepbench.suite.claims import Claims, heartbeat
 from hepbench.suite.data.dataset import Prepared
 from hepbench.suite.data.files import Files, choose, events_to_simulate
 from hepbench.suite.data.opening import DataEvent, open_data
@@ -39,8 +39,8 @@ from hepbench.suite.paths import training_file
 from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.settings import settings_by_model
-from hepbench.suite.training.kept import forget
-from hepbench.suite.trial import start as start_module
+from hepbench.suite.training.checkpoint import delete
+from hepbench.suite.trial import warm_start
 from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.pyfunc import tensors
 from hepbench.suite.trial.spec import Spec, Trial, command_for, identity_of
@@ -51,10 +51,10 @@ from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.leaderboard.differences import OPTIMUM
 from hepbench.tracking.runs import DESCRIPTION, Store, StoreError, best_effort
 
-LINE_UP = ("gbdt", "gnn", "mlp", "cnn", "prior")
+DEFAULT_MODELS = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
 
-LOOK = 2.0
+POLL_SECONDS = 2.0
 """Seconds between two looks at trials that another command is running."""
 
 
@@ -125,7 +125,7 @@ def request(
     start: str = "",
 ) -> Bench:
     """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
-    none stands for `LINE_UP`, and for `OPTIMUM` where the task has a view of this name.
+    none stands for `DEFAULT_MODELS`, and for `OPTIMUM` where the task has a view of this name.
 
     settings: hyper-parameters by name, each set for the models that know it; a text is read as its default's type.
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
@@ -138,10 +138,10 @@ def request(
         raise UserError(f"events must be at least 2, got {events}")
     entry = registry.find("task", task)
     known_best = (OPTIMUM,) if OPTIMUM in entry.record.views else ()
-    names = registry.names("model") if list(models) == ["all"] else models or (*LINE_UP, *known_best)
+    names = registry.names("model") if list(models) == ["all"] else models or (*DEFAULT_MODELS, *known_best)
     entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
-    if all(one.record.lacks for one in entries):
-        raise UserError("; ".join(f"{one.name} {one.record.lacks}" for one in entries))
+    if all(one.record.missing_package for one in entries):
+        raise UserError("; ".join(f"{one.name} {one.record.missing_package}" for one in entries))
     chosen, reason = device_module.resolve(device, backend)
     settings = dict(settings or {})
     auto = {"batch_size": settings.pop("batch_size")} if settings.get("batch_size") == batch_size.AUTO else {}
@@ -286,8 +286,8 @@ class Campaign:
             "parent": parent,
             "dataset": self.dataset,
         }
-        silence = budgets.find(spec.budget).silence
-        return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context, silence)
+        stall_timeout = budgets.find(spec.budget).stall_timeout
+        return Job(spec, run, final, self.tags["data_digest"], self.tags["split_hash"], context, stall_timeout)
 
 
 def campaign_of(
@@ -334,7 +334,7 @@ def _checked_starts(trials: Sequence[Trial], store: Store) -> list[dict[str, Any
     found: dict[str, dict[str, Any]] = {}
     for trial in {(one.model.name, one.spec.start): one for one in trials if one.spec.start}.values():
         run = found.setdefault(trial.spec.start, results.find_run(store, trial.spec.start))
-        start_module.check(run, trial, store)
+        warm_start.check(run, trial, store)
     return list(found.values())
 
 
@@ -357,7 +357,7 @@ def plan_trials(
     campaign = campaign_of(task, spec.budget, files, prepared, split_hash, spec.events)
     campaign = dataclasses.replace(campaign, train_events=len(rows["train"]))
     for run in started:
-        start_module.check_data(run, campaign.tags)
+        warm_start.check_data(run, campaign.tags)
     if not dry:
         labelled = _with_batch_sizes(labelled, campaign, len(rows["train"]), listener)
     store.reconcile(task.name)
@@ -481,7 +481,7 @@ def parent_run(
     ending = "FAILED", "the command ended by an error"
     manner: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
     try:
-        with sigterm_as_interrupt(), signs_of_life(store, run_id):
+        with sigterm_as_interrupt(), heartbeat(store, run_id):
             views.prepare(store, campaign.task.name)
             yield run_id, notes.append
             ending = "FINISHED", notes[-1]
@@ -527,7 +527,7 @@ def run_finals(
             job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
             if force:
                 claims.hold(one.identity)
-                forget(training_file(one.identity))
+                delete(training_file(one.identity))
                 return job
             if holder := claims.take(one.identity):
                 elsewhere.append((number, one))
@@ -555,7 +555,7 @@ def run_finals(
                         claims.release(one.identity)
                     tell(number, one, event)
             if elsewhere:
-                time.sleep(LOOK)
+                time.sleep(POLL_SECONDS)
                 held = claims.held_elsewhere()
                 free = [one for one in elsewhere if one[1].identity not in held]
                 waiting.extend(free)

@@ -4,8 +4,8 @@ A claim is a tag of the command's own run, in the store itself, and holds wherev
 PostgreSQL, an MLflow server. It ends with the run. Of two that ask at once the one with the smaller id is given it: who
 asks writes so before it looks who else does, hence at least the later of two sees the other.
 
-A command of this machine that died is known by its process. One of another machine is given up when its sign of life
-has not changed for `LOST` seconds; one that was stopped there for longer, as by Ctrl-Z, is taken for dead.
+A command of this machine that died is known by its process. One of another machine is given up when its heartbeat
+has not changed for `HEARTBEAT_TIMEOUT` seconds; one that was stopped there for longer, as by Ctrl-Z, is taken for dead.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hepbench.tracking.runs import Store, StoreError, of_this_machine
 ASKED, HELD, NONE = "asked", "held", ""
 """Values of the tag that is a claim."""
 
-SIGN = "process.sign"
+HEARTBEAT_TAG = "process.sign"
 """Tag that a living command changes every EVERY seconds."""
 
-EVERY, LOST = 60.0, 300.0
+EVERY, HEARTBEAT_TIMEOUT = 60.0, 300.0
 
 
 class Claims:
@@ -35,7 +35,7 @@ class Claims:
         self.experiment = experiment
         self.own = own
         self._held: set[str] = set()
-        self._signs: dict[str, tuple[str, float]] = {}  # of other machines' commands: the last, and since when
+        self._heartbeats: dict[str, tuple[str, float]] = {}  # of other machines' commands: the last, and since when
 
     def held_elsewhere(self) -> dict[str, str]:
         """identity -> who holds or has asked for it, in words."""
@@ -78,20 +78,20 @@ class Claims:
         for run in self.store.runs(self.experiment, status="RUNNING"):
             if run["id"] == self.own or not _claimed(run):
                 continue
-            if not of_this_machine(run) and self._is_silent(run):
-                self.store.finish(run["id"], "KILLED", f"no sign of life of {_who(run)} for {LOST:.0f} s")
+            if not of_this_machine(run) and self._is_dead(run):
+                self.store.finish(run["id"], "KILLED", f"no heartbeat of {_who(run)} for {HEARTBEAT_TIMEOUT:.0f} s")
                 continue
             found.append(run)
         return found
 
-    def _is_silent(self, run: dict[str, Any]) -> bool:
-        """Whether its sign of life has been the same for LOST seconds of this machine's clock."""
-        sign, now = run["tags"].get(SIGN, ""), time.monotonic()
-        known, since = self._signs.get(run["id"], (None, now))
+    def _is_dead(self, run: dict[str, Any]) -> bool:
+        """Whether its heartbeat has been the same for HEARTBEAT_TIMEOUT seconds of this machine's clock."""
+        sign, now = run["tags"].get(HEARTBEAT_TAG, ""), time.monotonic()
+        known, since = self._heartbeats.get(run["id"], (None, now))
         if known != sign:
-            self._signs[run["id"]] = sign, now
+            self._heartbeats[run["id"]] = sign, now
             return False
-        return now - since > LOST
+        return now - since > HEARTBEAT_TIMEOUT
 
 
 def _tag(identity: str) -> str:
@@ -110,14 +110,14 @@ def _who(run: dict[str, Any]) -> str:
 
 
 @contextlib.contextmanager
-def signs_of_life(store: Store, run_id: str) -> Iterator[None]:
+def heartbeat(store: Store, run_id: str) -> Iterator[None]:
     """Show other machines, by a tag of the run, that this process lives, as long as the block runs."""
     ended = threading.Event()
 
     def show() -> None:
         while not ended.wait(EVERY):
             with contextlib.suppress(StoreError):  # the block meets that fault itself
-                store.tag(run_id, {SIGN: f"{time.time():.0f}"})
+                store.tag(run_id, {HEARTBEAT_TAG: f"{time.time():.0f}"})
 
     threading.Thread(target=show, daemon=True).start()
     try:

@@ -20,7 +20,7 @@ import rich_click as click
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import terminal
 from hepbench.suite.commands import arguments
-from hepbench.suite.commands.arguments import Verbs
+from hepbench.suite.commands.arguments import CommandGroup
 from hepbench.suite.commands.console import Console
 from hepbench.tracking.passwords import masked
 from hepbench.tracking.runs import StoreError
@@ -28,7 +28,7 @@ from hepbench.tracking.runs import StoreError
 if TYPE_CHECKING:
     from hepbench.suite.workers.place import Place
 
-Verb = TypeVar("Verb", bound=Callable[..., Any])
+CommandFunction = TypeVar("CommandFunction", bound=Callable[..., Any])
 
 INTERRUPTED = 130  # what shells report for a process that Ctrl-C ended
 
@@ -44,7 +44,7 @@ REFUSALS = {
 
 def main() -> None:
     """Entry point. Exit status 0 done, 1 a trial or the program failed, 2 the user's mistake, 130 interrupted."""
-    terminal.show_what_can_be()
+    terminal.replace_unencodable()
     sys.excepthook = _without_passwords
     sys.unraisablehook = _interrupt_again
     complaints = Console(stderr=True, soft_wrap=True, highlight=False)
@@ -88,7 +88,7 @@ HELP = {"theme": "default-slim", "max_width": 100, "show_arguments": False}
 
 
 @click.group(
-    cls=Verbs,
+    cls=CommandGroup,
     context_settings={"help_option_names": ["-h", "--help"], "rich_help_config": HELP},
     examples=("hepbench list", "hepbench bench ecal", "hepbench leaderboard ecal", "hepbench bench --help"),
 )
@@ -139,7 +139,9 @@ EVENTS = click.option(
 )
 
 
-def models_option(text: str, panel: str | None = None, required: bool = False) -> Callable[[Verb], Verb]:
+def models_option(
+    text: str, panel: str | None = None, required: bool = False
+) -> Callable[[CommandFunction], CommandFunction]:
     """The option --model of what is done with several."""
     return click.option(
         "--model",
@@ -179,7 +181,7 @@ COLUMNS = click.option(
 )
 
 
-def model_of(what: str) -> Callable[[Verb], Verb]:
+def model_of(what: str) -> Callable[[CommandFunction], CommandFunction]:
     """The option --model of what is done with one alone."""
     return click.option(
         "--model",
@@ -202,7 +204,7 @@ def _settings(context: click.Context, option: click.Parameter, texts: Sequence[s
     return dict(text.split("=", 1) for text in texts)
 
 
-def settings(what: str) -> Callable[[Verb], Verb]:
+def settings(what: str) -> Callable[[CommandFunction], CommandFunction]:
     """The option --set; the command takes it as a dict of texts."""
     return click.option(
         "--set",
@@ -215,7 +217,7 @@ def settings(what: str) -> Callable[[Verb], Verb]:
     )
 
 
-def workers(command: Verb) -> Verb:
+def workers(command: CommandFunction) -> CommandFunction:
     """The options that say where trials run; the command takes them as one `place`."""
 
     @click.option("--jobs", type=int, help="Trials at once. Default: one a GPU, or one on all cores.", panel=WHERE)
@@ -260,7 +262,7 @@ def workers(command: Verb) -> Verb:
             raise UserError("--cluster starts workers and --scheduler takes those that are there: give one of the two")
         return command(place=Place(jobs, share_gpu, scheduler, batch), **options)
 
-    return cast(Verb, with_place)
+    return cast(CommandFunction, with_place)
 
 
 @commands.command(
@@ -782,7 +784,7 @@ def describe(tasks: tuple[str, ...], data: str, events: int) -> None:
         describe(name, data, events, Console())
 
 
-@commands.group(cls=Verbs, examples=("hepbench measure models --task ecal -m cnn,gbdt",))
+@commands.group(cls=CommandGroup, examples=("hepbench measure models --task ecal -m cnn,gbdt",))
 def measure() -> None:
     """Measure this machine on what the suite does; nothing else should run beside it."""
 

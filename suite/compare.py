@@ -16,7 +16,7 @@ from hepbench.benchmarks.base import Metric, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite import differences, results
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.data.dataset import prepared_here
 from hepbench.suite.differences import NotComparable, Trained, trainings_of
 from hepbench.suite.exchange import scores
@@ -33,8 +33,8 @@ from hepbench.tracking.comparison.record import (
     Curves,
     Densities,
     Density,
+    DiscrepantEvent,
     Measured,
-    OddEvent,
     Overlap,
     Side,
     Slice,
@@ -70,7 +70,7 @@ Advance = Callable[[int], None]
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class CompareRequest:
     """Two rows, as `ranking.rows` gives them, of the same test events. notes: what was chosen among several."""
 
     task: Entry[Task]
@@ -85,7 +85,7 @@ class Asked:
         return len(_records(self.task.record)) + len(EFFICIENCIES)
 
 
-def request(task: str, one: str, other: str, store: Store, budget: str | None = None) -> Asked:
+def request(task: str, one: str, other: str, store: Store, budget: str | None = None) -> CompareRequest:
     """Find what the names stand for: a model (that of its defaults, where it has been run), a model with its settings
     as a leaderboard names it, "<model> tuned" or the name of a study, the beginning of the id of a configuration or a
     run, or a file of scores as `hepbench score` takes it. budget: only results within it.
@@ -120,7 +120,7 @@ def request(task: str, one: str, other: str, store: Store, budget: str | None = 
     ]
     if first["budget"] != second["budget"]:
         notes.append(f"other budgets: {names[0]} {first['budget']}, {names[1]} {second['budget']}")
-    return Asked(entry, first, second, (names[0], names[1]), tuple(notes))
+    return CompareRequest(entry, first, second, (names[0], names[1]), tuple(notes))
 
 
 def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> list[Row]:
@@ -169,7 +169,7 @@ def _row_of_file(task: Entry[Task], given: str) -> Row:
         "model": path.stem,
         "set": "",
         "tuned": "",
-        "asked_events": found.part.events,
+        "requested_events": found.part.events,
         "events": len(found.ids),
         "configuration": found.sha256[:16],
         "run_ids": [found.sha256],
@@ -223,7 +223,7 @@ def _listed(side: Sequence[Row], chosen: Row) -> str:
     return some + (f" and {len(others) - 3} more" if len(others) > 3 else "")
 
 
-def compare(asked: Asked, store: Store, advance: Advance = lambda done: None) -> Comparison:
+def compare(asked: CompareRequest, store: Store, advance: Advance = lambda done: None) -> Comparison:
     """Everything that the stored scores tell of the two. UserError where a run keeps no scores, or such of other
     events."""
     task, signal = asked.task.record, asked.task.record.signal
@@ -267,15 +267,15 @@ def _records(task: Task) -> dict[str, Metric]:
     }
 
 
-def write_page(asked: Asked, found: Comparison) -> Path:
+def write_page(asked: CompareRequest, found: Comparison) -> Path:
     """Write the page; returns its path."""
     name = file_name("-".join(["compare", found.task, found.one.name, found.other.name]))
     path = reports_folder() / f"{name}.html"
-    write_whole(path, page.render(found, command=command(asked)))
+    write_atomically(path, page.render(found, command=command(asked)))
     return path
 
 
-def command(asked: Asked) -> str:
+def command(asked: CompareRequest) -> str:
     """What compares the two again."""
     given = [_given(row) for row in (asked.one, asked.other)]
     return f"make compare TASK={shlex.quote(asked.task.given)} A={shlex.quote(given[0])} B={shlex.quote(given[1])}"
@@ -448,12 +448,12 @@ def _densities(labels: np.ndarray, means: Sequence[np.ndarray], task: Task) -> D
     return Densities(edges, found)
 
 
-def _odd(reference: StoredScores, ones: Trained, others: Trained, task: Task) -> list[OddEvent]:
+def _odd(reference: StoredScores, ones: Trained, others: Trained, task: Task) -> list[DiscrepantEvent]:
     """The events whose scores are farthest apart, the farthest first."""
     one, other = (np.mean([events.scores[:, task.signal] for events in side], axis=0) for side in (ones, others))
     farthest = np.argsort(-np.abs(one - other), kind="stable")[: table.SHOWN_EVENTS]
     return [
-        OddEvent(int(reference.ids[i]), task.classes[reference.labels[i]], float(one[i]), float(other[i]))
+        DiscrepantEvent(int(reference.ids[i]), task.classes[reference.labels[i]], float(one[i]), float(other[i]))
         for i in farthest
         if one[i] != other[i]
     ]
@@ -463,7 +463,7 @@ class _NotHere(Exception):
     """Why there are no slices: one line."""
 
 
-def _slices(asked: Asked, reference: StoredScores, ones: Trained, others: Trained) -> list[Slice]:
+def _slices(asked: CompareRequest, reference: StoredScores, ones: Trained, others: Trained) -> list[Slice]:
     """Each value of each of the task's slices alone; p after Holm's correction for all of one metric."""
     task, signal = asked.task, asked.task.record.signal
     if not task.record.slices:

@@ -48,7 +48,7 @@ BY_EPOCH = ("epochs", "patience", "plateau_patience", "plateau_cooldown")
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class CurveRequest:
     """What is to be measured.
 
     settings: model -> hyper-parameters in place of its defaults. train_events: numbers of training events, () for all
@@ -96,7 +96,7 @@ def request(
     data: str = "auto",
     events: int | None = None,
     force: bool = False,
-) -> Asked:
+) -> CurveRequest:
     """Look up what the names stand for; the rest is as of `campaign.request`.
 
     train_events: whole numbers with commas or blanks between; "": all, and halved HALVINGS times. seeds: trainings on
@@ -113,7 +113,7 @@ def request(
         for model in entries:
             if model.record.build is not None:
                 chosen_settings[model.name].setdefault("passes", 1)
-    asked = Asked(
+    asked = CurveRequest(
         entry,
         entries,
         chosen_settings,
@@ -142,7 +142,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(sorted(set(map(int, parts))))
 
 
-def _trial(asked: Asked, model: Entry[Model], seed: int, train_events: int | None) -> Trial:
+def _trial(asked: CurveRequest, model: Entry[Model], seed: int, train_events: int | None) -> Trial:
     """On all training events it is the trial of a bench."""
     settings = dict(asked.settings[model.name])
     spec = Spec(
@@ -185,7 +185,7 @@ class Opened:
     left_out: Mapping[int, str]
 
 
-def _open(asked: Asked, listener: Listener) -> Opened:
+def _open(asked: CurveRequest, listener: Listener) -> Opened:
     """Data are simulated or prepared where they have to be. UserError where there are too few events for anything."""
     most = budgets.most_events(asked.budget, asked.events)
     _, prepared = open_data(asked.task, asked.data, most, listener)
@@ -204,7 +204,7 @@ def _open(asked: Asked, listener: Listener) -> Opened:
     return Opened({part: len(rows[part]) for part in PARTS}, kept, left_out)
 
 
-def _labelled(asked: Asked, opened: Opened) -> list[tuple[str, Trial]]:
+def _labelled(asked: CurveRequest, opened: Opened) -> list[tuple[str, Trial]]:
     """Of the first seed all numbers of events, then of the next, so that an early end leaves whole curves."""
     whole = opened.parts["train"]
     seeds = {number: asked.seeds_for(number, whole) for number in opened.train_events}
@@ -236,7 +236,7 @@ class Outcome:
     parent: str | None
 
 
-def plan(asked: Asked, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial] | None:
+def plan(asked: CurveRequest, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial] | None:
     """What would run, in its order. Nothing is simulated for it: None where the data are not there."""
     if events_to_simulate(asked):
         return None
@@ -244,7 +244,9 @@ def plan(asked: Asked, store: Store | None = None, listener: Listener = ignore) 
     return campaign.plan_trials(_labelled(asked, opened), store or results.open_store(), asked.force)[0]
 
 
-def run(asked: Asked, place: Place | None = None, store: Store | None = None, listener: Listener = ignore) -> Outcome:
+def run(
+    asked: CurveRequest, place: Place | None = None, store: Store | None = None, listener: Listener = ignore
+) -> Outcome:
     """Run what has not been run. place: where; None: on this machine, one trial at a time, or one a GPU. Raises
     StoreError, UserError."""
     place = place or Place()
@@ -259,7 +261,9 @@ def run(asked: Asked, place: Place | None = None, store: Store | None = None, li
     return Outcome(tuple(planned), opened, common, failures, parent)
 
 
-def result(asked: Asked, outcome: Outcome, store: Store, advance: Callable[[int], None] = lambda done: None) -> Curves:
+def result(
+    asked: CurveRequest, outcome: Outcome, store: Store, advance: Callable[[int], None] = lambda done: None
+) -> Curves:
     """What the store has of the trainings of this plan. advance: is called with 1 for each of them. UserError where
     none is there."""
     stages = {one.trial.stage for one in outcome.trials}
@@ -300,7 +304,7 @@ def _training(task: Task, run: Mapping[str, Any], scores: StoredScores, store: S
     return Training(auc, parts, run["metrics"].get("train_seconds", math.nan), last_was_best)
 
 
-def write(asked: Asked, outcome: Outcome, found: Findings, store: Store) -> Report:
+def write(asked: CurveRequest, outcome: Outcome, found: Findings, store: Store) -> Report:
     """Write the page, the CSV of scores and of differences beside it, and the figures; also to the run of them all."""
     html = page.render(
         found,
@@ -317,16 +321,16 @@ def write(asked: Asked, outcome: Outcome, found: Findings, store: Store) -> Repo
     return written
 
 
-def markdown(asked: Asked, found: Findings) -> str:
+def markdown(asked: CurveRequest, found: Findings) -> str:
     """The page without its figures."""
     return table.markdown(found, title=title(asked), about=about(asked, found.curves), command=command_of(asked))
 
 
-def title(asked: Asked) -> str:
+def title(asked: CurveRequest) -> str:
     return f"Learning curves on {asked.task.name}"
 
 
-def about(asked: Asked, curves: Curves) -> list[str]:
+def about(asked: CurveRequest, curves: Curves) -> list[str]:
     """Lines on what was trained."""
     names = "; ".join(f"{line.model}: {line.title}" for line in curves.lines)
     settings = [
@@ -343,7 +347,7 @@ def about(asked: Asked, curves: Curves) -> list[str]:
     return [*lines, "; ".join(settings)] if settings else lines
 
 
-def facts(asked: Asked, outcome: Outcome, curves: Curves) -> list[str]:
+def facts(asked: CurveRequest, outcome: Outcome, curves: Curves) -> list[str]:
     """Of the page's head."""
     digest = str(outcome.common.tags["data_digest"])[:12]
     trainings = sum(len(point.trainings) for line in curves.lines for point in line.points)
@@ -356,7 +360,7 @@ def facts(asked: Asked, outcome: Outcome, curves: Curves) -> list[str]:
     ]
 
 
-def command_of(asked: Asked) -> str:
+def command_of(asked: CurveRequest) -> str:
     """What makes the page again."""
     words = ["hepbench", "curve", asked.task.given]
     words += [word for model in asked.models for word in ("--model", model.given)]

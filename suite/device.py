@@ -46,7 +46,7 @@ A network's step asks for the same large arrays again and again. Given back to t
 page by page, which on a virtual machine can take more than half the time of a graph network.
 """
 MOST_COMPILED = 2**30
-COMPILED_KEPT = {
+COMPILATION_CACHE = {
     "JAX_COMPILATION_CACHE_MAX_SIZE": str(MOST_COMPILED),
     "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.2",
 }
@@ -184,7 +184,7 @@ class _Without:
             raise ModuleNotFoundError(f"No module named {fullname!r}", name=fullname)
 
 
-def keep_compiled() -> None:
+def enable_compilation_cache() -> None:
     """Let JAX keep what it has compiled from one process to the next: in the results, once there are some, of this user
     and for processors of this kind alone, `MOST_COMPILED` bytes at most. What others may write into is not read, as it
     is code that runs."""
@@ -193,7 +193,7 @@ def keep_compiled() -> None:
         with contextlib.suppress(OSError):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             if all(_is_ours(one) for one in (folder, folder.parent)):
-                for name, value in COMPILED_KEPT.items():
+                for name, value in COMPILATION_CACHE.items():
                     os.environ.setdefault(name, value)
                 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(folder))
 
@@ -222,7 +222,7 @@ def set_environment(device: str, backend: str) -> None:
         os.environ.setdefault(name, value)
     os.environ["KERAS_BACKEND"] = backend
     if backend == "jax":
-        keep_compiled()
+        enable_compilation_cache()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")  # the default where a processor has VNNI
     if device == "cpu":

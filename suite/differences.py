@@ -16,7 +16,7 @@ import numpy as np
 from hepbench.benchmarks import metrics, scored
 from hepbench.benchmarks.base import Metric, Task
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.fingerprint import digest_of_code
 from hepbench.suite.paths import results_folder
 from hepbench.suite.trial.artifacts import SCORES, StoredScores, read_scores
@@ -53,7 +53,7 @@ def of_table(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store
             found = _compare(task, table, store)
             with contextlib.suppress(OSError):  # a folder that cannot be written is compared again
                 path.parent.mkdir(exist_ok=True)
-                write_whole(path, json.dumps([_plain(one) for one in found]))
+                write_atomically(path, json.dumps([_plain(one) for one in found]))
         _known[key] = found
     return _known[key]
 
@@ -88,8 +88,8 @@ def compared(metric: Metric, events: scored.Scored, signal: int) -> tuple[float,
     """(value, parts (n,)) of a metric that has parts, on the scale on which it is compared: of a rejection its
     logarithm, so that a difference is that of a ratio."""
     value, _ = metric.of(events, signal)
-    assert metric.parts is not None
-    parts = metric.parts(events, signal)
+    assert metric.influences is not None
+    parts = metric.influences(events, signal)
     return (math.log(value), parts / value) if metric.scale == "log" else (value, parts)
 
 
@@ -101,7 +101,7 @@ def trainings_of(metric: Metric, sides: Sequence[Trained], signal: int) -> list[
     """The trainings of each side, all scored on the same events, as `statistics.paired` takes them: with the parts of
     the events where the metric has some, else with a part for each of RESAMPLINGS of the paired bootstrap, on the scale
     of `compared`."""
-    if metric.parts:
+    if metric.influences:
         return [
             statistics.trainings(*zip(*(compared(metric, events, signal) for events in side), strict=True))
             for side in sides

@@ -20,7 +20,7 @@ from hepbench.suite import rescoring, results
 from hepbench.suite.differences import matched, scores_of
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial.artifacts import VALIDATION_SCORES, StoredScores
-from hepbench.suite.trial.rating import ROC, signal_rejections
+from hepbench.suite.trial.score_metrics import ROC, signal_rejections
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, groups
 from hepbench.tracking.runs import Store, StoreError

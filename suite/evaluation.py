@@ -14,14 +14,14 @@ import numpy as np
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Arrays, Task, UserError
 from hepbench.benchmarks.scored import Scored
-from hepbench.suite.atomic import whole_folder
+from hepbench.suite.atomic import atomic_folder
 from hepbench.suite.data.dataset import Prepared, prepare, refuse_unlabelled
 from hepbench.suite.data.files import Files, digest_of_file, digest_of_files, events_wanted, official, simulated_folder
 from hepbench.suite.data.split import split_events
 from hepbench.suite.data.weights import reweighted
 from hepbench.suite.scoring import OTHER, UNKNOWN, Progress, ScoredEvents, Slices, reader_of, score
 from hepbench.suite.trial.artifacts import SavedModel, StoredScores
-from hepbench.suite.trial.rating import Rated, write_rated
+from hepbench.suite.trial.score_metrics import EvaluatedScores, write_evaluated
 from hepbench.suite.trial.spec import Trial
 
 IN_PART = {"train": "of its training part", "validation": "of its validation part"}
@@ -258,10 +258,10 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
         "notes": found.notes,
         "metrics": {name: value if math.isfinite(value) else None for name, value in found.metrics.items()},
     }
-    with whole_folder(folder) as scratch:
+    with atomic_folder(folder) as scratch:
         (scratch / "metrics.json").write_text(json.dumps(about, indent=1, ensure_ascii=False), encoding="utf-8")
-        rated = Rated(found.stored, found.stored.scored(), dict(found.metrics))
-        write_rated(scratch, model.trial.task.record, rated)
+        evaluated = EvaluatedScores(found.stored, found.stored.scored(), dict(found.metrics))
+        write_evaluated(scratch, model.trial.task.record, evaluated)
 
 
 def _files_of(run: Mapping[str, Any], trial: Trial, given: Sequence[Path]) -> Files | None:

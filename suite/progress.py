@@ -26,9 +26,9 @@ from rich.text import Text
 
 from hepbench.suite.batch_size import BatchSizeFound, BatchSizeSought
 from hepbench.suite.campaign import BenchEvent, Planned, TrialEvent
-from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationBegins
+from hepbench.suite.data.opening import DataDamaged, DataEvent, DataProgress, SimulationStarted
 from hepbench.suite.forecast import in_words
-from hepbench.suite.reproduce import ExperimentBegins, ExperimentFailed, ModesBegin, ReproduceEvent
+from hepbench.suite.reproduce import ExperimentFailed, ExperimentStarted, ModesStarted, ReproduceEvent
 from hepbench.suite.workers.jobs import Event
 
 
@@ -88,7 +88,7 @@ class DataLines:
             self._advance(event.events)
             return
         self._stop()
-        if isinstance(event, SimulationBegins):
+        if isinstance(event, SimulationStarted):
             task = event.task
             published = any(source.url for source in task.record.sources)
             fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
@@ -300,13 +300,13 @@ class ReproduceLines(BenchLines):
     """Shows a study that is done again, experiment by experiment; is its listener, within a `with` block."""
 
     def __call__(self, event: BenchEvent | ReproduceEvent) -> None:
-        if isinstance(event, ExperimentBegins):
+        if isinstance(event, ExperimentStarted):
             experiment = event.setup.experiment
             name = f"{event.number}/{event.total} {experiment.name}"
             self.console.print(Text.assemble((name, "bold"), f": {experiment.title}"), soft_wrap=True)
         elif isinstance(event, ExperimentFailed):
             self.console.print(Text.assemble(("failed", "red"), f": {event.reason}"), soft_wrap=True)
-        elif isinstance(event, ModesBegin):
+        elif isinstance(event, ModesStarted):
             self.console.print(f"evaluating the network of {event.trial} in each of its modes")
         else:
             super().__call__(event)

@@ -9,7 +9,7 @@ from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
 from hepbench.suite.trial.pyfunc import MODEL_FILE
-from hepbench.suite.trial.rating import VALIDATION
+from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.tracking.leaderboard.ranking import groups
 from hepbench.tracking.runs import DESCRIPTION, Store
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.paths import file_name, reports_folder
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def write(name: str, html: str, tables: Mapping[str, str], figures: Mapping[str,
     written = []
     for more, text in tables.items():
         written.append(reports_folder() / f"{name}{more}.csv")
-        write_whole(written[-1], text)
+        write_atomically(written[-1], text)
     path = reports_folder() / f"{name}.html"
-    write_whole(path, html)
+    write_atomically(path, html)
     return Report(path, written, drawn)

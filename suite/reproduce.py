@@ -26,7 +26,7 @@ from hepbench.suite import device as device_module
 from hepbench.suite.campaign import PlannedTrial
 from hepbench.suite.data.files import choose, is_simulated
 from hepbench.suite.trial.artifacts import read_roc
-from hepbench.suite.trial.rating import VALIDATION
+from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
 from hepbench.suite.workers.place import Place
 from hepbench.tracking import plots, reproduction, statistics
@@ -76,7 +76,7 @@ class Reproduction:
 
 
 @dataclass(frozen=True)
-class ExperimentBegins:
+class ExperimentStarted:
     """The `number`th of `total` experiments that run."""
 
     setup: Setup
@@ -93,13 +93,13 @@ class ExperimentFailed:
 
 
 @dataclass(frozen=True)
-class ModesBegin:
+class ModesStarted:
     """The network of this trial is evaluated with dropout and normalisation as in training."""
 
     trial: str
 
 
-ReproduceEvent = ExperimentBegins | ExperimentFailed | ModesBegin
+ReproduceEvent = ExperimentStarted | ExperimentFailed | ModesStarted
 Listener = Callable[[Any], None]
 """Is called with the events of a campaign, and with ReproduceEvent."""
 
@@ -195,7 +195,7 @@ def run(
             begun = []
             for setup in together:
                 name = setup.experiment.name
-                listener(ExperimentBegins(setup, numbers[name], len(to_run)))
+                listener(ExperimentStarted(setup, numbers[name], len(to_run)))
                 try:
                     labelled = [(name, trial) for trial in setup.trials]
                     trials[name], running = campaign.plan_trials(labelled, store, asked.force, listener)
@@ -232,7 +232,7 @@ def _evaluate_modes(planned: Sequence[PlannedTrial], store: Store, listener: Lis
     """Of the networks that these trials have trained, where it has not been done."""
     for trial, run in finished(planned, store):
         if f"modes/{PARTS[0]}/inference/accuracy" not in run["metrics"]:
-            listener(ModesBegin(trial.name))
+            listener(ModesStarted(trial.name))
             store.log(run["id"], modes_of(trial.trial, run, store))
 
 

@@ -21,7 +21,7 @@ from hepbench.suite.trial.artifacts import (
     StoredScores,
     write_scores,
 )
-from hepbench.suite.trial.rating import ROC, of_validation, signal_rejections, write_curves
+from hepbench.suite.trial.score_metrics import ROC, of_validation, signal_rejections, write_curves
 from hepbench.tracking.runs import Store, StoreError
 
 Advance = Callable[[], None]

@@ -15,13 +15,13 @@ from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Metric, Task, UserError, check_known
 from hepbench.benchmarks.metrics import BY_SLICE, METRICS, class_keys, metrics_of, slice_key
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite import differences, drawn
-from hepbench.suite.atomic import write_whole
+from hepbench.suite import differences, plot_data
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.paths import reports_folder, results_folder
 from hepbench.tracking import pages, runs
 from hepbench.tracking.leaderboard import index, page, ranking
 from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, Differences, mark_distance, mark_tied
-from hepbench.tracking.leaderboard.drawn import MOST_DRAWN
+from hepbench.tracking.leaderboard.plot_data import MOST_DRAWN
 from hepbench.tracking.leaderboard.table import NUMBERS, TARGET, Leaderboard
 
 SHOWN = differences.COMPARED
@@ -229,7 +229,7 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
     """Write the page of a task's leaderboard, and the index of all pages; returns its path. What of a run cannot be
     read is named on it."""
     record = task.record
-    found, lost = drawn.of_rows(task, [row for row in board.rows if row["rank"] <= MOST_DRAWN], store)
+    found, lost = plot_data.of_rows(task, [row for row in board.rows if row["rank"] <= MOST_DRAWN], store)
     text = page.render(
         dataclasses.replace(board, notes=[*board.notes, *lost]),
         found,
@@ -241,8 +241,8 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
         library=pages.vega(results_folder() / "drawn"),
     )
     path = reports_folder() / f"{task.name}.html"
-    write_whole(path, text)
-    write_whole(reports_folder() / "index.html", index.render(reports_folder()))
+    write_atomically(path, text)
+    write_atomically(reports_folder() / "index.html", index.render(reports_folder()))
     return path
 
 

@@ -18,7 +18,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device, results
 from hepbench.suite.atomic import full_disk_as_user_error
 from hepbench.suite.data.checked import checked
-from hepbench.suite.data.dataset import MEND, with_cure
+from hepbench.suite.data.dataset import FIX_FILE, with_fix_hint
 from hepbench.suite.training.network import NETWORK_FILE
 from hepbench.suite.trial.artifacts import SavedModel, load_model, log_scores, scores_table
 from hepbench.suite.trial.spec import cut
@@ -98,9 +98,9 @@ def score(
         inputs = cut(task, view(events.arrays) if view else {}, settings)
         rows = np.arange(count)
         sample = Sample(inputs, rows, np.full(count, UNKNOWN), model.scaling)  # a model never sees labels here
-        if model.shapes is not None and sample.given_shapes != model.shapes:
+        if model.shapes is not None and sample.raw_shapes != model.shapes:
             raise UserError(
-                f"{_named(paths)}: an event has {_shown(sample.given_shapes)}, and the model was trained on "
+                f"{_named(paths)}: an event has {_shown(sample.raw_shapes)}, and the model was trained on "
                 f"{_shown(model.shapes)}"
             )
         labels = np.full(count, UNKNOWN) if events.labels is None else known[events.labels]
@@ -172,7 +172,9 @@ def _read(task: Entry[Task], reader: Task, paths: Sequence[Path]) -> Iterator[Ev
     UserError."""
     try:
         read = reader.read(paths)
-        yield from checked(f"{_named(paths)}: {task.name}", reader, with_cure(read, MEND) if task.shipped else read)
+        yield from checked(
+            f"{_named(paths)}: {task.name}", reader, with_fix_hint(read, FIX_FILE) if task.shipped else read
+        )
     except UserError:
         raise
     except Exception as error:

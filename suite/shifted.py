@@ -192,8 +192,8 @@ def predicted(task: Entry[Task], model: SavedModel, one: Opened) -> StoredScores
     whole = view_of(task, one.prepared, family.view, settings.get("features", "")) if family.view else {}
     unknown = np.full(len(one.rows), scoring.UNKNOWN)  # a model never sees labels here
     sample = Sample(cut(task.record, whole, settings), one.rows, unknown, model.scaling)
-    if model.shapes is not None and sample.given_shapes != model.shapes:
-        raise ValueError(f"an event has {sample.given_shapes}, and the model was trained on {model.shapes}")
+    if model.shapes is not None and sample.raw_shapes != model.shapes:
+        raise ValueError(f"an event has {sample.raw_shapes}, and the model was trained on {model.shapes}")
     try:
         scores = log_scores(model.fitted, sample)
     except Exception as error:  # of a model that was damaged, or of a user's own
@@ -235,8 +235,8 @@ def measured(name: str, nominal: StoredScores, found: StoredScores, same: bool, 
     before = nominal.scored()
     reference, of_reference = metric.of(before, task.signal)
     if same:
-        assert metric.parts is not None
-        apart = metric.parts(shifted, task.signal) - metric.parts(before, task.signal)
+        assert metric.influences is not None
+        apart = metric.influences(shifted, task.signal) - metric.influences(before, task.signal)
         of_change = math.sqrt(float(np.dot(apart, apart)))
     else:
         of_change = math.hypot(error, of_reference)

@@ -48,12 +48,12 @@ BATCH_SIZES = (32, 128, 256, 512, 1024, 2048, 4096, 8192, 12288, 20480, 40960)
 SET_BY_SWEEP = {"batch_size": "--batch-sizes", "epochs": "--epochs"}
 """Hyper-parameter -> the option that gives it."""
 
-LOOK = 0.5
+BUSY_CHECK_SECONDS = 0.5
 """Seconds for which the machine is looked at before anything is timed on it."""
 
 
 @dataclasses.dataclass(frozen=True)
-class Asked:
+class SweepRequest:
     """What is to be measured.
 
     epochs: batch size -> how many, None: the entry's, at most the budget's. target: the validation AUC to reach, None:
@@ -103,7 +103,7 @@ def request(
     data: str = "auto",
     events: int | None = None,
     force: bool = False,
-) -> Asked:
+) -> SweepRequest:
     """Look up what the names stand for; the rest is as of `campaign.request`.
 
     batch_sizes: whole numbers with commas or blanks between; "": `BATCH_SIZES`. epochs: one number, or one for each of
@@ -119,7 +119,7 @@ def request(
     if target is not None and not record.CHANCE < target <= 1:
         raise UserError(f"--target must be above {record.CHANCE}, the AUC of chance, and at most 1, got {target:g}")
     devices, not_measured = _devices(device, backend)
-    asked = Asked(
+    asked = SweepRequest(
         task_entry,
         model_entry,
         _epochs_by_size(batch_sizes, epochs),
@@ -230,7 +230,7 @@ class Outcome:
     failures: Mapping[str, str]
 
 
-def plan(asked: Asked, listener: Listener = ignore) -> Plan:
+def plan(asked: SweepRequest, listener: Listener = ignore) -> Plan:
     """What a sweep would run, in its order. Nothing is simulated for it, and without data nothing is known to be done
     or left out."""
     if events_to_simulate(asked):
@@ -238,7 +238,7 @@ def plan(asked: Asked, listener: Listener = ignore) -> Plan:
     return _plan(asked, results.open_store(), listener)[0]
 
 
-def _trials(asked: Asked, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int], Trial]]:
+def _trials(asked: SweepRequest, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int], Trial]]:
     """((device, batch size), training): of the first seed all, then of the next, so that an early end leaves whole
     curves."""
     for seed in asked.seeds:
@@ -247,7 +247,7 @@ def _trials(asked: Asked, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int
                 yield (device, size), asked.trial(device, size, seed)
 
 
-def _plan(asked: Asked, store: Store, listener: Listener) -> tuple[Plan, Campaign, dict[str, str]]:
+def _plan(asked: SweepRequest, store: Store, listener: Listener) -> tuple[Plan, Campaign, dict[str, str]]:
     """The plan, what its runs have in common, and device -> name. Data are simulated or prepared where they have to
     be. UserError where every batch size is too large."""
     most = budgets.most_events(asked.budget, asked.events)
@@ -278,7 +278,7 @@ def _done(store: Store, experiment: str) -> dict[tuple[str, str], dict[str, Any]
     return {(run["tags"]["identity"], run["tags"]["hardware"]): run for run in found if "identity" in run["tags"]}
 
 
-def run(asked: Asked, store: Store | None = None, listener: Listener = ignore) -> Outcome:
+def run(asked: SweepRequest, store: Store | None = None, listener: Listener = ignore) -> Outcome:
     """Measure what has not been measured, one training after another, and write the page. store: None: that of
     `results.open_store`. Raises StoreError, UserError."""
     store = store or results.open_store()  # before any work: an unwritable store ends here
@@ -289,7 +289,7 @@ def run(asked: Asked, store: Store | None = None, listener: Listener = ignore) -
         failures: dict[str, str] = {}
         parent = ""
         if to_run:
-            if (percent := machine.busy_percent(LOOK)) > record.MOST_OTHERS:
+            if (percent := machine.busy_percent(BUSY_CHECK_SECONDS)) > record.MOST_OTHERS:
                 listener(MachineBusy(percent))
             study, known = _study(asked, common, hardware, store)
             name = f"sweep {asked.task.name} {asked.model.name} {asked.budget}"
@@ -321,7 +321,7 @@ def _alone() -> Iterator[None]:
 
 
 def _study(
-    asked: Asked, common: Campaign, hardware: Mapping[str, str], store: Store
+    asked: SweepRequest, common: Campaign, hardware: Mapping[str, str], store: Store
 ) -> tuple[dict[str, str], str | None]:
     """(tags of the study's runs, id of its run where there is one): the same network, data, code and machine, with
     whatever batch sizes."""
@@ -360,7 +360,7 @@ def _run_all(
 
 
 def _collect(
-    asked: Asked, planned: Plan, hardware: Mapping[str, str], failures: Mapping[str, str], store: Store
+    asked: SweepRequest, planned: Plan, hardware: Mapping[str, str], failures: Mapping[str, str], store: Store
 ) -> Sweep:
     """What the store has of the trainings of this plan."""
     done = _done(store, asked.task.name)
@@ -411,7 +411,7 @@ def _training(run: Mapping[str, Any], store: Store) -> Training:
     return Training(int(run["tags"]["seed"]), measured=run["metrics"], **arrays)
 
 
-def _write(asked: Asked, sweep: Sweep, common: Campaign) -> Report:
+def _write(asked: SweepRequest, sweep: Sweep, common: Campaign) -> Report:
     """Write the page, the CSV beside it and the figures in a folder."""
     html = page.render(
         sweep,
@@ -424,7 +424,7 @@ def _write(asked: Asked, sweep: Sweep, common: Campaign) -> Report:
     return reports.write(name, html, {"": table.to_csv(sweep)}, figures)
 
 
-def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:
+def _about(asked: SweepRequest, sweep: Sweep, common: Campaign) -> list[str]:
     seeds = f"{len(asked.seeds)} seed{'s' * (len(asked.seeds) > 1)}"
     settings = " ".join(f"{name}={as_text(value)}" for name, value in sorted(asked.settings.items()))
     backend = asked.model.record.backend(asked.backend)
@@ -437,7 +437,7 @@ def _about(asked: Asked, sweep: Sweep, common: Campaign) -> list[str]:
     ]
 
 
-def _command(asked: Asked) -> str:
+def _command(asked: SweepRequest) -> str:
     """What makes the page again."""
     epochs = list(asked.epochs.values())
     parts = [f"hepbench sweep {asked.task.given} --model {asked.model.given} --budget {asked.budget}"]

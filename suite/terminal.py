@@ -11,7 +11,7 @@ INSTEAD = {"±": "+-", "–": "-", "—": "-", "−": "-", "×": "x", "…": "..
 """What is written where a character cannot be; of others the letter without its accent, or else a question mark."""
 
 
-def show_what_can_be() -> None:
+def replace_unencodable() -> None:
     """Let standard output and error write something in place of what their encoding lacks: in a latin-1 or an ASCII
     locale, and of file names that are no text in any."""
     codecs.register_error("hepbench", _instead)

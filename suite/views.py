@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 
 from hepbench.benchmarks import registry
-from hepbench.suite.trial.rating import ROC
+from hepbench.suite.trial.score_metrics import ROC
 from hepbench.tracking import runs, views
 from hepbench.tracking.views import Chart, View, attribute, metric, tag
 

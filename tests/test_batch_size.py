@@ -46,16 +46,16 @@ def test_steps_that_run_out_of_memory_are_stepped_down(backend, monkeypatch):
     pytest.importorskip(backend)
     error = full_memory(backend)
 
-    def begin(trial, train, valid):
+    def set_up(trial, train, valid):
         if trial.hyperparameters["batch_size"] > 8:
             raise error
 
     monkeypatch.setattr(device, "load_keras", lambda *chosen, ours: None)
     monkeypatch.setattr(run_module, "open_samples", lambda *digests: (None, {"train": None, "validation": None}))
-    monkeypatch.setattr(batch_size, "begin_training", begin)
+    monkeypatch.setattr(batch_size, "set_up_training", set_up)
     spec = Spec("ecal", "mlp", 0, "smoke", "simulated", "cpu", backend, {"batch_size": batch_size.AUTO})
     assert batch_size.largest(lambda size: batch_size.fits_into_memory(spec, "", "", size), 32) == (8, (32, 16))
-    monkeypatch.setattr(batch_size, "begin_training", lambda *parts: (_ for _ in ()).throw(ValueError("shapes")))
+    monkeypatch.setattr(batch_size, "set_up_training", lambda *parts: (_ for _ in ()).throw(ValueError("shapes")))
     with pytest.raises(ValueError, match="shapes"):
         batch_size.fits_into_memory(spec, "", "", 8)
 

@@ -172,11 +172,11 @@ def test_a_missing_package_is_told(monkeypatch, home):
         importlib.util, "find_spec", lambda name, *more: None if name in ENTRIES else found(name, *more)
     )
     model, task = registry.find("model", "lightgbm").record, registry.find("task", "magic").record
-    assert model.refuses(task) == "needs the package lightgbm, which is not installed: pip install lightgbm"
+    assert model.incompatibility(task) == "needs the package lightgbm, which is not installed: pip install lightgbm"
     done = hepbench("bench", "magic", "--model", "prior,catboost", "--budget", "smoke", home=home)
     assert done.returncode == 0, done.stderr
     told = " ".join((done.stdout + done.stderr).split())
     assert (
         "needs the package catboost, which is not installed: pip install catboost" in told and "done 1/1 prior" in told
     )
-    assert not set(ENTRIES) & set(campaign.LINE_UP)
+    assert not set(ENTRIES) & set(campaign.DEFAULT_MODELS)

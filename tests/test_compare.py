@@ -199,7 +199,7 @@ def test_each_class_of_several_has_parts_of_its_own():
     records = metrics.metrics_of(("a", "b", "c"))
     for name in ("auc_a", "auc_b", "auc_micro", "recall_c", "precision_b", "rejection_50_a"):
         value, error = records[name].of(events, 0)
-        parts = records[name].parts(events, 0)
+        parts = records[name].influences(events, 0)
         assert np.isfinite(value) and np.sqrt(parts @ parts) == pytest.approx(error, rel=0.05)
 
 

@@ -17,7 +17,7 @@ from hepbench.suite.differences import scores_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.trial.spec import command_for, identity_of
 from hepbench.tracking import runs
-from hepbench.tracking.curve import crossing, power_law, spread, table
+from hepbench.tracking.curve import crossover, power_law, spread, table
 from hepbench.tracking.curve.record import Curves, Line, Point, Training, gaps, paired
 
 EVENTS = [300, 600, 1200, 2400, 4800, 9600, 19200]
@@ -152,15 +152,15 @@ def test_one_overtakes_another_where_their_curves_cross():
     rng = np.random.default_rng(1)
     trees = line("trees", lambda number: 0.80 + 0.005 * math.log2(number / 300), rng, chance=0.05)
     network = line("network", lambda number: 0.74 + 0.025 * math.log2(number / 300), rng, chance=0.05)
-    found = crossing.overtaking(trees, network)
+    found = crossover.crossover(trees, network)
     assert (found.ahead, found.behind) == ("network", "trees") and found.certain
     assert found.low < 300 * 2**3 < found.high and found.low < found.at < found.high
     assert (found.fewest, found.most) == (300, 19200) and not found.before
     low = line("low", lambda number: 0.6, rng, chance=0.01)
-    ahead = crossing.overtaking(low, trees)
+    ahead = crossover.crossover(low, trees)
     assert ahead.ahead == "trees" and math.isnan(ahead.at) and (ahead.low, ahead.high) == (0, 0)
     like = line("like", lambda number: 0.80 + 0.005 * math.log2(number / 300), rng, chance=0.05)
-    unsure = crossing.overtaking(trees, like)
+    unsure = crossover.crossover(trees, like)
     assert not unsure.certain and math.isinf(unsure.high)
     told = table.findings(curves(trees, network, low, like))
     words = " ".join(table.verdicts(told))
@@ -175,7 +175,7 @@ def test_one_overtakes_another_where_their_curves_cross():
 def test_crossings_of_drawn_curves():
     x = np.log([100.0, 200.0, 400.0])
     drawn = np.array([[1, 1, 1], [-1, 1, 1], [1, -1, 1], [1, 1, -1], [-1, 1, -1], [-3, -1, 1]], dtype=float)
-    found = crossing.last_crossing(x, drawn)
+    found = crossover.last_crossing(x, drawn)
     assert found == pytest.approx([0, 100 * 2**0.5, 200 * 2**0.5, np.inf, np.inf, 200 * 2**0.5])
 
 
@@ -185,7 +185,7 @@ def test_the_training_events_of_a_seed_drop_out_of_a_difference():
     both = [line(name, law(0.2, b, 0.5), rng, 0.02, common) for name, b in (("a", 1.0), ("b", 1.6))]
     (some,) = gaps(curves(*both)).values()
     assert all(gap.error < 0.4 * point.score.error for gap, point in zip(some[:3], both[0].points, strict=False))
-    assert some[0].told_apart and some[0].value == pytest.approx(0.6 * 300**-0.5, abs=0.02)
+    assert some[0].significant and some[0].value == pytest.approx(0.6 * 300**-0.5, abs=0.02)
     assert [gap.seeds for gap in some] == SEEDS
     assert paired(Point(1, {0: Training(0.5, np.zeros(3))}), Point(1, {1: Training(0.5, np.zeros(3))})) is None
 

@@ -37,7 +37,7 @@ def test_what_is_better_is_told_apart_and_what_is_equal_is_not():
         "auc",
         {name: trained(rng, truth, labels, 3, 0.3, shift) for name, shift in (("a", 0.5), ("b", 0.0), ("c", 0.0))},
     )
-    assert {(pair.one, pair.other): pair.told_apart for pair in found.pairs} == {
+    assert {(pair.one, pair.other): pair.significant for pair in found.pairs} == {
         ("a", "b"): True,
         ("a", "c"): True,
         ("b", "c"): False,
@@ -133,7 +133,7 @@ def test_pairs_of_a_leaderboard(tmp_path):
     assert done.returncode == 0 and "Differences of AUC" in done.stdout and "× " in done.stdout
     pairs = json.loads(hepbench("leaderboard", "magic", "--pairs", "--format", "json", home=tmp_path).stdout)
     assert [pair["metric"] for pair in pairs] == list(differences.COMPARED)
-    assert pairs[0]["told_apart"] and pairs[0]["one"] == "logistic" and pairs[0]["difference"] > 0.1
+    assert pairs[0]["significant"] and pairs[0]["one"] == "logistic" and pairs[0]["difference"] > 0.1
     lines = list(
         csv.DictReader(
             io.StringIO(hepbench("leaderboard", "magic", "--pairs", "--format", "csv", home=tmp_path).stdout)

@@ -40,7 +40,9 @@ def a_network(name: str):
     served = (
         ("qg_jets", "hepmass", "qg_images") if model.view == "cloud" else ("ecal", "hepmass", "pxd_pixels", "qg_jets")
     )
-    task = next(one for one in map(lambda name: registry.find("task", name), served) if not model.refuses(one.record))
+    task = next(
+        one for one in map(lambda name: registry.find("task", name), served) if not model.incompatibility(one.record)
+    )
     shapes = _shapes(task.given, [model.view])[model.view]
     keras.utils.set_random_seed(0)
     network = model.build(shapes, len(task.record.classes), model.defaults)

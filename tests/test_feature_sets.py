@@ -60,7 +60,7 @@ def test_massless_alone_does_not_know_the_kinds_of_particles(files_of):
     changed[..., 3][some[..., 0] > 0] = codes
     for view, name in (("cloud", "features"), ("table", "table")):
         for features in task.features:
-            if task.features[features].serves(view):
+            if task.features[features].supports(view):
                 before, after = (
                     cut(task, task.view(view, features)({"jets": of}), {"features": features})[name]
                     for of in (some, changed)

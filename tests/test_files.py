@@ -203,12 +203,12 @@ def test_files_of_a_group_are_found_in_any_case_and_compressed(tmp_path):
     for kind in CLUSTERS.classes:
         (tmp_path / f"{kind.capitalize()}.TXT.gz").write_bytes(gzip.compress(lines(CLUSTER_ROWS).encode()))
         (tmp_path / f"{kind}.txt.bak").write_text(lines(CLUSTER_ROWS))
-    paths = CLUSTERS.own_layout(tmp_path)
+    paths = CLUSTERS.custom_layout(tmp_path)
     assert [path.name for path in paths] == [f"{kind.capitalize()}.TXT.gz" for kind in CLUSTERS.classes]
     np.testing.assert_array_equal(np.bincount(arrays_of(CLUSTERS, *paths)["labels"]), [9] * 4)
     (tmp_path / "PION.txt").write_text(lines(CLUSTER_ROWS))
     with pytest.raises(UserError, match=r"each could be pion\.txt; leave one of them"):
-        CLUSTERS.own_layout(tmp_path)
+        CLUSTERS.custom_layout(tmp_path)
 
 
 MAGIC_ROWS = "1,2,3,4,5,6,7,8,9,10,g\n1,2,3,4,5,6,7,8,9,0,h\n"

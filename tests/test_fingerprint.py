@@ -28,10 +28,10 @@ def behind(monkeypatch):
     read = Path.read_bytes
     monkeypatch.setattr(Path, "read_bytes", lambda self: read(self) + added.get(self, "").encode())
     yield added
-    forget()
+    delete()
 
 
-def forget() -> None:
+def delete() -> None:
     """What a process keeps to its end, as no module of this package changes meanwhile."""
     fingerprint._digest_of_reached.cache_clear()
     fingerprint._digest_of_generators.cache_clear()
@@ -39,7 +39,7 @@ def forget() -> None:
 
 
 def identity() -> str:
-    forget()
+    delete()
     return identity_of(look_up(SPEC), "digest", "split")[1]
 
 
@@ -104,7 +104,7 @@ def test_prepared_arrays_outlive_a_change_of_the_records(behind):
     task = registry.find("task", "qg_jets")
 
     def reader() -> str:
-        forget()
+        delete()
         return fingerprint.code_of_reader(task)
 
     before = reader()
@@ -118,7 +118,7 @@ def test_simulated_files_belong_to_their_generators(behind):
     task = registry.find("task", "qg_jets")
 
     def generators() -> str:
-        forget()
+        delete()
         return fingerprint.code_of_generators(task)
 
     before = generators()

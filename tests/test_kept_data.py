@@ -112,7 +112,7 @@ def test_whole_data_are_opened_where_nothing_can_be_written(prepared, monkeypatc
 
     for path in folder.rglob("*.npy"):
         os.utime(path)
-    monkeypatch.setattr(checksums, "write_whole", refuse)
+    monkeypatch.setattr(checksums, "write_atomically", refuse)
     monkeypatch.setattr(FileLock, "acquire", refuse)
     assert len(prepare(entry, of_task)) == len(np.load(folder / "labels.npy"))
     (folder / "ids.npy").unlink()
@@ -180,7 +180,7 @@ def test_a_cache_of_digests_that_cannot_be_written_is_none(home, tmp_path, monke
     def refuse(path, text):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files, "write_whole", refuse)
+    monkeypatch.setattr(files, "write_atomically", refuse)
     path = tmp_path / "x"
     path.write_bytes(b"one")
     assert digest_of_file(path) == digest_of_file(path)

@@ -62,7 +62,7 @@ def test_a_model_on_a_task(trial, files_of, tmp_path, as_written):
     rows, _ = split_events(entry.record, prepared, min(200, len(prepared)))
     view, model = trial.model.record.view, trial.model.record
     inputs = cut(entry.record, view_of(entry, prepared, view) if view else {}, trial.hyperparameters)
-    # Drawn, since the classes of a file may take turns
+    # PlotData, since the classes of a file may take turns
     few = [np.random.default_rng(0).permutation(rows[part])[:most] for part, most in EVENTS_OF_PART.items()]
     if len(entry.record.classes) == 10:  # of which some would not be among so few
         few = list(rows.values())

@@ -260,9 +260,9 @@ def test_confusion_and_counts_are_those_of_scikit_learn():
     expected = sklearn_metrics.confusion_matrix(labels, scores.argmax(axis=1))
     np.testing.assert_array_equal(Scored(labels, scores).confusion, expected)
     values = metrics.evaluate(labels, scores, 1)
-    against_the_rest = sklearn_metrics.multilabel_confusion_matrix(labels, scores.argmax(axis=1))[1]
+    one_vs_rest = sklearn_metrics.multilabel_confusion_matrix(labels, scores.argmax(axis=1))[1]
     names = ("true_negatives", "false_positives", "false_negatives", "true_positives")
-    assert [values[name] for name in names] == against_the_rest.ravel().tolist()
+    assert [values[name] for name in names] == one_vs_rest.ravel().tolist()
     misses, share = values["false_negatives"], values["false_negatives"] / np.count_nonzero(labels == 1)
     assert values["false_negatives_error"] == pytest.approx(np.sqrt(misses * (1 - share)), rel=0.02)
 
@@ -418,8 +418,8 @@ def test_parts_of_events_give_the_error():
     for classes in (2, 3):
         scored = Scored(*toy(3000, classes, digits=2))
         for name, metric in metrics.metrics_for(classes).items():
-            if metric.parts:
-                parts, (_, error) = metric.parts(scored, 1), metric.of(scored, 1)
+            if metric.influences:
+                parts, (_, error) = metric.influences(scored, 1), metric.of(scored, 1)
                 assert abs(parts.sum()) < 1e-6 * len(parts), name
                 assert np.sqrt(np.dot(parts, parts)) == pytest.approx(error, rel=0.06), name
 

@@ -89,7 +89,7 @@ def test_median_and_marks_are_of_the_training_part(method):
     np.testing.assert_allclose(fill, np.nanmedian(known, axis=0))
     assert marked.tolist() == [2] and shift.shape == scale.shape == (4,) and (shift[3], scale[3]) == (0, 1)
     scaled = Sample(valid.inputs, valid.rows, valid.labels, fitted)
-    assert scaled.shapes == {"table": (4,)} and scaled.given_shapes == {"table": (3,)}
+    assert scaled.shapes == {"table": (4,)} and scaled.raw_shapes == {"table": (3,)}
     taken = scaled.take(slice(None))["table"]
     missing = np.isnan(valid.inputs["table"][valid.rows][:, 2])
     np.testing.assert_array_equal(taken[:, 3], missing)

@@ -607,7 +607,7 @@ for name in sys.argv[1:]:
             batches.CHUNK_BYTES = 2**16
             fitted = fit(model, (train, *parts[1:]), epochs=2)
             found.append(([line["loss"] for line in fitted.history], fitted.predict(parts[2])))
-        assert batches.HELD in batches.Feed(train, fitted, 20, hold=True).chunk(np.arange(20))[0]
+        assert batches.HELD in batches.BatchLoader(train, fitted, 20, hold=True).chunk(np.arange(20))[0]
         (losses, scores), (of_held, scores_of_held) = found
         np.testing.assert_allclose(of_held, losses, rtol=1e-6)
         np.testing.assert_allclose(scores_of_held, scores, atol=1e-5)

@@ -12,17 +12,17 @@ from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked
 
 from hepbench.benchmarks.metrics import BY_SLICE, by_slice, class_keys, evaluate, metrics_of
 from hepbench.benchmarks.scored import Scored
-from hepbench.suite import drawn
+from hepbench.suite import plot_data
 from hepbench.tracking import pages, plots
 from hepbench.tracking.leaderboard import figures, index, latex, page, ranking, text
-from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, PlotData
 from hepbench.tracking.leaderboard.table import Leaderboard
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 CLOSING = "</script><script>document.title='taken'</script>"
 
 
-def numbers(run: int) -> Drawn:
+def numbers(run: int) -> PlotData:
     """Curves as two gaussians give them."""
     rng = np.random.default_rng(run)
     labels = np.arange(4000) % 2
@@ -30,7 +30,7 @@ def numbers(run: int) -> Drawn:
     trained = [Scored(labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1))]
     history = {"epoch": [1.0, 2.0], "loss": [0.7, 0.6], "val_loss": [0.7, 0.65], "val_auc": [0.7, 0.8]}
     bins = {"score": [0.2, 0.8], "share": [0.25, 0.7], "error": [0.02, 0.02], "events": [50.0, 50.0]}
-    return Drawn({"signal": drawn._rejection(trained, 1)}, bins, history, [[900, 100], [200, 800]])
+    return PlotData({"signal": plot_data._rejection(trained, 1)}, bins, history, [[900, 100], [200, 800]])
 
 
 @pytest.fixture(scope="module")
@@ -275,10 +275,10 @@ def test_several_classes_and_slices(browser, tmp_path):
         for name in rows[0]
         if f"{name}_error" in rows[0] and name not in records
     }
-    curves = {name: drawn._rejection(trained, number) for number, name in enumerate(names)}
+    curves = {name: plot_data._rejection(trained, number) for number, name in enumerate(names)}
     text = page.render(
         Leaderboard(rows, records, ("auc", "accuracy")),
-        {"r1": Drawn(curves, {}, {}, trained[0].confusion.tolist())},
+        {"r1": PlotData(curves, {}, {}, trained[0].confusion.tolist())},
         signal="<i>",
         classes=dict(zip(names, class_keys(names), strict=True)),
         slices={"mass": BY_SLICE},

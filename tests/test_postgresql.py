@@ -54,7 +54,7 @@ def copy_rows(file, uri: str) -> None:
     from sqlalchemy.pool import NullPool
 
     there, here = (sqlalchemy.create_engine(one, poolclass=NullPool) for one in (uri, f"sqlite:///{file}"))
-    with there.begin() as target, here.connect() as source:
+    with there.set_up() as target, here.connect() as source:
         for table in reversed(Base.metadata.sorted_tables):
             target.execute(table.delete())
         for table in Base.metadata.sorted_tables:
@@ -115,7 +115,7 @@ def test_equal_benches_at_once_in_a_new_database_run_each_trial_once(postgres, h
 @pytest.mark.takes(12)
 def test_a_server_that_stands_still_is_given_up(postgres, monkeypatch):  # noqa: F811
     """Its machine takes what is sent, so that no time limit of a connection ends the waiting."""
-    monkeypatch.setattr(storage, "PATIENCE", 2.0)
+    monkeypatch.setattr(storage, "RETRY_SECONDS", 2.0)
     monkeypatch.setattr(storage, "UNLOCKING", 0.5)
     monkeypatch.setenv(storage.VARIABLE, postgres.database("still"))
     studies = storage.connect()

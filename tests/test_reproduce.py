@@ -18,7 +18,7 @@ from hepbench.benchmarks.study import COSTS, Experiment, Reported
 from hepbench.suite import campaign, reproduce
 from hepbench.suite.reproduce import in_words
 from hepbench.suite.trial.artifacts import write_roc
-from hepbench.suite.trial.rating import VALIDATION
+from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.suite.trial.spec import known_hyperparameters
 from hepbench.tracking import reproduction, runs
 
@@ -44,7 +44,7 @@ def test_a_record_fits_the_registry(name):
     for experiment in one.experiments:
         task, model = registry.find("task", experiment.task), registry.find("model", experiment.model)
         assert set(experiment.settings) <= set(known_hyperparameters(task.record, model.record))
-        assert not model.record.refuses(task.record)
+        assert not model.record.incompatibility(task.record)
         for number in experiment.reported:
             if number.epoch is not None:
                 assert number.metric.removeprefix("val_") in EPOCHWISE

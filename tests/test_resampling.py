@@ -21,7 +21,7 @@ def models(rng, events, number=2, digits=None):
 
 
 def naive(metric, trained, resamplings, rng):
-    """Drawn event by event, with replacement, and measured again."""
+    """PlotData event by event, with replacement, and measured again."""
     number = len(trained[0].labels)
     found = np.empty((len(trained), resamplings))
     for sample in range(resamplings):
@@ -32,7 +32,7 @@ def naive(metric, trained, resamplings, rng):
 
 def test_every_metric_is_compared_by_parts_or_by_the_bootstrap():
     for metric in metrics_of(("a", "b", "c")).values():
-        assert metric.parts or metric.bootstrap, metric.name
+        assert metric.influences or metric.bootstrap, metric.name
 
 
 @pytest.mark.parametrize("digits", [None, 1])

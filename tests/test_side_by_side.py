@@ -14,7 +14,7 @@ from hepbench.tracking.leaderboard.table import Leaderboard
 
 def row(task: str, model: str, rank: int, auc: float | None, **more: Any) -> dict[str, Any]:
     made = {"task": task, "model": model, "rank": rank, "auc": auc, "auc_error": 0.01, "tied": False, "tuned": ""}
-    made |= {"set": "", "data": "simulated", "budget": "quick", "asked_events": None, "events": 100, "ended": 1.0}
+    made |= {"set": "", "data": "simulated", "budget": "quick", "requested_events": None, "events": 100, "ended": 1.0}
     made |= {"data_digest": "d", "split_hash": "s", "hardware": "h", "device": "cpu", "backend": "tensorflow"}
     return made | more
 

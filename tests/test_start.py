@@ -9,8 +9,8 @@ import pytest
 from conftest import assert_user_mistake, console_script, hepbench
 
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.training.network import take_over
-from hepbench.suite.trial import start
+from hepbench.suite.training.network import load_weights
+from hepbench.suite.trial import warm_start
 from hepbench.suite.trial.artifacts import load_model
 from hepbench.suite.trial.spec import Spec, command_for, identity_of, look_up
 from hepbench.tracking import runs
@@ -104,13 +104,13 @@ def test_other_data_of_the_same_kind_may_hold_test_events():
     """More simulated events are divided anew; of official data after simulated ones nothing can have been seen."""
     tags = {"task": "ecal", "data": "simulated", "data_digest": "a", "budget": "smoke"}
     run = {"id": "0123456789", "tags": tags}
-    start.check_data(run, tags)
-    start.check_data(run, {**tags, "budget": "quick"})
-    start.check_data(run, {**tags, "data": "official", "data_digest": "b"})
+    warm_start.check_data(run, tags)
+    warm_start.check_data(run, {**tags, "budget": "quick"})
+    warm_start.check_data(run, {**tags, "data": "official", "data_digest": "b"})
     with pytest.raises(
         UserError, match=r"run 01234567 was trained on other simulated data of ecal.* the run had, smoke"
     ):
-        start.check_data(run, {**tags, "data_digest": "b"})
+        warm_start.check_data(run, {**tags, "data_digest": "b"})
 
 
 def test_it_is_part_of_the_identity():
@@ -123,12 +123,12 @@ def test_weights_of_other_shapes_are_refused():
     import keras
 
     network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)])
-    take_over(network, [np.ones((3, 2)), np.zeros(2)])
+    load_weights(network, [np.ones((3, 2)), np.zeros(2)])
     assert np.asarray(network.weights[0]).all()
     with pytest.raises(UserError, match=r"weights of \(3, 2\) and \(4, 2\)"):
-        take_over(network, [np.ones((4, 2)), np.zeros(2)])
+        load_weights(network, [np.ones((4, 2)), np.zeros(2)])
     with pytest.raises(UserError, match="2 and 1 weights"):
-        take_over(network, [np.ones((3, 2))])
+        load_weights(network, [np.ones((3, 2))])
 
 
 @pytest.mark.long

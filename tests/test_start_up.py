@@ -16,18 +16,18 @@ from conftest import assert_user_mistake, hepbench
 
 from hepbench.suite import device, paths
 
-KEPT = ("JAX_COMPILATION_CACHE_DIR", *device.COMPILED_KEPT)
+KEPT = ("JAX_COMPILATION_CACHE_DIR", *device.COMPILATION_CACHE)
 
 
 @pytest.fixture
 def kept(monkeypatch):
-    """Calls `keep_compiled`, and gives the folder that JAX is to keep it in."""
+    """Calls `enable_compilation_cache`, and gives the folder that JAX is to keep it in."""
     for name in KEPT:
         monkeypatch.setenv(name, "")  # for it to be as it was after the test
         monkeypatch.delenv(name)
 
     def keep():
-        device.keep_compiled()
+        device.enable_compilation_cache()
         return os.environ.get("JAX_COMPILATION_CACHE_DIR")
 
     return keep

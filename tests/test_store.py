@@ -23,7 +23,7 @@ from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks import budgets
 from hepbench.suite import campaign, drawn, results
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.claims import Claims
 from hepbench.suite.trial.spec import Spec
 from hepbench.suite.tuning import storage
@@ -405,7 +405,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     far = command_in(shared, "dead", **{"process.host": "far away"})
     assert far.take("b") is None
     assert mine.take("b").endswith("on far away")
-    monkeypatch.setattr("hepbench.suite.claims.LOST", 0.3)
+    monkeypatch.setattr("hepbench.suite.claims.HEARTBEAT_TIMEOUT", 0.3)
     time.sleep(0.4)
     shared.tag(far.own, {"process.sign": "it lives"})
     assert mine.take("b").endswith("on far away")
@@ -436,7 +436,7 @@ def test_a_bench_waits_for_what_another_is_running(benched, monkeypatch):
         other.release(run["tags"]["identity"])
 
     monkeypatch.setattr(Claims, "held_elsewhere", looked)
-    monkeypatch.setattr(campaign, "LOOK", 0.1)
+    monkeypatch.setattr(campaign, "POLL_SECONDS", 0.1)
     ending = threading.Thread(target=end)
     ending.start()
     command = ("bench", "magic", "--model", "prior", "--budget", "smoke", "--events", 1000)
@@ -516,11 +516,11 @@ def test_a_training_that_hangs_is_ended_and_its_process_replaced(home, tmp_path,
     busy machine."""
     monkeypatch.setattr(pool, "TICK", 0.5)
     monkeypatch.setattr(pool, "LIFETIME", 1)
-    monkeypatch.setitem(budgets.BUDGETS, "smoke", dataclasses.replace(budgets.find("smoke"), silence=4))
+    monkeypatch.setitem(budgets.BUDGETS, "smoke", dataclasses.replace(budgets.find("smoke"), stall_timeout=4))
 
     def job(spec: Spec, *rest: object) -> Job:
         one = Job(spec, *rest)
-        return one if spec.seed == 0 else dataclasses.replace(one, silence=600)
+        return one if spec.seed == 0 else dataclasses.replace(one, stall_timeout=600)
 
     monkeypatch.setattr(campaign, "Job", job)
     model = tmp_path / "hangs.py"
@@ -559,7 +559,7 @@ def test_a_text_file_leaves_nothing_unfinished(tmp_path, monkeypatch):
     (tmp_path / f".a[b].html.{platform.node()}-{gone.pid}-x").touch()
     living = tmp_path / f".a[b].html.{platform.node()}-{os.getppid()}-x"
     living.touch()
-    write_whole(path, "whole")
+    write_atomically(path, "whole")
     assert {one.name for one in tmp_path.iterdir()} == {path.name, living.name}
 
     def full(*names: object) -> None:
@@ -567,7 +567,7 @@ def test_a_text_file_leaves_nothing_unfinished(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "replace", full)
     with pytest.raises(OSError, match="No space"):
-        write_whole(path, "another")
+        write_atomically(path, "another")
     assert {one.name for one in tmp_path.iterdir()} == {path.name, living.name}
     assert path.read_text() == "whole"
 

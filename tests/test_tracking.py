@@ -417,7 +417,7 @@ def brute_auc(labels, scores) -> float:
 def trained(labels, *scores):
     scored = [Scored(labels, np.stack([-np.logaddexp(0, x), -np.logaddexp(0, -x)], axis=1)) for x in scores]
     auc = METRICS["auc"]
-    return statistics.trainings([auc.of(one, 1)[0] for one in scored], [auc.parts(one, 1) for one in scored])
+    return statistics.trainings([auc.of(one, 1)[0] for one in scored], [auc.influences(one, 1) for one in scored])
 
 
 def test_paired_delong_is_the_sum_over_all_pairs():

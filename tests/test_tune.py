@@ -526,7 +526,7 @@ def test_times_and_counts():
 def test_a_database_that_stays_away_ends_the_study(monkeypatch):
     from optuna.exceptions import StorageInternalError
 
-    monkeypatch.setattr(storage, "PATIENCE", 0.1)
+    monkeypatch.setattr(storage, "RETRY_SECONDS", 0.1)
     calls, told = [], []
 
     def gone():
@@ -534,7 +534,7 @@ def test_a_database_that_stays_away_ends_the_study(monkeypatch):
         raise StorageInternalError("the server closed the connection")
 
     with pytest.raises(StoreError, match="has been gone for 0 s"):
-        storage.patiently(gone, listener=told.append)
+        storage.with_retries(gone, listener=told.append)
     assert len(calls) == 2 and told == [storage.DatabaseGone(0.5)]
 
 

@@ -70,8 +70,8 @@ def test_equal_weights_change_nothing(classes, digits):
         assert equal[name] == pytest.approx(value, rel=1e-6, abs=1e-9, nan_ok=True), name
     one, other = Scored(labels, scores), Scored(labels, scores, np.full(len(labels), 0.37))
     for name, metric in metrics_of(names).items():
-        if metric.parts:
-            np.testing.assert_allclose(metric.parts(other, 1), metric.parts(one, 1), atol=1e-9, err_msg=name)
+        if metric.influences:
+            np.testing.assert_allclose(metric.influences(other, 1), metric.influences(one, 1), atol=1e-9, err_msg=name)
 
 
 def test_an_event_of_weight_two_is_two_events():
@@ -118,12 +118,14 @@ def test_paired_differences_have_the_spread_of_repeated_samples():
         other = 1 / (1 + np.exp(-odds))
         pair = [Scored(labels, one, weights) for one in (scores, np.stack([1 - other, other], axis=1))]
         values = [METRICS["auc"].of(one, 1)[0] for one in pair]
-        apart = METRICS["auc"].parts(pair[0], 1) - METRICS["auc"].parts(pair[1], 1)
+        apart = METRICS["auc"].influences(pair[0], 1) - METRICS["auc"].influences(pair[1], 1)
         differences.append(values[0] - values[1])
         errors.append(math.sqrt(apart @ apart))
         if seed <= 20:
             resampled = np.log(METRICS["rejection_50"].bootstrap(pair, 1, 300))
-            by_parts = [METRICS["rejection_50"].parts(one, 1) / METRICS["rejection_50"].of(one, 1)[0] for one in pair]
+            by_parts = [
+                METRICS["rejection_50"].influences(one, 1) / METRICS["rejection_50"].of(one, 1)[0] for one in pair
+            ]
             step = by_parts[0] - by_parts[1]
             drawn.append((np.std(resampled[0] - resampled[1]), math.sqrt(step @ step)))
     assert np.mean(errors) == pytest.approx(np.std(differences), rel=0.15)

@@ -128,7 +128,7 @@ def connect(uri: str | None, home: Path, *, to_write: bool = True) -> Store:
         if not os.access(home, os.W_OK):
             raise PermissionError("not writable")
         if file := sqlite_files.file_of(uri):
-            sqlite_files.make_whole(file, functools.partial(_make_tables, home / "artifacts"), "runs")
+            sqlite_files.create_atomically(file, functools.partial(_make_tables, home / "artifacts"), "runs")
     except (OSError, sqlite3.Error) as error:
         reason = getattr(error, "strerror", None) or error
         raise StoreError(f"results cannot be stored in {home}: {reason}. Choose another folder or free it") from error
@@ -689,18 +689,18 @@ class Store:
                 f"run `MLFLOW_TRACKING_URI={uri} mlflow experiments restore --experiment-id {experiment_id}`"
             )
         if self.artifacts is None and not found.artifact_location.startswith(SERVED):
-            cure = "start it with --serve-artifacts and --artifacts-destination"
+            fix = "start it with --serve-artifacts and --artifacts-destination"
             if made:  # and would keep that place for good
                 self._client.rename_experiment(experiment_id, f"{name}-{experiment_id}-not-served")
                 self._client.delete_experiment(experiment_id)
             else:
                 rename = f"mlflow experiments rename --experiment-id {experiment_id} --new-name {name}-before"
-                cure += (
+                fix += (
                     f", then `MLFLOW_TRACKING_URI={self.uri} {rename}`, as an experiment keeps the place it began with"
                 )
             raise StoreError(
                 f"the MLflow server {self.uri} leaves it to every machine to write artifacts of {name} to "
-                f"{masked(found.artifact_location)} itself, where nobody else may find them: {cure}"
+                f"{masked(found.artifact_location)} itself, where nobody else may find them: {fix}"
             )
         return experiment_id
 

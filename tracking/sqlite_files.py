@@ -48,7 +48,7 @@ def opened(file: Path) -> Iterator[sqlite3.Connection]:
         connection.close()
 
 
-def make_whole(file: Path, make: Callable[[str], None], table: str) -> None:
+def create_atomically(file: Path, make: Callable[[str], None], table: str) -> None:
     """Make the file where it is missing. make: makes its tables at the address it is given, that of another file, which
     is then renamed. What a killed process of an older version left half made, with no row in `table`, is made anew, and
     is kept beside it as FILE.half-made. OSError, and whatever `make` raises; then there is no file.

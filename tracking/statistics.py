@@ -18,28 +18,28 @@ MOST_SEEDS = 100
 """More than these are not counted up to."""
 
 
-Parts = Sequence[tuple[float, int]]
-"""Parts of a variance that were estimated from seeds, each with its degrees of freedom."""
+Components = Sequence[tuple[float, int]]
+"""Components of a variance that were estimated from seeds, each with its degrees of freedom."""
 
 
 @dataclass(frozen=True)
 class Combined:
-    """One metric over the seeds of one configuration. known: variance by the choice of the test events; parts: by the
-    chance in training. spread: standard deviation of the seeds, NaN for one seed."""
+    """One metric over the seeds of one configuration. sampling: variance by the finite test sample;
+    components: by the randomness of the training. spread: standard deviation of the seeds, NaN for one seed."""
 
     mean: float
-    known: float
-    parts: Parts
+    sampling: float
+    components: Components
     spread: float
 
     @property
     def error(self) -> float:
         """Half of the 68 % interval."""
-        return half_width(ONE_SIGMA, self.known, self.parts)
+        return half_width(ONE_SIGMA, self.sampling, self.components)
 
     def interval(self, scale: str = "linear", level: float = LEVEL) -> tuple[float, float]:
         """As the function `interval`."""
-        return _between(self.mean, half_width(level, self.known, self.parts), scale, self.error, level)
+        return _between(self.mean, half_width(level, self.sampling, self.components), scale, self.error, level)
 
 
 def combine(values: Sequence[float], errors: Sequence[float]) -> Combined:
@@ -61,18 +61,20 @@ def combine(values: Sequence[float], errors: Sequence[float]) -> Combined:
     return Combined(mean, error**2, [(spread**2 / number, number - 1)], spread)
 
 
-def half_width(level: float, known: float, parts: Parts) -> float:
+def half_width(level: float, sampling: float, components: Components) -> float:
     """Of the central interval at this level. Each part of the variance has the quantile of its own, Student's t at its
-    degrees of freedom, and they are taken in quadrature: a spread of two or three seeds is itself hardly known, and
+    degrees of freedom, and they are taken in quadrature: a spread of two or three seeds is itself poorly known, and
     degrees of the sum (Welch) are too many where it came out small by chance."""
-    return _width_of_tail((1 - level) / 2, known, parts)
+    return _width_of_tail((1 - level) / 2, sampling, components)
 
 
-def _width_of_tail(tail: float, known: float, parts: Parts) -> float:
+def _width_of_tail(tail: float, sampling: float, components: Components) -> float:
     from scipy.special import ndtri, stdtrit
 
-    variance = 0.0 if not known else float(ndtri(tail)) ** 2 * known
-    return math.sqrt(variance + math.fsum(float(stdtrit(degrees, tail)) ** 2 * part for part, degrees in parts if part))
+    variance = 0.0 if not sampling else float(ndtri(tail)) ** 2 * sampling
+    return math.sqrt(
+        variance + math.fsum(float(stdtrit(degrees, tail)) ** 2 * part for part, degrees in components if part)
+    )
 
 
 ONE_SIGMA = math.erf(1 / math.sqrt(2))
@@ -85,18 +87,18 @@ def quantile(level: float, degrees: float = math.inf) -> float:
     return half_width(level, 1.0, ()) if math.isinf(degrees) else half_width(level, 0.0, [(1.0, int(degrees))])
 
 
-def two_sided(difference: float, known: float, parts: Parts = ()) -> float:
+def two_sided(difference: float, sampling: float, components: Components = ()) -> float:
     """p of a difference: 1 less the level at which it is half of the interval about it."""
     if math.isnan(difference):
         return math.nan
     if difference == 0:
         return 1.0
-    if not any(part for part, _ in parts):
-        return math.erfc(abs(difference) / math.sqrt(2 * known)) if known else 0.0
+    if not any(part for part, _ in components):
+        return math.erfc(abs(difference) / math.sqrt(2 * sampling)) if sampling else 0.0
     from scipy.optimize import brentq
 
     def excess(logarithm: float) -> float:
-        return _width_of_tail(math.exp(logarithm) / 2, known, parts) - abs(difference)
+        return _width_of_tail(math.exp(logarithm) / 2, sampling, components) - abs(difference)
 
     lowest = -200.0  # of the logarithm of p; beyond, Student's t is too large a number
     return 0.0 if excess(lowest) < 0 else math.exp(float(brentq(excess, lowest, 0.0, xtol=1e-6)))
@@ -132,12 +134,12 @@ def _logistic(x: float) -> float:
 class Trainings:
     """The seeds of one configuration, tested on the same events as those of others.
 
-    values: one a seed. parts: (n,) what each event adds to the mean of the values, less its mean: the sum of squares
-    is the variance by the choice of the test events. alone: mean over the seeds of that variance of one seed.
+    values: one a seed. influences: (n,) what each event adds to the mean of the values, less its mean: the sum of
+    squares is the variance by the finite test sample. alone: mean over the seeds of that variance of one seed.
     """
 
     values: Sequence[float]
-    parts: np.ndarray
+    influences: np.ndarray
     alone: float
 
     @property
@@ -154,20 +156,20 @@ class Trainings:
         if number < 2:
             return 0.0, 0
         spread = float(np.var(self.values, ddof=1))
-        own = (self.alone - float(np.dot(self.parts, self.parts))) * number / (number - 1)
+        own = (self.alone - float(np.dot(self.influences, self.influences))) * number / (number - 1)
         return max(spread - max(own, 0.0), 0.0) / number, number - 1
 
 
-def trainings(values: Sequence[float], parts: Sequence[np.ndarray]) -> Trainings:
-    """values: one a seed. parts: (n,) of each seed, as of a metric's record."""
-    mean = np.mean(parts, axis=0)
-    return Trainings(list(values), mean, float(np.mean([np.dot(one, one) for one in parts])))
+def trainings(values: Sequence[float], influences: Sequence[np.ndarray]) -> Trainings:
+    """values: one a seed. influences: (n,) of each seed, as of a metric's record."""
+    mean = np.mean(influences, axis=0)
+    return Trainings(list(values), mean, float(np.mean([np.dot(one, one) for one in influences])))
 
 
 def combine_trainings(found: Trainings) -> Combined:
-    """As `combine`, with the parts of the events known: what seeds share and what they do not is told apart."""
+    """As `combine`, with the influences of the events known: what seeds share is separated from what they do not."""
     spread = math.nan if len(found.values) < 2 else float(np.std(found.values, ddof=1))
-    return Combined(found.mean, float(np.dot(found.parts, found.parts)), [found.of_training], spread)
+    return Combined(found.mean, float(np.dot(found.influences, found.influences)), [found.of_training], spread)
 
 
 @dataclass(frozen=True)
@@ -192,7 +194,7 @@ def paired(one: Trainings, other: Trainings) -> Difference:
     trainings of both, as in `half_width`. With one seed a side it is about these two networks alone.
     """
     difference = one.mean - other.mean
-    apart = one.parts - other.parts
+    apart = one.influences - other.influences
     of_events = float(np.dot(apart, apart))
     if not (math.isfinite(difference) and math.isfinite(of_events)):
         return Difference(math.nan, math.nan, math.nan)

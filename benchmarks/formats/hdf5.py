@@ -26,5 +26,5 @@ def check_filters(path: Path, what: str, dataset: Any) -> None:
             missing = [(code, name) for code, name in missing if not h5py.h5z.filter_avail(code)]
     if missing:
         code, name = missing[0][0], shown(missing[0][1].decode("ascii", "replace"))
-        cure = "hdf5plugin has not: save the file with gzip" if there else "is not installed: pip install hdf5plugin"
-        raise UserError(f"{path}: {what} is compressed by HDF5 filter {code} ({name}), which {cure}")
+        fix = "hdf5plugin has not: save the file with gzip" if there else "is not installed: pip install hdf5plugin"
+        raise UserError(f"{path}: {what} is compressed by HDF5 filter {code} ({name}), which {fix}")

@@ -27,7 +27,7 @@ def generate(label: int, number: int, seed: int, shift: str) -> Arrays:
 TASK = replace(
     BASE,
     sources=(),
-    needed=None,
+    required_sources=None,
     validate=None,
     references=(),
     variants={
@@ -35,7 +35,7 @@ TASK = replace(
             BASE,
             title=f"quark or gluon: CMS jet images, {factor:g} times the pile-up",
             sources=(),
-            needed=None,
+            required_sources=None,
             simulation=Simulation(CHUNK, partial(generate, shift=name), write, name=name),
             validate=None,
             references=(),

@@ -75,7 +75,7 @@ TASK = replace(
             BASE,
             title="quark or gluon: Herwig 7.1.4",
             sources=(HERWIG,),
-            needed=None,
+            required_sources=None,
             simulation=None,
             validate=None,
             references=(),

@@ -412,7 +412,7 @@ def deposit(kind: str, crossing: dict[str, np.ndarray], rng: np.random.Generator
             (u[:, 0][event] + (place * SEGMENTS - 0.5) * step * tan_u[event]),
             (v[:, 0][event] + (place * SEGMENTS - 0.5) * step * tan_v[event]),
         )
-        charge += _knocked_out(event, where, place * THICKNESS, energy, highest, direction, sensor, rng)
+        charge += _delta_electrons(event, where, place * THICKNESS, energy, highest, direction, sensor, rng)
     return charge
 
 
@@ -481,7 +481,7 @@ def _between(edges: np.ndarray, position: np.ndarray, variance: np.ndarray) -> n
     return np.diff(below, axis=2)
 
 
-def _knocked_out(
+def _delta_electrons(
     event: np.ndarray,
     where: tuple[np.ndarray, np.ndarray],
     depth: np.ndarray,

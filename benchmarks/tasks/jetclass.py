@@ -118,7 +118,7 @@ TASK = Task(
         )
         for name, md5 in ARCHIVES
     ),
-    needed=1,
+    required_sources=1,
     simulation=Simulation(CHUNK, generate, write),
     split=split,
     validate=validate,

@@ -72,7 +72,7 @@ BASE = Task(
         Source(name, f"{SHARE}/{name}")
         for name in (f"QCDToGGQQ_IMGjet_RH1all_jet0_{run}.test.snappy.parquet" for run in RUNS)
     ),
-    needed=1,
+    required_sources=1,
     slices={"pt_above": slice_of_pt},
     simulation=Simulation(CHUNK, generate, write),
     validate=validate,

@@ -144,7 +144,7 @@ BASE = Task(
             ["QG_jets.npz", *(f"QG_jets_{number}.npz" for number in range(1, 20))], SHA256, strict=True
         )
     ),
-    needed=1,
+    required_sources=1,
     simulation=Simulation(CHUNK, generate, write),
     split=split,
     validate=validate,

@@ -173,7 +173,7 @@ MEANT = {
 """What somebody who types a verb that does not exist is after."""
 
 
-class Verb(click.RichCommand):
+class CommandFunction(click.RichCommand):
     """A command with examples, which stand at the end of its help."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any):
@@ -186,10 +186,10 @@ class Verb(click.RichCommand):
             formatter.write(Text("Examples:", style="bold"), Padding(Text("\n".join(self.examples)), (0, 0, 1, 2)))
 
 
-class Verbs(Verb, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
+class CommandGroup(CommandFunction, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
     """A group whose complaint about an unknown verb says which one was meant."""
 
-    command_class = Verb
+    command_class = CommandFunction
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

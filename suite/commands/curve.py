@@ -11,7 +11,7 @@ from hepbench.benchmarks.base import check_known
 from hepbench.suite import curve as curve_module
 from hepbench.suite import results
 from hepbench.suite.commands.console import Console, print_table
-from hepbench.suite.curve import HALVINGS, Asked
+from hepbench.suite.curve import HALVINGS, CurveRequest
 from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import BenchLines, progress_bar
 from hepbench.suite.trial.spec import computed_on
@@ -22,7 +22,7 @@ from hepbench.tracking.printable import printable
 FORMATS = ("table", "markdown")
 
 
-def curve(asked: Asked, *, dry: bool, form: str, place: Place, console: Console) -> int:
+def curve(asked: CurveRequest, *, dry: bool, form: str, place: Place, console: Console) -> int:
     """Run what has not been run, print what the curves say and write the page. Returns the number of trials that
     failed.
 
@@ -65,7 +65,7 @@ def curve(asked: Asked, *, dry: bool, form: str, place: Place, console: Console)
     return len(outcome.failures)
 
 
-def _print_plan(asked: Asked, listener: BenchLines, console: Console) -> None:
+def _print_plan(asked: CurveRequest, listener: BenchLines, console: Console) -> None:
     planned = curve_module.plan(asked, listener=listener)
     if planned is None:
         console.print("how many trainings there are is known once the data are there")

@@ -15,7 +15,7 @@ from hepbench.benchmarks import registry, study
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.dataset import Prepared, view_of
@@ -56,7 +56,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
         variables=_variables(entry, prepared),
         published=published,
     )
-    write_whole(path, page)
+    write_atomically(path, page)
     console.print(f"page: {path}", soft_wrap=True)
     return path
 

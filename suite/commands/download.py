@@ -18,7 +18,7 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
     if carried := download.carried(task):
         console.print(f"{task.name}: genuine data are here with a Python package, no download needed: {carried[0]}")
         return
-    if task.record.own_layout and (paths := task.record.own_layout(official_folder(task.dataset))):
+    if task.record.custom_layout and (paths := task.record.custom_layout(official_folder(task.dataset))):
         console.print(f"{task.name}: files in a layout of their own are here, as {paths[0]} declares them:")
         for path in paths[1:]:
             console.print(path, highlight=False, soft_wrap=True)

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import results
-from hepbench.suite.atomic import full_disk_as_user_error, whole_file
+from hepbench.suite.atomic import atomic_file, full_disk_as_user_error
 from hepbench.suite.commands.console import Console
 from hepbench.suite.export.exporting import export, export_firmware
 from hepbench.suite.export.firmware import BITS, COMPILER, SYNTHESIS
@@ -37,7 +37,7 @@ def export_model(
         export(results.open_store(to_write=False), run_given, task=task, model=model) as found,
     ):
         times = file_times(found.file, found.test)
-        with full_disk_as_user_error(out), whole_file(out) as path:
+        with full_disk_as_user_error(out), atomic_file(out) as path:
             path.write_bytes(found.file)
     trial = found.model.trial
     console.print(

@@ -8,13 +8,13 @@ from pathlib import Path
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.metrics import BY_SLICE, METRICS, metrics_of, slice_key
-from hepbench.suite import drawn, results
+from hepbench.suite import plot_data, results
 from hepbench.suite.atomic import full_disk_as_user_error
 from hepbench.suite.commands.console import Console
 from hepbench.tracking import plots
 from hepbench.tracking.leaderboard import figures, page
-from hepbench.tracking.leaderboard.drawn import Drawn
 from hepbench.tracking.leaderboard.matrix import name_of
+from hepbench.tracking.leaderboard.plot_data import PlotData
 from hepbench.tracking.leaderboard.ranking import Row, groups
 from hepbench.tracking.leaderboard.table import NUMBERS, facts_of
 
@@ -46,12 +46,12 @@ def plot(
     store = results.open_store(to_write=False)
     board = results.board_of([task], store)
     rows = _chosen(list(groups(board.rows)), names, budget)
-    numbers, lost = drawn.of_rows(task, rows, store)
+    numbers, lost = plot_data.of_rows(task, rows, store)
     for line in lost:
         console.print(line, highlight=False, soft_wrap=True)
     sliced = page.slices_of(board.rows, {slice_key(name): {metric: BY_SLICE.get(metric, "")} for name in record.slices})
     chosen = figures.Chosen(
-        rows={name: (row, numbers.get(row["run_ids"][0], Drawn())) for name, row in _named(rows).items()},
+        rows={name: (row, numbers.get(row["run_ids"][0], PlotData())) for name, row in _named(rows).items()},
         metric=records.get(metric, METRICS["auc"]),
         over=over,
         slices=sliced,

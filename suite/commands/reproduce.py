@@ -12,7 +12,7 @@ from hepbench.benchmarks import study
 from hepbench.benchmarks.base import UserError, check_known
 from hepbench.suite import reproduce as reproducing
 from hepbench.suite import results
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.commands.console import Console
 from hepbench.suite.paths import reports_folder
 from hepbench.suite.progress import ReproduceLines
@@ -55,7 +55,7 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
         outcome = reproducing.run(asked, place, store, listener)
         page = reproducing.result(asked, outcome, store)
     path = reports_folder() / f"reproduce-{asked.name}.html"
-    write_whole(path, reproduction.render(page))
+    write_atomically(path, reproduction.render(page))
     if form == "markdown":
         sys.stdout.write(printable(reproduction.markdown(page)))
     else:

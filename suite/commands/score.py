@@ -22,11 +22,11 @@ def score(task_given: str, path: Path, facts: Mapping[str, Any], force: bool, co
     with DataLines(console) as listener:
         entered = enter(task, path, submission, store, force=force, listener=listener)
     name = f"{submission.name} seed {submission.seed}"
-    if entered.rated is None:
+    if entered.evaluated is None:
         console.print(f"{name}: these very scores are there already, run {entered.run[:12]}", soft_wrap=True)
     else:
-        found = entered.rated.metrics
-        count = len(entered.rated.found.ids)
+        found = entered.evaluated.metrics
+        count = len(entered.evaluated.found.ids)
         console.print(
             f"{name}: {count:,} events, AUC {found['auc']:.4f} ± {found['auc_error']:.4f}, accuracy "
             f"{found['accuracy']:.4f}; submitted as run {entered.run[:12]}",

@@ -10,14 +10,14 @@ from hepbench.suite import sweep as sweep_module
 from hepbench.suite.commands.console import Console
 from hepbench.suite.data.files import events_to_simulate
 from hepbench.suite.progress import DataLines, TrialProgress
-from hepbench.suite.sweep import Asked, MachineBusy, Plan, SweepEvent, TrainingEvent
+from hepbench.suite.sweep import MachineBusy, Plan, SweepEvent, SweepRequest, TrainingEvent
 from hepbench.tracking.sweep import page, record, table
 
 WIDE = 125
 """Characters that the whole table takes."""
 
 
-def sweep(asked: Asked, *, dry: bool, console: Console) -> int:
+def sweep(asked: SweepRequest, *, dry: bool, console: Console) -> int:
     """Measure what has not been measured and print what was found. Returns the number of trainings that failed.
 
     dry: print what would run, and run nothing.

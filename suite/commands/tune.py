@@ -13,15 +13,15 @@ from rich.text import Text
 from hepbench.benchmarks.base import as_text
 from hepbench.suite.campaign import Planned, TrialEvent
 from hepbench.suite.commands.console import Console
-from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationBegins
+from hepbench.suite.data.opening import DataOpened, DataProgress, SimulationStarted
 from hepbench.suite.progress import BenchLines, TrialProgress
 from hepbench.suite.trial.spec import computed_on
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning import study as study_module
 from hepbench.suite.tuning.events import (
-    ComparisonBegins,
+    ComparisonStarted,
     Requeued,
-    RetestBegins,
+    RetestStarted,
     SearchEvent,
     SearchProgress,
     SearchTrialEnded,
@@ -87,7 +87,7 @@ class StudyLines:
 
     def __call__(self, event: StudyEvent) -> None:
         match event:
-            case SimulationBegins() | DataProgress() | DataOpened() | Planned() | TrialEvent():
+            case SimulationStarted() | DataProgress() | DataOpened() | Planned() | TrialEvent():
                 self._finals(event)
             case DatabaseGone():
                 print_database_gone(event, self.console)
@@ -106,11 +106,11 @@ class StudyLines:
             case TimeIsUp():
                 text = f" after {event.finished} of {event.wanted} trials; the same command resumes"
                 self.console.print(Text.assemble(("time is up", "yellow"), text))
-            case RetestBegins():
+            case RetestStarted():
                 self._live.close()
                 self._live.enter_context(self._finals)
                 self.console.print(f"testing trial {event.trial} and the defaults, {event.seeds} fresh seeds each:")
-            case ComparisonBegins():
+            case ComparisonStarted():
                 self._live.close()
                 self._live.enter_context(self.console.status("comparing on the test events"))
 

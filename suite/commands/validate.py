@@ -11,7 +11,7 @@ from rich.text import Text
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Check, Comparison, UserError
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.commands.console import Console
 from hepbench.suite.commands.opening import open_data
 from hepbench.suite.data.files import choose
@@ -65,7 +65,7 @@ def validate(task_given: str, wanted: str, events: int, console: Console) -> Non
         agree=f"{AGREE:g}",
         **_drawings(checks, comparisons),
     )
-    write_whole(path, page)
+    write_atomically(path, page)
     console.print(f"page: {path}", soft_wrap=True)
 
 

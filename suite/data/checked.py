@@ -148,10 +148,10 @@ def _finite(
     event, inner = (
         (int(np.searchsorted(sparse.offsets, place[0], "right")) - 1, ()) if sparse else (place[0], place[1:])
     )
-    cure = f", or missing={{{name!r}: nan}} of the task, for what was not measured" if np.isnan(value) else ""
+    fix = f", or missing={{{name!r}: nan}} of the task, for what was not measured" if np.isnan(value) else ""
     at = f" at {list(inner)}" if inner else ""
     raise UserError(
-        f"{where}: {name}: event {first + event:,} has {value}{at}; expected a finite number in single precision{cure}"
+        f"{where}: {name}: event {first + event:,} has {value}{at}; expected a finite number in single precision{fix}"
     )
 
 

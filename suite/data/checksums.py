@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.data.files import state_of
 
 CHECKSUMS = "checksums.json"
@@ -27,7 +27,7 @@ def write_checksums(folder: Path) -> None:
     for name in _arrays_in(folder):
         path = folder / name
         known[name] = {"bytes": path.stat().st_size, "crc32": _crc32(path), "state": state_of(path)}
-    write_whole(folder / CHECKSUMS, json.dumps(known, indent=1))
+    write_atomically(folder / CHECKSUMS, json.dumps(known, indent=1))
 
 
 def damaged(folder: Path) -> str | None:
@@ -51,7 +51,7 @@ def damaged(folder: Path) -> str | None:
         return CHECKSUMS
     if changed:
         with contextlib.suppress(OSError):  # of another user, or on a full disk: the next to open reads the bytes again
-            write_whole(folder / CHECKSUMS, json.dumps(known, indent=1))
+            write_atomically(folder / CHECKSUMS, json.dumps(known, indent=1))
     return None
 
 

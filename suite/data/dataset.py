@@ -22,7 +22,7 @@ from hepbench.benchmarks.formats.sparse_images import Sparse
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import FILLED
 from hepbench.suite import fingerprint
-from hepbench.suite.atomic import discard, locked, remove_leftovers, whole_folder
+from hepbench.suite.atomic import atomic_folder, discard, locked, remove_leftovers
 from hepbench.suite.data.checked import check_ids, checked, finite_arrays
 from hepbench.suite.data.checksums import damaged, write_checksums
 from hepbench.suite.data.files import (
@@ -133,7 +133,7 @@ def _made(folder: Path, make: Callable[[Path], None], found: Damage = lambda pat
                 return
             found(folder / name)
             discard(folder)
-        with whole_folder(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             make(scratch)
             write_checksums(scratch)
 
@@ -208,26 +208,26 @@ def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths:
     )
 
 
-MEND = "Mend the file, or leave out what is named"
+FIX_FILE = "Mend the file, or leave out what is named"
 """Of a file that a reader refuses, where nothing else is known of it."""
 
 
-def _cure(entry: Entry[Task], files: Files) -> str:
+def _fix_hint(entry: Entry[Task], files: Files) -> str:
     """What helps where a reader refuses one of these files."""
     if files.kind == "simulated":
         return f"Remove {files.paths[0].parent}, and the events are simulated again"
     published = {source.name for source in entry.record.sources if source.url}
     if published & {path.name for path in files.paths}:
         return f"Remove the file and run hepbench data {entry.dataset}, which fetches what was published, or mend it"
-    return MEND
+    return FIX_FILE
 
 
-def with_cure(chunks: Iterator[Events], cure: str) -> Iterator[Events]:
+def with_fix_hint(chunks: Iterator[Events], fix: str) -> Iterator[Events]:
     """The chunks of a reader of ours; what it refuses is told with what helps."""
     try:
         yield from chunks
     except UserError as error:
-        raise UserError(f"{str(error).rstrip('.')}. {cure}") from error
+        raise UserError(f"{str(error).rstrip('.')}. {fix}") from error
 
 
 def _write(folder: Path, files: Files, entry: Entry[Task], progress: Progress) -> None:
@@ -239,7 +239,7 @@ def _write(folder: Path, files: Files, entry: Entry[Task], progress: Progress) -
 
     def arrays() -> Iterator[Arrays]:
         read = entry.record.read(paths)
-        chunks = with_cure(read, _cure(entry, files)) if entry.shipped else read
+        chunks = with_fix_hint(read, _fix_hint(entry, files)) if entry.shipped else read
         for events in checked(entry.name, entry.record, chunks):
             if events.labels is None:
                 refuse_unlabelled(entry.record.read, paths)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 from hepbench.benchmarks.base import Source, Task, UserError
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import locked, write_whole
+from hepbench.suite.atomic import locked, write_atomically
 from hepbench.suite.data.dataset import refuse_unlabelled
 from hepbench.suite.data.files import digest_of_file
 from hepbench.suite.paths import official_folder
@@ -101,7 +101,7 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
     record, folder = task.record, official_folder(task.dataset)
     if not record.sources:
         raise UserError(f"{task.name} has no published file: DATA=simulated makes its data")
-    needed = record.needed or sum(not source.optional for source in record.sources)
+    needed = record.required_sources or sum(not source.optional for source in record.sources)
     if count is not None and not needed <= count <= len(record.sources):
         raise UserError(f"{task.name} has {len(record.sources)} files and needs at least {needed}, got files={count}")
     arriving = folder / ".arriving"
@@ -113,14 +113,14 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
             if there:
                 _check(path, source, record)
             elif not source.url:
-                or_else = ", or declare what you have in layout.toml beside it" if record.own_layout else ""
+                or_else = ", or declare what you have in layout.toml beside it" if record.custom_layout else ""
                 raise UserError(f"{source.name} is published nowhere: put your own file at {path}{or_else}")
             else:
                 _retrieve(source, arriving / source.name, path, record, listener)
         listener(Checked(source, fetched=not there))
         paths.append(path)
     sums = [f"{digest_of_file(path)}  {path.name}\n" for path in paths]
-    write_whole(folder / "SHA256SUMS", "".join(sums))
+    write_atomically(folder / "SHA256SUMS", "".join(sums))
     return paths
 
 
@@ -215,7 +215,7 @@ def _store(reply: Response, url: str, part: Path, source: Source, listener: List
                 "login, or a licence accepted, in a browser"
             )
         part.unlink(missing_ok=True)
-        write_whole(_note(part), json.dumps({"url": url, "version": _version(reply.headers)}))
+        write_atomically(_note(part), json.dumps({"url": url, "version": _version(reply.headers)}))
     listener(Transfer(source, done, total))
     with part.open("ab") as file:
         while first:
@@ -237,8 +237,8 @@ def _faults(url: str) -> Iterator[None]:
     try:
         yield
     except requests.exceptions.SSLError as error:
-        cure = "where your site has certificates of its own, REQUESTS_CA_BUNDLE names their file"
-        raise Refused(f"the certificate of {host} is not accepted ({_last_words(error)}): {cure}") from None
+        fix = "where your site has certificates of its own, REQUESTS_CA_BUNDLE names their file"
+        raise Refused(f"the certificate of {host} is not accepted ({_last_words(error)}): {fix}") from None
     except requests.exceptions.ProxyError as error:
         proxy = requests.utils.get_environ_proxies(url).get(urllib.parse.urlsplit(url).scheme, "")
         raise Refused(f"the proxy {masked(proxy)} of the environment fails: {_last_words(error)}") from None

@@ -15,7 +15,7 @@ from hepbench.benchmarks import budgets
 from hepbench.benchmarks.base import Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import fingerprint
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.paths import data_folder, official_folder, simulations_folder
 
 KINDS = ("auto", "official", "simulated")
@@ -35,11 +35,11 @@ def official(entry: Entry[Task]) -> list[Path] | None:
     files that are there in a layout which nothing or nothing right declares."""
     task = entry.record
     folder = official_folder(entry.dataset)
-    if task.own_layout and (declared := task.own_layout(folder)):
+    if task.custom_layout and (declared := task.custom_layout(folder)):
         return declared
     there = [source for source in task.sources if (folder / source.name).is_file()]
     without = [source for source in task.sources if source not in there and not source.optional]
-    if there and (not without if task.needed is None else len(there) >= task.needed):
+    if there and (not without if task.required_sources is None else len(there) >= task.required_sources):
         return [folder / source.name for source in there]
     return task.locate() if task.locate else None
 
@@ -124,10 +124,10 @@ def check_published(entry: Entry[Task], paths: list[Path]) -> None:
             continue
         kind = known[0][0]
         if (digest := digest_of_file(path, kind)) not in (expected := [of for _, of in known]):
-            cure = "Reinstall the package" if carried else f"Remove it and run make data TASK={entry.dataset}"
+            fix = "Reinstall the package" if carried else f"Remove it and run make data TASK={entry.dataset}"
             raise UserError(
                 f"{path}: {kind} is {digest}, published is {' or '.join(expected)}: it is not the official file. "
-                f"{cure}; for a file of your own write a task with a Source without {kind}"
+                f"{fix}; for a file of your own write a task with a Source without {kind}"
             )
 
 
@@ -147,7 +147,7 @@ def digest_of_file(path: Path, kind: str = "sha256") -> str:
     digest = _digest(path, kind)
     if state_of(path) == before:
         with contextlib.suppress(OSError):  # it is a cache: of another user, on a full disk, in a home to be read only
-            write_whole(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
+            write_atomically(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
     return digest
 
 

@@ -14,7 +14,7 @@ from hepbench.suite.data.files import Files, events_wanted, is_simulated
 
 
 @dataclass(frozen=True)
-class SimulationBegins:
+class SimulationStarted:
     """There are no official data of the task, and so many events are simulated."""
 
     task: Entry[Task]
@@ -45,7 +45,7 @@ class DataOpened:
     events: int
 
 
-DataEvent = SimulationBegins | DataProgress | DataDamaged | DataOpened
+DataEvent = SimulationStarted | DataProgress | DataDamaged | DataOpened
 
 
 def open_data(
@@ -55,7 +55,7 @@ def open_data(
     What is there already is used again."""
     wanted = events_wanted(task, events)
     if kind == "simulated" and not is_simulated(task, events):
-        listener(SimulationBegins(task, wanted))
+        listener(SimulationStarted(task, wanted))
 
     def advance(doing: Literal["simulating", "preparing"], total: int | None) -> Callable[[int], None]:
         return lambda done: listener(DataProgress(doing, done, total))

@@ -19,7 +19,7 @@ import numpy as np
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import Simulation, Task, UserError
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import full_disk_as_user_error, locked, remove_leftovers, whole_folder, write_whole
+from hepbench.suite.atomic import atomic_folder, full_disk_as_user_error, locked, remove_leftovers, write_atomically
 from hepbench.suite.data.files import list_of_written, simulated_classes, simulated_folder
 from hepbench.suite.processes import end_with_parent, interrupts_held, sigterm_as_interrupt, without_main_file
 from hepbench.tracking.hardware import machine
@@ -87,9 +87,9 @@ def simulate_files(entry: Entry[Task], events: int, seed: int, folder: Path, job
             progress(made)
         for label, number in _in_processes([work(*one) for one in missing], jobs):
             progress(sizes[label, number])
-        with whole_folder(folder) as scratch:
+        with atomic_folder(folder) as scratch:
             written = simulation.write(scratch, counts, chunks())
-            write_whole(list_of_written(folder), "".join(f"{path.name}\n" for path in written))
+            write_atomically(list_of_written(folder), "".join(f"{path.name}\n" for path in written))
         shutil.rmtree(parts)
     return events - made
 

@@ -25,7 +25,7 @@ from typing import Any
 
 from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats.refusal import library_errors, refuse_beyond_memory, shown
-from hepbench.suite.atomic import whole_file
+from hepbench.suite.atomic import atomic_file
 from hepbench.suite.provenance import versions
 from hepbench.suite.trial.artifacts import SCORES, VALIDATION_SCORES
 from hepbench.tracking.leaderboard.ranking import GROUP, IDENTITY
@@ -88,7 +88,7 @@ def write(
     """Write the runs of these records to an archive, whole or not at all; returns id -> why a run is left out.
     progress: is called after each. scratch: an empty folder. UserError where none is left."""
     left_out, contents = {}, []
-    with whole_file(out) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    with atomic_file(out) as path, zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         for record in records:
             try:
                 there = [name for name in (SCORES, VALIDATION_SCORES) if name in store.files(record.id)]

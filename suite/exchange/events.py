@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, check_known
-from hepbench.suite.atomic import whole_file
+from hepbench.suite.atomic import atomic_file
 from hepbench.suite.data.dataset import view_of
 from hepbench.suite.exchange.part import OpenedPart
 from hepbench.suite.trial.spec import cut
@@ -40,7 +40,7 @@ def write_events(
 
     rows, task = opened.rows[opened.part.split], opened.task.record
     arrays = _of_view(opened, view, features) if view else opened.prepared.arrays
-    with whole_file(out) as path, h5py.File(path, "w", locking=False) as file:
+    with atomic_file(out) as path, h5py.File(path, "w", locking=False) as file:
         file.attrs["events"] = opened.part.as_text()
         file.attrs["classes"] = list(task.classes)
         file.attrs["signal"] = task.signal

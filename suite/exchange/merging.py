@@ -17,7 +17,7 @@ from hepbench.suite.differences import NotComparable, matched, scores_of
 from hepbench.suite.exchange.archive import OF_A_STORE, Packed
 from hepbench.suite.exchange.storing import store_run
 from hepbench.suite.trial.artifacts import SCORES, VALIDATION_SCORES, StoredScores, read_scores
-from hepbench.suite.trial.rating import ROC, rate, signal_rejections, write_curves
+from hepbench.suite.trial.score_metrics import ROC, evaluate_scores, signal_rejections, write_curves
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.runs import Store, StoreError
 
@@ -31,7 +31,7 @@ MEASURED = ("", "_error", "_limit", "_low", "_high")
 @dataclass(frozen=True)
 class Checked:
     """A run that is new here. values: its metrics, those of the test part measured again. roc: as of
-    `rating.rejections`."""
+    `score_metrics.rejections`."""
 
     packed: Packed
     task: Entry[Task]
@@ -73,7 +73,7 @@ def check(
         if (one.folder / VALIDATION_SCORES).is_file():
             _scores(where, one.folder / VALIDATION_SCORES, task.record)
         try:
-            rated = rate(task.record, scores, {})
+            evaluated = evaluate_scores(task.record, scores, {})
             references[key] = reference = references[key] or scores
             matched(scores, reference)
         except NotComparable:
@@ -84,7 +84,7 @@ def check(
         except ValueError as error:
             raise UserError(f"{where}: {error}") from None
         for name in ("auc", "accuracy"):
-            told, measured = record.metrics.get(f"test_{name}"), rated.metrics[name]
+            told, measured = record.metrics.get(f"test_{name}"), evaluated.metrics[name]
             if told is not None and abs(told - measured) > SAME:
                 raise UserError(
                     f"{where}: its record tells {name} {told:.4f}, and its scores give {measured:.4f}: it was changed; "
@@ -94,8 +94,8 @@ def check(
             f"test_{name}{part}" for name in metrics_of(task.record.classes, task.record.metrics) for part in MEASURED
         }
         values = {name: value for name, value in record.metrics.items() if name not in again}
-        values |= {f"test_{name}": value for name, value in rated.metrics.items()}
-        found.append(Checked(one, task, values, signal_rejections(task.record, rated.scored)))
+        values |= {f"test_{name}": value for name, value in evaluated.metrics.items()}
+        found.append(Checked(one, task, values, signal_rejections(task.record, evaluated.scored)))
         progress(1)
     return found
 
@@ -108,7 +108,7 @@ def merge(checked: Checked, store: Store) -> str:
         for name in (SCORES, VALIDATION_SCORES):
             if (packed.folder / name).is_file():
                 shutil.copyfile(packed.folder / name, folder / name)
-        scored = rate(checked.task.record, read_scores(folder / SCORES), {}).scored
+        scored = evaluate_scores(checked.task.record, read_scores(folder / SCORES), {}).scored
         write_curves(folder, checked.task.record, scored)
 
     return store_run(

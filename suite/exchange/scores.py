@@ -80,7 +80,7 @@ def read(path: Path, task: str, classes: Sequence[str]) -> GivenScores:
         raise UserError(f"{path}: scores of the task {part.task}, not of {task}: give TASK={part.task}")
     if part.split != "test":
         raise UserError(
-            f"{path}: scores of the {part.split} part: those of the test part are rated, hepbench events --split test"
+            f"{path}: scores of the {part.split} part: only the test set is evaluated, hepbench events --split test"
         )
     with library_errors(path, "ids beyond 64 bits"):
         ids = table["id"].cast(pa.int64()).to_numpy()

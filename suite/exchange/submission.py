@@ -22,7 +22,7 @@ from hepbench.suite.exchange.part import check_same, open_part
 from hepbench.suite.exchange.storing import store_run
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial.inputs import slices_of
-from hepbench.suite.trial.rating import ROC, Rated, rate, signal_rejections, write_rated
+from hepbench.suite.trial.score_metrics import ROC, EvaluatedScores, evaluate_scores, signal_rejections, write_evaluated
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking.leaderboard.ranking import SUBMITTED
 from hepbench.tracking.runs import Store
@@ -64,10 +64,10 @@ class Submission:
 
 @dataclass(frozen=True)
 class Entered:
-    """A submission that is stored. run: its id. rated: its metrics; None where the same scores were there already."""
+    """A stored submission. run: its id. evaluated: its metrics; None where the same scores are stored already."""
 
     run: str
-    rated: Rated | None
+    evaluated: EvaluatedScores | None
 
 
 def enter(
@@ -108,10 +108,10 @@ def enter(
     rows = opened.rows["test"]
     slices = {name: values[rows] for name, values in slices_of(task, opened.prepared.arrays).items()}
     try:
-        rated = rate(task.record, found, slices)
+        evaluated = evaluate_scores(task.record, found, slices)
     except ValueError as error:
         raise UserError(f"{path}: {error}") from error
-    values = {f"test_{name}": value for name, value in rated.metrics.items()} | {"test_events": float(len(rows))}
+    values = {f"test_{name}": value for name, value in evaluated.metrics.items()} | {"test_events": float(len(rows))}
     facts = ("train_events", "parameters", "latency_ms")
     values |= {name: float(value) for name in facts if (value := getattr(submission, name)) is not None}
     tags = {
@@ -143,8 +143,8 @@ def enter(
         tags=tags,
         parameters={},
         values=values,
-        write=partial(write_rated, task=task.record, rated=rated),
-        series={ROC: signal_rejections(task.record, rated.scored)},
+        write=partial(write_evaluated, task=task.record, evaluated=evaluated),
+        series={ROC: signal_rejections(task.record, evaluated.scored)},
         dataset={"name": task.name, "digest": told.data_digest[:16], "source": opened.source, "context": "test"},
     )
-    return Entered(run, rated)
+    return Entered(run, evaluated)

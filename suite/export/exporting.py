@@ -18,7 +18,7 @@ import numpy as np
 from hepbench.benchmarks.base import Sample, UserError
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.suite import scoring
-from hepbench.suite.atomic import whole_folder
+from hepbench.suite.atomic import atomic_folder
 from hepbench.suite.export.arrays import arrays_to_onnx
 from hepbench.suite.export.firmware import BITS, Firmware, require_hls4ml, write_firmware
 from hepbench.suite.export.graph import describe, require_onnx
@@ -126,7 +126,7 @@ def export_firmware(
         few = evenly_spaced(len(test), SIMULATED)
         events = dataclasses.replace(test, rows=test.rows[few], labels=test.labels[few])
         trained = saved.fitted.predict(events)
-        with whole_folder(out) as folder:
+        with atomic_folder(out) as folder:
             firmware = write_firmware(saved.fitted, train, events, folder)
             facts = {
                 "run": run["id"],

@@ -23,7 +23,7 @@ from typing import Any
 
 from hepbench.benchmarks.base import UserError, as_text, check_known
 from hepbench.suite import device
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.processes import end_with_parent, without_main_file
 from hepbench.suite.provenance import versions
 from hepbench.tracking.hardware import machine
@@ -176,10 +176,10 @@ def _measure(part: Part, setting: Setting, connection: Connection) -> None:
 
 def write(out: Path, setting: Setting, measured: Sequence[Measured]) -> None:
     """gpu.md, gpu.csv, and gpu-errors.txt where something failed."""
-    write_whole(out / MARKDOWN, _markdown(setting, measured))
-    write_whole(out / CSV, _csv(setting, measured))
+    write_atomically(out / MARKDOWN, _markdown(setting, measured))
+    write_atomically(out / CSV, _csv(setting, measured))
     if details := "\n".join(f"{one.name}\n{one.details}" for one in measured if one.details):
-        write_whole(out / ERRORS, details)
+        write_atomically(out / ERRORS, details)
 
 
 def _where(setting: Setting) -> dict[str, str]:

@@ -45,7 +45,7 @@ def costs(events: int, advance: Advance = lambda done: None) -> list[Cost]:
     def area() -> None:
         scored = Scored(labels, scores[0])
         METRICS["auc"].of(scored, 1)
-        _ = scored.against_the_rest(1).placements
+        _ = scored.one_vs_rest(1).placements
 
     def bootstrap() -> None:
         trained = [Scored(labels, some) for some in scores]

@@ -16,8 +16,8 @@ from hepbench.benchmarks.base import Model, Sample, Task, UserError
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scored import Scored, logarithms
-from hepbench.suite.export.eight_bits import WAYS, quantised
 from hepbench.suite.export.exporting import Exported, export
+from hepbench.suite.export.quantisation import WAYS, quantised
 from hepbench.suite.export.runtime import Runtime
 from hepbench.suite.trial.artifacts import log_scores
 from hepbench.suite.trial.prediction_times import (
@@ -121,10 +121,10 @@ def auc_and_loss(
     """AUC of scores (n, classes), what it has less than that of the trained model's, and one standard deviation of the
     paired difference."""
     auc = METRICS["auc"]
-    assert auc.parts is not None
+    assert auc.influences is not None
     ours, theirs = (Scored(labels, logarithms(one)) for one in (scores, trained))
     value, before = (auc.of(one, signal)[0] for one in (ours, theirs))
-    parts = auc.parts(ours, signal) - auc.parts(theirs, signal)
+    parts = auc.influences(ours, signal) - auc.influences(theirs, signal)
     return value, before - value, float(np.sqrt(np.square(parts).sum()))
 
 

@@ -37,7 +37,7 @@ def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> Seeds
     import jax
     import keras
 
-    from hepbench.suite.training.batches import Feed
+    from hepbench.suite.training.batches import BatchLoader
     from hepbench.suite.training.network import Network, build_network, start_session
     from hepbench.suite.training.optimiser import optimiser_of
     from hepbench.suite.training.settings import DEFAULTS
@@ -54,7 +54,7 @@ def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> Seeds
         optimiser = optimiser_of(options)
         optimiser.build(keras_model.trainable_variables)
         states.append(tuple(values_of(some) for some in variables_of(keras_model, optimiser)))
-    feed = Feed(train, Network(keras_model, classes), int(options["batch_size"]))
+    feed = BatchLoader(train, Network(keras_model, classes), int(options["batch_size"]))
     run = chunk_of_jax(keras_model, optimiser)
     one, many = jax.jit(run), jax.jit(jax.vmap(run, in_axes=(0, (0, 0, None))))
     rates = np.full(feed.batches_per_chunk, RATE, np.float32)

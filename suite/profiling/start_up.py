@@ -62,5 +62,5 @@ def _start(spec: Spec, events: int, asked: float) -> tuple[float, float, float]:
     samples = samples_of(trial, prepared, rows)
     opened = time.time()
     few: Sample = samples["validation"]
-    batch_size.begin_training(trial, samples["train"], replace(few, rows=few.rows[:64], labels=few.labels[:64]))
+    batch_size.set_up_training(trial, samples["train"], replace(few, rows=few.rows[:64], labels=few.labels[:64]))
     return imported - asked, opened - imported, time.time() - opened

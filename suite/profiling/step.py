@@ -19,8 +19,8 @@ import numpy as np
 
 from hepbench.benchmarks.base import Sample, UserError
 from hepbench.suite.profiling.models import FlopCounter
-from hepbench.suite.training.batches import Feed
-from hepbench.suite.training.begin import warm_up
+from hepbench.suite.training.batches import BatchLoader
+from hepbench.suite.training.keras_training import warm_up
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
@@ -77,7 +77,7 @@ def profile_of(trial: Trial, sample: Sample, seconds: float, count_flops: FlopCo
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser)
     network = Network(keras_model, classes)
-    feed = Feed(sample, network, int(options["batch_size"]))
+    feed = BatchLoader(sample, network, int(options["batch_size"]))
     warm_up(network, run_steps, feed, sample)
     rates = np.full(feed.batches_per_chunk, 1e-4, np.float32)
 

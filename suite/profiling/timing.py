@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample
-from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.begin import warm_up
+from hepbench.suite.training.batches import BatchLoader, inputs_of
+from hepbench.suite.training.keras_training import warm_up
 from hepbench.suite.training.network import Network, build_network, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
@@ -54,7 +54,7 @@ def rates_of(
     predicted = _predicted_in(seconds, network, sample)
     sample = _first(sample, predicted)
     trained = _first(sample, max(2 * batch_size, predicted // TRAINING))
-    feed = Feed(trained, network, batch_size, hold=keras.backend.backend() == "jax")
+    feed = BatchLoader(trained, network, batch_size, hold=keras.backend.backend() == "jax")
     shuffle = np.random.default_rng(0)
 
     def train() -> float:

@@ -24,7 +24,7 @@ class Takes(Protocol):
     outputs: int
 
 
-class Feed:
+class BatchLoader:
     """Batches of a sample for a network, in chunks of `batches_per_chunk`; `steps` batches, of so many passes over the
     sample, are an epoch. hold: the inputs of all events may stay on a GPU of JAX, so that chunks name their rows."""
 

@@ -17,9 +17,9 @@ import numpy as np
 
 from hepbench.benchmarks import metrics
 from hepbench.benchmarks.base import Parameters, Report, Sample, UserError, check_known
-from hepbench.suite.training.batches import Feed
-from hepbench.suite.training.begin import begin
-from hepbench.suite.training.kept import Kept, Progress
+from hepbench.suite.training.batches import BatchLoader
+from hepbench.suite.training.checkpoint import Checkpoint, Progress
+from hepbench.suite.training.keras_training import set_up
 from hepbench.suite.training.network import Network
 from hepbench.suite.training.schedules import Plateau, learning_rates, step_epochs
 from hepbench.suite.training.settings import BEST_BY, DEFAULTS, OPTIMISERS, PRECISIONS, SCHEDULES
@@ -46,19 +46,19 @@ def fit_network(
     package: str = "",
     start: Sequence[np.ndarray] = (),
     objects: Mapping[str, Any] | None = None,
-    kept: Kept | None = None,
+    checkpoint: Checkpoint | None = None,
 ) -> Network | TorchNetwork:
     """Build a network with `build(shapes, classes, parameters)`, train it, and keep the weights of its best epoch.
 
     package: as `Model.package`; "torch" where the network is one of PyTorch. start: weights in the order of the
     network's, in place of those it draws; the optimiser starts afresh. objects: of a user's own file, as `objects_of`
-    gives them: the network must load again with them; None: of this package. kept: where the state of the training is
-    kept, and from where it goes on, to the same weights as if it had not been interrupted.
+    gives them: the network must load again with them; None: of this package. checkpoint: from which the training
+    resumes, to the same weights as if it had not been interrupted, and to which its state is saved.
 
-    After each epoch, from 1, report is given loss, accuracy, learning_rate, of the validation part what
-    `metrics.of_epoch` measures with the class `signal`, and what the steps of the epoch cost, as `_cost` gives it. The
-    same seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is not
-    finite, UserError if a part has too few events, a hyper-parameter has an unknown value or the network's output does
+    After each epoch, from 1, report is called with loss, accuracy, learning_rate, the validation set's
+    `metrics.epoch_metrics` with the class `signal`, and the cost of the epoch's steps, as `_cost` gives it. The same
+    seed gives the same weights on the same machine. Raises FloatingPointError naming the epoch if the loss is not
+    finite, UserError if a set has too few events, a hyper-parameter has an unknown value or the network's output does
     not fit the classes.
     """
     options = {**DEFAULTS, **parameters}
@@ -76,18 +76,18 @@ def fit_network(
     step_epochs(options["step_epoch"])  # before an hour of training, not after
 
     shuffle = np.random.default_rng(seed)
-    training = begin(
+    training = set_up(
         build, train, classes, parameters, package=package, seed=seed, device=device, start=start, objects=objects
     )
     network = training.network
-    feed = Feed(train, network, int(options["batch_size"]), int(options["passes"]), training.holds)
+    feed = BatchLoader(train, network, int(options["batch_size"]), int(options["passes"]), training.holds)
     plateau = Plateau(options)
     started = time.perf_counter()
     training.warm_up(feed, valid)
     compiled = time.perf_counter() - started
     progress = Progress(seconds={"train_seconds": 0.0, "validate_seconds": 0.0})
     best_weights: Any = None
-    if kept and (found := kept.take_up(training.restore)):
+    if checkpoint and (found := checkpoint.load(training.restore)):
         progress, best_weights = found
         shuffle.bit_generator.state = progress.shuffle
         plateau.restore(progress.plateau)
@@ -117,7 +117,7 @@ def fit_network(
             raise FloatingPointError(f"validation scores are not finite in epoch {epoch}: try a lower learning_rate")
         line = {
             **{name: float(value) / feed.steps for name, value in total.items()},
-            **metrics.of_epoch(valid.labels, scores, signal, valid.weights),
+            **metrics.epoch_metrics(valid.labels, scores, signal, valid.weights),
             "learning_rate": float(rates[-1]),
             **_cost(feed, trained - started, busy),
         }
@@ -126,7 +126,7 @@ def fit_network(
         progress.history.append({"epoch": epoch, **line})
         report(epoch, line)
 
-        if (worth := _worth(epoch, line, options["best_by"])) > progress.best:
+        if (worth := _selection_score(epoch, line, options["best_by"])) > progress.best:
             progress.best, best_weights = worth, training.weights()
         if line["val_loss"] < progress.lowest_loss:
             progress.lowest_loss, progress.lowest_epoch = line["val_loss"], epoch
@@ -135,14 +135,14 @@ def fit_network(
         plateau.after_epoch(line["val_loss"])
         progress.epoch, progress.plateau = epoch, plateau.state()
         progress.shuffle = dict(shuffle.bit_generator.state)
-        if kept and epoch < epochs:
-            kept.keep(progress, functools.partial(training.state, best_weights))
+        if checkpoint and epoch < epochs:
+            checkpoint.save(progress, functools.partial(training.state, best_weights))
 
     training.set_weights(best_weights)
     return network
 
 
-def _cost(feed: Feed, seconds: float, busy: float) -> dict[str, float]:
+def _cost(feed: BatchLoader, seconds: float, busy: float) -> dict[str, float]:
     """Of an epoch's steps: epoch_seconds; epoch_events_per_second, of the events that were trained on; and
     epoch_cpu_percent, the CPU time of this process as a share of the cores it may use. busy: seconds of CPU time."""
     return {
@@ -152,7 +152,7 @@ def _cost(feed: Feed, seconds: float, busy: float) -> dict[str, float]:
     }
 
 
-def _worth(epoch: int, line: Parameters, best_by: str) -> float:
+def _selection_score(epoch: int, line: Parameters, best_by: str) -> float:
     """What the best epoch has most of."""
     if best_by == "last":
         return epoch

@@ -16,7 +16,7 @@ import numpy as np
 from hepbench.benchmarks.base import Parameters, Sample, UserError
 from hepbench.benchmarks.scored import log_scores_of, logarithms
 from hepbench.suite.training.batches import bytes_of_event, cloud_lengths, inputs_of
-from hepbench.suite.training.loads_again import check_loads_again
+from hepbench.suite.training.round_trip import check_round_trip
 from hepbench.suite.training.settings import DEFAULTS, PRECISIONS
 from hepbench.suite.training.steps import assign, forward, gives_logits, structured_batch, values_of
 
@@ -74,7 +74,7 @@ class Network:
         return max(1, min(PREDICTION_BATCH, PREDICTION_BYTES // bytes_of_event(sample), len(sample)))
 
     def weights(self) -> list[np.ndarray]:
-        """Of every layer, moving averages among them, as `take_over` takes them."""
+        """Of every layer, moving averages among them, as `load_weights` takes them."""
         return values_of(self.keras_model.weights)
 
     def save(self, folder: Path) -> None:
@@ -111,7 +111,7 @@ def check_network(network: Network, sample: Sample, objects: Mapping[str, Any]) 
     def scores(one: Network) -> np.ndarray:
         return np.asarray(one.keras_model(structured_batch(one.keras_model, few), training=False), np.float32)
 
-    check_loads_again(
+    check_round_trip(
         network,
         lambda folder: load_network(folder, objects),
         scores,
@@ -135,7 +135,7 @@ def _register_layers() -> None:
         importlib.import_module(f"{layers.__name__}.{module.name}")
 
 
-def take_over(keras_model: keras.Model, weights: Sequence[np.ndarray]) -> None:
+def load_weights(keras_model: keras.Model, weights: Sequence[np.ndarray]) -> None:
     """Give a network the weights of another that is built alike. UserError where they have other shapes."""
     ours, theirs = ([tuple(one.shape) for one in some] for some in (keras_model.weights, weights))
     if ours != theirs:

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample, UserError
-from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.loads_again import check_loads_again
+from hepbench.suite.training.batches import BatchLoader, inputs_of
+from hepbench.suite.training.round_trip import check_round_trip
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import WEIGHTS
 from hepbench.suite.training.torch_network import TorchNetwork, layers_of_module, load_torch
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 EPSILON, RHO = 1e-7, 0.9
 
 
-def begin_torch(
+def set_up_torch(
     build: Callable[..., Any],
     train: Sample,
     classes: int,
@@ -102,7 +102,7 @@ class TorchTraining:
             found.append(accuracy.detach())
         return torch.stack(losses).numpy(force=True), torch.stack(found).numpy(force=True)
 
-    def warm_up(self, feed: Feed, valid: Sample) -> None:
+    def warm_up(self, feed: BatchLoader, valid: Sample) -> None:
         """A step and a prediction; weights, optimiser and what is drawn next are as before."""
         import torch
 
@@ -202,7 +202,7 @@ def _check_network(network: TorchNetwork, train: Sample, build: Callable[..., An
 
     few = replace(train, rows=train.rows[:2], labels=train.labels[:2], weights=None)
     with torch.random.fork_rng(devices=[]):
-        check_loads_again(
+        check_round_trip(
             network,
             lambda folder: load_torch(folder, build),
             lambda one: one.predict_log(few),
@@ -218,7 +218,7 @@ def _reason(error: Exception) -> str:
 
 
 def _take_over(module: torch.nn.Module, weights: Sequence[np.ndarray]) -> None:
-    """As `network.take_over`."""
+    """As `network.load_weights`."""
     import torch
 
     own = module.state_dict()

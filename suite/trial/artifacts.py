@@ -50,7 +50,7 @@ def save_model(folder: Path, fitted: Fitted, trial: Trial, train: Sample) -> Non
         "spec": dataclasses.asdict(trial.spec),
         "parameters": trial.hyperparameters,
         "classes": trial.task.record.classes,
-        "shapes": train.given_shapes,
+        "shapes": train.raw_shapes,
     }
     (folder / "trial.json").write_text(json.dumps(about, indent=1))
 
@@ -81,7 +81,7 @@ def load_model(folder: Path, *, task: str | None = None, model: str | None = Non
         raise UserError(f"{folder}: no saved model, or a damaged one ({_reason(error)})") from error
     task, model = _given("task", recorded.task, task), _given("model", recorded.model, model)
     trial = look_up(dataclasses.replace(recorded, task=task, model=model))
-    if reason := trial.model.record.lacks:
+    if reason := trial.model.record.missing_package:
         raise UserError(f"this model of {trial.model.name} {reason}")
     classes = trial.task.record.classes
     if tuple(about.get("classes", classes)) != classes:

@@ -33,12 +33,12 @@ from hepbench.suite.trial.artifacts import (
 )
 from hepbench.suite.trial.inputs import missing_told, samples_of, slices_of
 from hepbench.suite.trial.pyfunc import describe_model
-from hepbench.suite.trial.rating import ROC, of_validation, rate, rejections, write_rated
+from hepbench.suite.trial.score_metrics import ROC, evaluate_scores, of_validation, rejections, write_evaluated
 from hepbench.suite.trial.spec import Trial, identity_of
-from hepbench.suite.trial.start import Start, fetch
+from hepbench.suite.trial.warm_start import InitialWeights, fetch
 
 if TYPE_CHECKING:
-    from hepbench.suite.training.kept import Kept
+    from hepbench.suite.training.checkpoint import Checkpoint
     from hepbench.tracking.runs import Store
 
 
@@ -62,7 +62,7 @@ def run(
     keeps numbers. Raises UserError where the data found are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
-    from hepbench.suite.training.kept import Kept, forget
+    from hepbench.suite.training.checkpoint import Checkpoint, delete
     from hepbench.suite.training.layer_graph import write_layers, write_network
     from hepbench.suite.training.network import Network
     from hepbench.suite.training.torch_network import TorchNetwork
@@ -103,19 +103,19 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    kept = Kept(training_file(identity_of(trial, data_digest, split_hash)[1]), run_id)
-    fit = training_of(model, signal, start, kept)
+    checkpoint = Checkpoint(training_file(identity_of(trial, data_digest, split_hash)[1]), run_id)
+    fit = training_of(model, signal, start, checkpoint)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         fit_started, joules = time.perf_counter(), sampler.energy()
         with _timed(seconds, "fit_seconds"), _lack_of_memory_told(trial):
             fitted = fit(
                 train, valid, hyperparameters, classes=len(classes), seed=spec.seed, device=spec.device, report=report
             )
-        seconds["fit_seconds"] += kept.earlier_seconds
+        seconds["fit_seconds"] += checkpoint.earlier_seconds
         energy = {f"train_{name}_joule": used for name, used in _used(joules, sampler.energy()).items()}
-        if kept.earlier_epoch:  # whose joules nobody counted to the end
+        if checkpoint.earlier_epoch:  # whose joules nobody counted to the end
             energy, sampler.unavailable["train energy"] = {}, "the training was interrupted, and gone on with"
-            store.tag(run_id, {"continued": f"after epoch {kept.earlier_epoch} of run {kept.earlier_run}"})
+            store.tag(run_id, {"continued": f"after epoch {checkpoint.earlier_epoch} of run {checkpoint.earlier_run}"})
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})
         valid_scores = log_scores(fitted, valid)  # also what only a first call does, which is no time of prediction
@@ -143,8 +143,8 @@ def run(
         result |= {"epochs": len(fitted.history), "total_parameters": fitted.total_parameters}
     if final:
         found = stored(test, scores)
-        rated = rate(task.record, found, {name: values[test.rows] for name, values in slices.items()})
-        result |= {f"test_{name}": value for name, value in rated.metrics.items()}
+        evaluated = evaluate_scores(task.record, found, {name: values[test.rows] for name, values in slices.items()})
+        result |= {f"test_{name}": value for name, value in evaluated.metrics.items()}
         result["test_events"] = len(test)
         result["predict_us_per_event"] = 1e6 * seconds["predict_seconds"] / len(test)
     store.log(run_id, result | sampler.summary())
@@ -153,7 +153,7 @@ def run(
         store.tag(run_id, {"backend": spec.backend})
     store.tag(run_id, {"not_available": json.dumps(sampler.unavailable)})
     if not final:
-        forget(kept.path)
+        delete(checkpoint.path)
         return result
 
     listener({"stage": "writing"})
@@ -169,7 +169,7 @@ def run(
         elif isinstance(fitted, TorchNetwork):
             write_layers(folder, fitted.layers)
             weights = fitted.trained_weights()
-        curves = write_rated(folder, task.record, rated, history, weights)
+        curves = write_evaluated(folder, task.record, evaluated, history, weights)
         save_model(folder / "model", fitted, trial, train)
         tags = describe_model(folder / "model", train, classes, run_id)
         with _timed(logging, "log_seconds"):
@@ -179,12 +179,12 @@ def run(
             store.list_model(run_id, folder / "model", f"{model.name} seed {spec.seed}", model.record.title, beside)
     store.tag(run_id, tags)
     store.log(run_id, logging)
-    forget(kept.path)
+    delete(checkpoint.path)
     return result | logging
 
 
 def open_samples(
-    trial: Trial, data_digest: str, split_hash: str, start: Start | None = None
+    trial: Trial, data_digest: str, split_hash: str, start: InitialWeights | None = None
 ) -> tuple[Prepared, dict[str, Sample]]:
     """The data, and each part as the model sees it."""
     spec, task = trial.spec, trial.task
@@ -201,7 +201,7 @@ def open_samples(
 
 
 def training_of(
-    model: Entry[Model], signal: int, start: Start | None = None, kept: Kept | None = None
+    model: Entry[Model], signal: int, start: InitialWeights | None = None, checkpoint: Checkpoint | None = None
 ) -> Callable[..., Fitted]:
     """Its `fit`, or that of networks for its `build`, whose state is kept. UserError where it has neither."""
     record = model.record
@@ -215,7 +215,7 @@ def training_of(
     objects = None if model.shipped else objects_of(sys.modules[model.module])
     weights = start.weights if start else ()
     fit = partial(fit_network, record.build, signal=signal, package=record.package)
-    return partial(fit, start=weights, objects=objects, kept=kept)
+    return partial(fit, start=weights, objects=objects, checkpoint=checkpoint)
 
 
 def _reported(model: str, epoch: int, values: Mapping[str, float]) -> tuple[int, dict[str, float]]:
@@ -272,11 +272,11 @@ def _lack_of_memory_told(trial: Trial) -> Iterator[None]:
         if not out_of_memory(error):
             raise
         size = trial.hyperparameters.get("batch_size")
-        cure = (
+        fix = (
             f"--set batch_size={size // 2}, or --batch-size auto for the largest that fits" if size else "fewer events"
         )
         batches = f" with batches of {size:,} events" if size else ""
-        raise UserError(f"{trial.model.name} ran out of memory{batches}: give {cure}") from error
+        raise UserError(f"{trial.model.name} ran out of memory{batches}: give {fix}") from error
 
 
 @contextlib.contextmanager

@@ -170,10 +170,10 @@ def command_for(spec: Spec) -> str:
 
 def refusal(task: Task, model: Model, features: str | None) -> str | None:
     """Why the model cannot serve the task with this set of features, or None if it can."""
-    if reason := model.refuses(task):
+    if reason := model.incompatibility(task):
         return reason
     chosen = task.features.get(features or "", FeatureSet())
-    return None if chosen.serves(model.view) else f"there are no {features} features among the {model.view} inputs"
+    return None if chosen.supports(model.view) else f"there are no {features} features among the {model.view} inputs"
 
 
 def cut(task: Task, inputs: Arrays, parameters: Parameters) -> Arrays:

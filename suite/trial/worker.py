@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import device
 from hepbench.suite.paths import training_file
-from hepbench.suite.training.kept import forget
+from hepbench.suite.training.checkpoint import delete
 from hepbench.suite.trial.spec import Spec, identity_of, look_up
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.passwords import masked
@@ -37,7 +37,7 @@ async def stop(key: str) -> None:
     _stopped.add(key)
 
 
-async def begin_imports(chosen: str, backend: str) -> None:
+async def start_imports(chosen: str, backend: str) -> None:
     """In a thread, as the process must answer its scheduler meanwhile; a trial waits for it, as two threads that import
     break each other's modules, and would share their time."""
     thread = threading.Thread(target=_keras, args=(chosen, backend), daemon=True)
@@ -105,7 +105,7 @@ def run_in_worker(
             }
         except Stopped:
             if key in _stopped:  # nobody goes on with it, as after an interrupt
-                forget(training_file(identity_of(trial, data_digest, split_hash)[1]))
+                delete(training_file(identity_of(trial, data_digest, split_hash)[1]))
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
             return {

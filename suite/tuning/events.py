@@ -57,7 +57,7 @@ class TimeIsUp:
 
 
 @dataclass(frozen=True)
-class RetestBegins:
+class RetestStarted:
     """The best trial's hyper-parameters and the defaults are trained on so many fresh seeds each; each training's
     events follow."""
 
@@ -66,7 +66,7 @@ class RetestBegins:
 
 
 @dataclass(frozen=True)
-class ComparisonBegins:
+class ComparisonStarted:
     """The trainings on fresh seeds are there, and their scores of the test events are compared."""
 
 
@@ -78,8 +78,8 @@ StudyEvent = (
     | SearchEvent
     | SearchTrialEnded
     | TimeIsUp
-    | RetestBegins
-    | ComparisonBegins
+    | RetestStarted
+    | ComparisonStarted
 )
 
 Listener = Callable[[StudyEvent], None]

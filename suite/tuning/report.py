@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.paths import file_name
 from hepbench.suite.tuning import storage
 from hepbench.tracking import pages
@@ -66,7 +66,7 @@ def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
             (title, pages.inline_plotly(figure, library=number == 0)) for number, (title, figure) in enumerate(drawings)
         ],
     )
-    write_whole(path, page)
+    write_atomically(path, page)
 
 
 def _outcome(study: Study) -> dict[str, Any] | None:

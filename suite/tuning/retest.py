@@ -13,7 +13,7 @@ from hepbench.suite import differences
 from hepbench.suite.campaign import run_finals
 from hepbench.suite.tuning import storage
 from hepbench.suite.tuning.context import RunContext
-from hepbench.suite.tuning.events import ComparisonBegins, RetestBegins
+from hepbench.suite.tuning.events import ComparisonStarted, RetestStarted
 from hepbench.suite.tuning.study_spec import StudySpec
 from hepbench.tracking import statistics
 from hepbench.tracking.runs import Store
@@ -48,7 +48,7 @@ def retest(study: Study, study_spec: StudySpec, context: RunContext) -> int:
     done = _by_identity(store, experiment)
     missing = {one.identity: one for kind in KINDS for one in finals[kind] if one.identity not in done}
     if missing:
-        context.listener(RetestBegins(best.number, study_spec.seeds))
+        context.listener(RetestStarted(best.number, study_spec.seeds))
         planned = list(missing.values())
         failed = len(run_finals(planned, context.campaign, context.parent, context.workers, store, context.listener))
         done = _by_identity(store, experiment)
@@ -59,7 +59,7 @@ def retest(study: Study, study_spec: StudySpec, context: RunContext) -> int:
         return max(1, failed)
     ids = sorted(run["id"] for found in trained.values() for run in found)
     if (study.user_attrs.get("outcome") or {}).get("runs") != ids:
-        context.listener(ComparisonBegins())
+        context.listener(ComparisonStarted())
         outcome = _compare(study_spec, best, trained, store)
         study.set_user_attr("outcome", {**outcome, "runs": ids})
         store.log(context.parent, {name: value for name, value in outcome.items() if isinstance(value, float)})

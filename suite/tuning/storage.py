@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VARIABLE = "OPTUNA_STORAGE"
 """Names the database, sqlite:/// or postgresql://, in place of a file beside the results."""
 
-PATIENCE = 60.0
+RETRY_SECONDS = 60.0
 """Seconds that a database which has gone, or stands still, is waited for."""
 
 UNLOCKING = 5.0
@@ -57,7 +57,7 @@ def location() -> str:
 
 def connect(listener: Listener = ignore) -> BaseStorage:
     """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
-    lost later and stays away: each call of Optuna's waits for it `patiently`, and tells the listener."""
+    lost later and stays away: each call of Optuna's waits for it `with_retries`, and tells the listener."""
     import optuna
     import sqlalchemy
 
@@ -69,7 +69,7 @@ def connect(listener: Listener = ignore) -> BaseStorage:
     arguments = {"timeout": 60} if sqlite else {"connect_timeout": 10}
     try:
         if file := sqlite_files.file_of(uri):
-            sqlite_files.make_whole(file, _make_tables, "studies")
+            sqlite_files.create_atomically(file, _make_tables, "studies")
         storage = optuna.storages.RDBStorage(uri, engine_kwargs={"connect_args": arguments, "pool_pre_ping": True})
         if not sqlite:
             sqlalchemy.event.listen(storage.engine, "connect", lambda connection, _: _connections.add(connection))
@@ -93,13 +93,13 @@ def _make_tables(uri: str) -> None:
 
 
 def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:
-    """The same storage, each of whose calls is made `patiently`."""
+    """The same storage, each of whose calls is made `with_retries`."""
     import optuna
 
     cached = optuna.storages.get_storage(storage)
 
     def waits(name: str) -> Callable[..., Any]:
-        return lambda self, *arguments, **options: patiently(
+        return lambda self, *arguments, **options: with_retries(
             getattr(cached, name), *arguments, listener=listener, **options
         )
 
@@ -110,8 +110,8 @@ def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:
     return patient
 
 
-def patiently(call: Callable[..., Any], *arguments: Any, listener: Listener = ignore, **options: Any) -> Any:
-    """The call's answer; the call is retried while the database is gone; StoreError after PATIENCE seconds of it."""
+def with_retries(call: Callable[..., Any], *arguments: Any, listener: Listener = ignore, **options: Any) -> Any:
+    """The call's answer; it is retried while the database is unreachable; StoreError after RETRY_SECONDS."""
     import optuna
     import sqlalchemy
     import tenacity
@@ -120,17 +120,17 @@ def patiently(call: Callable[..., Any], *arguments: Any, listener: Listener = ig
         retry=tenacity.retry_if_exception_type(
             (optuna.exceptions.StorageInternalError, sqlalchemy.exc.OperationalError)
         ),
-        stop=tenacity.stop_after_delay(PATIENCE),
+        stop=tenacity.stop_after_delay(RETRY_SECONDS),
         wait=tenacity.wait_exponential(multiplier=0.5, max=10),
         before_sleep=lambda state: listener(DatabaseGone(state.upcoming_sleep)),
     )
     try:
-        with _cut_after(PATIENCE):
+        with _cut_after(RETRY_SECONDS):
             return retrying(call, *arguments, **options)
     except tenacity.RetryError as error:
         gone = error.last_attempt.exception()
         raise StoreError(
-            f"the database of studies {masked(location())} has been gone for {PATIENCE:.0f} s: {_reason(gone)}"
+            f"the database of studies {masked(location())} has been gone for {RETRY_SECONDS:.0f} s: {_reason(gone)}"
         ) from gone
 
 

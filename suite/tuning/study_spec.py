@@ -15,7 +15,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.suite import device
 from hepbench.suite.data.files import choose
 from hepbench.suite.settings import settings_by_model
-from hepbench.suite.trial.rating import VALIDATION
+from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
 from hepbench.tracking.printable import printable
 

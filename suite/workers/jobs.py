@@ -19,8 +19,8 @@ class Job:
 
     run: the arguments of `Store.start` for its run. final: test at the end; otherwise the validation part alone is
     used. data_digest, split_hash: what the worker must find, so that a machine that sees other files says so.
-    context: whatever the sender wants to have beside the answer; it stays with the sender. silence: seconds without an
-    epoch or another step after which it is ended.
+    context: whatever the sender wants to have beside the answer; it stays with the sender. stall_timeout: seconds
+    without an epoch or another step after which it is ended.
     """
 
     spec: Spec
@@ -29,7 +29,7 @@ class Job:
     data_digest: str
     split_hash: str
     context: Any = field(default=None, compare=False)
-    silence: float = math.inf
+    stall_timeout: float = math.inf
 
 
 @dataclass(frozen=True)

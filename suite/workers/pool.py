@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hepbench.suite.trial.worker import begin_imports, run_in_worker, stop
+from hepbench.suite.trial.worker import run_in_worker, start_imports, stop
 from hepbench.suite.workers.jobs import RETRIES, Event, Job
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class Workers:
 
     def warm(self, chosen: str, backend: str) -> None:
         """Begin the long imports in every process, and return at once."""
-        self.client.run(begin_imports, chosen, backend, wait=False, on_error="ignore")
+        self.client.run(start_imports, chosen, backend, wait=False, on_error="ignore")
 
     def run(self, next_job: Callable[[], Job | None]) -> Iterator[Event]:
         """Run jobs, as many at once as there are workers, and yield what becomes known of them until all have ended.
@@ -98,7 +98,7 @@ class Workers:
                 for one in silent:  # more than a look apart: this process itself was stopped, as by Ctrl-Z
                     silent[one] += min(passed, 2 * TICK)
                 silent |= {one: 0.0 for one in (key,) if one in futures and runs[one]}
-                for one in [one for one, seconds in silent.items() if seconds > futures[one][0].silence]:
+                for one in [one for one, seconds in silent.items() if seconds > futures[one][0].stall_timeout]:
                     job, future = futures.pop(one)
                     minutes = silent.pop(one) / 60
                     future.cancel()

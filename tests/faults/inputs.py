@@ -18,7 +18,7 @@ FORMATS = (
     "top_tagging",
 )
 """Tasks, of each format one."""
-PATIENCE = 60.0
+TIME_LIMIT = 60.0
 """Seconds that a file of so few events is read at most."""
 MEMORY = 4 * 2**30
 """Bytes that reading it takes at most."""
@@ -31,7 +31,7 @@ from hepbench.benchmarks import registry
 
 entry = registry.find("task", {task!r})
 TASK = replace(
-    entry.record, sources=(), own_layout=None, needed=None, simulation=None, variants={{}},
+    entry.record, sources=(), custom_layout=None, required_sources=None, simulation=None, variants={{}},
     locate=lambda: [Path(path) for path in {files!r}],
 )
 """
@@ -46,7 +46,7 @@ def read_file(task: str, scene: Scene, number: int) -> str:
     (scene.folder / "hostile.py").write_text(READING.format(task=task, files=list(map(str, [spoilt, *others]))))
     add_store(scene)
     asked = ("bench", "hostile.py", "--model", "prior", "--budget", "smoke", "--dry-run")
-    call = scene.call_warm(*asked, memory=MEMORY, limit=PATIENCE)
+    call = scene.call_warm(*asked, memory=MEMORY, limit=TIME_LIMIT)
     complain_of_refusal(scene, call, allowed=(0, 2))
     return f"{spoilt.parent.name} {spoilt.name}: {'read' if call.status == 0 else call.last_line}"
 

@@ -34,7 +34,7 @@ IMPATIENT = """
 from hepbench.suite.cli import main
 from hepbench.suite.tuning import storage
 
-storage.PATIENCE = 10.0
+storage.RETRY_SECONDS = 10.0
 main()
 """
 """The program, which waits for a database for 10 s in place of a minute."""

@@ -81,7 +81,7 @@ class Agreement:
 
 
 @dataclass(frozen=True)
-class OddEvent:
+class DiscrepantEvent:
     """An event whose signal scores, means over the trainings, are far apart."""
 
     id: int
@@ -141,7 +141,7 @@ class Comparison:
     measured: Mapping[str, Measured]
     by_class: frozenset[str]
     agreement: Agreement
-    odd: Sequence[OddEvent]
+    odd: Sequence[DiscrepantEvent]
     densities: Densities
     curves: Curves
     slices: Sequence[Slice]

@@ -16,11 +16,11 @@ CHANCE = 0.5
 
 @dataclass(frozen=True)
 class Training:
-    """auc: of the test events. parts: (n,) what each of these adds to it, as `statistics.Trainings.parts`. seconds: of
-    training. last_was_best: whether the validation loss was lowest at the end of a training that its budget ended."""
+    """auc: of the test events. influences: (n,) what each of these adds to it, as of `statistics.Trainings`. seconds:
+    of training. last_was_best: whether the validation loss was lowest at the end of a training that its budget ended."""
 
     auc: float
-    parts: np.ndarray
+    influences: np.ndarray
     seconds: float = math.nan
     last_was_best: bool = False
 
@@ -38,7 +38,7 @@ class Point:
     def together(self) -> statistics.Trainings:
         """Over the seeds."""
         some = self.trainings.values()
-        return statistics.trainings([one.auc for one in some], [one.parts for one in some])
+        return statistics.trainings([one.auc for one in some], [one.influences for one in some])
 
     @property
     def score(self) -> statistics.Combined:
@@ -102,7 +102,7 @@ def paired(one: Point, other: Point) -> statistics.Trainings | None:
     if not seeds:
         return None
     pairs = [(one.trainings[seed], other.trainings[seed]) for seed in seeds]
-    return statistics.trainings([a.auc - b.auc for a, b in pairs], [a.parts - b.parts for a, b in pairs])
+    return statistics.trainings([a.auc - b.auc for a, b in pairs], [a.influences - b.influences for a, b in pairs])
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class Gap:
     adjusted: float = math.nan
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         return self.adjusted <= 1 - statistics.LEVEL
 
 
@@ -147,5 +147,5 @@ def shared(one: Line, other: Line) -> list[tuple[int, statistics.Trainings]]:
 def _gap(events: int, apart: statistics.Trainings) -> Gap:
     found = statistics.combine_trainings(apart)
     low, high = found.interval()
-    p = statistics.two_sided(found.mean, found.known, found.parts)
+    p = statistics.two_sided(found.mean, found.sampling, found.components)
     return Gap(events, found.mean, found.error, low, high, p, len(apart.values))

@@ -14,7 +14,7 @@ def of_training(events: Sequence[int], found: Sequence[Trainings]) -> np.ndarray
 
     Two to five seeds tell a spread badly, so that those of all points are taken together: the power law under which
     their sample variances are the most likely (chi-squared), beside the part that each network makes of the test events
-    by itself, which stands in `Trainings.parts`. Zeros where no point has two seeds.
+    by itself, which stands in `Trainings.influences`. Zeros where no point has two seeds.
     """
     several = [place for place, one in enumerate(found) if len(one.values) > 1]
     if not several:
@@ -24,7 +24,9 @@ def of_training(events: Sequence[int], found: Sequence[Trainings]) -> np.ndarray
     x = np.log(np.asarray(events, dtype=float) / max(events))
     number = np.array([len(one.values) for one in found])[several]
     spread = np.array([np.var(found[place].values, ddof=1) for place in several])
-    own = np.array([max(found[place].alone - np.dot(found[place].parts, found[place].parts), 0) for place in several])
+    own = np.array(
+        [max(found[place].alone - np.dot(found[place].influences, found[place].influences), 0) for place in several]
+    )
     own *= number / (number - 1)
     typical = max(float(np.average(spread, weights=number - 1)), 1e-300)
 
@@ -42,6 +44,6 @@ def of_training(events: Sequence[int], found: Sequence[Trainings]) -> np.ndarray
 def covariance(events: Sequence[int], found: Sequence[Trainings]) -> np.ndarray:
     """(points, points) of the means: the choice of the test events, which all points share, and on the diagonal the
     chance in training."""
-    parts = np.stack([one.parts for one in found])
+    parts = np.stack([one.influences for one in found])
     number = np.array([len(one.values) for one in found])
     return np.asarray(parts @ parts.T + np.diag(of_training(events, found) / number))

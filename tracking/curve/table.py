@@ -8,7 +8,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from hepbench.tracking.curve.crossing import Overtaking, overtaking
+from hepbench.tracking.curve.crossover import Crossover, crossover
 from hepbench.tracking.curve.power_law import LEAST_POINTS, PowerLaw, fit_line
 from hepbench.tracking.curve.record import Curves, Gap, Line, Point, gaps
 from hepbench.tracking.printable import markdown_table
@@ -20,7 +20,7 @@ LEGEND = (
     "training. A seed draws the training events, too; all models take the same ones with the same seed.",
     "Differences are paired, seed by seed and test event by test event; =: not told apart at 95 %, with Holm's "
     "correction for all differences of the table.",
-    "Overtaking: from that number of training events on the mean of the one stays above the other's; its 95 % interval "
+    "Crossover: from that number of training events on the mean of the one stays above the other's; its 95 % interval "
     "comes of curves drawn within the errors.",
     "1 − AUC = a + b·N^−c; errors of c and a: where χ² rises by 1. The test events are common to all points and in the "
     "covariance of the fit. p: that the law is true.",
@@ -40,13 +40,13 @@ class Findings:
 
     curves: Curves
     gaps: Mapping[tuple[str, str], Sequence[Gap]]
-    overtakings: Sequence[Overtaking]
+    overtakings: Sequence[Crossover]
     laws: Mapping[str, tuple[PowerLaw | None, PowerLaw | None]]
 
 
 def findings(curves: Curves) -> Findings:
     """All of them."""
-    crossed = [overtaking(one, other) for one, other in curves.pairs]
+    crossed = [crossover(one, other) for one, other in curves.pairs]
     return Findings(
         curves,
         gaps(curves),
@@ -102,7 +102,7 @@ def gap_rows(found: Findings) -> list[Cells]:
 
 
 def _gap(gap: Gap) -> str:
-    return f"{gap.value:+.4f} ± {gap.error:.4f}{'' if gap.told_apart else ' ='}"
+    return f"{gap.value:+.4f} ± {gap.error:.4f}{'' if gap.significant else ' ='}"
 
 
 OVERTAKING_HEADINGS = ("ahead at the most events", "of", "from training events", "95 % interval")
@@ -121,7 +121,7 @@ def overtaking_rows(found: Findings) -> list[Cells]:
     ]
 
 
-def _interval(one: Overtaking) -> str:
+def _interval(one: Crossover) -> str:
     low = f"below {one.fewest:,}" if one.low == 0 else "none" if math.isinf(one.low) else _round(one.low)
     high = f"below {one.fewest:,}" if one.high == 0 else f"not within {one.most:,}"
     if 0 < one.high < math.inf:
@@ -183,9 +183,9 @@ def verdicts(found: Findings) -> list[str]:
     return [*(_of_overtaking(found, one) for one in found.overtakings), *_of_laws(found)]
 
 
-def _of_overtaking(found: Findings, one: Overtaking) -> str:
+def _of_overtaking(found: Findings, one: Crossover) -> str:
     some = found.gaps.get((one.ahead, one.behind)) or found.gaps[one.behind, one.ahead]
-    last, same = some[-1], [gap for gap in some if not gap.told_apart]
+    last, same = some[-1], [gap for gap in some if not gap.significant]
     at_all = f"{abs(last.value):.4f} ± {last.error:.4f} at {last.events:,}"
     if math.isnan(one.at):
         sentence = f"{one.ahead} is ahead of {one.behind} at each number of training events, by {at_all}"

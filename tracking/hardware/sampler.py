@@ -18,7 +18,7 @@ MIB = 2**20
 SHORTEST_INTERVAL = 0.05
 """Seconds that CPU use is measured over at least: the system counts CPU time in steps of 0.01 s."""
 
-PATIENCE = 60
+STOP_TIMEOUT = 60
 """Seconds that the end of the block waits for a slow sink: a dead server holds it, and the trial not for ever."""
 
 
@@ -69,9 +69,9 @@ class Sampler:
 
     def __exit__(self, *exception: object) -> None:
         self._ended.set()
-        self._thread.join(timeout=PATIENCE)
+        self._thread.join(timeout=STOP_TIMEOUT)
         if self._thread.is_alive():
-            self.unavailable["log"] = f"the store did not take the last samples within {PATIENCE} s"
+            self.unavailable["log"] = f"the store did not take the last samples within {STOP_TIMEOUT} s"
             return
         if self._busy_before[0] - self._start < SHORTEST_INTERVAL:
             self.unavailable["cpu"] = f"shorter than {SHORTEST_INTERVAL} s"

@@ -17,7 +17,7 @@ MOST_BANDS = 6
 FAINT = "rgba(128, 128, 128, 0.22)"
 GREY = "#8b93a0"
 
-LOOK: Spec = {
+STYLE: Spec = {
     "background": "transparent",
     "font": "system-ui, -apple-system, Segoe UI, Roboto, Helvetica Neue, sans-serif",
     "view": {"stroke": FAINT},
@@ -108,7 +108,7 @@ def specs(
 def _plot(
     kind: str, title: str, caption: str, spec: Spec, choices: Mapping[str, Sequence[tuple[str, str]]] | None = None
 ) -> dict[str, Any]:
-    whole = {"width": "container", "height": HEIGHT, "config": LOOK, "description": f"{title}. {caption}", **spec}
+    whole = {"width": "container", "height": HEIGHT, "config": STYLE, "description": f"{title}. {caption}", **spec}
     return {"kind": kind, "title": title, "caption": caption, "spec": whole, "choices": dict(choices or {})}
 
 

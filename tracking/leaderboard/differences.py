@@ -22,7 +22,7 @@ class Pair:
     adjusted: float
 
     @property
-    def told_apart(self) -> bool:
+    def significant(self) -> bool:
         return self.adjusted <= 1 - statistics.LEVEL
 
 
@@ -82,7 +82,7 @@ def mark_tied(table: Sequence[Row], differences: Differences) -> None:
     for row in table[1:]:
         pair = differences.between(id_of(table[0]), id_of(row))
         if pair:
-            row["tied"], row["tied_by"] = not pair.told_apart, "paired test"
+            row["tied"], row["tied_by"] = not pair.significant, "paired test"
 
 
 def mark_distance(table: Sequence[Row], differences: Differences) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hepbench.tracking import plots
-from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn, Numbers
+from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, Numbers, PlotData
 from hepbench.tracking.leaderboard.ranking import Row
 from hepbench.tracking.leaderboard.table import NUMBERS
 from hepbench.tracking.metric import Metric
@@ -26,7 +26,7 @@ class Chosen:
     a key of NUMBERS. slices: heading of a slice -> the names of its metrics in a row with the slice's values. signal,
     background: the classes that curves are of."""
 
-    rows: Mapping[str, tuple[Row, Drawn]]
+    rows: Mapping[str, tuple[Row, PlotData]]
     metric: Metric
     over: str
     slices: Mapping[str, Mapping[str, float]]
@@ -47,7 +47,7 @@ def draw(kind: str, chosen: Chosen) -> Figure:
     return drawing
 
 
-def _coloured(chosen: Chosen) -> list[tuple[str, str, Row, Drawn]]:
+def _coloured(chosen: Chosen) -> list[tuple[str, str, Row, PlotData]]:
     """(colour, label, row, numbers) of each row."""
     return [
         (plots.COLOURS[place % len(plots.COLOURS)], plots.literal(name), row, drawn)
@@ -127,7 +127,7 @@ def _draw_pareto(axes: Axes, chosen: Chosen) -> None:
 def _draw_learning(axes: Axes, chosen: Chosen) -> None:
     name = "auc" if chosen.metric.name == "auc" else chosen.metric.name.replace("log_loss", "loss")
 
-    def history(drawn: Drawn) -> Numbers:
+    def history(drawn: PlotData) -> Numbers:
         return drawn.history.get(f"val_{name}", ())
 
     for colour, label, _, drawn in _measured(chosen, history, f"val_{name} by epoch"):
@@ -182,8 +182,8 @@ KINDS: Mapping[str, Callable[[Axes, Chosen], None]] = {
 
 
 def _measured(
-    chosen: Chosen, of: Callable[[Drawn], Any], what: str = "stored scores"
-) -> list[tuple[str, str, Row, Drawn]]:
+    chosen: Chosen, of: Callable[[PlotData], Any], what: str = "stored scores"
+) -> list[tuple[str, str, Row, PlotData]]:
     found = [one for one in _coloured(chosen) if of(one[3])]
     if not found:
         raise NotMeasured(f"none of these rows has {what}")

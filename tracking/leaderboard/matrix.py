@@ -20,7 +20,7 @@ from hepbench.tracking.printable import markdown_table
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-NOT_TOLD_APART = (
+NOT_SIGNIFICANT = (
     f"=: not told apart, p > {1 - statistics.LEVEL:.0%} after Holm's correction for all pairs of the table. Row minus "
     "column, of rejections row over column; all on the same test events."
 )
@@ -31,7 +31,7 @@ SEEDS = (
 )
 
 
-LEGEND = (NOT_TOLD_APART, SEEDS)
+LEGEND = (NOT_SIGNIFICANT, SEEDS)
 
 
 def cells(table: Sequence[Row], differences: Differences, metric: Metric) -> list[list[str]]:
@@ -60,7 +60,7 @@ def _cell(pair: Pair | None, metric: Metric) -> str:
     if pair is None:
         return ""
     value, error = pair.difference.value, pair.difference.error
-    tied = "" if pair.told_apart else "="
+    tied = "" if pair.significant else "="
     if metric.scale == "log":
         return f"{tied}× {math.exp(value):.2f}"
     decimals = metric.decimals
@@ -147,7 +147,7 @@ def records(board: Leaderboard) -> list[dict[str, Any]]:
                         "error": difference.error,
                         "p": difference.p,
                         "p_adjusted": pair.adjusted,
-                        "told_apart": pair.told_apart,
+                        "significant": pair.significant,
                         "seeds_needed": difference.needed or None,
                     }
                 )

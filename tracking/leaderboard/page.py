@@ -13,7 +13,7 @@ from markupsafe import Markup
 from hepbench.tracking import pages, statistics
 from hepbench.tracking.leaderboard import charts, matrix, shifts
 from hepbench.tracking.leaderboard.differences import mark_tied
-from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, PlotData
 from hepbench.tracking.leaderboard.ranking import Row, groups, ranked
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
@@ -54,7 +54,7 @@ BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "effic
 
 def render(
     board: Leaderboard,
-    drawn: Mapping[str, Drawn] | None = None,
+    drawn: Mapping[str, PlotData] | None = None,
     *,
     signal: str = "signal",
     background: str = "background",
@@ -174,12 +174,12 @@ def _labels(tables: Sequence[Sequence[Row]]) -> dict[str, str]:
 
 
 def _row_data(
-    row: Row, labels: Mapping[str, str], drawn: Mapping[str, Drawn], slices: Mapping[str, Mapping[str, str]]
+    row: Row, labels: Mapping[str, str], drawn: Mapping[str, PlotData], slices: Mapping[str, Mapping[str, str]]
 ) -> dict[str, Any]:
     """What the script needs of a row."""
     run = row["run_ids"][0]
     names = [name for name in row if f"{name}_error" in row]
-    found = drawn.get(run, Drawn())
+    found = drawn.get(run, PlotData())
     return {
         "name": labels[run],
         "values": {name: [row[f"{name}{part}"] for part in ("", "_low", "_high")] for name in names},
@@ -213,7 +213,7 @@ def _shifts_of(row: Row) -> dict[str, list[float]]:
 
 
 def _choices(
-    board: Leaderboard, drawn: Mapping[str, Drawn], slices: Mapping[str, Mapping[str, str]]
+    board: Leaderboard, drawn: Mapping[str, PlotData], slices: Mapping[str, Mapping[str, str]]
 ) -> dict[str, list[tuple[str, str]]]:
     """The lists beside the plots that something can be chosen from: (value, label) pairs."""
     costs = [(name, NUMBERS[name]) for name in COSTS if any(row.get(name) is not None for row in board.rows)]

@@ -83,7 +83,7 @@ def rows(
     titles: model name -> what it is.
 
     Each row holds rank, tied, tied_by ("errors", taken as independent, or "paired test"), model, title, the group's
-    tags, asked_events (of the dataset, where another number than the budget's was asked for), events (of the test
+    tags, requested_events (of the dataset, where another number than the budget's was asked for), events (of the test
     set), seeds, every metric with `_error`, `_spread` (see `statistics.combine`) and `_low` and `_high`, its 95 %
     interval or, without a value, a bound; parameters (the number of trainable ones), COSTS and the use of the
     hardware as means over the seeds, busy (whether others had more than BUSY_PERCENT of the machine's CPU time, or
@@ -162,7 +162,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
     row |= {name: first.get(name) for name in GROUP}
     row["weighted"] = first.get("weighted", "")
     row["missing"] = first.get("missing", "")
-    row["asked_events"] = int(first["events"]) if first.get("events") else None
+    row["requested_events"] = int(first["events"]) if first.get("events") else None
     row["set"] = first.get("set", "")
     row["start"] = first.get("start", "")
     row["tuned"] = next((run["tags"]["tuned"] for run in runs if run["tags"].get("tuned")), "")

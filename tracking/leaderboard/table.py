@@ -155,8 +155,8 @@ def facts_of(table: Sequence[Row]) -> list[str]:
     """What all rows of a table have in common beside their task: the kind of data first."""
     first = table[0]
     facts = [f"{first['data']} data", f"budget {first['budget']}"]
-    if first["asked_events"]:
-        facts[-1] += f", events={first['asked_events']:,}"
+    if first["requested_events"]:
+        facts[-1] += f", events={first['requested_events']:,}"
     if first["events"]:
         facts.append(f"{first['events']:,} test events")
     if first.get("weighted"):

@@ -17,14 +17,14 @@ import numpy as np
 from hepbench.benchmarks import metrics, scored
 from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite.atomic import write_whole
+from hepbench.suite.atomic import write_atomically
 from hepbench.suite.differences import scores_of
 from hepbench.suite.fingerprint import digest_of_code
 from hepbench.suite.paths import results_folder
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking import statistics
-from hepbench.tracking.leaderboard import drawn
-from hepbench.tracking.leaderboard.drawn import EFFICIENCIES, Drawn
+from hepbench.tracking.leaderboard import plot_data
+from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, PlotData
 from hepbench.tracking.runs import Store, StoreError
 
 HISTORIES = ("loss", "auc", "accuracy")
@@ -36,14 +36,16 @@ NEIGHBOURS = 11
 MOST_EPOCHS = 200
 """That are drawn; of more, evenly chosen ones."""
 
-_known: dict[str, Drawn] = {}
+_known: dict[str, PlotData] = {}
 
 
-def of_rows(task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store) -> tuple[dict[str, Drawn], list[str]]:
+def of_rows(
+    task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store
+) -> tuple[dict[str, PlotData], list[str]]:
     """The first run of each row -> what is drawn of it, and a line on each row of which nothing can be. Measured once,
     it is kept in the results folder as long as neither the runs nor the code that measures have changed."""
     code = digest_of_code(
-        [Path(str(module.__file__)) for module in (metrics, scored, statistics, drawn)] + [Path(__file__)]
+        [Path(str(module.__file__)) for module in (metrics, scored, statistics, plot_data)] + [Path(__file__)]
     )
     found, lost = {}, []
     for row in rows:
@@ -60,16 +62,16 @@ def of_rows(task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store) 
                 continue
             with contextlib.suppress(OSError):  # a folder that cannot be written is measured again
                 path.parent.mkdir(exist_ok=True)
-                write_whole(path, json.dumps(dataclasses.asdict(one)))
+                write_atomically(path, json.dumps(dataclasses.asdict(one)))
         _known[key] = found[first] = one
     return found, lost
 
 
-def _measure(task: Task, run_ids: Sequence[str], store: Store) -> Drawn:
+def _measure(task: Task, run_ids: Sequence[str], store: Store) -> PlotData:
     kept = [scores_of(store, run) for run in run_ids]
     trained = [one.scored() for one in kept]
     shown = [task.signal] if len(task.classes) == 2 else range(len(task.classes))
-    return Drawn(
+    return PlotData(
         rejection={task.classes[number]: _rejection(trained, number) for number in shown},
         reliability={name: _plain(x) for name, x in metrics.reliability(trained[0], task.signal).items()},
         history=_history(run_ids[0], store),
@@ -78,7 +80,7 @@ def _measure(task: Task, run_ids: Sequence[str], store: Store) -> Drawn:
 
 
 def _rejection(trained: Sequence[scored.Scored], signal: int) -> dict[str, list[float | None]]:
-    """As `Drawn.rejection`: means of the logarithms with their intervals. The variance of training is the mean over
+    """As `PlotData.rejection`: means of the logarithms with their intervals. The variance of training is the mean over
     NEIGHBOURS: from two or three seeds it is hardly known, and jumps from point to point."""
     found = np.array([[metrics.rejection(one, signal, at) for at in EFFICIENCIES] for one in trained])
     values, errors = np.log(found[..., 0]), found[..., 1] / found[..., 0]  # (seeds, m)
@@ -118,9 +120,9 @@ def _plain(values: np.ndarray) -> list[float | None]:
     return [float(f"{value:.5g}") if math.isfinite(value) else None for value in values.tolist()]
 
 
-def _read(path: Path) -> Drawn | None:
+def _read(path: Path) -> PlotData | None:
     """What was kept; None where there is none, or it is damaged."""
     try:
-        return Drawn(**json.loads(path.read_text()))
+        return PlotData(**json.loads(path.read_text()))
     except (OSError, ValueError, TypeError):
         return None

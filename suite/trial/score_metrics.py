@@ -26,7 +26,7 @@ WITH_ERROR = ("auc", "accuracy", "log_loss")
 
 
 @dataclass(frozen=True)
-class Rated:
+class EvaluatedScores:
     """metrics: every one of the task by name, with its error, and by slice; NaN where it cannot be measured."""
 
     found: StoredScores
@@ -34,14 +34,14 @@ class Rated:
     metrics: dict[str, float]
 
 
-def rate(task: Task, found: StoredScores, slices: Mapping[str, np.ndarray]) -> Rated:
+def evaluate_scores(task: Task, found: StoredScores, slices: Mapping[str, np.ndarray]) -> EvaluatedScores:
     """Every metric of scores. slices: name -> (n,) whole numbers of these events. ValueError where the scores are
     none."""
     scored = found.scored()
     measured = metrics.measure(scored, task.signal, metrics.metrics_of(task.classes, task.metrics))
     for name, values in slices.items():
         measured |= metrics.by_slice(name, values, found.labels, found.scores, task.signal, found.weights)
-    return Rated(found, scored, measured)
+    return EvaluatedScores(found, scored, measured)
 
 
 Curve = dict[str, np.ndarray]
@@ -80,10 +80,10 @@ def of_validation(task: Task, scored: Scored) -> dict[str, float]:
     return {f"{VALIDATION}{name}": values[name] for name in kept if name in values}
 
 
-def write_rated(
+def write_evaluated(
     folder: Path,
     task: Task,
-    rated: Rated,
+    evaluated: EvaluatedScores,
     history: Sequence[Mapping[str, float]] = (),
     weights: Mapping[str, np.ndarray] | None = None,
 ) -> dict[str, Curve]:
@@ -91,14 +91,14 @@ def write_rated(
     the ROC curves by name."""
     from hepbench.tracking import plots
 
-    found = rated.found
+    found = evaluated.found
     write_scores(folder / SCORES, found, task.classes)
-    curves, reliability = write_curves(folder, task, rated.scored)
+    curves, reliability = write_curves(folder, task, evaluated.scored)
     (folder / "plots").mkdir()
-    areas = metrics.areas_of(rated.metrics, task.signal, task.classes)
+    areas = metrics.areas_of(evaluated.metrics, task.signal, task.classes)
     plots.trial_plots(
         folder / "plots",
-        rated.scored.scores,
+        evaluated.scored.scores,
         found.labels,
         task.signal,
         task.classes,
@@ -108,6 +108,6 @@ def write_rated(
         history,
         weights,
         reliability,
-        rated.scored.weights,
+        evaluated.scored.weights,
     )
     return curves

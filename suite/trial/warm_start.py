@@ -21,7 +21,7 @@ from hepbench.tracking.runs import Store
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialWeights:
     """weights: in the order of the network's. scaling: as `Sample.scaling`."""
 
     weights: list[np.ndarray]
@@ -68,11 +68,11 @@ def check_data(run: Mapping[str, Any], tags: Mapping[str, Any]) -> None:
         )
 
 
-def fetch(store: Store, trial: Trial) -> Start:
+def fetch(store: Store, trial: Trial) -> InitialWeights:
     """What a trial takes over of the run that it starts from. UserError where the network does not load."""
     from hepbench.suite.trial.artifacts import load_model
 
     with tempfile.TemporaryDirectory() as scratch:
         folder = store.download(trial.spec.start, "model", Path(scratch))
         model = load_model(folder, task=trial.spec.task, model=trial.spec.model)
-    return Start(model.fitted.weights(), model.scaling)  # type: ignore[attr-defined]
+    return InitialWeights(model.fitted.weights(), model.scaling)  # type: ignore[attr-defined]

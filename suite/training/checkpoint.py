@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import UserError
-from hepbench.suite.atomic import whole_file
+from hepbench.suite.atomic import atomic_file
 
 EVERY = 20.0
 """Seconds between two states that are kept; a training that is shorter keeps none."""
@@ -41,7 +41,7 @@ class Progress:
     seconds: dict[str, float] = dataclasses.field(default_factory=dict)
 
 
-class Kept:
+class Checkpoint:
     """The state of one training in a file, whose name stands for all that decides its result.
 
     run: id of the run that trains now. earlier_run, earlier_epoch, earlier_seconds: of the training that is gone on
@@ -53,7 +53,7 @@ class Kept:
         self.earlier_run, self.earlier_epoch, self.earlier_seconds = "", 0, 0.0
         self._begun = self._last = time.perf_counter()
 
-    def take_up(self, restore: Callable[[bytes], Any]) -> tuple[Progress, Any] | None:
+    def load(self, restore: Callable[[bytes], Any]) -> tuple[Progress, Any] | None:
         """How far the training was that `keep` kept, and what `restore` gives of its state. None where nothing is
         there, or nothing that can be gone on with: restore raises ValueError then, and has changed nothing."""
         try:
@@ -66,7 +66,7 @@ class Kept:
         self.earlier_run, self.earlier_epoch, self.earlier_seconds = run, progress.epoch, seconds
         return progress, best
 
-    def keep(self, progress: Progress, state: Callable[[], bytes]) -> None:
+    def save(self, progress: Progress, state: Callable[[], bytes]) -> None:
         """After an epoch, where the last state is old enough. A training does not end because it cannot be kept."""
         now = time.perf_counter()
         if now - self._last < EVERY:
@@ -79,7 +79,7 @@ class Kept:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._remove_stale()
-            with whole_file(self.path) as scratch, scratch.open("wb") as file:
+            with atomic_file(self.path) as scratch, scratch.open("wb") as file:
                 np.savez(file, about=np.array(json.dumps(about, default=float)), state=np.frombuffer(state(), np.uint8))
         except (OSError, UserError) as error:
             logging.getLogger(__name__).warning("the state of the training is not kept: %s", error)
@@ -92,7 +92,7 @@ class Kept:
                     path.unlink()
 
 
-def forget(path: Path) -> None:
+def delete(path: Path) -> None:
     """Remove what is kept there; what is another user's stays."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from hepbench.benchmarks.base import Parameters, Sample
-from hepbench.suite.training.batches import Feed, inputs_of
-from hepbench.suite.training.network import Network, build_network, check_network, start_session, take_over
+from hepbench.suite.training.batches import BatchLoader, inputs_of
+from hepbench.suite.training.network import Network, build_network, check_network, load_weights, start_session
 from hepbench.suite.training.optimiser import optimiser_of
 from hepbench.suite.training.settings import DEFAULTS
 from hepbench.suite.training.steps import ChunkSteps, assign, training_steps, values_of
@@ -35,7 +35,7 @@ class Training(Protocol):
     @property
     def holds(self) -> bool: ...
 
-    def warm_up(self, feed: Feed, valid: Sample) -> None:
+    def warm_up(self, feed: BatchLoader, valid: Sample) -> None:
         """What only a first step and a first prediction do; every number is as before."""
 
     def weights(self) -> Any:
@@ -52,7 +52,7 @@ class Training(Protocol):
         where it is of another network or optimiser."""
 
 
-def begin(
+def set_up(
     build: Callable[..., keras.Model | torch.nn.Module],
     train: Sample,
     classes: int,
@@ -66,16 +66,16 @@ def begin(
 ) -> Training:
     """What `build(shapes, classes, parameters)` gives, seeded, with its optimiser. The rest as of `fit_network`."""
     if package == "torch":
-        from hepbench.suite.training.torch_training import begin_torch
+        from hepbench.suite.training.torch_training import set_up_torch
 
         own = objects is not None
-        begun = begin_torch(build, train, classes, parameters, seed=seed, device=device, start=start, own=own)
+        begun = set_up_torch(build, train, classes, parameters, seed=seed, device=device, start=start, own=own)
         if begun:
             return begun
     start_session(seed, device)
     keras_model = build_network(build, train, classes, parameters)
     if start:
-        take_over(keras_model, start)
+        load_weights(keras_model, start)
     optimiser = optimiser_of({**DEFAULTS, **parameters})
     optimiser.build(keras_model.trainable_variables)
     run_steps = training_steps(keras_model, optimiser, train.weights is not None)
@@ -99,7 +99,7 @@ class KerasTraining:
 
         return bool(keras.backend.backend() == "jax")
 
-    def warm_up(self, feed: Feed, valid: Sample) -> None:
+    def warm_up(self, feed: BatchLoader, valid: Sample) -> None:
         variables = self.network.keras_model.variables + self.optimiser.variables
         state = values_of(variables)
         warm_up(self.network, self.run_steps, feed, valid)
@@ -127,7 +127,7 @@ class KerasTraining:
         return values[len(variables) :]
 
 
-def warm_up(network: Network, run_steps: Callable[..., Any], feed: Feed, sample: Sample) -> None:
+def warm_up(network: Network, run_steps: Callable[..., Any], feed: BatchLoader, sample: Sample) -> None:
     """Compile steps and prediction: TensorFlow at the first step, JAX for a chunk of the length that follows."""
     import keras
 

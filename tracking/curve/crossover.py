@@ -17,7 +17,7 @@ DRAWS = 20_000
 
 
 @dataclass(frozen=True)
-class Overtaking:
+class Crossover:
     """ahead: the model whose mean is higher at the most events, behind: the other. at: from which number of training
     events on it is; NaN where it is at all. low, high: 95 % interval of that number: 0 where it may lie below the
     fewest events, infinite where it may not be ahead within these events. before: further crossings, at fewer events.
@@ -38,7 +38,7 @@ class Overtaking:
         return math.isfinite(self.high)
 
 
-def overtaking(one: Line, other: Line) -> Overtaking | None:
+def crossover(one: Line, other: Line) -> Crossover | None:
     """Between neighbouring points a difference is a straight line over the logarithm of the number of events. None
     where the two have no number of events in common, or no difference at the most."""
     some = shared(one, other)
@@ -58,7 +58,7 @@ def overtaking(one: Line, other: Line) -> Overtaking | None:
     at = float(last_crossing(x, sign * mean[None])[0])
     crossings = [_between(x, mean, place) for place in range(len(x) - 1) if (mean[place] > 0) != (mean[place + 1] > 0)]
     names = (one.model, other.model) if sign > 0 else (other.model, one.model)
-    return Overtaking(
+    return Crossover(
         *names, at or math.nan, float(low), float(high), crossings[:-1] if at else crossings, events[0], events[-1]
     )
 

@@ -16,7 +16,7 @@ MOST_DRAWN = 40
 
 
 @dataclass(frozen=True)
-class Drawn:
+class PlotData:
     """Of one row. Plain lists, as they are kept and as a page holds them.
 
     rejection: class -> "value", "low" and "high" of 1/eps_B against the rest at EFFICIENCIES, the mean over the seeds

@@ -21,17 +21,17 @@ class Saved(Protocol):
 Kind = TypeVar("Kind", bound=Saved)
 
 
-def check_loads_again(
+def check_round_trip(
     network: Kind,
     load: Callable[[Path], Kind],
     scores: Callable[[Kind], np.ndarray],
     reason_of: Callable[[Exception], str],
-    cure: str,
+    fix: str,
 ) -> None:
     """UserError where a network, saved and loaded again, does not give the scores that it gave.
 
     scores: of a few events, without any choice by chance unless the network draws as it predicts. reason_of: an error
-    of saving or loading in one line. cure: what the network must be like.
+    of saving or loading in one line. fix: what the network must be like.
     """
     before, again = scores(network), scores(network)
     try:
@@ -46,5 +46,5 @@ def check_loads_again(
             return
         reason = "it gives other scores"
     raise UserError(
-        f"the network does not load again from its own file, so that it could train but not predict ({reason}): {cure}"
+        f"the network does not load again from its own file, so that it could train but not predict ({reason}): {fix}"
     )

@@ -14,8 +14,8 @@ from conftest import ROOT, hepbench
 
 from hepbench.benchmarks.base import Sample
 from hepbench.suite import results
-from hepbench.suite.training import kept as kept_module
-from hepbench.suite.training.kept import STALE, Kept, Progress
+from hepbench.suite.training import checkpoint as checkpoint_module
+from hepbench.suite.training.checkpoint import STALE, Checkpoint, Progress
 from hepbench.suite.training.loop import fit_network
 
 SETTINGS = {
@@ -29,7 +29,7 @@ NEEDS_TORCH = pytest.mark.skipif(not importlib.util.find_spec("torch"), reason="
 
 @pytest.fixture(autouse=True)
 def after_every_epoch(monkeypatch):
-    monkeypatch.setattr(kept_module, "EVERY", 0.0)
+    monkeypatch.setattr(checkpoint_module, "EVERY", 0.0)
 
 
 class Interrupted(Exception):
@@ -59,7 +59,7 @@ def in_torch(shapes, classes, parameters):
     return nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.3), nn.Linear(8, 1))
 
 
-def fit(package="", kept=None, last=100, **settings):
+def fit(package="", checkpoint=None, last=100, **settings):
     """(network, reported), interrupted as the epoch after `last` is reported."""
     events, reported = sample(), []
 
@@ -78,7 +78,7 @@ def fit(package="", kept=None, last=100, **settings):
         device="cpu",
         report=report,
         package=package,
-        kept=kept,
+        checkpoint=checkpoint,
     )
     return network, reported
 
@@ -91,10 +91,10 @@ def check_goes_on(folder, package="", **settings):
     path = folder / "trainings" / "one.npz"
     whole, reported = fit(package, **settings)
     with pytest.raises(Interrupted):
-        fit(package, Kept(path, "first"), last=3, **settings)
-    kept = Kept(path, "second")
-    network, told = fit(package, kept, **settings)
-    assert (kept.earlier_run, kept.earlier_epoch) == ("first", 3) and kept.earlier_seconds > 0
+        fit(package, Checkpoint(path, "first"), last=3, **settings)
+    checkpoint = Checkpoint(path, "second")
+    network, told = fit(package, checkpoint, **settings)
+    assert (checkpoint.earlier_run, checkpoint.earlier_epoch) == ("first", 3) and checkpoint.earlier_seconds > 0
     np.testing.assert_array_equal(network.predict(sample()), whole.predict(sample()))
     assert without_times(told) == without_times(reported)
     assert [line["epoch"] for line in network.history] == list(range(1, len(reported) + 1))
@@ -118,15 +118,15 @@ def test_a_training_is_interrupted_more_than_once(tmp_path):
     path, whole = tmp_path / "one.npz", fit()[0].predict(sample())
     for run, last in (("first", 2), ("second", 5)):
         with pytest.raises(Interrupted):
-            fit(kept=Kept(path, run), last=last)
-    kept = Kept(path, "third")
-    np.testing.assert_array_equal(fit(kept=kept)[0].predict(sample()), whole)
-    assert (kept.earlier_run, kept.earlier_epoch) == ("second", 5)
+            fit(checkpoint=Checkpoint(path, run), last=last)
+    checkpoint = Checkpoint(path, "third")
+    np.testing.assert_array_equal(fit(checkpoint=checkpoint)[0].predict(sample()), whole)
+    assert (checkpoint.earlier_run, checkpoint.earlier_epoch) == ("second", 5)
 
 
 @pytest.mark.long
 def test_a_training_on_jax_goes_on_to_the_same_weights(tmp_path):
-    ready = "import pathlib, test_kept_training as one; one.kept_module.EVERY = 0"
+    ready = "import pathlib, test_checkpoint as one; one.checkpoint_module.EVERY = 0"
     code = f"{ready}; one.check_goes_on(pathlib.Path({str(tmp_path)!r}))"
     environment = {**os.environ, "KERAS_BACKEND": "jax", "JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT / "tests")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, cwd=ROOT, capture_output=True, text=True)
@@ -139,16 +139,16 @@ def test_what_cannot_be_gone_on_with_is_begun_again(package, tmp_path):
     whole = fit(package, epochs=2)[0].predict(sample())
     for wrong in (b"", b"no archive", b"PK\x03\x04 cut short"):
         path.write_bytes(wrong)
-        kept = Kept(path, "run")
-        np.testing.assert_array_equal(fit(package, kept, epochs=2)[0].predict(sample()), whole)
-        assert kept.earlier_epoch == 0
+        checkpoint = Checkpoint(path, "run")
+        np.testing.assert_array_equal(fit(package, checkpoint, epochs=2)[0].predict(sample()), whole)
+        assert checkpoint.earlier_epoch == 0
     other = np.zeros((3, 3))
     np.savez(path, about=np.array("{}"), state=np.frombuffer(other.tobytes(), np.uint8))
-    assert Kept(path, "run").take_up(lambda state: None) is None
-    Kept(path, "other").keep(Progress(epoch=1), lambda: b"of another network")
-    kept = Kept(path, "run")
-    np.testing.assert_array_equal(fit(package, kept, epochs=2)[0].predict(sample()), whole)
-    assert kept.earlier_epoch == 0
+    assert Checkpoint(path, "run").load(lambda state: None) is None
+    Checkpoint(path, "other").keep(Progress(epoch=1), lambda: b"of another network")
+    checkpoint = Checkpoint(path, "run")
+    np.testing.assert_array_equal(fit(package, checkpoint, epochs=2)[0].predict(sample()), whole)
+    assert checkpoint.earlier_epoch == 0
 
 
 def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog, monkeypatch):
@@ -156,33 +156,33 @@ def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog, mon
     old.write_bytes(b"")
     os.utime(old, (time.time() - STALE - 10,) * 2)
     with monkeypatch.context() as patch:
-        patch.setattr(kept_module, "EVERY", 20.0)
-        Kept(path, "run").keep(Progress(epoch=1), lambda: b"state")
+        patch.setattr(checkpoint_module, "EVERY", 20.0)
+        Checkpoint(path, "run").keep(Progress(epoch=1), lambda: b"state")
     assert not path.exists() and old.exists()  # a short training keeps nothing
-    kept = Kept(path, "run")
-    kept.keep(Progress(epoch=1), lambda: b"state")
+    checkpoint = Checkpoint(path, "run")
+    checkpoint.save(Progress(epoch=1), lambda: b"state")
     assert [one.name for one in tmp_path.iterdir()] == ["one.npz"]
-    assert Kept(path, "again").take_up(lambda state: state) == (Progress(epoch=1), b"state")
+    assert Checkpoint(path, "again").load(lambda state: state) == (Progress(epoch=1), b"state")
     (tmp_path / "file").write_text("")
-    Kept(tmp_path / "file" / "one.npz", "run").keep(Progress(epoch=1), lambda: b"state")
+    Checkpoint(tmp_path / "file" / "one.npz", "run").keep(Progress(epoch=1), lambda: b"state")
     assert "not kept" in caplog.text  # and the training goes on
-    kept_module.forget(path)
-    kept_module.forget(path)
+    checkpoint_module.delete(path)
+    checkpoint_module.delete(path)
     assert not path.exists()
 
 
 def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
     """The second call takes up what the first has left; its run tells so, and the scores are those of one call."""
-    keep = Kept.keep
+    keep = Checkpoint.keep
 
-    def dies(kept, progress, state):
-        keep(kept, progress, state)
+    def dies(checkpoint, progress, state):
+        keep(checkpoint, progress, state)
         if progress.epoch == 2:
             raise RuntimeError("the power went")
 
     asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=4")
     with monkeypatch.context() as patch:
-        patch.setattr(Kept, "keep", dies)
+        patch.setattr(Checkpoint, "keep", dies)
         done = hepbench(*asked, home=home)
     assert done.returncode and "the power went" in done.stdout + done.stderr
     assert len(list((home / "results" / "trainings").iterdir())) == 1
@@ -207,7 +207,7 @@ def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
 def test_a_training_is_begun_afresh_by_force(home, monkeypatch):
     asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=3")
     with monkeypatch.context() as patch:
-        patch.setattr(kept_module, "forget", lambda path: None)
+        patch.setattr(checkpoint_module, "forget", lambda path: None)
         assert hepbench(*asked, home=home).returncode == 0
     assert list((home / "results" / "trainings").iterdir())
     assert hepbench(*asked, "--force", home=home).returncode == 0
