@@ -1,1 +1,1 @@
-"""What is measured: tasks, models and metrics. Knows nothing of how they are run or where results go."""
+"""What is measured: tasks, models and metrics. Independent of how they are run and where results are stored."""

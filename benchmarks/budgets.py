@@ -1,4 +1,4 @@
-"""Named budgets: how many events, how long, how often. A budget's name is part of a result's identity."""
+"""Named budgets: numbers of events, epochs, seeds and trials. A budget's name is part of a result's identity."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from hepbench.benchmarks.base import check_known
 
 @dataclass(frozen=True)
 class Budget:
-    """events: at most so many of a dataset (None: all). epochs: at most so many passes, `table_epochs` of networks on
-    tables, whose passes take a second, and `rounds` of trees. seeds: trainings of each entry. trials: of a study.
-    stall_timeout: seconds without an epoch, or another step of a trial, after which it counts as hanging and is ended.
-    timing: seconds for which predictions of each number of events are repeated to be timed; 0: their latency alone is
-    timed."""
+    """events: maximum number of events of a dataset (None: all). epochs: maximum number of epochs, `table_epochs` for
+    networks on tables, whose epochs take a second, and `rounds` for trees. seeds: training runs per entry. trials: of a
+    study. stall_timeout: seconds without an epoch, or another step of a trial, after which it counts as hanging and is
+    terminated. timing: seconds for which predictions of each number of events are repeated for timing; 0: only their
+    latency is measured."""
 
     events: int | None
     epochs: int
@@ -42,17 +42,17 @@ BUDGETS = {
 
 
 def find(name: str) -> Budget:
-    """The budget of this name; UserError with the nearest known name otherwise."""
+    """The budget of this name; UserError suggesting the closest match otherwise."""
     check_known("budget", name, BUDGETS)
     return BUDGETS[name]
 
 
 def most_epochs(budget: str, view: str) -> int:
-    """Passes that a network on this view of the events makes at most."""
+    """Maximum number of epochs of a network on this view of the events."""
     allowed = find(budget)
     return allowed.table_epochs if view == "table" else allowed.epochs
 
 
 def most_events(budget: str, events: int | None) -> int | None:
-    """Events of a dataset that are used at most: as many as are asked for, else the budget's; None: all."""
+    """Maximum number of events used of a dataset: the requested number, else the budget's; None: all."""
     return find(budget).events if events is None else events

@@ -17,7 +17,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -33,11 +33,11 @@ KINDS: dict[Kind, tuple[str, str, type[Task | Model]]] = {
 }
 
 FOLDERS = ("benchmarks", "suite", "tracking")
-"""Of the repository; no such package is installed, though files of before import from there."""
+"""Of the repository; not installed as packages, although older files import from there."""
 
-PUBLIC = "names of hepbench are imported with `from hepbench import Task, Model, Events, Simulation, UserError`"
+PUBLIC = "import from hepbench with `from hepbench import Task, Model, Events, Simulation, UserError`"
 
-GUARD = 'what it does as a script belongs below `if __name__ == "__main__":`'
+GUARD = 'put script code below `if __name__ == "__main__":`'
 
 being_imported: list[Path] = []
 """Users' files that are being imported, the innermost last."""
@@ -47,10 +47,10 @@ Record = TypeVar("Record", Task, Model)
 
 @dataclass(frozen=True)
 class Entry(Generic[Record]):
-    """A task or model with its name and the file it stands in.
+    """A task or model with its name and its file.
 
-    given: what finds it again, from any folder. base: the record without a variant; dataset: its name, under which
-    the task's data lie. module: what the file was imported as. shipped: it is of this package.
+    given: the name or path that finds it again, from any folder. base: the record without a variant; dataset: its name,
+    under which the task's data are stored. module: name that the file was imported as. shipped: part of this package.
     """
 
     name: str
@@ -77,8 +77,8 @@ def names(kind: Kind) -> list[str]:
 
 
 def expand(given: str) -> list[str]:
-    """The tasks that a word of a command stands for: "all" for every one, `<task>:all` for every variant of a task, any
-    other for itself. UserError where a task has no variants."""
+    """The tasks that a command's argument stands for: "all" for every one, `<task>:all` for every variant of a task,
+    any other for itself. UserError where a task has no variants."""
     if given == "all":
         return names("task")
     task, _, last = given.rpartition(":")
@@ -86,12 +86,12 @@ def expand(given: str) -> list[str]:
         return [given]
     variants = find("task", task).record.variants
     if not variants:
-        raise UserError(f"{task} has no variants, of which {given} would be all: give TASK={task}")
+        raise UserError(f"{task} has no variants for {given}: give TASK={task}")
     return [f"{task}:{variant}" for variant in variants]
 
 
 def _stems(kind: Kind) -> list[str]:
-    """Names of the files and entry points that hold entries."""
+    """Names of the files and entry points with entries."""
     folder = KINDS[kind][0]
     shipped = {path.stem for path in (HOME / folder).glob("*.py") if path.stem != "__init__"}
     plugged = [point.name for point in _plugged(folder)]
@@ -113,8 +113,8 @@ def find(kind: Kind, given: str) -> Entry[Any]:
     """The entry of this name, or in this file where `given` ends in .py. After a colon: a variant of a task, or one of
     the family in a user's file of models.
 
-    Raises UserError for an unknown name (with the nearest known ones), a missing file, and a file that does not
-    import or exposes no record.
+    Raises UserError for an unknown name (suggesting the closest match), a missing file, and a file that cannot be
+    imported or exposes no record.
     """
     whole = given
     if file := re.fullmatch(r"(.+\.py)(?::(.*))?", given):  # whose folders may have colons in their names
@@ -125,12 +125,12 @@ def find(kind: Kind, given: str) -> Entry[Any]:
             raise UserError(f"no {kind} file {given}: give the path of a Python file that exposes {attribute}")
         stem, whole = path.stem, f"{path}:{after}" if after else str(path)
         if stem in names(kind):
-            raise UserError(f"{path}: {stem!r} is the name of a {kind} that is there already: rename the file")
+            raise UserError(f"{path}: a {kind} named {stem!r} already exists: rename the file")
         loaded = _imported(kind, f"hepbench_user_{kind}_{stem}", path)
         records = _records(kind, stem, loaded, path)
         taken = sorted(set(records) & set(names(kind)))
         if taken:
-            raise UserError(f"{path}: {taken[0]!r} is the name of a {kind} that is there already: rename the file")
+            raise UserError(f"{path}: a {kind} named {taken[0]!r} already exists: rename the file")
         name = stem
         if kind == "model" and (after or stem not in records):
             name = after
@@ -156,6 +156,18 @@ def find(kind: Kind, given: str) -> Entry[Any]:
     return Entry(f"{name}:{after}", place, variants[after], whole, record, loaded.__name__)
 
 
+def find_models(given: Iterable[str]) -> tuple[Entry[Model], ...]:
+    """The models of these names and files, each once, however its path is written. UserError for two files with a model
+    of the same name, by which settings and results are stored."""
+    found: dict[str, Entry[Model]] = {}
+    for entry in (find("model", one) for one in dict.fromkeys(given)):
+        known = found.get(entry.name, entry)
+        if known.path != entry.path:
+            raise UserError(f"two models are named {entry.name!r}, in {known.path} and {entry.path}: rename one file")
+        found[entry.name] = entry
+    return tuple(found.values())
+
+
 def _file_of(loaded: ModuleType) -> Path:
     if loaded.__file__ is None:
         raise UserError(f"{loaded.__name__} is a folder without an __init__.py: name a module in the entry point")
@@ -164,7 +176,7 @@ def _file_of(loaded: ModuleType) -> Path:
 
 @functools.cache
 def _plugged(folder: str) -> tuple[importlib.metadata.EntryPoint, ...]:
-    """Entry points of other packages, looked for once: the text files of every installed package are read for them."""
+    """Entry points of other packages, searched once: that reads the text files of every installed package."""
     return tuple(importlib.metadata.entry_points(group=f"hepbench.{folder}"))
 
 
@@ -187,16 +199,16 @@ def _imported(kind: Kind, module: str, path: Path) -> ModuleType:
         if isinstance(error, UserError):
             raise UserError(f"{kind} file {where}: {error}") from error
         if isinstance(error, SystemExit):
-            raise UserError(f"{kind} file {where} ends the program when it is imported: {GUARD}") from error
+            raise UserError(f"{kind} file {where} exits the program on import: {GUARD}") from error
         old = isinstance(error, ImportError) and (error.name or "").split(".")[0] in FOLDERS
         hint = f"; {PUBLIC}" if old else ""
         if isinstance(error, ModuleNotFoundError) and error.name == "torch":
             hint = ": pip install torch"
-        raise UserError(f"{kind} file {where} does not import: {type(error).__name__}: {error}{hint}") from error
+        raise UserError(f"{kind} file {where} cannot be imported: {type(error).__name__}: {error}{hint}") from error
 
 
 def _records(kind: Kind, stem: str, loaded: ModuleType, path: Path) -> Mapping[str, Task | Model]:
-    """What a module exposes, by name; UserError where it is no record or has a name of another file."""
+    """The records that a module exposes, by name; UserError for any other object or a name of another file."""
     _, attribute, record_type = KINDS[kind]
     family = getattr(loaded, "MODELS", None) if kind == "model" else None
     records: Any = {stem: getattr(loaded, attribute, None)} if family is None else family
@@ -243,7 +255,7 @@ def _from_path(module: str, path: Path) -> ModuleType:
     sys.modules[module] = loaded  # dataclasses and pickles look a module up by its name
     being_imported.append(path)
     try:
-        # Not by the loader, which takes bytecode of the same second and size for that of this text.
+        # Not by the loader, which would reuse bytecode of a file with the same modification second and size.
         exec(compile(path.read_bytes(), path, "exec"), vars(loaded))
     finally:
         being_imported.remove(path)

@@ -1,8 +1,8 @@
-"""The paired bootstrap of what is read from ROC curves: several trainings on the same resampled events.
+"""Paired bootstrap of quantities read from ROC curves: several training runs on the same resampled events.
 
-Events are counted in cells: those that lie between the same two cuts of every ranking are exchangeable, so that a
-resampling draws a number for each cell and not for each event. Cuts are close where a threshold may move to and absent
-elsewhere, which leaves of a million events some ten thousand cells.
+Events are counted in cells: those between the same two cuts of every ranking are exchangeable, so a resampling draws
+one number per cell rather than per event. Cuts are dense where a threshold may move and absent elsewhere, which reduces
+a million events to some ten thousand cells.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ import numpy as np
 from hepbench.benchmarks.scored import Ranking
 
 MOST_DRAWN = 2**22
-"""Numbers that are drawn together."""
+"""Numbers drawn at a time."""
 
 CUTS = 240
-"""Of each ranking, between which a curve is taken as straight."""
+"""Cuts of each ranking; between two of them the curve is taken as straight."""
 
 REACH = 6.0
-"""Standard deviations to either side of a threshold over which there are cuts."""
+"""Standard deviations to either side of a threshold that the cuts cover."""
 
 Reading = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""(positives, negatives), each (cuts + 2, b) how many reach each cut, falling, from none above all to all of them, in
-b resamplings -> (b,) values, NaN where there is none."""
+"""(positives, negatives), each (cuts + 2, b) numbers above each cut, from the highest cut with none to the lowest with
+all, in b resamplings -> (b,) values, NaN where undefined."""
 
 
 def cuts_between(ranking: Ranking, least: float, most: float) -> np.ndarray:
-    """Numbers of decisions from the highest on, increasing, after which there are cuts: about CUTS, equally many
-    positives apart, where so many positives have passed. Equal scores stay together."""
+    """Increasing ranks, counted from the highest score, after which there are cuts: about CUTS, at equal steps in the
+    number of positives passed, from `least` to `most` of them. Equal scores stay together."""
     wanted = np.linspace(max(least, 0), min(most, float(ranking.positives[-1])), CUTS + 1)
     groups = np.unique(np.searchsorted(ranking.positives, wanted))
     cuts = ranking.ends[groups[groups > 0] - 1]
@@ -39,13 +39,13 @@ def cuts_between(ranking: Ranking, least: float, most: float) -> np.ndarray:
 def bootstrap(
     rankings: Sequence[Ranking], cuts: Sequence[np.ndarray], read: Reading, resamplings: int, seed: int = 0
 ) -> np.ndarray:
-    """(rankings, resamplings) values. rankings: of the same events, in the same order. cuts: of each, as of
+    """(rankings, resamplings) values. rankings: of the same events, in the same order. cuts: of each, from
     `cuts_between`.
 
-    Each event is drawn a Poisson number of times of mean 1, so that the numbers of events and of their classes vary as
-    in another data set of this luminosity; what is a ratio of numbers varies as by drawing so many with replacement.
-    The weight of a cell varies as a Poisson number of equivalent events does (Bohm and Zech, Nucl. Instr. Meth. A 748
-    (2014) 1): of mean and variance of the sum of weights that are drawn one by one.
+    Each event is drawn a Poisson number of times with mean 1, so that the numbers of events and of each class vary as
+    in another data set of this luminosity; ratios of numbers vary as if drawn with replacement. The weight of a cell
+    varies as a Poisson number of equivalent events (Bohm and Zech, Nucl. Instr. Meth. A 748 (2014) 1): with the mean
+    and the variance of the sum of individually drawn weights.
     """
     from scipy.sparse import csr_array
 
@@ -73,7 +73,7 @@ def bootstrap(
 def _cells(
     rankings: Sequence[Ranking], cuts: Sequence[np.ndarray]
 ) -> tuple[list[np.ndarray], np.ndarray, np.ndarray, np.ndarray | None]:
-    """(between which cuts of each ranking (c,), events, or equivalent ones, (c,), positive (c,), what an event weighs
+    """(interval between cuts, for each ranking (c,); events, or equivalent ones, (c,); positive (c,); weight per event
     (c,), None without weights) of each cell."""
     positive = rankings[0].positive
     cell = positive.astype(np.int64)
@@ -97,7 +97,7 @@ def _cells(
 
 
 def _poisson(rng: np.random.Generator, means: np.ndarray, number: int) -> np.ndarray:
-    """(means, number) float32. Most cells hold one event: of a mean of 1 the numbers are looked up by 16 random bits,
+    """(means, number) float32. Most cells hold one event: for a mean of 1 the numbers are looked up by 16 random bits,
     which is exact to 1e-5."""
     drawn = np.empty((len(means), number), np.float32)
     single = means == 1
@@ -108,7 +108,7 @@ def _poisson(rng: np.random.Generator, means: np.ndarray, number: int) -> np.nda
 
 
 def _of_bits() -> np.ndarray:
-    """(65536,) each number as often as a Poisson variable of mean 1 takes it."""
+    """(65536,) each number as often as a Poisson variable of mean 1 takes it, in units of 2^-16."""
     from scipy.special import pdtr
 
     ends = np.round(pdtr(np.arange(9), 1.0) * 2**16).astype(np.int64)

@@ -1,25 +1,25 @@
-"""Scaling of a model's inputs, (x - shift) * scale by column of the last axis, fitted on the training part alone.
+"""Scaling of a model's inputs, (x - shift) * scale per column of the last axis, fitted on the training set only.
 
-none      as they are
+none      raw
 standard  mean 0 and standard deviation 1; images divided by the root mean square of their hits
 minmax    smallest value 0, largest 1
 max       divided by the largest absolute value
 robust    median 0 and interquartile range 1; images divided by the interquartile range of their hits. Where that range
-          is 0 although the values differ, as of a flag that is rarely set, the standard deviation takes its place (of
+          is 0 although the values differ, as for a flag that is rarely set, the standard deviation takes its place (for
           an image the root mean square)
 
-A text names one of them for all inputs, or after commas another for some: "none,context:standard". What is scaled is
-the "table", the "context", the "features" of points, of true points alone, and the "image" by channel. Hits are pixels
-other than 0: standard, max and robust keep the zeros of an image; minmax looks at all pixels, and zeros stay zeros
+A setting names one of them for all inputs, and after commas others for some: "none,context:standard". Scaled inputs are
+the "table", the "context", the "features" of true points (padding excluded), and the "image" by channel. Hits are
+pixels other than 0: standard, max and robust keep the zeros of an image; minmax uses all pixels, and zeros stay zeros
 where no pixel is negative. "points" and "mask" are never scaled. Padding of features is not zero after scaling: a
 network multiplies it with the mask.
 
-Smallest and largest are those of the whole training part, read in chunks. Means, spreads and quartiles are taken of
-evenly spaced events, at most 50,000 and at most 1 GiB. A column that cannot be brought to its size, as it is constant
-(of max: all zero; of an image: without a hit), keeps scale 1; `constant_columns` finds such columns.
+Smallest and largest values are those of the whole training set, read in chunks. Means, spreads and quartiles are taken
+from evenly spaced events, at most 50,000 and at most 1 GiB. A constant column (for max: all zero; in an image: without
+a hit) cannot be scaled and keeps scale 1; `constant_columns` finds such columns.
 
-What was not measured, NaN in "table" and "context", has the median of the training part before it is scaled, and a
-column of its own that says so, which is 0 or 1 and not scaled; models that take NaN have it left as it is.
+Missing values, NaN in "table" and "context", are replaced by the median of the training set before scaling and flagged
+in an extra column, which is 0 or 1 and not scaled; models that take NaN get them unchanged.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ from hepbench.benchmarks.sampling import evenly_spaced
 METHODS = ("none", "standard", "minmax", "max", "robust")
 DEFAULT = "standard"
 SCALED = ("table", "context", "features", "image")
-"""Inputs that are scaled, where a model has them."""
+"""Scaled inputs, where a model has them."""
 
 FILLED = ("table", "context")
 """Inputs in which values may be missing."""
 
 MEDIAN_OF = 50_000
-"""Events that tell the median of a variable."""
+"""Events from which the median of a variable is taken."""
 
 BY_SPREAD = ("standard", "robust")
-"""Methods after which a large value is one far from the others."""
+"""Methods after which a large value is an outlier."""
 
 CHUNK_BYTES = 2**26
 
@@ -56,8 +56,8 @@ Fit = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def methods_of(scaling: str) -> dict[str, str]:
-    """Input -> one of METHODS, of a text such as "standard" or "none,context:standard". UserError for what is not
-    known."""
+    """Input -> one of METHODS, from a setting such as "standard" or "none,context:standard". UserError for unknown
+    names."""
     first, *others = str(scaling).split(",")
     check_known("scaling", first, METHODS)
     methods = dict.fromkeys(SCALED, first)
@@ -69,17 +69,18 @@ def methods_of(scaling: str) -> dict[str, str]:
 
 
 def method_of(parameters: Parameters, name: str) -> str:
-    """How an input is scaled, by a model's hyper-parameters."""
+    """Scaling method of an input by a model's hyper-parameters."""
     return methods_of(parameters.get("scaling", DEFAULT))[name]
 
 
 def fit_scaling(
     sample: Sample, scaling: str = DEFAULT, events: int = 50_000, memory: int = 2**30
 ) -> dict[str, tuple[np.ndarray, ...]]:
-    """Shift and scale of each input that is scaled, to be handed back as `Sample.scaling`; fit it on the training part,
-    of a task with missing values on what `with_filling` makes of it.
+    """Shift and scale of each scaled input, for `Sample.scaling`; to be fitted on the training set, for a task with
+    missing values on the result of `with_filling`.
 
-    scaling: as `methods_of` reads it. events, memory: of which moments and quartiles are taken at most, in bytes.
+    scaling: as `methods_of` reads it. events, memory: maximum number of events, and bytes of them, from which moments
+    and quartiles are taken.
     """
     found = dict(sample.scaling)
     for name, (shift, scale, _) in _fits(sample, scaling, events, memory):
@@ -92,8 +93,8 @@ def fit_scaling(
 
 
 def with_filling(sample: Sample) -> Sample:
-    """The training part of a task with missing values, where NaN of each variable is filled with the median of the
-    others, and those variables that have some are marked; nothing is scaled."""
+    """The training set of a task with missing values, with NaN of each variable filled with the median of the other
+    values, and flags for the variables that have some; nothing is scaled."""
     found: dict[str, tuple[np.ndarray, ...]] = {}
     some = sample.rows[evenly_spaced(len(sample), MEDIAN_OF)]
     for name in FILLED:
@@ -120,7 +121,7 @@ def without_filling(scaling: Scaling) -> dict[str, tuple[np.ndarray, ...]]:
 
 
 def constant_columns(sample: Sample, scaling: str) -> list[tuple[str, int]]:
-    """(input, column) that this scaling cannot bring to its size, for all but "standard"."""
+    """(input, column) of constant columns, which this scaling leaves unscaled, for all methods but "standard"."""
     methods = methods_of(scaling)
     found = [(name, constant) for name, (_, _, constant) in _fits(sample, scaling) if methods[name] != "standard"]
     return [(name, int(column)) for name, constant in found for column in np.flatnonzero(constant)]
@@ -161,7 +162,7 @@ def _max(sample: Sample, name: str, rows: np.ndarray) -> Fit:
 
 
 def _extremes(sample: Sample, name: str, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Smallest and largest of each column; inf and -inf where there are no values."""
+    """Smallest and largest value of each column; inf and -inf where there are no values."""
     width = sample.inputs[name].shape[-1]
     least, most = np.full(width, np.inf), np.full(width, -np.inf)
     for values in _chunks(sample, name, rows):
@@ -191,7 +192,7 @@ def _robust(sample: Sample, name: str, rows: np.ndarray) -> Fit:
 
 
 def _chunks(sample: Sample, name: str, rows: np.ndarray) -> Iterator[np.ndarray]:
-    """(n, columns) values of these events; of features those of true points alone."""
+    """(n, columns) values of these events; for features those of true points only."""
     array = sample.inputs[name]
     chunk = max(1, CHUNK_BYTES // max(1, array[:1].nbytes))
     for start in range(0, max(1, len(rows)), chunk):
@@ -208,12 +209,12 @@ def _fit(shift: np.ndarray, size: np.ndarray, constant: np.ndarray) -> Fit:
 
 
 def _is_constant(middle: np.ndarray, spread: np.ndarray) -> np.ndarray:
-    """But for rounding."""
+    """Up to rounding."""
     return np.asarray(spread <= 1e-6 * np.maximum(np.abs(middle), 1e-30))
 
 
 def _merge(one: Moments, other: Moments) -> Moments:
-    """Those of two chunks together (Chan, Golub and LeVeque 1979)."""
+    """Moments of two chunks combined (Chan, Golub and LeVeque 1979)."""
     number = one[0] + other[0]
     part = other[0] / np.maximum(number, 1)
     step = other[1] - one[1]

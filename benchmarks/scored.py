@@ -1,4 +1,4 @@
-"""Labels and scores of the same events, and what several metrics need of them, made once: one sort for each class."""
+"""Labels and scores of the same events, and quantities shared by several metrics, computed once: one sort per class."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ import numpy as np
 from hepbench.benchmarks.weighting import by_class
 
 MOST_PACKED = 2**31
-"""Decisions that are sorted as 32 bits of score over 32 bits of place; more are sorted by numpy's argsort."""
+"""Up to this number, decisions are sorted as 32 bits of score above 32 bits of index; more by numpy's argsort."""
 
 COMPLEMENT = 0.99
-"""Probability of one of several classes above which that of the others is added up, as 1 - p loses digits."""
+"""Probability of one of several classes above which those of the others are summed, as 1 - p loses digits."""
 
 SUM_WITHIN = 1e-3
-"""How far from one the scores of an event may add up, as of a file with three digits."""
+"""Tolerance on the sum of an event's scores, for files with three digits."""
 
 
 class Ranking:
-    """Decisions from the highest score to the lowest, equal scores together. What is read from it is made at the first
-    reading and kept.
+    """Decisions from the highest score to the lowest, equal scores together. Properties are computed at first use and
+    cached.
 
-    positive: (n,) true where yes is right. order: (n,) from high to low. weights: (n,) float64; None: each counts one.
+    positive: (n,) true labels. order: (n,) indices, from high to low. weights: (n,) float64; None: each counts one.
     """
 
     def __init__(self, positive: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None):
-        """positive: (n,) bool. scores: (n,), the higher the more positive; infinite ones have their place, NaN none."""
+        """positive: (n,) bool. scores: (n,), higher for more positive; infinite ones are allowed, NaN is not."""
         self.positive = positive
         self.weights = weights
         self._given = scores
@@ -36,29 +36,29 @@ class Ranking:
 
     @functools.cached_property
     def ends(self) -> np.ndarray:
-        """(g,) how many decisions stand before the end of each group of equal scores."""
+        """(g,) number of decisions up to the end of each group of equal scores."""
         return np.flatnonzero(self._ends) + 1
 
     @functools.cached_property
     def scores(self) -> np.ndarray:
-        """(g,) of the groups, falling."""
+        """(g,) scores of the groups, falling."""
         return np.asarray(self._given[self.order[self._ends]])
 
     @functools.cached_property
     def _counts(self) -> np.ndarray:
-        """(n,) how many positives reach each decision."""
+        """(n,) number of positives up to each decision."""
         return np.cumsum(self._ordered, dtype=np.int32 if len(self.order) < MOST_PACKED else np.int64)
 
     @functools.cached_property
     def positives(self) -> np.ndarray:
-        """(g + 1,), beginning above all, how many positives, or how much weight of them, reach each group."""
+        """(g + 1,), starting above all, number of positives, or their weight, up to each group."""
         if self.weights is not None:
             return self._reaching(self._ordered)
         return np.append(np.zeros(1, self._counts.dtype), self._counts[self._ends])
 
     @functools.cached_property
     def negatives(self) -> np.ndarray:
-        """(g + 1,), beginning above all, how many negatives, or how much weight of them, reach each group."""
+        """(g + 1,), starting above all, number of negatives, or their weight, up to each group."""
         if self.weights is not None:
             return self._reaching(~self._ordered)
         found = np.zeros(len(self.positives), self.positives.dtype)
@@ -73,8 +73,8 @@ class Ranking:
 
     @functools.cached_property
     def units(self) -> tuple[float, float]:
-        """(of the positives, of the negatives) what a decision weighs: the sum of squared weights over their sum, by
-        which weights are numbers of equivalent decisions; 1 without weights."""
+        """(positives, negatives) weight of an equivalent decision: the sum of squared weights divided by their sum;
+        weights in this unit are numbers of equivalent decisions. 1 without weights."""
         if self.weights is None:
             return 1.0, 1.0
         own = self.weights[self.positive], self.weights[~self.positive]
@@ -82,9 +82,10 @@ class Ranking:
 
     @functools.cached_property
     def placements(self) -> np.ndarray:
-        """(n,): for a positive the share of negatives below it, for a negative the share of positives above it; equal
-        scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing Letters 21
-        (2014) 1389, equations 6 to 10). With weights the shares are of their sums, and the means are weighted."""
+        """(n,): for a positive the fraction of negatives below it, for a negative the fraction of positives above it;
+        equal scores count one half. Both average to the area under the curve (Sun and Xu, IEEE Signal Processing
+        Letters 21 (2014) 1389, equations 6 to 10). With weights the fractions are of sums of weights, and the means are
+        weighted."""
         if self.weights is not None:
             return self._weighted_placements()
         placed = np.empty(len(self.order))
@@ -124,7 +125,7 @@ class Ranking:
 
     @functools.cached_property
     def area(self) -> float:
-        """Under the ROC curve: the mean share of negatives below a positive."""
+        """Area under the ROC curve: the mean fraction of negatives below a positive."""
         if self.weights is not None:
             own = self.weights[self.positive]
             return float(own @ self.placements[self.positive]) / float(own.sum())
@@ -136,20 +137,20 @@ class Ranking:
 
 
 BLOCK = 2**15
-"""Decisions that are looked at together, so that they stay in the processor's own memory."""
+"""Decisions processed at a time, so that they stay in the CPU cache."""
 
 
 def blocks(number: int) -> Iterator[slice]:
-    """Of BLOCK decisions, or events, each; together all of so many."""
+    """Slices of BLOCK decisions, or events, each, which together cover this number."""
     return (slice(start, start + BLOCK) for start in range(0, number, BLOCK))
 
 
 def _falling(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Places from the highest score to the lowest, and in this order what is positive, and what is the last of its
+    """Indices from the highest score to the lowest, and in this order what is positive, and what is the last of its
     score.
 
-    32-bit scores are sorted as integers of the same order, with their places and what is positive in the lower half:
-    that takes a fraction of an indirect sort, and all is read in order."""
+    32-bit scores are sorted as integers of the same order, with index and label in the lower half: that takes a
+    fraction of the time of an indirect sort, and everything is read in order."""
     last = np.ones(len(scores), bool)
     if scores.dtype != np.float32 or len(scores) >= MOST_PACKED:
         order = np.argsort(-scores)
@@ -179,14 +180,13 @@ def _falling(scores: np.ndarray, positive: np.ndarray) -> tuple[np.ndarray, np.n
 
 class Scored:
     """Labels (n,) of class indices and scores (n, classes) of the same events: probabilities that sum to 1, or their
-    natural logarithms, which do not pile up where probabilities round to 1. What is read from it is made at the first
-    reading and kept.
+    natural logarithms, which stay distinct where probabilities round to 1. Properties are computed at first use and
+    cached.
 
-    weights: (n,) of the events; None: each counts one. They are brought to a mean of one in each class, as by
-    `weighting.by_class`, so that numbers of events stay what they are.
+    weights: (n,) of the events; None: each counts one. They are scaled to a mean of one in each class, as by
+    `weighting.by_class`, so that numbers of events stay the same.
 
-    Raises ValueError where the labels are no indices of the classes, the scores are neither, or the weights cannot
-    weigh.
+    Raises ValueError if the labels are not indices of the classes, the scores are neither, or the weights are invalid.
     """
 
     def __init__(self, labels: np.ndarray, scores: np.ndarray, weights: np.ndarray | None = None):
@@ -215,8 +215,8 @@ class Scored:
             return np.asarray(np.log(self._given))
 
     def log_odds(self, positive: int) -> np.ndarray:
-        """(n,) logarithm of the probability of one class over that of all others together: what ranks. Equal
-        probabilities have equal log-odds, whatever the others are, up to COMPLEMENT."""
+        """(n,) logarithm of the probability of one class divided by that of all others together, which ranks events.
+        Equal probabilities have equal log-odds, whatever the others are, up to COMPLEMENT."""
         logs = self.log_scores
         if self.classes == 2:
             with np.errstate(invalid="ignore"):
@@ -230,18 +230,18 @@ class Scored:
 
     @functools.cached_property
     def guessed(self) -> np.ndarray:
-        """(n,) the class of the highest score."""
+        """(n,) the class with the highest score."""
         return np.asarray(self._given.argmax(axis=1))
 
     @functools.cached_property
     def confusion(self) -> np.ndarray:
-        """(classes, classes) how many events of the row's class, or how much weight, score highest in the column's."""
+        """(classes, classes) number, or weight, of events of the row's class that score highest in the column's."""
         pairs = self.labels * self.classes + self.guessed
         return np.bincount(pairs, self.weights, minlength=self.classes**2).reshape(self.classes, self.classes)
 
     @functools.cached_property
     def numbers(self) -> np.ndarray:
-        """(classes,) how many events each class has."""
+        """(classes,) number of events of each class."""
         if self.classes == 2:  # a fifth of what counting takes
             ones = int(np.count_nonzero(self.labels))
             return np.array([len(self.labels) - ones, ones])
@@ -249,23 +249,23 @@ class Scored:
 
     @functools.cached_property
     def equivalent(self) -> np.ndarray:
-        """(classes,) how many events without weights would tell as much as those of each class: (sum w)^2 / sum w^2."""
+        """(classes,) number of equivalent events of each class: (sum w)^2 / sum w^2."""
         if self.weights is None:
             return self.numbers
         return self.numbers**2 / np.maximum(np.bincount(self.labels, self.weights**2, self.classes), 1e-300)
 
     def one_vs_rest(self, positive: int) -> Ranking:
-        """The events by their log-odds of one class, which is positive."""
+        """The events ranked by the log-odds of one class, which is positive."""
         if positive not in self._rankings:
             self._rankings[positive] = Ranking(self.labels == positive, self.log_odds(positive), self.weights)
         return self._rankings[positive]
 
     def of_two(self, one: int, other: int) -> np.ndarray:
-        """Places of the events of these two classes."""
+        """Indices of the events of these two classes."""
         return np.flatnonzero((self.labels == one) | (self.labels == other))
 
     def against(self, positive: int, negative: int) -> Ranking:
-        """The events of two classes alone, in the order of `of_two`, by their log-odds of the first."""
+        """The events of only these two classes, in the order of `of_two`, ranked by the log-odds of the first."""
         if (positive, negative) not in self._pairs:
             which = self.of_two(positive, negative)
             weights = None if self.weights is None else self.weights[which]
@@ -275,7 +275,7 @@ class Scored:
 
     @functools.cached_property
     def pooled(self) -> Ranking:
-        """Of n * classes decisions, event by event whether it is of each class, by their log-odds all together."""
+        """Ranking of n * classes decisions, whether each event belongs to each class, by their log-odds."""
         own = self.labels[:, None] == np.arange(self.classes)
         odds = np.stack([self.log_odds(positive) for positive in range(self.classes)], axis=1)
         weights = None if self.weights is None else np.repeat(self.weights, self.classes)
@@ -294,7 +294,7 @@ def log_scores_of(logits: np.ndarray) -> np.ndarray:
 
 
 def logarithms(scores: np.ndarray) -> np.ndarray:
-    """(n, classes) float32 logarithms of probabilities; of 0, that of the smallest normal 32-bit number."""
+    """(n, classes) float32 logarithms of probabilities; for 0, that of the smallest normal 32-bit number."""
     return np.asarray(np.log(np.maximum(scores, np.finfo(np.float32).tiny)), np.float32)
 
 
@@ -302,10 +302,10 @@ def _check(labels: np.ndarray, scores: np.ndarray) -> None:
     if scores.ndim != 2 or labels.ndim != 1 or len(scores) != len(labels) or scores.shape[1] < 2:
         raise ValueError(f"scores must be (n, classes) for {len(labels)} labels, but got {scores.shape}")
     if labels.dtype.kind not in "iub":
-        raise ValueError(f"labels must be whole numbers, the index of each event's class, but got {labels.dtype}")
+        raise ValueError(f"labels must be integers, the index of each event's class, but got {labels.dtype}")
     if len(labels) and (int(labels.min()) < 0 or int(labels.max()) >= scores.shape[1]):
         raise ValueError(
-            f"labels must be from 0 to {scores.shape[1] - 1}, a column of scores for each class, but got "
+            f"labels must be from 0 to {scores.shape[1] - 1}, one column of scores per class, but got "
             f"{labels.min()} to {labels.max()}"
         )
     if not np.isfinite(scores).all():
@@ -326,7 +326,7 @@ def _check_sums(scores: np.ndarray) -> None:
 
 
 def _sums(scores: np.ndarray) -> np.ndarray:
-    """(n,) of each row; by columns, which is the faster where these are few."""
+    """(n,) sums of the rows; by columns, which is faster for few of them."""
     total = scores[:, 0]
     for number in range(1, scores.shape[1]):
         total = total + scores[:, number]

@@ -1,7 +1,7 @@
-"""Samples of a task that differ from those that models are trained on, and where they are found.
+"""Shifts: samples of a task that differ from those that models are trained on.
 
-A file `benchmarks/shifts/shifted_<task>.py` exposes those of a task as `SHIFTS`, by name; a user's own file of a task
-exposes them beside its `TASK`. No training sees them: they are no part of a result's identity.
+A file `benchmarks/shifts/shifted_<task>.py` exposes the shifts of a task as `SHIFTS`, by name; a user's own task file
+exposes them next to its `TASK`. They are never trained on and are not part of a result's identity.
 """
 
 from __future__ import annotations
@@ -20,21 +20,21 @@ from hepbench.benchmarks.registry import Entry
 FOLDER = Path(__file__).parent / "shifts"
 
 ALL = "all"
-"""In place of names: every shift of the task."""
+"""Instead of names: every shift of the task."""
 
 Change = Callable[[Arrays, np.random.Generator], Arrays]
-"""Raw arrays of events, as the task's `read` gives them -> the same events as they would have been. The generator is
-for what is drawn anew, such as noise."""
+"""Raw arrays of events, as the task's `read` gives them -> the same events under the shift. The generator is for
+whatever is redrawn, such as noise."""
 
 
 @dataclass(frozen=True)
 class Shift:
-    """A sample that trained models are scored on. It has a `change` or a `sample`.
+    """A shifted sample on which trained models are evaluated. It has a `change` or a `sample`.
 
-    title: what differs, in words. change: of the events of the test part, which are then the same events: a change of a
-    score has a paired error. sample: what finds a task of the same classes and arrays whose events these are, made by
-    another simulation or of official files, such as a path "file.py:variant": the errors are independent. simulated:
-    the change knows units that simulated data alone are in, and official ones cannot be changed so.
+    title: what differs, in words. change: applied to the test events, which remain the same events: differences of
+    scores have paired errors. sample: name or path, such as "file.py:variant", of a task of the same classes and arrays
+    with these events, from another simulation or official files: the errors are independent. simulated: the change
+    relies on units that only simulated data have, so that it cannot be applied to official data.
     """
 
     title: str
@@ -43,14 +43,14 @@ class Shift:
     simulated: bool = False
 
     def __post_init__(self) -> None:
-        """UserError unless it has one of the two."""
+        """UserError unless it has exactly one of the two."""
         if bool(self.change) == bool(self.sample):
-            raise UserError(f"the shift {self.title!r} needs a change of events or a sample of others, and not both")
+            raise UserError(f"the shift {self.title!r} needs either a change of the events or a sample, not both")
 
 
 def of_task(task: Entry[Task]) -> dict[str, Shift]:
-    """The shifts of a task, or of the task whose variant it is, by name; none where it has none. UserError where what a
-    user's file exposes are none."""
+    """The shifts of a task, or of the task whose variant it is, by name; empty where it has none. UserError if a user's
+    file exposes something else."""
     if task.shipped:
         name = f"shifted_{task.dataset}"
         found = vars(importlib.import_module(f"{__package__}.shifts.{name}")) if file_of(task).is_file() else {}
@@ -64,16 +64,16 @@ def of_task(task: Entry[Task]) -> dict[str, Shift]:
 
 
 def file_of(task: Entry[Task]) -> Path:
-    """Where the shifts of a task stand."""
+    """The file with the shifts of a task."""
     return FOLDER / f"shifted_{task.dataset}.py" if task.shipped else task.path
 
 
 def named(task: Entry[Task], names: tuple[str, ...]) -> dict[str, Shift]:
-    """Those of these names, in the task's order; ("all",) for every one. UserError where one is not known, and where
+    """The shifts of these names, in the task's order; ("all",) for every one. UserError for an unknown name, and where
     the task has none."""
     known = of_task(task)
     if not known:
-        raise UserError(f"task {task.name} has no shifted samples: leave SHIFT out")
+        raise UserError(f"task {task.name} has no shifted samples: omit SHIFT")
     for name in names:
         check_known(f"shift of {task.name}", name, (*known, ALL))
     return {name: shift for name, shift in known.items() if name in names or ALL in names}

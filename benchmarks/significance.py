@@ -1,9 +1,9 @@
 """The approximate median significance of the ATLAS Higgs challenge, with its error.
 
-AMS = sqrt(2 ((s + b + 10) ln(1 + s / (b + 10)) - s), s and b the signal and background that are expected among the
-events that are selected (Adam-Bourdarios et al., PMLR 42 (2015) 19). The events that score highest are selected,
-SELECTED of all by number. That share is fixed, not chosen on the events that are measured, where the best one would
-come out too high; the challenge's winner took about as much.
+AMS = sqrt(2 ((s + b + 10) ln(1 + s / (b + 10)) - s), with s and b the expected signal and background among the selected
+events (Adam-Bourdarios et al., PMLR 42 (2015) 19). The highest-scoring events are selected, a fraction SELECTED of all
+by number. That fraction is fixed, not optimised on the evaluated events, which would bias the AMS upwards; the
+challenge's winner selected about as many.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from hepbench.benchmarks.base import Metric
 from hepbench.benchmarks.scored import Scored
 
 SELECTED = 0.15
-"""Share of the events that are selected; the winner took 15.2 % (github.com/melisgl/higgsml, doc/model.md)."""
+"""Fraction of the events that is selected; the winner took 15.2 % (github.com/melisgl/higgsml, doc/model.md)."""
 
 REGULARISATION = 10.0
 """Added to the background."""
 
 WINDOW = 2.5
-"""Standard deviations of the number that is selected, to either side, over which the effect of the cut is taken."""
+"""Standard deviations of the selected number, to either side, over which the effect of the cut is determined."""
 
 
 def metric(expected: Sequence[float]) -> Metric:
     """The record "ams". expected: background and signal events before the selection."""
     return Metric(
         "ams",
-        f"AMS of the {SELECTED:.0%} of events that score highest",
+        f"AMS of the {SELECTED:.0%} of events with the highest scores",
         "AMS",
         partial(ams, expected=tuple(expected)),
         decimals=3,
+        lowest=0.0,
         influences=partial(ams_influences, expected=tuple(expected)),
     )
 
@@ -46,7 +47,7 @@ def significance(s: float, b: float) -> float:
 
 
 def ams(scored: Scored, signal: int, expected: Sequence[float]) -> tuple[float, float]:
-    """(AMS, one standard deviation by the choice of the events), NaN where a class has fewer than two events."""
+    """(AMS, one standard deviation from the finite sample), NaN where a class has fewer than two events."""
     if scored.numbers.min() < 2:
         return math.nan, math.nan
     value = significance(*_selected(scored, signal, expected, _above(scored, signal, SELECTED)))
@@ -55,7 +56,7 @@ def ams(scored: Scored, signal: int, expected: Sequence[float]) -> tuple[float, 
 
 
 def ams_influences(scored: Scored, signal: int, expected: Sequence[float]) -> np.ndarray:
-    """(n,) what each event adds to the AMS: by being selected or not, and by where it lets the cut be."""
+    """(n,) contribution of each event to the AMS: by being selected or not, and by its effect on the cut."""
     total = len(scored.labels)
     if scored.numbers.min() < 2:
         return np.full(total, math.nan)
@@ -79,7 +80,7 @@ def ams_influences(scored: Scored, signal: int, expected: Sequence[float]) -> np
 
 
 def _above(scored: Scored, signal: int, share: float) -> np.ndarray:
-    """(n,) which part of each event is among this share of the events, by number: of equal scores all the same."""
+    """(n,) fraction of each event that is among this share of the events, by number: the same for equal scores."""
     ranking = scored.one_vs_rest(signal)
     wanted = share * len(scored.labels)
     group = int(np.searchsorted(ranking.ends, wanted))
@@ -91,7 +92,7 @@ def _above(scored: Scored, signal: int, share: float) -> np.ndarray:
 
 
 def _selected(scored: Scored, signal: int, expected: Sequence[float], above: np.ndarray) -> tuple[float, float]:
-    """(signal, background) events that are expected above."""
+    """(signal, background) events expected above the cut."""
     weights = np.ones(len(above)) if scored.weights is None else scored.weights
     shares = np.bincount(scored.labels, weights * above, 2) / scored.numbers
     return float(expected[1] * shares[signal]), float(expected[0] * shares[1 - signal])

@@ -1,5 +1,5 @@
-"""The records that a study is written in, a document whose networks and experiments this suite does again; and where
-they are found: a file of `benchmarks/studies/` exposes one as `STUDY`, which has the file's name."""
+"""Records of a study, a document whose networks and experiments this suite reproduces. A file of `benchmarks/studies/`
+exposes one as `STUDY`; its name is the file's name."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ FOLDER = Path(__file__).parent / "studies"
 COSTS = {
     "parameters": "trainable parameters",
     "total_parameters": "parameters with moving averages",
-    "epochs": "epochs until it stopped",
-    "seconds_per_epoch": "seconds an epoch",
-    "seconds_per_step": "seconds a step",
+    "epochs": "epochs until early stopping",
+    "seconds_per_epoch": "seconds per epoch",
+    "seconds_per_step": "seconds per step",
 }
-"""What a number of a document may be beside a metric, and its words."""
+"""What a number of a document may be other than a metric, and its description."""
 
 TIMES = ("seconds_per_epoch", "seconds_per_step")
-"""Of these, what depends on the hardware."""
+"""Those of COSTS that depend on the hardware."""
 
 
 @dataclass(frozen=True)
 class Reported:
-    """A number of a document that is a result.
+    """A result reported in a document.
 
-    what: in words, as the document means it. metric: a metric's key of a run, `test_auc` or `final_val_accuracy`; with
-    an epoch what is reported after each, `accuracy` or `val_accuracy`; or a key of `COSTS`. where: it stands in the
-    document. sign: before the value, such as "about". epoch: after which, -1 the last; None: of the trained network.
-    note: what is to be known of it.
+    what: description, as the document means it. metric: key of a run's metric, `test_auc` or `final_val_accuracy`; with
+    an epoch, of what is reported after each, `accuracy` or `val_accuracy`; or a key of `COSTS`. where: place in the
+    document. sign: qualifier of the value, such as "about". epoch: after which, -1 the last; None: of the trained
+    network. note: a remark on it.
     """
 
     what: str
@@ -48,15 +48,14 @@ class Reported:
 
 @dataclass(frozen=True)
 class Experiment:
-    """A training of a document.
+    """A training run of a document.
 
-    name: one of the study. settings: hyper-parameters in place of the entry's defaults, which are the document's.
-    events: of its dataset, training, validation and test together; None: all that there are. trained, tested: events
-    of those parts in the document, None where it does not say. reported: its numbers. by_epoch: what the document's log
-    has after each epoch, from the first, None where it is cut off. differs: what the document does differently in data
-    and split, in words. most_events: budget -> events at most, where the budget's are too many for it. left_out: budget
-    -> why it does not run there. modes: whether the trained network is also evaluated with dropout and normalisation as
-    in training.
+    name: unique in the study. settings: hyper-parameters in place of the entry's defaults, which are the document's.
+    events: of its dataset, training, validation and test together; None: all. trained, tested: events of these sets in
+    the document, None where it does not say. reported: its numbers. by_epoch: the document's log after each epoch, from
+    the first, None where it is cut off. differs: how data and split differ from the document's, in words. most_events:
+    budget -> maximum number of events, where the budget's are too many. left_out: budget -> why it does not run there.
+    modes: whether the trained network is also evaluated with dropout and normalisation in training mode.
     """
 
     name: str
@@ -77,8 +76,8 @@ class Experiment:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Experiments beside each other. statement: what the document says of it, and where. experiments: names; the first
-    is what the others are compared with. metrics: keys of a run, as those of `Reported`."""
+    """A comparison of experiments. statement: what the document says about it, and where. experiments: names; the first
+    is the one that the others are compared with. metrics: keys of a run, as in `Reported`."""
 
     question: str
     statement: str
@@ -90,9 +89,9 @@ class Comparison:
 class Study:
     """A document and its experiments.
 
-    title: what it is about, for this suite. source: author, title and year, as the document gives them.
-    remarks: contradictions within the document, and what its listing shows. elsewhere: what another command does, each
-    with that command.
+    title: its subject, for this suite. source: author, title and year, as the document gives them.
+    remarks: contradictions within the document, and what its listing shows. elsewhere: parts covered by another
+    command, each with that command.
     """
 
     title: str
@@ -110,15 +109,15 @@ def names() -> list[str]:
 
 @functools.cache
 def find(name: str) -> Study:
-    """The study of this name; UserError with the nearest known name otherwise."""
+    """The study of this name; UserError suggesting the closest match otherwise."""
     check_known("study", name, names())
     study: Study = importlib.import_module(f"{__package__}.studies.{name}").STUDY
     return study
 
 
 def references(task: str) -> list[Reference]:
-    """Results of the test part that documents report of their own networks on a task, as rows of a leaderboard. model
-    begins with the name of the entry that has that network."""
+    """Test results that documents report for their own networks on a task, as rows of a leaderboard. model begins with
+    the name of the entry that has that network."""
     found = []
     for name in names():
         for one in find(name).experiments:

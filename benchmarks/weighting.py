@@ -1,8 +1,8 @@
-"""Weights of events: the one place where they are brought to a scale, and what they may be.
+"""Event weights: the one place where they are normalised and validated.
 
-Weights are None, where every event counts one, or an array (n,) of the events. Within a class they tell how often an
-event stands for others; how much there is of each class is left to the numbers of events, as it is without weights: so
-that a loss keeps its scale, and a signal of 0.2 % of a cross section is trained on and told apart all the same.
+Weights are None, where every event counts one, or an array (n,) of the events. Only the relative weights within a class
+enter; the proportions of the classes follow from the numbers of events, as without weights: so the loss keeps its
+scale, and a signal of 0.2 % of a cross section can still be trained on and distinguished.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from __future__ import annotations
 import numpy as np
 
 NEGATIVE = (
-    "a weight below zero, as of a generator beyond leading order, has no place here: with such, losses have no lowest "
-    "value and the efficiency of a looser cut may be the lower; give events without"
+    "negative weights, as from generators beyond leading order, are not supported: with them losses have no minimum "
+    "and a looser cut may have a lower efficiency; give events without negative weights"
 )
 
 
 def by_class(labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """(n,) float64 weights with a mean of one over the events of each class. labels: (n,) class indices.
 
-    Raises ValueError where they are not as many as the labels, one is not finite or negative, or those of a class sum
+    Raises ValueError if their number is not that of the labels, one is not finite or negative, or those of a class sum
     to zero."""
     if weights.shape != labels.shape:
-        raise ValueError(f"weights must be as many as the labels, {len(labels):,}, but got {weights.shape}")
+        raise ValueError(f"expected as many weights as labels, {len(labels):,}, but got {weights.shape}")
     if fault := fault_of(weights):
         event, reason = fault
         raise ValueError(f"weights: event {event:,} has {weights[event]}: {reason}")
     numbers, sums = np.bincount(labels), np.bincount(labels, weights)
     if (empty := np.flatnonzero((numbers > 0) & (sums <= 0))).size:
-        raise ValueError(f"weights of class {empty[0]} sum to zero: events without weight tell nothing of it")
+        raise ValueError(f"weights of class {empty[0]} sum to zero: it needs events with a positive weight")
     scales = np.divide(numbers, sums, out=np.zeros(len(sums)), where=sums > 0)
     return np.asarray(weights * scales[labels], np.float64)
 
 
 def fault_of(weights: np.ndarray) -> tuple[int, str] | None:
-    """(first event, why) where one of these (n,) cannot weigh an event."""
+    """(first event, reason) if one of these weights (n,) is invalid."""
     with np.errstate(over="ignore"):
         unknown = np.flatnonzero(~np.isfinite(weights.astype(np.float32)))
     if unknown.size:
@@ -43,8 +43,8 @@ def fault_of(weights: np.ndarray) -> tuple[int, str] | None:
 
 
 def equal_spectra(labels: np.ndarray, values: np.ndarray, bins: int) -> np.ndarray:
-    """(n,) float32 weights that give every class the spectrum of all classes together, in bins that hold equally many
-    events; 0 in a bin where a class has none. labels, values: (n,)."""
+    """(n,) float32 weights that give every class the same spectrum, the mean of the classes' own, in bins of equal
+    numbers of events; 0 in a bin where a class has none. labels, values: (n,)."""
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     cells = np.searchsorted(edges, values, side="right")
     classes = int(labels.max(initial=0)) + 1

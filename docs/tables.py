@@ -1,7 +1,7 @@
 """The tables of these pages: results from `results/*.csv`, tasks and models from the registry.
 
-python docs/tables.py            # writes them
-python docs/tables.py --check    # exit status 1 where one is stale
+python docs/tables.py            # write them
+python docs/tables.py --check    # exit status 1 if one is stale
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from hepbench.benchmarks.metrics import METRICS
 HERE = Path(__file__).parent
 MADE = "<!-- written by docs/tables.py -->\n\n"
 COLUMNS = ("auc", "accuracy", "rejection_50")
-PAIRED = "=: not told apart from the first on the same test events, at 5 % after Holm's correction."
+PAIRED = "=: not significantly different from the first on the same test events, at 5 % after Holm's correction."
 INDEPENDENT = (
-    "=: within two combined errors of the first, taken as independent. The file keeps no scores, by which the paired "
-    "test on the same events tells more rows apart."
+    "=: within two combined errors of the first, taken as independent. The paired test on the same events, for which "
+    "the file does not have the scores, distinguishes more rows."
 )
 
 
@@ -50,14 +50,14 @@ def main() -> int:
 
 
 def results(path: Path) -> str:
-    """One table a dataset and set of features, in the order of its AUCs, with the command that made it."""
+    """One table per dataset and feature set, sorted by AUC, with the command that made it."""
     rows = pd.read_csv(path, keep_default_na=False, na_values=[""])
     rows["set"] = rows["set"].fillna("")
-    # A set of features changes the events that all models see; any other setting is one of the model's.
+    # A feature set changes the inputs of all models; any other setting is a model's own.
     rows["features"] = rows["set"].where(rows["set"].str.startswith("features="), "")
     rows["model"] = rows["model"].str.cat(rows["set"].where(rows["features"] == "", ""), sep=" ").str.strip()
     text = [
-        f"# Budget `{path.stem}`\n\n[{path.name}]({path.name}) holds every number, the hyper-parameters and seeds.\n"
+        f"# Budget `{path.stem}`\n\n[{path.name}]({path.name}) contains all numbers, the hyper-parameters and seeds.\n"
     ]
     text.append("\n## AUC of every model on every task\n\n" + _overview(rows))
     for (task, features), group in rows.groupby(["task", "features"]):
@@ -99,12 +99,12 @@ def _ranking(group: pd.DataFrame) -> str:
 
 
 def _paired(group: pd.DataFrame) -> bool:
-    """Whether all rows were tested against the first of these on the same test events."""
+    """Whether all rows have the paired test against the first one on the same test events."""
     return "tied_by" in group and group["rank"].iloc[0] == 1 and (group["tied_by"].iloc[1:] == "paired test").all()
 
 
 def _slices(group: pd.DataFrame) -> tuple[str, str] | None:
-    """(what the test events are divided by, the table), or None for a task that divides them by nothing."""
+    """(the variable that defines the slices, the table), or None for a task without slices."""
     names = [n for n in group.columns if n.startswith("auc_") and f"{n}_error" in group.columns]
     names = sorted((n for n in names if group[n].notna().any()), key=lambda n: int(n.rpartition("_")[2]))
     if not names:
@@ -125,7 +125,7 @@ def _commands(budget: str, task: str, group: pd.DataFrame) -> Iterator[str]:
 
 
 def _given(model: str) -> str:
-    """A model of the suite by its name, one of the examples by its file, and by its name where that differs."""
+    """A model of the suite by its name, one of the examples by its file, and also its name if that differs."""
     if model in registry.names("model"):
         return model
     stems = [path.stem for path in HERE.parent.glob("examples/*.py")]
@@ -140,7 +140,7 @@ def _days(group: pd.DataFrame) -> str:
 
 
 def facts(name: str, task: Task) -> str:
-    """What a task's record says of it, and the results published for it."""
+    """The facts in a task's record, and the results published for it."""
     lines = [["classes", ", ".join(task.classes) + f"; signal: {task.classes[task.signal]}"]]
     if len(task.classes) > 2:
         lines = [["classes", ", ".join(task.classes)]]
@@ -150,13 +150,13 @@ def facts(name: str, task: Task) -> str:
     if task.context:
         lines.append(["context", ", ".join(f"`{variable}`" for variable in task.context)])
     if task.features:
-        lines.append(["sets of features", ", ".join(f"`{one}`" for one in task.features) + " (the first: default)"])
+        lines.append(["feature sets", ", ".join(f"`{one}`" for one in task.features) + " (default: the first)"])
     if task.variants:
         lines.append(["variants", ", ".join(f"`{name}:{variant}`" for variant in task.variants)])
     lines.append(["official files", _files(task)])
     if task.size:
         lines.append(["events", f"{task.size:,}"])
-    lines.append(["simulation", "yes" if task.simulation else "none: the data are genuine"])
+    lines.append(["simulation", "yes" if task.simulation else "none: the published file is included"])
     lines += [["licence", task.licence], ["citation", task.citation]]
     text = _table([f"`{name}`", task.title], [line for line in lines if line[1]])
     tasks = {name: task, **{f"{name}:{variant}": one for variant, one in task.variants.items()}}
@@ -187,23 +187,23 @@ def _heading(metric: str) -> str:
 
 def _files(task: Task) -> str:
     if not any(source.url for source in task.sources):
-        return ", ".join(f"`{source.name}`" for source in task.sources) + ": not public, a group's own"
+        return ", ".join(f"`{source.name}`" for source in task.sources) + ": not published"
     linked = [f"[`{source.name}`]({source.url})" for source in task.sources]
     return ", ".join(linked if len(linked) <= 3 else [linked[0], f"… ({len(linked)} files)", linked[-1]])
 
 
 def of_tasks(tasks: dict[str, Task]) -> str:
     lines = [[f"[`{name}`](tasks.md#{name})", task.title, ", ".join(task.views)] for name, task in tasks.items()]
-    return _table(["task", "what", "views"], lines)
+    return _table(["task", "description", "views"], lines)
 
 
 def of_models(models: dict[str, Model]) -> str:
     lines = [[f"`{name}`", model.title, model.view or "–", _arxiv(model.source)] for name, model in models.items()]
-    return _table(["model", "what", "view", "source"], lines)
+    return _table(["model", "description", "view", "source"], lines)
 
 
 def trainable(models: dict[str, Model]) -> str:
-    """Trainable parameters of each network on each task that it serves."""
+    """Trainable parameters of each network on each task that it supports."""
     counts = pd.read_csv(registry.HOME / "parameters.csv", index_col="model")
     lines = [
         [f"`{name}`", *("–" if pd.isna(number) else f"{int(number):,}" for number in counts.loc[name])]
@@ -228,11 +228,11 @@ def of_metrics() -> str:
             one.title,
             one.heading,
             "higher" if one.higher_is_better else "lower",
-            "several" if "classes" in one.needs else f"each, `{one.name}_<class>`" if one.of_class else "",
+            "multi-class only" if "classes" in one.needs else f"also `{one.name}_<class>`" if one.of_class else "",
         ]
         for one in METRICS.values()
     ]
-    return _table(["metric", "what", "heading", "better", "classes"], lines)
+    return _table(["metric", "description", "heading", "better", "classes"], lines)
 
 
 def of_budgets() -> str:
@@ -241,12 +241,20 @@ def of_budgets() -> str:
         for name, one in budgets.BUDGETS.items()
         for events in ["all" if one.events is None else f"{one.events:,}"]
     ]
-    headings = ["budget", "events", "epochs", "of networks on tables", "boosting rounds", "seeds", "trials of a study"]
+    headings = [
+        "budget",
+        "events",
+        "epochs",
+        "epochs (networks on tables)",
+        "boosting rounds",
+        "seeds",
+        "trials per study",
+    ]
     return _table(headings, lines)
 
 
 def of_faults() -> str:
-    """Of `make faults`, kind by kind, with their sum; above it the file's first line, which says what it is of."""
+    """Results of `make faults` by kind, with their sum; above it the file's first line, which describes the call."""
     path = HERE / "faults.csv"
     rows = pd.read_csv(path, index_col="kind", comment="#")
     rows.loc["all"] = ["all", *rows.drop(columns="title").sum()]
@@ -259,7 +267,7 @@ ONNX, DYNAMIC, STATIC = (f"ONNX Runtime, one thread{form}" for form in ("", ", 8
 
 
 def of_onnx() -> tuple[str, str]:
-    """Of `docs/onnx_table.py`: agreement and 8 bits, then latencies; a row a model."""
+    """From `docs/onnx_table.py`: agreement and quantisation, then latencies; one row per model."""
     rows = pd.read_csv(HERE / "onnx.csv")
     whole = {key: group.set_index("form") for key, group in rows.groupby(["task", "model"], sort=False)}
 
@@ -288,9 +296,9 @@ def of_onnx() -> tuple[str, str]:
         rates = [number(forms, form, "events_per_second", 1e-3) for form in ("as trained", ONNX)]
         times.append([*names, *latencies, *rates])
     machine = ", ".join(f"{machine}, {day}" for machine, day in rows[["machine", "day"]].drop_duplicates().to_numpy())
-    columns = [f"{of}: one event, ms" for of in ("as trained", "ONNX", "8 bits dynamic", "8 bits static")]
+    columns = [f"{of}: one event, ms" for of in ("as trained", "ONNX", "8-bit dynamic", "8-bit static")]
     columns += [f"{of}: events/ms by 1,000" for of in ("as trained", "ONNX")]
-    head = ["model", "task", "largest difference", "8 bits dynamic: loss of AUC", "static", "MiB"]
+    head = ["model", "task", "largest difference", "8-bit dynamic: loss of AUC", "8-bit static: loss of AUC", "MiB"]
     return _table(head, agreement), _table(["model", "task", *columns], times) + f"\n{machine}.\n"
 
 

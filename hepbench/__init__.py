@@ -1,8 +1,8 @@
 """Benchmarks of particle-physics classifiers, tracked in MLflow.
 
-What a file of a user's own imports stands here: the records that a task or a model is written in, `bench`,
-`columns` of files, `leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and
-`evaluate` for scores. Importing it is light: what is heavy is imported where it is needed.
+This is what users' own files import: the records that describe a task or a model, `bench`, `columns` of files,
+`leaderboard`, `predict` and `evaluate_files` for notebooks and scripts, `METRICS` and `evaluate` for scores. The import
+is light: heavy packages are imported only when needed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # At the first name that is asked for, not before: what the console script does first is to mind an interrupt.
+    # Only when a name is first requested: the console script must install its handling of interrupts before that.
     if name in ("public", "__path__"):
         raise AttributeError(name)
     import hepbench.public

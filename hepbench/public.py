@@ -1,4 +1,4 @@
-"""What `hepbench` gives: each name and where it stands."""
+"""The public names of `hepbench`, and where each is defined."""
 
 from __future__ import annotations
 

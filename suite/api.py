@@ -1,11 +1,11 @@
-"""What notebooks and scripts call: a bench, a leaderboard and scores as data frames. Nothing here prints.
+"""For notebooks and scripts: a bench, a leaderboard and scores as data frames. Nothing here prints.
 
     import hepbench
 
     hepbench.bench("magic", models=["gbdt", "mlp"], budget="smoke", progress=print)
 
-Trials run in processes of their own, as those of the command line do, and what is run is kept in the same store: in
-`results/` and `data/` of the current folder, or of `HEPBENCH_HOME`.
+As on the command line, trials run in separate processes, and results and data are stored in `results/` and `data/` of
+the current folder or of `HEPBENCH_HOME`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 def tasks() -> list[str]:
-    """Names of the tasks that are shipped or installed."""
+    """Names of the shipped and installed tasks."""
     from hepbench.benchmarks import registry
 
     return registry.names("task")
 
 
 def models() -> list[str]:
-    """Names of the models that are shipped or installed."""
+    """Names of the shipped and installed models."""
     from hepbench.benchmarks import registry
 
     return registry.names("model")
@@ -55,27 +55,27 @@ def bench(
     shift: str | Sequence[str] = (),
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
-    """Train and test models on a task; returns a row for each model, ranked among each other.
+    """Train and test models on a task; returns one row per model, ranked among themselves.
 
-    Columns are those of `leaderboard`, and `note`: why a model was skipped, or what failed; its numbers are then
-    missing. Results that are there already are used again.
+    The columns are those of `leaderboard` plus `note`: why a model was skipped, or what failed; its numbers are then
+    missing. Existing results are reused.
 
-    - task: a name, or the path of a file that exposes `TASK`.
-    - models: names, or paths of files that expose `MODEL`; "all" for every one, none for one of each kind.
-    - settings: hyper-parameters by name, each set for the models that know it.
-    - seeds: how many trainings of each model, or these very seeds; None: the budget's number.
+    - task: a name, or the path of a file that defines `TASK`.
+    - models: names, or paths of files that define `MODEL`; "all" for every model, none for one of each kind.
+    - settings: hyper-parameters by name, each set for the models that have it.
+    - seeds: number of training runs (seeds) per model, or a list of seeds; None: set by the budget.
     - budget: "smoke", "quick", "standard" or "full". device: "cpu", "gpu" or "auto". backend: "tensorflow" or "jax".
     - data: "official", "simulated" or "auto".
-    - jobs: trials at once; None: one, or one a GPU.
-    - force: run again what has been run.
-    - events: how many of the dataset, all where it has fewer; None: the budget's number.
-    - start: id of a finished run, or as much of it as is unique, from whose weights the network starts.
-    - tuned: with the best hyper-parameters that studies found.
-    - shift: shifted samples of the task that the trained models are scored on, too, by name, or "all"; none is trained
-      on them. What cannot be scored is told by a warning.
-    - progress: called with a line of text as things happen, such as `print`.
+    - jobs: number of parallel trials; None: one, or one per GPU.
+    - force: rerun trials that already have results.
+    - events: maximum number of events taken from the dataset; None: set by the budget.
+    - start: id of a finished run, or a unique prefix of it; the network is initialised with its weights.
+    - tuned: use the best hyper-parameters found by tuning studies.
+    - shift: names of shifted samples of the task, or "all", on which the trained models are also evaluated; they are
+      never trained on. A warning reports what cannot be evaluated.
+    - progress: called with a line of text as the bench proceeds, such as `print`.
 
-    Raises UserError for what is not known or cannot be had.
+    Raises UserError for unknown names and for what is not available.
     """
     import warnings
 
@@ -132,29 +132,29 @@ def bench(
 
 
 def leaderboard(task: str | PathLike[str]) -> pd.DataFrame:
-    """The ranking of a task, from the store alone; a row for each model with its settings, best first.
+    """The ranking of a task from stored results; one row per model and settings, best first.
 
     Columns:
 
-    - rank, tied (True: not told apart from the first by the paired test), model, title;
-    - task, data, data_digest, split_hash, budget: what must be equal for rows to be ranked together;
+    - rank, tied (True: not significantly different from the first by the paired test), model, title;
+    - task, data, data_digest, split_hash, budget: rows are ranked together only if these are equal;
     - set: settings that differ from the defaults; tuned: the study that chose them;
-    - start: id of the run whose weights it began with;
+    - start: id of the run whose weights the network was initialised with;
     - auc, accuracy, precision, recall, log_loss, rejection_50 and the other metrics: means over the seeds, each with
       `_error`, half of the 68 % interval, `_low` and `_high`, the 95 % interval or a limit, and `_spread` over the
-      seeds; by class where there are several, and by slice;
-    - below_optimum, with `_error`, `_low` and `_high`: how far below the optimum in AUC, where a task knows it;
-    - train_seconds, predict_us_per_event, latency_ms and other times; parameters: how many are trained; hardware_...:
-      the use of CPU, GPU and memory;
-    - submitted: whether its scores were made by other means; imported_from: the machine whose results were imported;
-      training_code ("known", an address or "not known"), test_labels_seen ("no", "not known" or "may have been"), url;
-    - requested_events: of the dataset, where another number than the budget's was asked for;
-    - events: of the test set; train_events: of the training part; device, hardware, backend;
-    - seeds: their number; seed_list, run_ids: lists, an entry for each seed;
+      seeds; by class if there are several, and by slice;
+    - below_optimum, with `_error`, `_low` and `_high`: difference in AUC from the optimum, if the task knows it;
+    - train_seconds, predict_us_per_event, latency_ms and other times; parameters: number of trainable parameters;
+      hardware_...: utilisation of CPU, GPU and memory;
+    - submitted: whether its scores are external; imported_from: the machine from which the results were imported;
+      training_code ("known", a URL or "not known"), test_labels_seen ("no", "not known" or "may have been"), url;
+    - requested_events: requested size of the dataset, if it differs from the budget's;
+    - events: number of events in the test set; train_events: in the training set; device, hardware, backend;
+    - seeds: number of seeds; seed_list, run_ids: lists with one entry per seed;
     - configuration, hyperparameters (a dict), ended (seconds since 1970);
-    - shifts: what was scored on shifted samples: sample -> AUC, change and relative change in per cent, with errors.
+    - shifts: results on shifted samples: sample -> AUC, change and relative change in per cent, with errors.
 
-    What was not measured is missing (NaN). Raises UserError where nothing has finished.
+    What was not measured is missing (NaN). Raises UserError if there are no finished runs.
     """
     from hepbench.benchmarks import registry
     from hepbench.suite import results
@@ -172,16 +172,16 @@ def predict(
     task: str | PathLike[str] | None = None,
     model: str | PathLike[str] | None = None,
 ) -> pd.DataFrame:
-    """Score files of the task's format, with labels or without, by the model that a run saved; a row for each event.
+    """Score files in the task's format, with or without labels, with the model of a run; one row per event.
 
-    Columns: `id`; `label`, the class index, where a file tells one that the model knows; `score_<class>`, and
-    `log_probability_<class>`, its logarithm, which ranks events where scores round to 1.
+    Columns: `id`; `label`, the class index, if the file has labels of classes that the model knows; `score_<class>`,
+    and its logarithm `log_probability_<class>`, which ranks events whose scores round to 1.
 
-    - run: its id, as `bench` and `leaderboard` give it in `run_ids`, or as much of it as is unique.
-    - files: in the task's published format; one alone will do where the dataset has several.
-    - task, model: the path of its file, where the run's is a file of one's own; its code runs.
+    - run: its id, as in the column `run_ids` of `bench` and `leaderboard`, or a unique prefix of it.
+    - files: in the task's published format; a single one is enough if the dataset has several.
+    - task, model: path of the file of a user-defined task or model of the run; its code is executed.
 
-    Raises UserError for a run without a model, and for files that are not of the format.
+    Raises UserError for a run without a model, and for files in another format.
     """
     import pyarrow as pa
 
@@ -205,15 +205,15 @@ def evaluate_files(
     task: str | PathLike[str] | None = None,
     model: str | PathLike[str] | None = None,
 ) -> dict[str, float]:
-    """Measure the model that a run saved on labelled files: every metric by its name, each with `_error`, as
-    `evaluate` gives them, and by slice where the task has some; NaN where it cannot be measured.
+    """Evaluate the model of a run on labelled files: every metric by its name, each with `_error`, as returned by
+    `evaluate`, and by slice if the task has slices; NaN if it cannot be measured.
 
-    Events of the run's training and validation part do not count; where there are some, a warning tells how many.
+    Events of the run's training and validation sets are excluded; a warning reports their number.
 
-    - run, files, task, model: as of `predict`.
+    - run, files, task, model: as for `predict`.
     - out: a new folder for scores, ROC curve, plots and metrics.json.
 
-    Raises UserError as `predict` does, for files without labels, and where no event is left.
+    Raises UserError as `predict` does, for files without labels, and if no events are left.
     """
     import warnings
 
@@ -222,7 +222,7 @@ def evaluate_files(
     _not_while_imported()
     paths, folder = _paths(files), None if out is None else Path(out)
     if folder is not None and folder.exists():
-        raise UserError(f"{folder} is there already: give a folder that is not")
+        raise UserError(f"{folder} already exists: give a new folder")
     with scoring.model_of(results.open_store(to_write=False), run, **_own(task, model)) as (found_run, saved):
         found = evaluation.evaluate(saved, evaluation.provenance_of(found_run, saved.trial, paths))
         if folder is not None:
@@ -233,11 +233,12 @@ def evaluate_files(
 
 
 def _not_while_imported() -> None:
-    """A trial imports a user's file to find its model, and must not start a bench of its own."""
+    """UserError during the import of a user's file: a trial imports it to find its model, and must not start a bench
+    of its own."""
     from hepbench.benchmarks import registry
 
     if registry.being_imported:
-        raise UserError(f"it calls hepbench while it is imported: {registry.GUARD}")
+        raise UserError(f"it calls hepbench while being imported: {registry.GUARD}")
 
 
 def _own(task: str | PathLike[str] | None, model: str | PathLike[str] | None) -> dict[str, str | None]:
@@ -247,7 +248,7 @@ def _own(task: str | PathLike[str] | None, model: str | PathLike[str] | None) ->
 def _paths(files: str | PathLike[str] | Sequence[str | PathLike[str]]) -> list[Path]:
     paths = [Path(one) for one in ([files] if isinstance(files, str | PathLike) else files)]
     if not paths:
-        raise UserError("no files are given")
+        raise UserError("no files given")
     for path in paths:
         if not path.is_file():
             raise UserError(f"{path}: no such file")
@@ -264,7 +265,7 @@ def _given(kind: str, one: object) -> str:
 
 
 def _line(event: BenchEvent) -> str | None:
-    """What is said of an event, or None where it is not worth a line."""
+    """The line for an event, or None if it is not worth one."""
     from hepbench.suite.batch_size import BatchSizeFound
     from hepbench.suite.campaign import Planned, TrialEvent
     from hepbench.suite.data.opening import DataOpened, SimulationStarted
@@ -274,10 +275,10 @@ def _line(event: BenchEvent) -> str | None:
     if isinstance(event, DataOpened):
         return f"data: {event.files.kind}, {event.events:,} events"
     if isinstance(event, BatchSizeFound):
-        return f"{event.model}: batches of {event.size:,} events"
+        return f"{event.model}: batch size {event.size:,}"
     if isinstance(event, Planned):
         states = [one.state for one in event.trials]
-        return f"trials: {states.count('run')} to run, {states.count('done')} done already"
+        return f"trials: {states.count('run')} to run, {states.count('done')} already done"
     if isinstance(event, TrialEvent) and event.event.kind in ("done", "failed"):
         message = event.event.message
         done = event.event.kind == "done"
@@ -290,4 +291,4 @@ def _frame(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     import pandas as pd
 
     frame = pd.DataFrame(rows)
-    return frame.where(frame.notna(), float("nan")).infer_objects()  # a number that no row has is None in each
+    return frame.where(frame.notna(), float("nan")).infer_objects()  # a number missing from all rows is None in each

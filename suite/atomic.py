@@ -1,4 +1,4 @@
-"""Files and folders that appear whole or not at all, and locks."""
+"""Atomic files and folders, which appear complete or not at all, and locks."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ import psutil
 from hepbench.benchmarks.base import UserError
 
 UNFINISHED = ".unfinished"
-"""The ending of a folder that is not yet whole."""
+"""Suffix of an incomplete folder."""
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Write a text file by a temporary file and a rename; all may read it. Temporary files that killed processes of
-    this machine have left are removed."""
+    """Write a text file, readable by all, through a temporary file and a rename. Temporary files left by killed
+    processes of this machine are removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beginning = f".{path.name[:100]}.{platform.node()}-"
     for left in path.parent.glob(f"{glob.escape(beginning)}*"):
@@ -43,7 +43,7 @@ def write_atomically(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
-    """A scratch folder that becomes `folder` when the block ends well and is removed when it does not."""
+    """A scratch folder that becomes `folder` if the block succeeds and is removed otherwise."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     scratch = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
     try:
@@ -57,8 +57,8 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """A scratch file beside it that becomes `path` when the block ends well and is removed when it does not. UserError
-    where its folder is not there."""
+    """A scratch file next to it that becomes `path` if the block succeeds and is removed otherwise. UserError if the
+    folder does not exist."""
     folder = path.absolute().parent
     if not folder.is_dir():
         raise UserError(f"{path}: there is no folder {folder}")
@@ -73,7 +73,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def full_disk_as_user_error(folder: Path) -> Iterator[None]:
-    """A full disk while `folder` is written raises UserError, whatever library met it."""
+    """Converts the error of a full disk while `folder` is written, from any library, to UserError."""
     try:
         yield
     except (OSError, RuntimeError) as error:
@@ -85,7 +85,7 @@ def full_disk_as_user_error(folder: Path) -> Iterator[None]:
 
 
 def _is_full_disk(error: BaseException | None) -> bool:
-    """HDF5 raises a second error as it closes the file, in whose text the system's number stands."""
+    """HDF5 raises a second error when it closes the file, with the system's error number in its text."""
     while error is not None:
         if getattr(error, "errno", None) == errno.ENOSPC or f"errno = {errno.ENOSPC}," in str(error):
             return True
@@ -95,8 +95,8 @@ def _is_full_disk(error: BaseException | None) -> bool:
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold the folder's lock file, waiting for whoever has it; the operating system frees it when the process ends,
-    however it ends. Raises UserError where this user may not write."""
+    """Hold the folder's lock file, waiting for its holder; the operating system releases it when the process ends in
+    any way. Raises UserError if this user may not write."""
     from filelock import FileLock
 
     lock = FileLock(_lock_of(folder))
@@ -107,8 +107,8 @@ def locked(folder: Path) -> Iterator[None]:
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
         raise UserError(
-            f"{folder} is to be made, and this user may not write there ({error.strerror}): make it as the user who "
-            "may, or set HEPBENCH_HOME to a folder of your own"
+            f"{folder} cannot be created: no permission to write ({error.strerror}): create it as a user who has it, "
+            "or set HEPBENCH_HOME to a folder of your own"
         ) from None
     try:
         yield
@@ -117,8 +117,8 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left unfinished of `folder`, whose lock the caller holds, and of those beside it
-    that nobody is making."""
+    """Remove what killed processes left of `folder`, whose lock the caller holds, and of neighbouring folders that no
+    process is creating."""
     from filelock import FileLock, Timeout
 
     for scratch in folder.parent.glob(f".*{UNFINISHED}"):
@@ -131,7 +131,7 @@ def remove_leftovers(folder: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Remove a folder so that nobody sees a part of it, not even where it cannot be removed now."""
+    """Remove a folder atomically: no process sees a part of it, even if it cannot be deleted now."""
     hidden = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}.", suffix=UNFINISHED))
     folder.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)

@@ -16,9 +16,11 @@ import functools
 import itertools
 import json
 import math
+import operator
+import shlex
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -26,7 +28,6 @@ from hepbench.benchmarks import budgets, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import batch_size, results, views
-from hepbench.suite import device as device_module
 from hepbench.suite.batch_size import BatchSizeFound, BatchSizeSought
 from hepbench.suite.claims import Claims, heartbeat
 from hepbench.suite.data.dataset import Prepared
@@ -35,11 +36,9 @@ from hepbench.suite.data.opening import DataEvent, open_data
 from hepbench.suite.data.split import split_events, with_fewer
 from hepbench.suite.data.weights import tags_of as weights_told
 from hepbench.suite.forecast import Forecast, forecast
-from hepbench.suite.paths import training_file
 from hepbench.suite.processes import sigterm_as_interrupt
 from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.settings import settings_by_model
-from hepbench.suite.training.checkpoint import delete
 from hepbench.suite.trial import warm_start
 from hepbench.suite.trial.inputs import check_scaling, check_slices, check_weights
 from hepbench.suite.trial.pyfunc import tensors
@@ -49,10 +48,16 @@ from hepbench.suite.workers.place import Place
 from hepbench.suite.workers.pool import Workers
 from hepbench.tracking.hardware.machine import describe_machine, hardware_name
 from hepbench.tracking.leaderboard.differences import OPTIMUM
-from hepbench.tracking.runs import DESCRIPTION, Store, StoreError, best_effort
+from hepbench.tracking.runs import DESCRIPTION, LONGEST_TAG, Store, StoreError, best_effort
 
 DEFAULT_MODELS = ("gbdt", "gnn", "mlp", "cnn", "prior")
 """What a bench runs when no model is named: one of each kind, trained in minutes. MODEL=all runs every entry."""
+
+MOST_SEEDS = 10_000
+"""Training runs of one model in one command."""
+
+LARGEST_SEED = 2**32 - 1
+"""What NumPy takes as the seed of its legacy generator, which Keras sets."""
 
 POLL_SECONDS = 2.0
 """Seconds between two looks at trials that another command is running."""
@@ -123,6 +128,7 @@ def request(
     force: bool = False,
     events: int | None = None,
     start: str = "",
+    place: Place | None = None,
 ) -> Bench:
     """Look up what the names stand for. task, models: names or paths of a user's files; models may be ("all",), and
     none stands for `DEFAULT_MODELS`, and for `OPTIMUM` where the task has a view of this name.
@@ -131,18 +137,17 @@ def request(
     seeds: their number, or these very ones; None: the budget's number. device: "cpu", "gpu" or "auto".
     data: "official", "simulated" or "auto". events: how many of the dataset, all where it has fewer; None: the
     budget's number. start: a finished run of the same network, by its id or as much of it as is unique, from whose
-    weights it starts. The setting batch_size=auto is the largest that fits, see `batch_size`. Raises UserError for what
-    is not known or cannot be had.
+    weights it starts. place: where it is to run; None: on this machine. The setting batch_size=auto is the largest that
+    fits, see `batch_size`. Raises UserError for what is not known or cannot be had.
     """
-    if events is not None and events < 2:
-        raise UserError(f"events must be at least 2, got {events}")
+    events = None if events is None else whole_number("events", events, 2)
     entry = registry.find("task", task)
     known_best = (OPTIMUM,) if OPTIMUM in entry.record.views else ()
     names = registry.names("model") if list(models) == ["all"] else models or (*DEFAULT_MODELS, *known_best)
-    entries = tuple(registry.find("model", given) for given in dict.fromkeys(names))
+    entries = registry.find_models(names)
     if all(one.record.missing_package for one in entries):
         raise UserError("; ".join(f"{one.name} {one.record.missing_package}" for one in entries))
-    chosen, reason = device_module.resolve(device, backend)
+    chosen, reason = (place or Place()).resolve(device, backend)
     settings = dict(settings or {})
     auto = {"batch_size": settings.pop("batch_size")} if settings.get("batch_size") == batch_size.AUTO else {}
     by_model = settings_by_model(settings, entry, entries)
@@ -166,14 +171,28 @@ def request(
 
 
 def seeds_of(seeds: int | Sequence[int] | None, budget: str) -> tuple[int, ...]:
-    """Seeds 0 to seeds - 1, or the very ones that are given, or the budget's number."""
+    """Seeds 0 to seeds - 1, or the very ones that are given, or the budget's number. UserError for a seed that not
+    every library takes, and for none or more than `MOST_SEEDS`."""
     if seeds is None:
         seeds = budgets.find(budget).seeds
-    if not isinstance(seeds, int):
-        return tuple(dict.fromkeys(seeds))
-    if seeds < 1:
-        raise UserError(f"seeds must be at least 1, got {seeds}")
-    return tuple(range(seeds))
+    if not isinstance(seeds, Iterable):
+        return tuple(range(whole_number("seeds", seeds, 1, MOST_SEEDS)))
+    exact = tuple(dict.fromkeys(whole_number("seed", seed, 0, LARGEST_SEED) for seed in seeds))
+    whole_number("number of seeds", len(exact), 1, MOST_SEEDS)
+    return exact
+
+
+def whole_number(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """The value as an int; UserError for what is no whole number from `least` to `most`."""
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise UserError(f"{name} must be a whole number, got {value!r}") from None
+    if number < least:
+        raise UserError(f"{name} must be at least {least}, got {number}")
+    if most is not None and number > most:
+        raise UserError(f"{name} must be at most {most:,}, got {number}")
+    return number
 
 
 def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:
@@ -185,7 +204,7 @@ def with_tuned(asked: Bench) -> tuple[Bench, dict[str, str | None]]:
     if not any(found.values()):
         raise UserError(
             f"no study of {asked.task.name} with budget {asked.budget} has a best trial yet: "
-            f"make tune TASK={asked.task.given} MODEL=..."
+            f"make tune TASK={shlex.quote(asked.task.given)} MODEL=..."
         )
     settings = {
         model: {**study[1], **asked.settings[model]} if study else asked.settings[model]
@@ -441,11 +460,19 @@ def run_planned(
     if not to_run:
         return {}, None
     skipped = {one.trial.model.name: one.reason for one in planned if one.state == "skip"}
-    tags = {"stage": stage, "skipped": json.dumps(skipped), "command": command()}
+    tags = {"stage": stage, "skipped": _within_a_tag(skipped), "command": command()}
     with parent_run(store, name, campaign, tags) as (parent, note):
         failures = run_finals(to_run, campaign, parent, workers, store, listener, force)
         note(f"{len(failures)} of {len(to_run)} trials failed" if failures else "")
     return failures, parent
+
+
+def _within_a_tag(entries: Mapping[str, str]) -> str:
+    """JSON of as many entries, the first ones, as a tag can hold."""
+    kept = dict(entries)
+    while len(text := json.dumps(kept)) > LONGEST_TAG:
+        kept.popitem()
+    return text
 
 
 def _forecast(to_run: Sequence[PlannedTrial], campaign: Campaign, store: Store, at_once: int) -> Forecast:
@@ -524,10 +551,11 @@ def run_finals(
             stage = one.trial.stage
             tags = {"stage": stage, "configuration": one.configuration, "identity": one.identity}
             tags["command"] = command_for(one.trial.spec)
+            if force:
+                tags["forced"] = "yes"
             job = campaign.job(one.trial, one.name, tags, parent, True, (number, one))
             if force:
                 claims.hold(one.identity)
-                delete(training_file(one.identity))
                 return job
             if holder := claims.take(one.identity):
                 elsewhere.append((number, one))

@@ -1,11 +1,12 @@
-"""Trials that a command claims before it runs them, so that equal ones asked for at once are run once.
+"""Claims of commands on trials before they run them, so that identical trials requested concurrently are run once.
 
-A claim is a tag of the command's own run, in the store itself, and holds wherever that store is shared: a SQLite file,
-PostgreSQL, an MLflow server. It ends with the run. Of two that ask at once the one with the smaller id is given it: who
-asks writes so before it looks who else does, hence at least the later of two sees the other.
+A claim is a tag of the command's own run, in the store itself, and is valid wherever that store is shared: a SQLite
+file, PostgreSQL, an MLflow server. It ends with the run. Of two concurrent requests the one with the smaller id wins:
+each writes its request before it looks for others, hence at least the later of two sees the other.
 
-A command of this machine that died is known by its process. One of another machine is given up when its heartbeat
-has not changed for `HEARTBEAT_TIMEOUT` seconds; one that was stopped there for longer, as by Ctrl-Z, is taken for dead.
+A command of this machine that died is known by its process. One of another machine or container is given up when its
+heartbeat has not changed for `HEARTBEAT_TIMEOUT` seconds; one that was stopped there for longer, as by Ctrl-Z, is taken
+for dead.
 """
 
 from __future__ import annotations
@@ -19,16 +20,16 @@ from typing import Any
 from hepbench.tracking.runs import Store, StoreError, of_this_machine
 
 ASKED, HELD, NONE = "asked", "held", ""
-"""Values of the tag that is a claim."""
+"""Values of the tag of a claim."""
 
 HEARTBEAT_TAG = "process.sign"
-"""Tag that a living command changes every EVERY seconds."""
+"""Tag that a running command changes every EVERY seconds."""
 
 EVERY, HEARTBEAT_TIMEOUT = 60.0, 300.0
 
 
 class Claims:
-    """Of the command whose run has the id `own`."""
+    """Claims of the command whose run has the id `own`."""
 
     def __init__(self, store: Store, experiment: str, own: str):
         self.store = store
@@ -38,11 +39,11 @@ class Claims:
         self._heartbeats: dict[str, tuple[str, float]] = {}  # of other machines' commands: the last, and since when
 
     def held_elsewhere(self) -> dict[str, str]:
-        """identity -> who holds or has asked for it, in words."""
+        """identity -> who holds or has requested it, in words."""
         return {identity: _who(run) for run in self._others() for identity in _claimed(run)}
 
     def take(self, identity: str) -> str | None:
-        """Claim a trial. None where it is this command's now; otherwise who has it, in words."""
+        """Claim a trial. None if this command now has it; otherwise who has it, in words."""
         tag = _tag(identity)
         if identity in self._held:
             return "this command"
@@ -61,18 +62,18 @@ class Claims:
             time.sleep(0.1)  # until they have seen this one, or hold it
 
     def hold(self, identity: str) -> None:
-        """Claim a trial that is to be run whatever others do."""
+        """Claim a trial that is run regardless of others."""
         self.store.tag(self.own, {_tag(identity): HELD})
         self._held.add(identity)
 
     def release(self, identity: str) -> None:
-        """Let go of a trial, whose run has ended."""
+        """Release a trial whose run has ended."""
         if identity in self._held:
             self.store.tag(self.own, {_tag(identity): NONE})
             self._held.discard(identity)
 
     def _others(self) -> list[dict[str, Any]]:
-        """Runs of other commands that live."""
+        """Runs of other commands that are alive."""
         self.store.reconcile(self.experiment)
         found = []
         for run in self.store.runs(self.experiment, status="RUNNING"):
@@ -85,7 +86,7 @@ class Claims:
         return found
 
     def _is_dead(self, run: dict[str, Any]) -> bool:
-        """Whether its heartbeat has been the same for HEARTBEAT_TIMEOUT seconds of this machine's clock."""
+        """Whether its heartbeat has not changed for HEARTBEAT_TIMEOUT seconds by this machine's clock."""
         sign, now = run["tags"].get(HEARTBEAT_TAG, ""), time.monotonic()
         known, since = self._heartbeats.get(run["id"], (None, now))
         if known != sign:
@@ -111,12 +112,12 @@ def _who(run: dict[str, Any]) -> str:
 
 @contextlib.contextmanager
 def heartbeat(store: Store, run_id: str) -> Iterator[None]:
-    """Show other machines, by a tag of the run, that this process lives, as long as the block runs."""
+    """Show other machines, by a tag of the run, that this process is alive while the block runs."""
     ended = threading.Event()
 
     def show() -> None:
         while not ended.wait(EVERY):
-            with contextlib.suppress(StoreError):  # the block meets that fault itself
+            with contextlib.suppress(StoreError):  # the block runs into the same error
                 store.tag(run_id, {HEARTBEAT_TAG: f"{time.time():.0f}"})
 
     threading.Thread(target=show, daemon=True).start()

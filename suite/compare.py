@@ -43,6 +43,7 @@ from hepbench.tracking.leaderboard import ranking
 from hepbench.tracking.leaderboard.matrix import name_of
 from hepbench.tracking.leaderboard.ranking import Row
 from hepbench.tracking.leaderboard.table import NUMBERS, facts_of
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.runs import Store, StoreError
 
 SAME = {"data": "other data", "data_digest": "another data digest", "split_hash": "another split"}
@@ -98,7 +99,8 @@ def request(task: str, one: str, other: str, store: Store, budget: str | None = 
     rows = ranking.rows(runs, metrics.metrics_of(entry.record.classes, entry.record.metrics), differences.COMPARED[0])
     if not rows:
         raise UserError(
-            f"no finished runs of {entry.name} in {results.store_location()}: make bench TASK={entry.given}"
+            f"no finished runs of {entry.name} in {results.store_location()}: "
+            f"make bench TASK={shlex.quote(entry.given)}"
         )
     sides = [_named(entry, given, rows, store) for given in (one, other)]
     if budget:
@@ -125,7 +127,9 @@ def request(task: str, one: str, other: str, store: Store, budget: str | None = 
 
 def _named(task: Entry[Task], given: str, rows: Sequence[Row], store: Store) -> list[Row]:
     """Rows that a name, or the beginning of an id, may mean."""
-    first, *settings = given.split() or [""]
+    if not given.strip():
+        raise UserError(f"the name of a result of {task.name} is empty: give a model, or the id of a run")
+    first, *settings = given.split()
     if given.endswith(".parquet"):
         return [_row_of_file(task, given)]
     path = re.fullmatch(r"(.+)\.py(?::(.+))?", first)
@@ -514,11 +518,7 @@ def _costs(rows: Sequence[Row]) -> list[list[str]]:
         values = [row[name] for row in rows]
         if None in values or not (same or name == "parameters"):
             continue
-        form: Callable[[float], str] = "{:,}".format if name == "parameters" else _three_digits
-        ratio = f"× {values[0] / values[1]:.3g}" if values[1] else "–"
+        form: Callable[[float], str] = "{:,}".format if name == "parameters" else significant_digits
+        ratio = f"× {significant_digits(values[0] / values[1])}" if values[1] else "–"
         lines.append([NUMBERS[name], *map(form, values), ratio])
     return lines
-
-
-def _three_digits(value: float) -> str:
-    return f"{value:,.{max(0, 2 - math.floor(math.log10(value)))}f}" if value > 0 else "0"

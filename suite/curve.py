@@ -19,7 +19,6 @@ from hepbench.benchmarks import budgets, metrics, registry
 from hepbench.benchmarks.base import Model, Task, UserError, as_text
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import campaign, differences, reports, results
-from hepbench.suite import device as device_module
 from hepbench.suite.campaign import Campaign, Listener, PlannedTrial, ignore
 from hepbench.suite.data.files import choose, events_to_simulate
 from hepbench.suite.data.opening import open_data
@@ -35,25 +34,25 @@ from hepbench.tracking.curve.table import Findings
 from hepbench.tracking.runs import Store
 
 HALVINGS = 6
-"""Of the training events, where no numbers are given: down to 1/64."""
+"""Halvings of the training events if no numbers are given: down to 1/64."""
 
 LEAST_SEEDS = 2
-"""Trainings on all events, where no number is given and the budget has fewer: one cannot tell its chance."""
+"""Minimum number of seeds on all events if none is given: a single one has no measure of its variance."""
 
 METRIC = differences.COMPARED[0]
-"""Whose curve it is."""
+"""The metric of the curve."""
 
 BY_EPOCH = ("epochs", "patience", "plateau_patience", "plateau_cooldown")
-"""Settings that count epochs, and with `passes` are stretched so that they count as many events as before."""
+"""Settings in units of epochs, which are stretched, together with `passes`, to the same number of events."""
 
 
 @dataclasses.dataclass(frozen=True)
 class CurveRequest:
-    """What is to be measured.
+    """What to measure.
 
     settings: model -> hyper-parameters in place of its defaults. train_events: numbers of training events, () for all
-    halved HALVINGS times. seeds: trainings on all of them; fewer events have more, see `seeds_for`. exact: these very
-    seeds at each number; () for none. events: of the dataset, None: the budget's. force: run again what has been run.
+    and HALVINGS halvings. seeds: number on all of them; fewer events have more, see `seeds_for`. exact: exactly these
+    seeds at each number; () for none. events: of the dataset, None: the budget's. force: repeat finished runs.
     """
 
     task: Entry[Task]
@@ -76,7 +75,7 @@ class CurveRequest:
         return any(model.record.in_keras for model in self.models)
 
     def seeds_for(self, events: int, whole: int) -> tuple[int, ...]:
-        """One seed more for each factor of four that events are fewer."""
+        """One more seed for each factor of four fewer events."""
         if self.exact:
             return self.exact
         return tuple(range(self.seeds + max(0, math.floor(math.log(whole / events, 4) + 1e-9))))
@@ -96,20 +95,22 @@ def request(
     data: str = "auto",
     events: int | None = None,
     force: bool = False,
+    place: Place | None = None,
 ) -> CurveRequest:
-    """Look up what the names stand for; the rest is as of `campaign.request`.
+    """Look up names; the other arguments are as in `campaign.request`.
 
-    train_events: whole numbers with commas or blanks between; "": all, and halved HALVINGS times. seeds: trainings on
-    all events; None: the budget's number, at least LEAST_SEEDS. Raises UserError for what is not known or cannot be
-    had.
+    train_events: integers separated by commas or blanks; "": all, and HALVINGS halvings. seeds: number of seeds on all
+    events; None: the budget's, at least LEAST_SEEDS. Raises UserError for anything unknown or unavailable.
     """
     entry = registry.find("task", task)
-    entries = tuple(registry.find("model", given) for given in dict.fromkeys(models))
-    chosen, reason = device_module.resolve(device, backend)
+    entries = registry.find_models(models)
+    chosen, reason = (place or Place()).resolve(device, backend)
+    if exact and seeds is not None:
+        raise UserError("--seeds is a number of seeds and --seed is one of them: give only one of these options")
     if seeds is None:
         seeds = max(LEAST_SEEDS, budgets.find(budget).seeds)
     chosen_settings = settings_by_model(settings or {}, entry, entries)
-    if "passes" in (settings or {}):  # of one, too, which is the default: it says that nothing is to be stretched
+    if "passes" in (settings or {}):  # also for 1, the default: it says that nothing is to be stretched
         for model in entries:
             if model.record.build is not None:
                 chosen_settings[model.name].setdefault("passes", 1)
@@ -119,7 +120,7 @@ def request(
         chosen_settings,
         _numbers(train_events),
         len(campaign.seeds_of(seeds, budget)),
-        tuple(dict.fromkeys(exact)),
+        campaign.seeds_of(exact, budget) if exact else (),
         budget,
         choose(entry, data),
         chosen,
@@ -131,7 +132,7 @@ def request(
     refusals = {model.name: _trial(asked, model, 0, None).refusal for model in entries}
     if all(refusals.values()):
         reasons = "; ".join(f"{name} {why}" for name, why in refusals.items())
-        raise UserError(f"no model of these can serve {entry.name}: {reasons}")
+        raise UserError(f"none of these models supports {entry.name}: {reasons}")
     return asked
 
 
@@ -143,7 +144,7 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 def _trial(asked: CurveRequest, model: Entry[Model], seed: int, train_events: int | None) -> Trial:
-    """On all training events it is the trial of a bench."""
+    """The trial; on all training events it is that of a bench."""
     settings = dict(asked.settings[model.name])
     spec = Spec(
         asked.task.given, model.given, seed, asked.budget, asked.data, asked.device, asked.backend, settings,
@@ -153,11 +154,11 @@ def _trial(asked: CurveRequest, model: Entry[Model], seed: int, train_events: in
 
 
 def paced(trial: Trial, whole: int, validation: int) -> Trial:
-    """The training of a network on fewer events with the time that one on all has.
+    """The trial of a network on fewer events with the training length of one on all events.
 
-    At most as many events go through it, and it may wait as long for an improvement: what counts epochs is stretched.
-    An epoch has so many passes over the events that it is no shorter than the validation after it, which would cost
-    more than the training else. whole, validation: events of these parts. What sets `passes` itself is left as it is.
+    It processes at most as many events and has the same patience: settings in epochs are stretched. An epoch has enough
+    passes over the events not to be shorter than the validation after it, which would otherwise cost more than the
+    training. whole, validation: events of the training and validation sets. A trial that sets `passes` is unchanged.
     """
     spec = trial.spec
     if trial.model.record.build is None or not spec.train_events or "passes" in spec.parameters:
@@ -178,7 +179,7 @@ def paced(trial: Trial, whole: int, validation: int) -> Trial:
 
 @dataclasses.dataclass(frozen=True)
 class Opened:
-    """Events of each part, and numbers of training events that are left out: why."""
+    """Events of each set, numbers of training events used, and those left out -> why."""
 
     parts: Mapping[str, int]
     train_events: tuple[int, ...]
@@ -186,7 +187,7 @@ class Opened:
 
 
 def _open(asked: CurveRequest, listener: Listener) -> Opened:
-    """Data are simulated or prepared where they have to be. UserError where there are too few events for anything."""
+    """Data are simulated or prepared if necessary. UserError if there are too few events for any point."""
     most = budgets.most_events(asked.budget, asked.events)
     _, prepared = open_data(asked.task, asked.data, most, listener)
     rows, _ = split_events(asked.task.record, prepared, most)
@@ -205,7 +206,7 @@ def _open(asked: CurveRequest, listener: Listener) -> Opened:
 
 
 def _labelled(asked: CurveRequest, opened: Opened) -> list[tuple[str, Trial]]:
-    """Of the first seed all numbers of events, then of the next, so that an early end leaves whole curves."""
+    """All numbers of events of the first seed, then of the next, so that an early end leaves complete curves."""
     whole = opened.parts["train"]
     seeds = {number: asked.seeds_for(number, whole) for number in opened.train_events}
     labelled = []
@@ -220,14 +221,14 @@ def _labelled(asked: CurveRequest, opened: Opened) -> list[tuple[str, Trial]]:
 
 
 def label(model: str, events: int) -> str:
-    """What a training is called."""
+    """The name of a point."""
     return f"{model} on {events:,} events"
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What was run: its plan, the data, what its runs have in common, the message of each trial that failed, by its
-    name, and the id of the run that the others belong to, None where there was nothing to run."""
+    """What was run: its plan, the data, what its runs have in common, the message of each failed trial, by its name,
+    and the id of the parent run, None if there was nothing to run."""
 
     trials: tuple[PlannedTrial, ...]
     opened: Opened
@@ -237,7 +238,7 @@ class Outcome:
 
 
 def plan(asked: CurveRequest, store: Store | None = None, listener: Listener = ignore) -> list[PlannedTrial] | None:
-    """What would run, in its order. Nothing is simulated for it: None where the data are not there."""
+    """What would run, in order. Nothing is simulated for it: None if the data do not exist."""
     if events_to_simulate(asked):
         return None
     opened = _open(asked, listener)
@@ -247,13 +248,13 @@ def plan(asked: CurveRequest, store: Store | None = None, listener: Listener = i
 def run(
     asked: CurveRequest, place: Place | None = None, store: Store | None = None, listener: Listener = ignore
 ) -> Outcome:
-    """Run what has not been run. place: where; None: on this machine, one trial at a time, or one a GPU. Raises
+    """Run what has not been run. place: where; None: on this machine, one trial at a time, or one per GPU. Raises
     StoreError, UserError."""
     place = place or Place()
     store = store or results.open_store()  # before any work: an unwritable store ends here
     with place.reserve(asked.device, asked.backend, asked.networks) as workers:
         if events_to_simulate(asked):
-            workers()  # whose imports run beside the simulation
+            workers()  # whose imports run during the simulation
         opened = _open(asked, listener)
         planned, common = campaign.plan_trials(_labelled(asked, opened), store, asked.force)
         name = f"curve {asked.task.name} {asked.budget}"
@@ -264,8 +265,8 @@ def run(
 def result(
     asked: CurveRequest, outcome: Outcome, store: Store, advance: Callable[[int], None] = lambda done: None
 ) -> Curves:
-    """What the store has of the trainings of this plan. advance: is called with 1 for each of them. UserError where
-    none is there."""
+    """The results of this plan's training runs in the store. advance: called with 1 for each of them. UserError if
+    there are none."""
     stages = {one.trial.stage for one in outcome.trials}
     found = {run["tags"].get("identity"): run for run in campaign.finished(asked.task.name, stages, store)}
     reference: StoredScores | None = None
@@ -290,7 +291,7 @@ def result(
                 points.append(Point(number, trainings, list(dict.fromkeys(failures))))
         lines.append(Line(model.name, model.record.title, points))
     if not any(line.measured for line in lines):
-        raise UserError("no training succeeded: " + "; ".join(dict.fromkeys(outcome.failures.values())))
+        raise UserError("no training run succeeded: " + "; ".join(dict.fromkeys(outcome.failures.values())))
     parts = outcome.opened.parts
     return Curves(
         asked.task.name, lines, parts["train"], parts["validation"], parts["test"], skipped, outcome.opened.left_out
@@ -305,7 +306,7 @@ def _training(task: Task, run: Mapping[str, Any], scores: StoredScores, store: S
 
 
 def write(asked: CurveRequest, outcome: Outcome, found: Findings, store: Store) -> Report:
-    """Write the page, the CSV of scores and of differences beside it, and the figures; also to the run of them all."""
+    """Write the page, the CSV files of scores and differences next to it, and the figures; also to the parent run."""
     html = page.render(
         found,
         title=title(asked),
@@ -341,27 +342,28 @@ def about(asked: CurveRequest, curves: Curves) -> list[str]:
     lines = [
         f"{asked.task.record.title}. {asked.data} data, budget {asked.budget}.",
         names,
-        f"{curves.train_events:,} training events are all. Every training is tested on the same {curves.test_events:,} "
-        f"events, and ended and chosen by the same {curves.validation_events:,} validation events.",
+        f"The training set has {curves.train_events:,} events. Every training run is tested on the same "
+        f"{curves.test_events:,} events, with early stopping by the same {curves.validation_events:,} validation "
+        "events.",
     ]
     return [*lines, "; ".join(settings)] if settings else lines
 
 
 def facts(asked: CurveRequest, outcome: Outcome, curves: Curves) -> list[str]:
-    """Of the page's head."""
+    """Facts for the head of the page."""
     digest = str(outcome.common.tags["data_digest"])[:12]
     trainings = sum(len(point.trainings) for line in curves.lines for point in line.points)
     return [
         asked.data,
         f"digest {digest}",
         f"budget {asked.budget}",
-        f"{trainings} trainings",
+        f"{trainings} training runs",
         computed_on(asked.models, asked.backend, asked.device),
     ]
 
 
 def command_of(asked: CurveRequest) -> str:
-    """What makes the page again."""
+    """The command that regenerates the page."""
     words = ["hepbench", "curve", asked.task.given]
     words += [word for model in asked.models for word in ("--model", model.given)]
     words += ["--budget", asked.budget]

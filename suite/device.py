@@ -140,7 +140,18 @@ def import_keras(backend: str) -> None:
         without_tensorflow()
     with quick_imports(LOOKED_FOR - {backend}):
         import keras  # noqa: F401
+    _set_keras_defaults()
     gc.freeze()  # or each later collection would look at all that was imported
+
+
+def _set_keras_defaults() -> None:
+    """Keras' own, whatever the keras.json of this user says: networks are written for them, and a result is to be the
+    same elsewhere."""
+    import keras
+
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
 
 
 def without_tensorflow() -> None:
@@ -266,6 +277,7 @@ def load_keras(device: str, backend: str, *, ours: bool = False) -> None:
         else:
             with quick_imports():
                 import keras  # noqa: F401
+            _set_keras_defaults()
     finally:
         os.dup2(printed, 2)
         os.close(printed)

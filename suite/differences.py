@@ -17,7 +17,7 @@ from hepbench.benchmarks import metrics, scored
 from hepbench.benchmarks.base import Metric, Task
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_atomically
-from hepbench.suite.fingerprint import digest_of_code
+from hepbench.suite.fingerprint import digest_of_code, reached
 from hepbench.suite.paths import results_folder
 from hepbench.suite.trial.artifacts import SCORES, StoredScores, read_scores
 from hepbench.suite.trial.spec import hash_of
@@ -42,15 +42,20 @@ class NotComparable(ValueError):
 
 def of_table(task: Entry[Task], table: Sequence[Mapping[str, Any]], store: Store) -> list[Differences]:
     """The differences of COMPARED between the rows of one ranked table, the first MOST_COMPARED of them. What was
-    compared once is kept in the results folder, as long as neither the runs nor the code that measures have changed."""
+    compared once is kept in the results folder, as long as neither the runs nor the code that measures have changed;
+    where a row is left out, which may be a fault of the moment, it is compared again."""
     table = table[:MOST_COMPARED]
-    code = digest_of_code([Path(str(module.__file__)) for module in (metrics, scored, statistics)])
+    code = digest_of_code(
+        reached([Path(metrics.__file__)]) | {Path(statistics.__file__), Path(of_leaderboard.__file__), Path(__file__)}
+    )
     key = hash_of([task.name, COMPARED, [row["run_ids"] for row in table], code])
     if key not in _known:
         path = results_folder() / "differences" / f"{key}.json"
         found = _read(path)
         if found is None:
             found = _compare(task, table, store)
+            if any(one.left_out for one in found):
+                return found
             with contextlib.suppress(OSError):  # a folder that cannot be written is compared again
                 path.parent.mkdir(exist_ok=True)
                 write_atomically(path, json.dumps([_plain(one) for one in found]))

@@ -3,8 +3,12 @@ and of the seeds of one, all alike."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
+import shlex
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,18 +26,23 @@ from hepbench.suite.provenance import command, provenance_tags
 from hepbench.suite.trial.artifacts import VALIDATION_SCORES, StoredScores
 from hepbench.suite.trial.score_metrics import ROC, signal_rejections
 from hepbench.suite.trial.spec import hash_of
-from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, groups
+from hepbench.tracking.leaderboard.differences import OPTIMUM
+from hepbench.tracking.leaderboard.ranking import COSTS, GROUP, THROUGHPUTS, groups
 from hepbench.tracking.runs import Store, StoreError
 
 STEPS = 50
 """Members that are drawn, the same as often as it helps."""
+
+RATES = ("train_events_per_second", *THROUGHPUTS)
+"""COSTS that are events a second: members that run one after the other add up their times, not their rates."""
 
 Advance = Callable[[], None]
 
 
 @dataclass(frozen=True)
 class Member:
-    """A trained model. name: of its row. run: as `Store.runs` gives it. validation: its scores."""
+    """A trained model. name: of its row, with its run where another row has the same. run: as `Store.runs` gives it.
+    validation: its scores."""
 
     name: str
     run: Mapping[str, Any]
@@ -96,7 +105,7 @@ def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) 
     runs = {run["id"]: run for run in rescoring.finals(task, store)}
     made = []
     for table in groups(rows):
-        members = [row for row in table if row["model"] != results.ENSEMBLE]
+        members = [row for row in table if row["model"] not in (results.ENSEMBLE, OPTIMUM)]
         for seed in sorted({seed for row in members for seed in row["seed_list"]}):
             found = _members(members, runs, store, seed)
             if len(found) > 1:
@@ -112,7 +121,8 @@ def ensembles(task: Entry[Task], store: Store, advance: Advance = lambda: None) 
     if not made:
         raise UserError(
             f"no two trained models of {task.name}, of one seed or one row, have validation scores: train more with "
-            f"hepbench bench {task.given} --seeds 2, or again with --force, runs of older versions keep none"
+            f"hepbench bench {shlex.quote(task.given)} --seeds 2, or again with --force, as runs of older versions "
+            "keep none"
         )
     return made
 
@@ -136,7 +146,16 @@ def _members(
                     continue
                 name = _name(row) if seed is not None else f"seed {own}"
                 found.append(Member(name, runs[run], scores))
-    return found
+    counts = Counter(one.name for one in found)
+    return [
+        dataclasses.replace(one, name=f"{one.name} (run {one.run['id'][:8]})") if counts[one.name] > 1 else one
+        for one in found
+    ]
+
+
+def _joint_rate(rates: Sequence[float]) -> float:
+    """Events a second of members that run one after the other; NaN where a rate is none."""
+    return 1 / sum(1 / rate for rate in rates) if min(rates) > 0 else math.nan
 
 
 def _make(
@@ -164,7 +183,7 @@ def _make(
     for name in ("parameters", *COSTS):
         costs = [member.run["metrics"].get(name) for member, _ in taken]
         if None not in costs:
-            values[name] = float(sum(costs))
+            values[name] = _joint_rate(costs) if name in RATES else float(sum(costs))
     tags = taken[0][0].run["tags"]
     configuration = hash_of(
         [results.ENSEMBLE, task.name, *(first[name] for name in GROUP), first["configuration"] if of else "", STEPS]

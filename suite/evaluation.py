@@ -1,4 +1,4 @@
-"""What a saved model is worth on labelled files: every metric with its error, without the events that trained it."""
+"""Evaluates a saved model on labelled files: every metric with its error, without the events it was trained on."""
 
 from __future__ import annotations
 
@@ -31,24 +31,24 @@ EQUAL = "equal to one of its training or validation part"
 CHUNK = 1024  # events compared at a time
 
 CONTENT = "contents of events"
-"""The name of `contents` among the slices of a chunk, which no slice of a task has."""
+"""The name of `contents` among the slices of a chunk; no slice of a task can have it."""
 
 SPECTRUM = "spectrum of the classes"
-"""Likewise that of the variable by which the task reweights."""
+"""Likewise for the variable by which the task reweights."""
 
 MOST_BY_CHANCE = 0.01
-"""Share of the test part that may equal events of the training: of more, as of clusters of a few small whole numbers,
-an equal event is no sign that it is the same."""
+"""Maximum fraction of test events that equal training events: with more, as for clusters of a few small integers,
+equality does not show that an event is the same."""
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Which of the files given are those that a run was trained on.
+    """Which of the given files a run was trained on.
 
-    same: these, as they lie where the run finds them, whose names ids may depend on. others: the rest of those given.
-    parts: "train" and "validation" -> ids of events in `same`; None where the split is not found again.
-    trained: sorted `contents` of the events of these parts, to look for in `others`; None where that tells nothing.
-    warnings, notes: sentences to be shown, of what a reader of the numbers must know and of what is good to know.
+    same: these, at the run's own paths, since ids may depend on file names. others: the other given files.
+    parts: "train" and "validation" -> ids of events in `same`; None if the split cannot be reproduced.
+    trained: sorted `contents` of the events of these sets, to search for in `others`; None if that is not conclusive.
+    warnings, notes: sentences to show, what a reader of the numbers must know and what is good to know.
     """
 
     same: Sequence[Path]
@@ -64,8 +64,8 @@ class Evaluation:
     """Metrics of a model on events, and the events. ids, labels: (n,). scores: (n, classes) logarithms of
     probabilities.
 
-    metrics: as `metrics.evaluate` names them, and by slice. left_out: why -> number of events that do not count.
-    warnings, notes: as of `Provenance`. weights: (n,) by which they are measured; None: each counts one.
+    metrics: as `metrics.evaluate` names them, and by slice. left_out: reason -> number of excluded events.
+    warnings, notes: see `Provenance`. weights: (n,) event weights; None: each counts one.
     """
 
     metrics: Mapping[str, float]
@@ -85,14 +85,14 @@ class Evaluation:
 def provenance_of(
     run: Mapping[str, Any], trial: Trial, paths: Sequence[Path], progress: Progress = lambda done: None
 ) -> Provenance:
-    """Compare files with those that a run was trained on. progress: of reading these, where they have to be."""
+    """Compare files with those that a run was trained on. progress: of reading these, if necessary."""
     digests = [digest_of_file(path) for path in paths]
     if len(set(digests)) < len(digests):
         twice = next(path for path, digest in zip(paths, digests, strict=True) if digests.count(digest) > 1)
-        raise UserError(f"{twice}: its content is given twice, its events would count twice")
+        raise UserError(f"{twice}: the same content is given twice, and its events would count twice")
     files = _files_of(run, trial, paths)
     if files is None:
-        note = "the files that the model was trained on are not here: whether it was trained on some of these events "
+        note = "the files that the model was trained on are missing: whether it was trained on some of these events "
         return Provenance((), paths, notes=(f"{note}is not known",))
     same = [path for path in files.paths if digest_of_file(path) in digests]
     of_run = {digest_of_file(path) for path in same}
@@ -103,8 +103,8 @@ def provenance_of(
     warnings, notes, trained = [], [], None
     if same and not known:
         warnings.append(
-            f"{_names(same)}: the model was trained on events of {_them(same)}, which this version splits in another "
-            "way: they are not left out, and the numbers are too good"
+            f"{_names(same)}: the model was trained on events of {_them(same)}, which this version splits differently: "
+            "they are not excluded, and the numbers are too good"
         )
     if others and known:
         trained, test = (
@@ -115,15 +115,15 @@ def provenance_of(
             trained = None
     if others and trained is None:
         notes.append(
-            f"{_names(others)}: other files than the model was trained on; whether they hold some of the same events "
-            "is not known"
+            f"{_names(others)}: other files than the model was trained on; whether they contain some of the same "
+            "events is not known"
         )
     parts = {part: prepared.ids[rows[part]] for part in IN_PART} if known else None
     return Provenance(same, others, parts, trained, tuple(warnings), tuple(notes))
 
 
 def contents(arrays: Arrays) -> np.ndarray:
-    """(n,) uint64 of the numbers of each event in all of its arrays: the same for equal events, whatever their file."""
+    """(n,) uint64 hash of the numbers of each event in all arrays: the same for equal events, whatever their file."""
     found = np.zeros(1, np.uint64)
     for place, name in enumerate(sorted(arrays)):
         values = arrays[name]
@@ -132,7 +132,7 @@ def contents(arrays: Arrays) -> np.ndarray:
         words = np.pad(letters, ((0, 0), (0, -letters.shape[1] % 8))).view(np.uint64)
         weights = np.random.default_rng(place).integers(2**63, size=words.shape[1], dtype=np.uint64) * 2 + 1
         words = words * np.uint64(0x9E3779B97F4A7C15)  # modulo 2^64, as all that follows
-        words ^= words >> np.uint64(29)  # so that signs, the highest bits, do not add up to nothing
+        words ^= words >> np.uint64(29)  # so that signs, the highest bits, do not cancel
         found = found * np.uint64(1_000_003) + (words * weights).sum(axis=1)
     return found
 
@@ -147,10 +147,10 @@ def _contents_of(prepared: Prepared, rows: np.ndarray, progress: Progress) -> np
 
 
 def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lambda done: None) -> Evaluation:
-    """Score the files and measure every metric on the events that took no part in the training.
+    """Score the files and evaluate every metric on the events that were not used in training.
 
-    Events of the training and the validation part do not count, nor do those of classes that the model does not know.
-    UserError where a file tells no labels, or no event is left.
+    Events of the training and validation sets are excluded, as are those of classes that the model does not know.
+    UserError if a file has no labels, or no event is left.
     """
     task = model.trial.task.record
     left_out: dict[str, int] = {}
@@ -179,7 +179,7 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
     events = _together(kept)
     if not len(events.ids):
         shown = ", ".join(f"{number:,} {reason}" for reason, number in left_out.items())
-        raise UserError(f"{_names([*provenance.same, *provenance.others])}: no event is left to measure: {shown}")
+        raise UserError(f"{_names([*provenance.same, *provenance.others])}: no event is left to evaluate: {shown}")
     weights = _weights(task, events)
     try:
         measured = metrics.evaluate(events.labels, events.scores, task.signal, task.classes, weights)
@@ -193,24 +193,24 @@ def evaluate(model: SavedModel, provenance: Provenance, progress: Progress = lam
         counted = ", ".join(f"{left_out[reason]:,} {reason}" for reason in IN_PART.values() if reason in left_out)
         warnings = (
             f"{_names(provenance.same)}: the model was trained on {_them(provenance.same)}. Of {of_run:,} events "
-            f"{counted or 'none'} are left out",
+            f"{counted or 'none'} are excluded",
             *warnings,
         )
     if equal := left_out.get(EQUAL):
         warnings = (
-            f"{_names(provenance.others)}: other files than the model was trained on, and yet {equal:,} of "
-            f"{of_others:,} events equal one of its training or validation part in every number: they are left out",
+            f"{_names(provenance.others)}: other files than the model was trained on, but {equal:,} of "
+            f"{of_others:,} events equal one of its training or validation set in every number: they are excluded",
             *warnings,
         )
     elif provenance.trained is not None:
         notes = (f"{_names(provenance.others)}: other files than the model was trained on, and other events", *notes)
     if other := left_out.get(UNKNOWN_CLASS):
-        notes = (f"{other:,} events of classes that the model does not know are left out", *notes)
+        notes = (f"{other:,} events of classes that the model does not know are excluded", *notes)
     return Evaluation(measured, events.ids, events.labels, events.scores, left_out, warnings, notes, weights)
 
 
 def _weights(task: Task, events: ScoredEvents) -> np.ndarray | None:
-    """As `suite.data.weights.weights_of`, of scored events, whose spectrum is taken from their slices."""
+    """As `suite.data.weights.weights_of`, for scored events, with the spectrum from their slices."""
     spectrum = events.slices.pop(SPECTRUM, None)
     if spectrum is not None:
         return reweighted(task, events.labels, spectrum)
@@ -241,8 +241,8 @@ def _of(events: ScoredEvents, which: np.ndarray) -> ScoredEvents:
 
 
 def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequence[Path], found: Evaluation) -> None:
-    """Write scores, ROC, confusion matrix, plots and metrics.json, all that a run has of its test part, into a new
-    folder, which appears whole or not at all."""
+    """Write scores, ROC, confusion matrix, plots and metrics.json, all that a run has for its test set, into a new
+    folder, which appears complete or not at all."""
     spec = model.trial.spec
     about = {
         "run": run["id"],
@@ -265,8 +265,8 @@ def write(folder: Path, run: Mapping[str, Any], model: SavedModel, paths: Sequen
 
 
 def _files_of(run: Mapping[str, Any], trial: Trial, given: Sequence[Path]) -> Files | None:
-    """The files that a run was trained on: where a bench looks for them, or all of those given; None where neither
-    has the run's digest."""
+    """The files that a run was trained on: where a bench looks for them, or all of those given; None if neither have
+    the run's digest."""
     task, spec = trial.task, trial.spec
     if spec.data == "official":
         here = official(task) or []

@@ -1,4 +1,4 @@
-"""How long trials take on this machine, by those that ran here before; nothing where none did."""
+"""Estimates how long trials take on this machine from earlier runs on it; no estimate without any."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any
 from hepbench.benchmarks.base import as_text
 
 SAME = ("model", "budget", "events", "data", "device", "backend", "hardware")
-"""Tags that an earlier trial must share for its time to count as it is."""
+"""Tags that an earlier trial must share for its time to count unscaled."""
 
 SCALED = tuple(key for key in SAME if key not in ("budget", "events"))
-"""Tags that one must share for its time to count by the events and epochs of both."""
+"""Tags that one must share for its time to count scaled by events and epochs."""
 
 PASSES = ("epochs", "rounds")
-"""Hyper-parameters that say how often a training sees its events."""
+"""Hyper-parameters for the number of passes over the training events."""
 
 
 Run = Mapping[str, Any]
@@ -26,8 +26,8 @@ Run = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Forecast:
-    """seconds: of each trial by its name, None where nothing like it has run here. earlier: how many runs that is taken
-    from. at_once: how many trials run side by side. scaled: whether some of the runs were within another budget."""
+    """seconds: of each trial by its name, None if nothing like it has run here. earlier: number of runs that this is
+    based on. at_once: number of trials in parallel. scaled: whether some of the runs had another budget."""
 
     seconds: Mapping[str, float | None]
     earlier: int
@@ -36,11 +36,11 @@ class Forecast:
 
     @property
     def unknown(self) -> list[str]:
-        """Names of the trials of which nothing is known."""
+        """Names of the trials without an estimate."""
         return [name for name, seconds in self.seconds.items() if seconds is None]
 
     def left(self, running: Mapping[str, float], ended: Iterable[str]) -> float:
-        """Seconds until all trials have ended of which something is known. running: for how long, by name."""
+        """Seconds until all trials with an estimate have ended. running: elapsed seconds, by name."""
         ended = set(ended)
         rest = [
             max(seconds - running.get(name, 0.0), 0.0)
@@ -56,11 +56,11 @@ def forecast(
     at_once: int = 1,
     events: int = 0,
 ) -> Forecast:
-    """By the median of the runs that share SAME with a trial, and its hyper-parameters where some do; where none does,
-    by those that share SCALED and are the nearest in events times epochs.
+    """The median of the runs that share SAME with a trial, preferably with the same hyper-parameters; if there are
+    none, from those that share SCALED and are closest in events times epochs.
 
-    trials: name -> (tags, hyper-parameters). runs: finished ones, as `Store.runs` gives them. events: that each trial
-    is trained on; 0: not known, and nothing is scaled.
+    trials: name -> (tags, hyper-parameters). runs: finished ones, as `Store.runs` gives them. events: training events
+    of each trial; 0: not known, and nothing is scaled.
     """
     found: dict[str, float | None] = {}
     used: set[str] = set()
@@ -86,9 +86,9 @@ def _sharing(
 
 
 def _by_work(runs: Sequence[Run], events: int, parameters: Mapping[str, str]) -> dict[str, float]:
-    """Id -> seconds of the runs that are nearest in work, as if they had had so many events and these hyper-parameters,
-    as texts; of those that differ in no other, where there are such. The training goes by events times epochs, the
-    test by events, the rest stays."""
+    """Id -> seconds of the runs closest in work, scaled to this number of events and these hyper-parameters (as
+    strings); preferably runs with no other difference. Training scales with events times epochs, the test with events,
+    the rest is constant."""
     others = {key: value for key, value in parameters.items() if key not in PASSES}
     found: dict[str, tuple[bool, float, float]] = {}
     for run in runs:
@@ -107,7 +107,7 @@ def _by_work(runs: Sequence[Run], events: int, parameters: Mapping[str, str]) ->
 
 
 def in_words(seconds: float) -> str:
-    """A time that is not known better than by a tenth."""
+    """A time with about 10 % precision."""
     if seconds < 90:
         return f"{max(round(seconds), 1)} s"
     minutes = seconds / 60

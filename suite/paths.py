@@ -1,13 +1,13 @@
-"""Where data and results lie: every folder's name stands here and nowhere else.
+"""Locations of data and results: all folder names are defined here.
 
 data/<dataset>/official/     published files, downloaded or put there by hand
-data/<dataset>/simulated/    simulated ones, a folder for each number of events and seed
-data/<dataset>/prepared/     arrays that were read from either
+data/<dataset>/simulated/    simulated ones, one folder for each number of events and seed
+data/<dataset>/prepared/     arrays read from either
 results/                     the store of runs, the studies, the workers' log
 results/reports/             pages
-results/compiled-<user>/     what JAX has compiled, for one kind of processor each
-results/trainings/           states of trainings that are not done, to be gone on with
-results/differences/, drawn/ what was measured of stored scores for the leaderboards, kept
+results/compiled-<user>/     JAX's compilation cache, one folder per kind of CPU
+results/trainings/           checkpoints of unfinished training runs, from which they resume
+results/differences/, drawn/ cached comparisons and plots of stored scores for the leaderboards
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ LONGEST_NAME = 100
 
 
 def file_name(name: str) -> str:
-    """A part of a file's name that stands for any name, a long one with a digest of the rest."""
+    """A part of a file's name that represents any name, truncated with a digest if long."""
     safe = re.sub(r"[^A-Za-z0-9_.-]", "_", name)
     if len(safe) <= LONGEST_NAME:
         return safe
@@ -29,7 +29,7 @@ def file_name(name: str) -> str:
 
 
 def home_folder() -> Path:
-    """The folder that holds data/ and results/: HEPBENCH_HOME, or the working folder."""
+    """The folder with data/ and results/: HEPBENCH_HOME, or the working folder."""
     return Path(os.environ.get("HEPBENCH_HOME", ".")).resolve()
 
 
@@ -58,25 +58,25 @@ def reports_folder() -> Path:
 
 
 def compiled_folder(processor: str) -> Path:
-    """What JAX has compiled for this user on this kind of processor."""
+    """JAX's compilation cache for this user on this kind of CPU."""
     return results_folder() / f"compiled-{os.getuid()}" / processor
 
 
 def training_file(identity: str) -> Path:
-    """The state of a training that is not done, by what decides its result."""
+    """The checkpoint of an unfinished training run. identity: of all that determines its result."""
     return results_folder() / "trainings" / f"{identity}.npz"
 
 
 def studies_file() -> Path:
-    """The database of studies, unless another is named."""
+    """The default database of studies."""
     return results_folder() / "studies.db"
 
 
 def worker_log() -> Path:
-    """What the workers of this machine print."""
+    """Output of the workers on this machine."""
     return results_folder() / "worker.log"
 
 
 def jobs_folder() -> Path:
-    """What the jobs of a batch system print."""
+    """Output of the jobs of a batch system."""
     return results_folder() / "jobs"

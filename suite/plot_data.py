@@ -19,7 +19,7 @@ from hepbench.benchmarks.base import Task
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite.atomic import write_atomically
 from hepbench.suite.differences import scores_of
-from hepbench.suite.fingerprint import digest_of_code
+from hepbench.suite.fingerprint import digest_of_code, reached
 from hepbench.suite.paths import results_folder
 from hepbench.suite.trial.spec import hash_of
 from hepbench.tracking import statistics
@@ -43,9 +43,10 @@ def of_rows(
     task: Entry[Task], rows: Sequence[Mapping[str, Any]], store: Store
 ) -> tuple[dict[str, PlotData], list[str]]:
     """The first run of each row -> what is drawn of it, and a line on each row of which nothing can be. Measured once,
-    it is kept in the results folder as long as neither the runs nor the code that measures have changed."""
+    it is kept in the results folder as long as neither the runs nor the code that measures have changed; what lacks the
+    history of a training by epochs, which may be a fault of the moment, is measured again."""
     code = digest_of_code(
-        [Path(str(module.__file__)) for module in (metrics, scored, statistics, plot_data)] + [Path(__file__)]
+        reached([Path(metrics.__file__)]) | {Path(statistics.__file__), Path(plot_data.__file__), Path(__file__)}
     )
     found, lost = {}, []
     for row in rows:
@@ -56,9 +57,13 @@ def of_rows(
         if one is None:
             try:
                 one = _measure(task.record, row["run_ids"], store)
+                complete = bool(one.history) or len(store.history(first, "val_loss")) < 2
             except (StoreError, OSError, ValueError, LookupError, csv.Error) as error:
                 reason = str(error).partition("\n")[0] or type(error).__name__
                 lost.append(f"not drawn: {row['model']}, run {first[:12]}: {reason}")
+                continue
+            if not complete:
+                found[first] = one
                 continue
             with contextlib.suppress(OSError):  # a folder that cannot be written is measured again
                 path.parent.mkdir(exist_ok=True)

@@ -1,4 +1,4 @@
-"""Processes of our own, which never run the caller's main file again, and the ports that they take."""
+"""Child processes, which never rerun the caller's main file, and their ports."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ Result = TypeVar("Result")
 
 @contextmanager
 def without_main_file() -> Iterator[None]:
-    """Processes that are started meanwhile do not import what the caller's `__main__` is made of, as Python's `spawn`
-    would have it: what they run stands in modules. So a script needs no guard, and standard input will do as well."""
+    """Processes started in the block do not import the caller's `__main__`, as Python's `spawn` would: they only run
+    functions of modules. So a script needs no guard, and may come from standard input."""
     main = sys.modules["__main__"]
     hidden: dict[str, Any] = {name: vars(main).pop(name) for name in ("__file__", "__spec__") if name in vars(main)}
     main.__spec__ = None
@@ -33,8 +33,8 @@ def without_main_file() -> Iterator[None]:
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Threads and processes that are started meanwhile never see a Ctrl-C, not even while Python starts in them: it is
-    the caller's to answer, when the block ends."""
+    """Threads and processes started in the block never receive a Ctrl-C, not even while Python starts in them: the
+    caller handles it when the block ends."""
     resource_tracker.ensure_running()  # which lets interrupts through again when it starts
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
@@ -45,7 +45,7 @@ def interrupts_held() -> Iterator[None]:
 
 @contextmanager
 def sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM is answered as a Ctrl-C is: what is begun ends, and is closed. Only a process' main thread may set it."""
+    """Handle SIGTERM like Ctrl-C: stop cleanly. Only the main thread of a process can set it."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -61,7 +61,7 @@ def sigterm_as_interrupt() -> Iterator[None]:
 
 
 def end_with_parent() -> None:
-    """Called in a process of `multiprocessing`: end when the one that started it has ended, even by SIGKILL."""
+    """Called in a `multiprocessing` process: exit when its parent has ended, even by SIGKILL."""
     parent = multiprocessing.parent_process()
     if parent is None:
         return
@@ -74,14 +74,14 @@ def end_with_parent() -> None:
 
 
 def call_in_process(function: Callable[..., Result], *arguments: Any) -> Result:
-    """What a function of a module returns in a process that is made for it and has a memory of its own."""
+    """The result of a module-level function, run in a new process with its own memory."""
     with without_main_file(), multiprocessing.get_context("spawn").Pool(1, end_with_parent) as pool:
         return pool.apply(function, arguments)
 
 
 def refuse_taken_port(port: int) -> None:
-    """UserError where another program of this machine listens on this port of loopback, or it may not be used."""
+    """UserError if another program of this machine listens on this loopback port, or it may not be used."""
     try:
         socket.create_server(("127.0.0.1", port)).close()
     except OSError as error:
-        raise UserError(f"port {port} cannot be used ({error.strerror}): give another one, PORT= or --port") from None
+        raise UserError(f"port {port} cannot be used ({error.strerror}): give another with PORT= or --port") from None

@@ -1,6 +1,6 @@
-"""Shows how far things are: live lines on a terminal, a line now and then elsewhere.
+"""Shows progress: live lines on a terminal, occasional lines elsewhere.
 
-What computes takes a listener and knows nothing of a console; the listeners of this module print.
+The computing code calls a listener and knows nothing of the console; the listeners in this module print.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from hepbench.suite.workers.jobs import Event
 
 @contextlib.contextmanager
 def progress_bar(console: Console, what: str, total: int | None, unit: str) -> Iterator[Callable[[int], None]]:
-    """Gives a function that advances the bar; shows nothing until it is first called."""
+    """Yields a function that advances the bar; shows nothing until it is first called."""
     columns = [
         TextColumn("{task.description} {task.completed:,} {task.fields[unit]}", markup=False),
         BarColumn(),
@@ -91,11 +91,11 @@ class DataLines:
         if isinstance(event, SimulationStarted):
             task = event.task
             published = any(source.url for source in task.record.sources)
-            fetch = f"; make data TASK={task.dataset} fetches it" if published else ", and none is published"
-            lack = f"no official data of {task.name} here{fetch}. " if task.record.sources else f"{task.name}: "
+            fetch = f" (to download: make data TASK={task.dataset})" if published else " (none is published)"
+            lack = f"no official data of {task.name} found{fetch}. " if task.record.sources else f"{task.name}: "
             self.console.print(f"{lack}Simulating:")
         elif isinstance(event, DataDamaged):
-            text = f"{event.path}: not as it was written, or written without a checksum: made again"
+            text = f"{event.path}: corrupted or without a checksum, regenerating"
             self.console.print(text, markup=False, highlight=False, soft_wrap=True)
         else:
             files = event.files
@@ -106,14 +106,14 @@ class DataLines:
 SHOWN = ("loss", "val_loss", "val_auc")
 
 PAUSE = 60.0
-"""Seconds to the first line of a trial where the console is no terminal."""
+"""Seconds until the first line of a trial if the console is not a terminal."""
 
 GROWTH = 1.5
-"""By what factor the time of a trial grows from one such line to the next: a day of training has twenty."""
+"""Factor by which the time of a trial grows from one such line to the next; a day of training prints twenty."""
 
 
 class Described(ProgressColumn):
-    """The description of a line, followed by what its field `left` gives at each drawing."""
+    """The description of a line, followed by what its field `left` returns each time it is drawn."""
 
     def render(self, task: Task) -> Text:
         left = task.fields.get("left", str)()
@@ -121,8 +121,8 @@ class Described(ProgressColumn):
 
 
 class TrialProgress:
-    """Lines of trials, by a key of the caller's. Use as a context manager. epochs: also print some where the console
-    is no terminal; a study of many trials would drown in them."""
+    """Lines of trials, by a key chosen by the caller. Use as a context manager. epochs: also print some epochs if the
+    console is not a terminal; too many lines for a study of many trials."""
 
     def __init__(self, console: Console, epochs: bool = True):
         self.console = console
@@ -132,7 +132,7 @@ class TrialProgress:
         self._bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._lines: dict[Hashable, TaskID] = {}
         self._begun: dict[Hashable, float] = {}
-        self._next: dict[Hashable, float] = {}  # seconds of a trial after which it has its next line
+        self._next: dict[Hashable, float] = {}  # time of a trial, s, after which its next line is printed
         self._summary: TaskID | None = None
 
     def __enter__(self) -> TrialProgress:
@@ -142,14 +142,14 @@ class TrialProgress:
         self._bar.stop()
 
     def whole(self, title: str, text: str, done: int, total: int, left: Callable[[], str] = str) -> None:
-        """The line above the others. left: what it ends with at each drawing."""
+        """Update the summary line above the others. left: returns the end of the line each time it is drawn."""
         self._bar.start()
         if self._summary is None:
             self._summary = self._bar.add_task(text, total=total, title=title, left=left)
         self._bar.update(self._summary, description=text, completed=done, title=title)
 
     def show(self, key: Hashable, title: str, event: Event) -> None:
-        """What an event says of a trial."""
+        """Show an event of a trial."""
         self._bar.start()
         if event.kind in ("done", "stopped", "failed"):
             if key in self._lines:
@@ -164,7 +164,7 @@ class TrialProgress:
         elif event.kind == "epoch":
             message = event.message
             parts = [f"{name} {message['metrics'][name]:.4f}" for name in SHOWN if name in message["metrics"]]
-            of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report once, at their end
+            of = f"/{message['epochs']}" if message["epochs"] else ""  # some families report only once, at the end
             text = f"epoch {message['epoch']}{of} {' '.join(parts)}"
             self._bar.update(self._lines[key], description=text, total=message["epochs"], completed=message["epoch"])
             seconds = time.monotonic() - self._begun[key]
@@ -174,8 +174,8 @@ class TrialProgress:
 
 
 class Remaining:
-    """What is left of trials that a forecast was made of, as they run: the time of one that has ended stands for others
-    of its model of which nothing was known."""
+    """Remaining time of running trials, from a forecast: the time of a finished trial is used for other trials of the
+    same model whose time was unknown."""
 
     def __init__(self, planned: Planned):
         self.forecast = planned.forecast
@@ -184,20 +184,20 @@ class Remaining:
         self.ended: set[str] = set()
 
     def begins(self) -> str:
-        """How long it takes, and where that is known from."""
+        """The expected time, and what it is estimated from; "" without a forecast."""
         if self.forecast is None or not self.models:
             return ""
         models = list(dict.fromkeys(self.models[name] for name in self.forecast.unknown))
-        runs = f"{self.forecast.earlier} earlier run{'s' * (self.forecast.earlier > 1)} here"
+        runs = f"{self.forecast.earlier} earlier run{'s' * (self.forecast.earlier > 1)} on this machine"
         if len(self.forecast.unknown) == len(self.models):
-            return "how long it takes is not known yet: no earlier run here of these models"
+            return "estimated time: unknown, no earlier runs of these models on this machine"
         if self.forecast.scaled:
-            runs += ", by their events and epochs where those were within another budget"
+            runs += ", scaled by events and epochs for runs of another budget"
         told = f"about {in_words(self.forecast.left({}, ()))}, from {runs}"
-        return f"takes {told}" + (f"; {', '.join(models)}: not known yet, no earlier run here" if models else "")
+        return f"estimated time: {told}" + (f"; {', '.join(models)}: unknown, no earlier runs" if models else "")
 
     def follow(self, name: str, kind: str) -> None:
-        """kind: of an event of a trial."""
+        """Take note of an event of a trial. kind: of the event."""
         now = time.monotonic()
         self.begun.setdefault(name, now)
         if kind not in ("done", "failed", "stopped") or name in self.ended:
@@ -211,7 +211,7 @@ class Remaining:
             self.forecast = replace(self.forecast, seconds=seconds)
 
     def left(self) -> str:
-        """What is left; "" where nothing is known of it, or nothing is left."""
+        """The remaining time; "" if it is unknown or nothing is left to run."""
         if self.forecast is None or len(self.ended) == len(self.models):
             return ""
         now = time.monotonic()
@@ -243,12 +243,12 @@ class BenchLines:
         if isinstance(event, Planned):
             self._planned(event)
         elif isinstance(event, BatchSizeSought):
-            text = f"{event.model}: looking for the largest batch that fits, {event.most:,} events at most"
+            text = f"{event.model}: searching for the largest batch that fits in memory, at most {event.most:,} events"
             self.console.print(text, soft_wrap=True)
         elif isinstance(event, BatchSizeFound):
             told = ", ".join(f"{size:,}" for size in event.too_large)
-            why = f"; {told} ran out of memory" if told else ""
-            self.console.print(f"{event.model}: batches of {event.size:,} events{why}", soft_wrap=True)
+            why = f"; out of memory with {told}" if told else ""
+            self.console.print(f"{event.model}: batch size {event.size:,}{why}", soft_wrap=True)
         elif isinstance(event, TrialEvent):
             self._trial(event)
         else:
@@ -258,7 +258,7 @@ class BenchLines:
         reused = sum(one.state == "done" for one in plan.trials)
         if reused:
             self.console.print(
-                f"{reused} of {len(plan.trials)} results are there already and used again; --force runs them again"
+                f"{reused} of {len(plan.trials)} results already exist and are reused; --force reruns them"
             )
         for name, reason in {one.trial.model.name: one.reason for one in plan.trials if one.state == "skip"}.items():
             self.console.print(Text.assemble(("skipped", "yellow"), f" {name}: {reason}"))
@@ -270,7 +270,7 @@ class BenchLines:
         event, result = told.event, told.event.message
         title = f"{told.number}/{told.total} {told.planned.name}"
         if event.kind == "elsewhere":
-            text = f" for {title}, which {result['holder']} is running already"
+            text = f" for {title}, which {result['holder']} is already running"
             self.console.print(Text.assemble(("waiting", "yellow"), text), soft_wrap=True)
             return
         left = self._left(told)
@@ -285,7 +285,7 @@ class BenchLines:
             self.console.print(Text.assemble(("failed", "red"), f" {title}: {result['error']}"), soft_wrap=True)
 
     def _left(self, told: TrialEvent) -> str:
-        """What is left, for the line of a trial that has ended; on a terminal it stands above the running ones."""
+        """The remaining time, for the line of a finished trial; on a terminal it is shown above the running ones."""
         if self._remaining is None:
             return ""
         self._remaining.follow(told.planned.name, told.event.kind)
@@ -297,7 +297,7 @@ class BenchLines:
 
 
 class ReproduceLines(BenchLines):
-    """Shows a study that is done again, experiment by experiment; is its listener, within a `with` block."""
+    """Shows the reproduction of a study, experiment by experiment; is its listener, within a `with` block."""
 
     def __call__(self, event: BenchEvent | ReproduceEvent) -> None:
         if isinstance(event, ExperimentStarted):

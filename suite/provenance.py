@@ -1,4 +1,4 @@
-"""Where a result comes from: versions, commit, command."""
+"""Provenance of a result: versions, commit, command."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ COMPUTING = (
     "numpy",
     "scipy",
 )
-"""Packages that scores come from: their versions are part of a result's identity."""
+"""Packages that compute scores: their versions are part of a result's identity."""
 
 PACKAGES = (*COMPUTING, "lightgbm", "catboost", "torch", "pandas", "pyarrow", "h5py", "mlflow", "optuna")
 """Packages whose versions are tagged on every run."""
@@ -31,7 +31,7 @@ PACKAGES = (*COMPUTING, "lightgbm", "catboost", "torch", "pandas", "pyarrow", "h
 
 @functools.cache
 def versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
-    """Version of each of these packages, by name, where it is installed."""
+    """Version of each installed package of these, by name."""
     found = {}
     for name in names:
         try:
@@ -42,8 +42,8 @@ def versions(names: Sequence[str] = PACKAGES) -> dict[str, str]:
 
 
 def provenance_tags() -> dict[str, str]:
-    """Git commit, whether the tree was changed, and the versions of what computes. A repository that holds no more
-    than the environment in which this is installed tells nothing of it."""
+    """Git commit, whether the tree is modified, and the versions of the packages. A repository that only contains the
+    environment in which this is installed is ignored."""
     tags = {"python": platform.python_version()}
     tags |= {f"version.{name}": version for name, version in versions().items()}
     ours = _git("ls-files", "--error-unmatch", Path(__file__).name) is not None
@@ -54,7 +54,7 @@ def provenance_tags() -> dict[str, str]:
 
 
 def _git(*arguments: str) -> str | None:
-    """What git answers in the folder of this file; None where it refuses or is not installed."""
+    """Output of git in the folder of this file; None if it fails or is not installed."""
     try:
         done = subprocess.run(["git", "-C", Path(__file__).parent, *arguments], capture_output=True, text=True)
     except FileNotFoundError:
@@ -63,5 +63,5 @@ def _git(*arguments: str) -> str | None:
 
 
 def command() -> str:
-    """What the user typed; of a call from Python, the program that calls."""
+    """The command line; for a call from Python, the calling program."""
     return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])

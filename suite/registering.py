@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,13 +41,15 @@ def winner(task: Entry[Task], store: Store, budget: str | None = None) -> tuple[
         passed_over[row["model"]] = "its runs keep no model of MLflow's"
     raise UserError(
         f"no row of {task.name} keeps a model of MLflow's: older versions kept none, nor do ensembles and submitted "
-        f"scores; hepbench bench {task.given} --force trains them again"
+        f"scores; hepbench bench {shlex.quote(task.given)} --force trains them again"
     )
 
 
 def register(task: Entry[Task], store: Store, run: Mapping[str, Any], name: str, alias: str) -> str:
     """Let a run's model be a version of a registered one, and the alias name it; returns the version. UserError where
-    the run keeps none."""
+    the run is of another task or keeps none."""
+    if run["tags"]["task"] != task.name:
+        raise UserError(f"run {run['id'][:12]} is of the task {run['tags']['task']}, not of {task.name}")
     if MODEL_FILE not in store.files(run["id"], "model"):
         raise UserError(f"run {run['id'][:12]} ({run['name']}) keeps no model of MLflow's: train it again with --force")
     tags = {key: f"{run['metrics'][key]:.6g}" for key in FACTS if key in run["metrics"]}

@@ -1,4 +1,4 @@
-"""Where reports are written: a page, tables beside it, and a folder of its figures."""
+"""Writes reports: a page, tables next to it, and a folder with its figures."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ class Report:
 
 
 def write(name: str, html: str, tables: Mapping[str, str], figures: Mapping[str, Callable[[], Figure]]) -> Report:
-    """Write a report under a name, in place of one that is there. tables: what is added to the name -> CSV. figures:
-    name of a file -> what draws it."""
+    """Write a report under a name, replacing any existing one. tables: suffix of the name -> CSV. figures: name of a
+    file -> function that draws it."""
     from hepbench.tracking import plots
 
     name = file_name(name)

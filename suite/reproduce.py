@@ -1,4 +1,4 @@
-"""A study again: its experiments as trials of this suite, its numbers beside ours.
+"""Reproduces a study: its experiments as trials of this suite, its numbers compared with ours.
 
 asked = reproduce.request("ecal_cnn", budget="quick")
 failures = reproduce.run(asked)
@@ -30,16 +30,17 @@ from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, command_for, known_hyperparameters
 from hepbench.suite.workers.place import Place
 from hepbench.tracking import plots, reproduction, statistics
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.runs import Store
 
 PARTS = ("train", "validation")
-"""On which a network is evaluated in its modes."""
+"""Sets on which a network is evaluated in its modes."""
 
-NOT_ASKED = "not asked for"
-"""Why an experiment is left out that others were chosen before."""
+NOT_ASKED = "not requested"
+"""Reason for leaving out experiments if only others are selected."""
 
 MODE_EVENTS = 5_000
-"""Of a part at most, on which a network is evaluated in each of its modes."""
+"""Maximum number of events of a set on which a network is evaluated in each of its modes."""
 
 Run = Mapping[str, Any]
 """As `Store.runs` gives it."""
@@ -49,8 +50,8 @@ Run = Mapping[str, Any]
 class Setup:
     """An experiment under a budget.
 
-    trials: one a seed; none where it is left out, for this reason. reduced: what the budget takes from it, in words.
-    same_as: the experiment before it that is the same training under the budget.
+    trials: one per seed; none if it is left out, for this reason. reduced: what the budget reduces, in words. same_as:
+    an earlier experiment that is the same training run under the budget.
     """
 
     experiment: Experiment
@@ -62,7 +63,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What is asked for. setups: one an experiment. device: "cpu" or "gpu", and why. force: run again what is done."""
+    """A request. setups: one per experiment. device: "cpu" or "gpu", and why. force: repeat finished runs."""
 
     name: str
     study: Study
@@ -86,7 +87,7 @@ class ExperimentStarted:
 
 @dataclass(frozen=True)
 class ExperimentFailed:
-    """An experiment could not begin, for this reason; the others go on."""
+    """An experiment could not start, for this reason; the others continue."""
 
     setup: Setup
     reason: str
@@ -94,14 +95,14 @@ class ExperimentFailed:
 
 @dataclass(frozen=True)
 class ModesStarted:
-    """The network of this trial is evaluated with dropout and normalisation as in training."""
+    """The network of this trial is evaluated with dropout and normalisation in training mode."""
 
     trial: str
 
 
 ReproduceEvent = ExperimentStarted | ExperimentFailed | ModesStarted
 Listener = Callable[[Any], None]
-"""Is called with the events of a campaign, and with ReproduceEvent."""
+"""Called with the events of a campaign, and with ReproduceEvent."""
 
 
 def request(
@@ -114,15 +115,16 @@ def request(
     backend: str = "tensorflow",
     data: str = "auto",
     force: bool = False,
+    place: Place | None = None,
 ) -> Reproduction:
-    """Look up a study and what its experiments are under a budget. only: names of experiments; none: all. The rest as
-    `campaign.request` takes it. Raises UserError for what is not known, or where no data can be had."""
+    """Look up a study and its experiments under a budget. only: names of experiments; none: all. The other arguments
+    are as in `campaign.request`. Raises UserError for anything unknown, or if no data are available."""
     found = study.find(name)
     known = [experiment.name for experiment in found.experiments]
     for one in only:
         check_known(f"experiment of {name}", one, known)
     numbers = campaign.seeds_of(seeds, budget)
-    chosen, reason = device_module.resolve(device, backend)
+    chosen, reason = (place or Place()).resolve(device, backend)
     setups: list[Setup] = []
     for experiment in found.experiments:
         base = Spec("", "", 0, budget, data, chosen, backend)
@@ -134,7 +136,7 @@ def request(
 
 
 def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Sequence[Setup]) -> Setup:
-    """base: budget, device and backend, and the kind of data that is wanted."""
+    """base: budget, device and backend, and the requested kind of data."""
     task, model = registry.find("task", experiment.task), registry.find("model", experiment.model)
     budget, known = budgets.find(base.budget), known_hyperparameters(task.record, model.record)
     most_epochs = budgets.most_epochs(base.budget, model.record.view)
@@ -145,12 +147,12 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
     whole = experiment.events or task.record.size
     if allowed and (whole is None or min(allowed) < whole):
         events = min(allowed)
-        reduced.append(f"{events:,} events in place of {whole:,}" if whole else f"{events:,} events at most")
+        reduced.append(f"{events:,} events instead of {whole:,}" if whole else f"at most {events:,} events")
 
     settings = dict(experiment.settings)
     epochs = settings.pop("epochs", known["epochs"])
     if budget.events is not None and epochs > most_epochs:
-        reduced.append(f"{min(most_epochs, known['epochs'])} epochs at most in place of {epochs:,}")
+        reduced.append(f"at most {min(most_epochs, known['epochs'])} epochs instead of {epochs:,}")
     elif epochs != known["epochs"] or epochs > most_epochs:
         settings["epochs"] = epochs
 
@@ -166,7 +168,7 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
     same = [one.experiment.name for one in before if one.trials and one.trials[0].spec == trials[0].spec]
     left_out = experiment.left_out.get(base.budget) or trials[0].refusal
     if same:
-        left_out = f"under the budget {base.budget} it is the training of {same[0]}"
+        left_out = f"under the budget {base.budget} it is the same training run as {same[0]}"
     if left_out:
         return Setup(experiment, (), left_out, same_as=same[0] if same else "")
     return Setup(experiment, trials, "", tuple(reduced))
@@ -174,7 +176,7 @@ def _setup(experiment: Experiment, base: Spec, seeds: Sequence[int], before: Seq
 
 @dataclass(frozen=True)
 class Outcome:
-    """What was run. trials: experiment -> its trials. failures: experiment -> messages of what failed."""
+    """What was run. trials: experiment -> its trials. failures: experiment -> error messages."""
 
     trials: Mapping[str, Sequence[PlannedTrial]]
     failures: Mapping[str, Sequence[str]]
@@ -183,8 +185,8 @@ class Outcome:
 def run(
     asked: Reproduction, place: Place | None = None, store: Store | None = None, listener: Listener = campaign.ignore
 ) -> Outcome:
-    """Run what has not been run. Experiments on the same events of one task run together, under a run that their trials
-    belong to. What fails in one ends no other. place: where; None: on this machine. Raises StoreError."""
+    """Run what has not been run. Experiments on the same events of one task run together, with a common parent run. A
+    failure in one does not end the others. place: where; None: on this machine. Raises StoreError."""
     place, store = place or Place(), store or results.open_store()
     to_run = [setup for setup in asked.setups if setup.trials]
     numbers = {setup.experiment.name: number for number, setup in enumerate(to_run, 1)}
@@ -220,7 +222,7 @@ def run(
 
 
 def _on_the_same_events(setups: Sequence[Setup]) -> list[list[Setup]]:
-    """Those of one task, kind of data and number of events together, in the order of the first of each."""
+    """Setups grouped by task, kind of data and number of events, in the order of the first of each group."""
     found: dict[tuple[Any, ...], list[Setup]] = {}
     for setup in setups:
         spec = setup.trials[0].spec
@@ -229,7 +231,7 @@ def _on_the_same_events(setups: Sequence[Setup]) -> list[list[Setup]]:
 
 
 def _evaluate_modes(planned: Sequence[PlannedTrial], store: Store, listener: Listener) -> None:
-    """Of the networks that these trials have trained, where it has not been done."""
+    """Evaluate the networks trained by these trials in all modes, unless already done."""
     for trial, run in finished(planned, store):
         if f"modes/{PARTS[0]}/inference/accuracy" not in run["metrics"]:
             listener(ModesStarted(trial.name))
@@ -237,8 +239,7 @@ def _evaluate_modes(planned: Sequence[PlannedTrial], store: Store, listener: Lis
 
 
 def plan(asked: Reproduction, store: Store | None = None) -> dict[str, list[PlannedTrial]]:
-    """Experiment -> its trials, and what is to become of them. Nothing is simulated for it: without data no trial is
-    done."""
+    """Experiment -> its trials with their states. Nothing is simulated for it: without data no trial is done."""
     trials = {}
     for setup in asked.setups:
         labelled = [(setup.experiment.name, trial) for trial in setup.trials]
@@ -255,7 +256,7 @@ def plan(asked: Reproduction, store: Store | None = None) -> dict[str, list[Plan
 
 
 def finished(planned: Sequence[PlannedTrial], store: Store) -> list[tuple[PlannedTrial, Run]]:
-    """Each trial that has a result, with the latest run of it."""
+    """Each trial with a result, and its latest run."""
     if not planned:
         return []
     found = store.runs(planned[0].trial.task.name, status="FINISHED", tags={"stage": "final"})
@@ -264,8 +265,8 @@ def finished(planned: Sequence[PlannedTrial], store: Store) -> list[tuple[Planne
 
 
 def modes_of(trial: Trial, run: Run, store: Store) -> dict[str, float]:
-    """`modes/<part>/<mode>/<what>`: accuracy, AUC and the share of events called signal of the trained network on the
-    training and the validation part, in each of its modes."""
+    """`modes/<part>/<mode>/<what>`: accuracy, AUC and the fraction of events classified as signal by the trained
+    network on the training and validation sets, in each of its modes."""
     from hepbench.suite.training.modes import scores_by_mode
     from hepbench.suite.training.network import load_network
     from hepbench.suite.trial.run import open_samples
@@ -289,7 +290,7 @@ def modes_of(trial: Trial, run: Run, store: Store) -> dict[str, float]:
 
 
 def result(asked: Reproduction, outcome: Outcome, store: Store) -> reproduction.Page:
-    """The study's numbers beside those that are in the store."""
+    """The study's numbers compared with those in the store."""
     found = {name: [run for _, run in finished(trials, store)] for name, trials in outcome.trials.items()}
     parts = [_part(asked, setup, found.get(setup.experiment.name, []), outcome, store) for setup in asked.setups]
     kinds = sorted({trial.spec.data for setup in asked.setups for trial in setup.trials})
@@ -309,9 +310,12 @@ def result(asked: Reproduction, outcome: Outcome, store: Store) -> reproduction.
 
 
 def _command(asked: Reproduction) -> str:
-    """What makes the page again."""
+    """The command that regenerates the page."""
     only = [setup.experiment.name for setup in asked.setups if setup.left_out != NOT_ASKED]
-    words = [f"STUDY={asked.name}", f"BUDGET={asked.budget}", f"SEEDS={len(asked.seeds)}"]
+    words = [f"STUDY={asked.name}", f"BUDGET={asked.budget}", f"SEEDS={len(asked.seeds)}", f"DEVICE={asked.device}"]
+    kinds = {trial.spec.data for setup in asked.setups for trial in setup.trials}
+    if len(kinds) == 1:  # otherwise "auto" has chosen them
+        words.append(f"DATA={kinds.pop()}")
     if len(only) < len(asked.setups):
         words.append(f"ONLY={shlex.quote(' '.join(only))}")
     if asked.backend != device_module.BACKENDS[0]:
@@ -342,7 +346,7 @@ def _part(asked: Reproduction, setup: Setup, runs: Sequence[Run], outcome: Outco
 
 
 def _facts(experiment: Experiment, runs: Sequence[Run]) -> list[str]:
-    """Data, events, epochs and seeds of what was run, beside the document's."""
+    """Data, events, epochs and seeds of the runs, compared with the document's."""
     if not runs:
         return []
     first = runs[0]["metrics"]
@@ -354,7 +358,7 @@ def _facts(experiment: Experiment, runs: Sequence[Run]) -> list[str]:
     if "epochs" in first:
         epochs = sorted({round(run["metrics"]["epochs"]) for run in runs})
         wanted = experiment.settings.get("epochs", registry.find("model", experiment.model).record.defaults["epochs"])
-        most = f" of {wanted:,} at most" if epochs[-1] < wanted else ""
+        most = f" of at most {wanted:,}" if epochs[-1] < wanted else ""
         facts.append(f"{' to '.join(f'{n:,}' for n in dict.fromkeys((epochs[0], epochs[-1])))} epochs{most}")
     return [*facts, _counted(len(runs), "seed")]
 
@@ -364,11 +368,11 @@ def _counted(number: int, what: str) -> str:
 
 
 Measured = tuple[float, float]
-"""A mean over the seeds, and one standard deviation, NaN where it is not known."""
+"""A mean over the seeds, and one standard deviation, NaN where unknown."""
 
 
 def measured(key: str, epoch: int | None, runs: Sequence[Run], store: Store) -> Measured:
-    """Of the trained networks, or after an epoch, -1 the last. UserError that says why it cannot be had."""
+    """The value for the trained networks, or after an epoch, -1 the last. UserError with the reason if unavailable."""
     if epoch is None:
         values = [_of_run(key, run) for run in runs]
         errors = [run["metrics"].get(f"{key}_error", math.nan) for run in runs]
@@ -403,7 +407,7 @@ def _of_run(key: str, run: Run) -> float:
 def _number(
     number: Reported, trained: int | None, runs: Sequence[Run], left_out: str, store: Store
 ) -> reproduction.Number:
-    """trained: events of the document's training."""
+    """trained: number of training events in the document."""
     text = _text(number.metric, number.value)
     if number.metric not in COSTS:
         text = text.rstrip("0")
@@ -420,13 +424,13 @@ def _number(
     words = in_words(number, value, error, hardware)
     events = round(runs[0]["metrics"]["train_events"])
     if number.metric == "seconds_per_epoch" and trained not in (None, events):
-        words = f"an epoch of {events:,} events in place of {trained:,}, on other hardware: {hardware}"
+        words = f"an epoch of {events:,} events instead of {trained:,}, on other hardware: {hardware}"
     return reproduction.Number(*what, here, words, number.note)
 
 
 def _text(key: str, value: float, error: float = math.nan) -> str:
     if key in TIMES:
-        return f"{value:.3g} s"
+        return f"{significant_digits(value)} s"
     if key in COSTS:
         return f"{value:,.0f}" if value == round(value) else f"{value:,.1f}"
     decimals = 1 if abs(value) >= 10 else 4
@@ -434,10 +438,10 @@ def _text(key: str, value: float, error: float = math.nan) -> str:
 
 
 def in_words(number: Reported, value: float, error: float, hardware: str = "") -> str:
-    """How ours differs from the document's, from the numbers alone."""
+    """How our number differs from the document's, in words."""
     difference = value - number.value
     if number.metric in TIMES:
-        return f"{value / number.value:.2g} times the document's, on other hardware: {hardware}"
+        return f"{significant_digits(value / number.value, 2)} times the document's, on other hardware: {hardware}"
     if number.metric in COSTS:
         return "the same" if not difference else f"{'more' if difference > 0 else 'fewer'} by {abs(difference):,.0f}"
     size = f"{abs(difference):.4f}" + (f" ± {error:.4f}" if math.isfinite(error) else "")
@@ -466,7 +470,7 @@ def _modes(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[float, float, flo
         for mode, (of_the_batch, drops) in MODES.items():
             keys = [f"modes/{part}/{mode}/{what}" for what in ("accuracy", "auc", "called_signal")]
             if runs and all(key in run["metrics"] for run in runs for key in keys):
-                words = f"{'moments of the batch' if of_the_batch else 'moving averages'}, "
+                words = f"{'batch statistics' if of_the_batch else 'moving averages'}, "
                 words += f"dropout {'on' if drops else 'off'}"
                 words += {"inference": " (inference)", "training": " (training)"}.get(mode, "")
                 values = [float(np.mean([run["metrics"][key] for run in runs])) for key in keys]
@@ -475,7 +479,7 @@ def _modes(runs: Sequence[Run]) -> dict[tuple[str, str], tuple[float, float, flo
 
 
 def _modes_in_words(runs: Sequence[Run]) -> str:
-    """From the mode of training to inference on the training events, in two steps."""
+    """Change from training mode to inference on the training events, in two steps."""
 
     if not runs or any("modes/train/inference/accuracy" not in run["metrics"] for run in runs):
         return ""
@@ -486,10 +490,10 @@ def _modes_in_words(runs: Sequence[Run]) -> str:
     training, between, inference = (mean(mode, "accuracy") for mode in ("training", "dropout", "inference"))
     called = {mode: f"{100 * mean(mode, 'called_signal'):.0f} %" for mode in ("training", "inference")}
     return (
-        f"On the training events the accuracy goes from {training:.4f} in the mode of training to {inference:.4f} in "
-        f"inference: {between - training:+.4f} with moving averages in place of the moments of the batch, and then "
-        f"{inference - between:+.4f} with dropout off. Inference calls {called['inference']} of them signal and ranks "
-        f"them with an AUC of {mean('inference', 'auc'):.4f}; the mode of training calls {called['training']} signal, "
+        f"On the training events the accuracy changes from {training:.4f} in training mode to {inference:.4f} in "
+        f"inference: {between - training:+.4f} with moving averages instead of batch statistics, and then "
+        f"{inference - between:+.4f} with dropout off. Inference classifies {called['inference']} of them as signal, "
+        f"with an AUC of {mean('inference', 'auc'):.4f}; training mode classifies {called['training']} as signal, "
         f"with an AUC of {mean('training', 'auc'):.4f}."
     )
 
@@ -497,7 +501,7 @@ def _modes_in_words(runs: Sequence[Run]) -> str:
 def _compared(
     asked: Reproduction, comparison: Comparison, found: Mapping[str, Sequence[Run]], store: Store
 ) -> reproduction.Compared:
-    """Each experiment's metrics, and in brackets how they differ from those of the first that was measured."""
+    """Each experiment's metrics, and in brackets their difference from those of the first measured one."""
     first: dict[str, Measured] = {}
     setups = {setup.experiment.name: setup for setup in asked.setups}
     rows = []
@@ -508,7 +512,7 @@ def _compared(
         reasons: list[str] = []
         if not runs and same not in comparison.experiments and found.get(same):
             runs = found[same]
-            reasons.append(f"as {same}, under this budget the same training")
+            reasons.append(f"as {same}, under this budget the same training run")
         for metric in comparison.metrics:
             epoch, key = (-1, metric.removeprefix("last ")) if metric.startswith("last ") else (None, metric)
             try:
@@ -531,11 +535,11 @@ def _against(reference: Measured, value: float, error: float) -> str:
     difference, combined = value - reference[0], math.hypot(error, reference[1])
     told = f"{difference:+.4f}" + (f" ± {combined:.4f}" if math.isfinite(combined) else "")
     same = math.isfinite(combined) and abs(difference) <= reproduction.WITHIN * combined
-    return f"{told}, not told apart" if same else told
+    return f"{told}, not significant" if same else told
 
 
 def _heading(metric: str) -> str:
-    """What a column of a key of a run is called, as the keys of `Comparison.metrics` are."""
+    """Heading of a column for a key of a run, as in `Comparison.metrics`."""
     if metric.startswith("last "):
         part, _, name = metric.removeprefix("last ").partition("_")
         whose = "validation" if part == "val" else "training"
@@ -549,7 +553,7 @@ def _heading(metric: str) -> str:
 def _roc(
     asked: Reproduction, found: Mapping[str, Sequence[Run]], store: Store
 ) -> dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """ROC points of each experiment's first run, by what is told apart."""
+    """ROC points of each experiment's first run, by the two classes that are distinguished."""
     curves: dict[tuple[str, str], dict[str, tuple[np.ndarray, np.ndarray]]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         for setup in asked.setups:

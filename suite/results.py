@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shlex
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -86,6 +87,39 @@ def _without_model(tags: Mapping[str, str]) -> str:
     return f"it was imported, and is on {tags['imported_from']}" if tags.get("imported_from") else ""
 
 
+def stored_tasks(words: Sequence[str], store: runs.Store) -> tuple[list[Entry[Task]], list[str]]:
+    """The tasks that these words of a command stand for, and the experiments that are left out; "all" stands for every
+    experiment with finished trials. Variants are found by their names; for a task in a user's file, the file must be
+    given. UserError where only such are there."""
+    words = list(dict.fromkeys(words))
+    given = [registry.find("task", one) for word in words if word != "all" for one in registry.expand(word)]
+    tasks, left_out = {task.name: task for task in given}, []
+    for name in sorted(finished_experiments(store) - tasks.keys()) if "all" in words else ():
+        base, _, variant = name.partition(":")
+        known = base in registry.names("task")
+        if known and (not variant or variant in registry.find("task", base).record.variants):
+            tasks[name] = registry.find("task", name)
+        else:
+            left_out.append(name)
+    if left_out and not tasks:
+        raise UserError(of_left_out(left_out))
+    return list(tasks.values()), left_out
+
+
+def finished_experiments(store: runs.Store) -> set[str]:
+    """Names of the experiments with finished trials."""
+    return {
+        name
+        for name in store.experiments()
+        if any(store.runs(name, status="FINISHED", tags={"stage": stage}) for stage in TRIALS)
+    }
+
+
+def of_left_out(names: Sequence[str]) -> str:
+    """A line for what `stored_tasks` leaves out."""
+    return f"left out: {', '.join(names)}: no installed task has this name; give the file of your own task"
+
+
 def leaderboard_of(
     task: Entry[Task], store: runs.Store, only: Collection[str] | None = None, ranked_by: str = SHOWN[0]
 ) -> tuple[list[dict[str, Any]], list[str]]:
@@ -97,7 +131,9 @@ def leaderboard_of(
     titles = {name: registry.find("model", name).record.title for name in registry.names("model")}
     rows = ranking.rows(found, metrics_of(task.record.classes, task.record.metrics), ranked_by, titles)
     if not rows:
-        raise UserError(f"no finished runs of {task.name} in {store_location()}: run make bench TASK={task.given}")
+        raise UserError(
+            f"no finished runs of {task.name} in {store_location()}: run make bench TASK={shlex.quote(task.given)}"
+        )
     for table in ranking.groups(rows):
         for one in _differences(task, table, store):
             if one.metric == ranked_by:
@@ -106,7 +142,7 @@ def leaderboard_of(
                 mark_distance(table, one)
     skipped: dict[str, str] = {}
     for run in found:
-        skipped |= json.loads(run["tags"].get("skipped", "{}"))
+        skipped |= _skipped(run["tags"])
     notes = [f"skipped {name}: {reason}" for name, reason in skipped.items()]
     notes += [_of_submission(row) for row in rows if row["submitted"]]
     for told in dict.fromkeys(row["missing"] for row in rows if row["missing"]):
@@ -119,6 +155,18 @@ def leaderboard_of(
         if unfinished and tags["configuration"] not in ranked:
             notes.append(f"{run['status'].lower()} {run['name']}: {tags.get('failure', 'no message')}")
     return rows, list(dict.fromkeys(notes))
+
+
+def _skipped(tags: Mapping[str, str]) -> dict[str, str]:
+    """The models that a command left out, with reasons, by the tags of its run; a trial, which may be imported, has
+    none."""
+    if tags.get("stage") in TRIALS:
+        return {}
+    try:
+        found = json.loads(tags.get("skipped", "{}"))
+    except ValueError:  # an earlier version let it be cut
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _differences(task: Entry[Task], table: Sequence[dict[str, Any]], store: runs.Store) -> list[Differences]:
@@ -196,9 +244,11 @@ def board_of(
         name: metric for task in tasks for name, metric in metrics_of(task.record.classes, task.record.metrics).items()
     }
     measured = [name for row in rows for name in row if f"{name}_error" in row]
+    slices = {slice_key(name): name for task in tasks for name in task.record.slices}
     return Leaderboard(
         rows=rows,
-        metrics=records | {name: _slice(name) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
+        metrics=records
+        | {name: _slice(name, slices) for name in [*measured, *columns] if name not in {*records, *NUMBERS}},
         shown=tuple(dict.fromkeys([ranked_by, *SHOWN])),
         columns=columns,
         target=target,
@@ -214,12 +264,13 @@ def board_of(
     )
 
 
-def _slice(name: str) -> Metric:
+def _slice(name: str, slices: Mapping[str, str]) -> Metric:
     """The record of a metric of a slice, `<metric>_<name>_<value>`, of the distance to the optimum, or of a metric that
-    another version measured."""
+    another version measured. slices: what stands for each slice in these names -> the task's own name of it."""
     of_slice = [one for one in sorted(BY_SLICE, key=len, reverse=True) if name.startswith(f"{one}_")]
     metric = of_slice[0] if of_slice else ""
-    heading = f"{BY_SLICE.get(metric, '')} {name.removeprefix(f'{metric}_').replace('_', ' ')}".strip()
+    cut, _, value = name.removeprefix(f"{metric}_").rpartition("_")
+    heading = f"{BY_SLICE.get(metric, '')} {slices.get(cut, cut.replace('_', ' '))} {value}".strip()
     better = metric != "background_efficiency" and name != BELOW_OPTIMUM
     record = METRICS.get(metric, METRICS["recall"])
     return dataclasses.replace(record, name=name, title=heading, heading=heading, higher_is_better=better)
@@ -237,7 +288,7 @@ def write_page(task: Entry[Task], board: Leaderboard, store: runs.Store) -> Path
         background=record.classes[1 - record.signal] if len(record.classes) == 2 else "the rest",
         classes=dict(zip(record.classes, class_keys(record.classes), strict=True)) if len(record.classes) > 2 else {},
         about=[line for line in (record.citation, record.licence) if line],
-        slices={slice_key(name): BY_SLICE for name in record.slices},
+        slices={slice_key(name): page.Slice(name, BY_SLICE) for name in record.slices},
         library=pages.vega(results_folder() / "drawn"),
     )
     path = reports_folder() / f"{task.name}.html"

@@ -131,6 +131,8 @@ def write_predictions(model: SavedModel, paths: Sequence[Path], out: Path, progr
     """
     import pyarrow.parquet as pq
 
+    if out.resolve() in {path.resolve() for path in paths}:
+        raise UserError(f"{out} is one of the files to be scored: give another file for the scores")
     if not out.absolute().parent.is_dir():
         raise UserError(f"{out}: there is no folder {out.absolute().parent}")
     classes = model.trial.task.record.classes

@@ -254,10 +254,12 @@ def _of_ids(found: StoredScores, ids: np.ndarray) -> StoredScores:
 
 
 def measured_again(run: Mapping[str, Any], nominal: StoredScores, task: Task, store: Store) -> dict[str, float]:
-    """Every metric of the shifted samples of a run, from the scores that it keeps."""
+    """Every metric of the shifted samples of a run of which it keeps the scores; an imported one keeps none."""
     values: dict[str, float] = {}
+    kept = store.files(run["id"])
     for tag in run["tags"]:
-        if tag.startswith(PREFIX) and (about := _tag(run, name := tag.removeprefix(PREFIX))):
+        name = tag.removeprefix(PREFIX)
+        if tag.startswith(PREFIX) and file_name(name) in kept and (about := _tag(run, name)):
             found = differences.scores_of(store, run["id"], file_name(name))
             values |= measured(name, nominal, found, bool(about.get("same_events")), task)
     return values

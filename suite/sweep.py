@@ -1,8 +1,8 @@
-"""A batch-size study: one network trained with one batch size after another, on each device that is there.
+"""A batch-size study: one network trained with one batch size after another, on each available device.
 
-Each training has a process of its own and the machine to itself. It sees the training and validation parts alone, and
-is a run of MLflow below one for the whole study; what has been run on this hardware is not run again. Nothing here
-prints: a listener is told.
+Each training run has its own process and the machine to itself. It uses only the training and validation sets, and is a
+child of one MLflow run for the whole study; runs already done on this hardware are not repeated. Nothing here prints: a
+listener gets events.
 
     asked = sweep.request("pxd_pixels", "mlp_pxd_study", budget="smoke", batch_sizes="64 256")
     outcome = sweep.run(asked)
@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
+import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,20 +47,20 @@ BATCH_SIZES = (32, 128, 256, 512, 1024, 2048, 4096, 8192, 12288, 20480, 40960)
 """Those of the pixel detector study."""
 
 SET_BY_SWEEP = {"batch_size": "--batch-sizes", "epochs": "--epochs"}
-"""Hyper-parameter -> the option that gives it."""
+"""Hyper-parameter -> the option that sets it."""
 
 BUSY_CHECK_SECONDS = 0.5
-"""Seconds for which the machine is looked at before anything is timed on it."""
+"""Seconds for which the load of the machine is measured before anything is timed."""
 
 
 @dataclasses.dataclass(frozen=True)
 class SweepRequest:
-    """What is to be measured.
+    """What to measure.
 
-    epochs: batch size -> how many, None: the entry's, at most the budget's. target: the validation AUC to reach, None:
+    epochs: batch size -> number, None: the entry's, at most the budget's. target: the validation AUC to reach, None:
     `record.default_target`. device: "cpu", "gpu" or "auto", which gives devices: device -> why, and not_measured:
     device -> why not. settings: hyper-parameters in place of the defaults. events: of the dataset, None: the budget's.
-    force: run again what has been run.
+    force: repeat finished runs.
     """
 
     task: Entry[Task]
@@ -78,7 +79,7 @@ class SweepRequest:
     force: bool = False
 
     def trial(self, device: str, batch_size: int, seed: int) -> Trial:
-        """A training. With the hyper-parameters of the bench trial that it is one of."""
+        """A training run, with the hyper-parameters of the corresponding bench trial."""
         epochs = self.epochs[batch_size]
         parameters = {**self.settings, "batch_size": batch_size, **({"epochs": epochs} if epochs else {})}
         spec = Spec(
@@ -104,17 +105,17 @@ def request(
     events: int | None = None,
     force: bool = False,
 ) -> SweepRequest:
-    """Look up what the names stand for; the rest is as of `campaign.request`.
+    """Look up names; the other arguments are as in `campaign.request`.
 
-    batch_sizes: whole numbers with commas or blanks between; "": `BATCH_SIZES`. epochs: one number, or one for each of
-    the batch sizes; "": the entry's, at most the budget's. device: "auto" is the CPU, and the GPU where there is one.
-    Raises UserError for what is not known or cannot be had.
+    batch_sizes: integers separated by commas or blanks; "": `BATCH_SIZES`. epochs: one number, or one per batch size;
+    "": the entry's, at most the budget's. device: "auto" is the CPU, and the GPU if there is one. Raises UserError for
+    anything unknown or unavailable.
     """
     task_entry, model_entry = registry.find("task", task), registry.find("model", model)
     if model_entry.record.build is None:
-        raise UserError(f"{model_entry.name} is no Keras network and has no batches: give a network, such as mlp")
+        raise UserError(f"{model_entry.name} is not a network and has no batches: give a network, such as mlp")
     for name in SET_BY_SWEEP.keys() & (settings or {}).keys():
-        raise UserError(f"--set {name}: a sweep sets it itself, give it as {SET_BY_SWEEP[name]}")
+        raise UserError(f"--set {name}: a sweep sets it itself, use {SET_BY_SWEEP[name]}")
     chosen = settings_by_model(settings or {}, task_entry, [model_entry])[model_entry.name]
     if target is not None and not record.CHANCE < target <= 1:
         raise UserError(f"--target must be above {record.CHANCE}, the AUC of chance, and at most 1, got {target:g}")
@@ -136,7 +137,7 @@ def request(
         force,
     )
     if reason := asked.trial("cpu", next(iter(asked.epochs)), 0).refusal:
-        raise UserError(f"{model_entry.name} cannot serve {task_entry.name}: {reason}")
+        raise UserError(f"{model_entry.name} does not support {task_entry.name}: {reason}")
     return asked
 
 
@@ -161,12 +162,12 @@ def _epochs_by_size(batch_sizes: str, epochs: str) -> dict[int, int | None]:
     by_size: dict[int, int | None] = {}
     for size, number in sorted(zip(sizes, each, strict=True), key=lambda one: one[0]):
         if by_size.setdefault(size, number) != number:
-            raise UserError(f"--batch-sizes {batch_sizes}: {size} is given twice, with other epochs")
+            raise UserError(f"--batch-sizes {batch_sizes}: {size} is given twice, with different epochs")
     return by_size
 
 
 def _whole_numbers(option: str, text: str) -> list[int]:
-    """None for an empty text."""
+    """The numbers in a text, none if it is empty."""
     parts = re.split(r"[,\s]+", text.strip()) if text else []
     if not all(re.fullmatch("[0-9]+", part) and int(part) > 0 for part in parts):
         raise UserError(f"{option} must be whole numbers from 1, such as 32,256,2048, got {text!r}")
@@ -175,7 +176,7 @@ def _whole_numbers(option: str, text: str) -> list[int]:
 
 @dataclasses.dataclass(frozen=True)
 class PlannedTraining:
-    """A training, and what is to become of it. state: "run" or "done"; "unknown" before the data are there."""
+    """A training run and its state: "run" or "done"; "unknown" before the data exist."""
 
     trial: Trial
     device: str
@@ -191,8 +192,8 @@ class PlannedTraining:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """left_out: batch sizes that are larger than the training part, which has so many events; None before the data are
-    there."""
+    """left_out: batch sizes larger than the training set. train_events: size of the training set; None before the data
+    exist."""
 
     trainings: tuple[PlannedTraining, ...]
     left_out: tuple[int, ...] = ()
@@ -201,14 +202,14 @@ class Plan:
 
 @dataclasses.dataclass(frozen=True)
 class MachineBusy:
-    """Others use so many per cent of the machine's cores."""
+    """Other processes use this percentage of the machine's cores."""
 
     percent: float
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingEvent:
-    """What became known of a training, the `number`th of `total`."""
+    """An event of a training run, the `number`th of `total`."""
 
     planned: PlannedTraining
     number: int
@@ -222,7 +223,7 @@ Listener = Callable[[SweepEvent], None]
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What was measured, its page, its CSV, and the message of each training that failed, by its name."""
+    """The results, their page and CSV, and the message of each failed training run, by its name."""
 
     sweep: Sweep
     page: Path
@@ -231,16 +232,16 @@ class Outcome:
 
 
 def plan(asked: SweepRequest, listener: Listener = ignore) -> Plan:
-    """What a sweep would run, in its order. Nothing is simulated for it, and without data nothing is known to be done
-    or left out."""
+    """What a sweep would run, in order. Nothing is simulated for it, and without data it is not known what is done or
+    left out."""
     if events_to_simulate(asked):
         return Plan(tuple(PlannedTraining(trial, *key, "unknown") for key, trial in _trials(asked, list(asked.epochs))))
     return _plan(asked, results.open_store(), listener)[0]
 
 
 def _trials(asked: SweepRequest, sizes: Sequence[int]) -> Iterator[tuple[tuple[str, int], Trial]]:
-    """((device, batch size), training): of the first seed all, then of the next, so that an early end leaves whole
-    curves."""
+    """((device, batch size), training run): all of the first seed, then of the next, so that an early end leaves
+    complete curves."""
     for seed in asked.seeds:
         for device in asked.devices:
             for size in sizes:
@@ -248,8 +249,8 @@ def _trials(asked: SweepRequest, sizes: Sequence[int]) -> Iterator[tuple[tuple[s
 
 
 def _plan(asked: SweepRequest, store: Store, listener: Listener) -> tuple[Plan, Campaign, dict[str, str]]:
-    """The plan, what its runs have in common, and device -> name. Data are simulated or prepared where they have to
-    be. UserError where every batch size is too large."""
+    """The plan, what its runs have in common, and device -> name. Data are simulated or prepared if necessary.
+    UserError if every batch size is too large."""
     most = budgets.most_events(asked.budget, asked.events)
     files, prepared = open_data(asked.task, asked.data, most, listener)
     rows, split_hash = split_events(asked.task.record, prepared, most)
@@ -257,7 +258,7 @@ def _plan(asked: SweepRequest, store: Store, listener: Listener) -> tuple[Plan, 
     events = len(rows["train"])
     sizes = [size for size in asked.epochs if size <= events]
     if not sizes:
-        raise UserError(f"the training part has {events:,} events, fewer than any batch size: give smaller ones")
+        raise UserError(f"the training set has {events:,} events, fewer than any batch size: give smaller ones")
     check_weights(asked.task, prepared, rows)
     check_scaling(asked.trial("cpu", sizes[0], 0), prepared, rows)
     described = machine.describe_machine()
@@ -273,13 +274,13 @@ def _plan(asked: SweepRequest, store: Store, listener: Listener) -> tuple[Plan, 
 
 
 def _done(store: Store, experiment: str) -> dict[tuple[str, str], dict[str, Any]]:
-    """(identity, hardware) -> the latest run of it that has finished."""
+    """(identity, hardware) -> its latest finished run."""
     found = store.runs(experiment, status="FINISHED", tags={"stage": "sweep"})
     return {(run["tags"]["identity"], run["tags"]["hardware"]): run for run in found if "identity" in run["tags"]}
 
 
 def run(asked: SweepRequest, store: Store | None = None, listener: Listener = ignore) -> Outcome:
-    """Measure what has not been measured, one training after another, and write the page. store: None: that of
+    """Measure what has not been measured yet, one training run after another, and write the page. store: None: that of
     `results.open_store`. Raises StoreError, UserError."""
     store = store or results.open_store()  # before any work: an unwritable store ends here
     with _alone():
@@ -306,14 +307,14 @@ def run(asked: SweepRequest, store: Store | None = None, listener: Listener = ig
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Two sweeps at once would time each other. UserError where another is running."""
+    """Lock against concurrent sweeps, which would distort each other's times. UserError if another is running."""
     import filelock
 
     lock = filelock.FileLock(results_folder() / "sweep.lock")
     try:
         lock.acquire(blocking=False)
     except filelock.Timeout as error:
-        raise UserError("another sweep is being run here, and each would slow the other down: wait for it") from error
+        raise UserError("another sweep is running here, and each would slow the other down: wait for it") from error
     try:
         yield
     finally:
@@ -323,8 +324,8 @@ def _alone() -> Iterator[None]:
 def _study(
     asked: SweepRequest, common: Campaign, hardware: Mapping[str, str], store: Store
 ) -> tuple[dict[str, str], str | None]:
-    """(tags of the study's runs, id of its run where there is one): the same network, data, code and machine, with
-    whatever batch sizes."""
+    """(tags of the study's runs, id of its run if there is one): the same network, data, code and machine, with any
+    batch sizes."""
     spec = dataclasses.replace(asked.trial("cpu", next(iter(asked.epochs)), 0).spec, parameters=dict(asked.settings))
     trial = Trial(spec, asked.task, asked.model)
     configuration, _ = identity_of(trial, common.tags["data_digest"], common.tags["split_hash"])
@@ -343,8 +344,8 @@ def _run_all(
     store: Store,
     listener: Listener,
 ) -> dict[str, str]:
-    """Each in a process of its own, so that none has another's memory or threads. Every run that is started is ended.
-    Returns the messages of those that failed, by their names."""
+    """Each in its own process, so that none shares memory or threads with another. Every started run is ended. Returns
+    the messages of those that failed, by name."""
     place = Place(jobs=1)
     failures: dict[str, str] = {}
     with closing_runs(store) as runs:
@@ -362,7 +363,7 @@ def _run_all(
 def _collect(
     asked: SweepRequest, planned: Plan, hardware: Mapping[str, str], failures: Mapping[str, str], store: Store
 ) -> Sweep:
-    """What the store has of the trainings of this plan."""
+    """The results of this plan's training runs in the store."""
     done = _done(store, asked.task.name)
     points = []
     for device in asked.devices:
@@ -371,11 +372,11 @@ def _collect(
             found = [done[key] for one in wanted if (key := (one.identity, hardware[device])) in done]
             failed = [failures[one.name] for one in wanted if one.name in failures]
             points.append(Point(device, size, tuple(_training(run, store) for run in found), "; ".join(failed)))
-    target, rule = asked.target, "as asked for"
+    target, rule = asked.target, "as requested"
     if target is None:
         target = record.default_target(points)
-        rule = f"{100 * record.SHARE:.0f} % of the way from chance to the best that any batch size has"
-    ours = not asked.settings  # a setting may make another network of it
+        rule = f"{100 * record.SHARE:.0f} % of the way from chance to the best of any batch size"
+    ours = not asked.settings  # a setting may change the network
     reported = asked.model.record.reported.get(asked.task.name, ()) if ours else ()
     return Sweep(
         tuple(points),
@@ -412,7 +413,7 @@ def _training(run: Mapping[str, Any], store: Store) -> Training:
 
 
 def _write(asked: SweepRequest, sweep: Sweep, common: Campaign) -> Report:
-    """Write the page, the CSV beside it and the figures in a folder."""
+    """Write the page, the CSV next to it and the figures in a folder."""
     html = page.render(
         sweep,
         title=f"Batch sizes: {asked.model.name} on {asked.task.name}",
@@ -432,22 +433,22 @@ def _about(asked: SweepRequest, sweep: Sweep, common: Campaign) -> list[str]:
     return [
         f"{asked.model.record.title}; {asked.task.record.title}",
         f"{common.tags['data']} data, budget {asked.budget}, {sweep.train_events:,} training events, {seeds}, "
-        f"{backend}{', ' * bool(settings)}{settings}. One training at a time, each in a process of its own.",
+        f"{backend}{', ' * bool(settings)}{settings}. One training run at a time, each in its own process.",
         devices,
     ]
 
 
 def _command(asked: SweepRequest) -> str:
-    """What makes the page again."""
+    """The command that regenerates the page."""
     epochs = list(asked.epochs.values())
-    parts = [f"hepbench sweep {asked.task.given} --model {asked.model.given} --budget {asked.budget}"]
-    parts.append(f"--batch-sizes {','.join(map(str, asked.epochs))}")
+    words = ["hepbench", "sweep", asked.task.given, "--model", asked.model.given, "--budget", asked.budget]
+    words += ["--batch-sizes", ",".join(map(str, asked.epochs))]
     if any(epochs):
-        parts.append(f"--epochs {','.join(map(str, epochs if len(set(epochs)) > 1 else epochs[:1]))}")
+        words += ["--epochs", ",".join(map(str, epochs if len(set(epochs)) > 1 else epochs[:1]))]
     if asked.target is not None:
-        parts.append(f"--target {asked.target:g}")
+        words += ["--target", f"{asked.target:g}"]
     if asked.events is not None:
-        parts.append(f"--events {asked.events}")
-    parts += [f"--set {name}={as_text(value)}" for name, value in sorted(asked.settings.items())]
-    parts.append(f"--seeds {len(asked.seeds)} --data {asked.data} --device {asked.device} --backend {asked.backend}")
-    return " ".join(parts)
+        words += ["--events", str(asked.events)]
+    words += [word for name, value in sorted(asked.settings.items()) for word in ("--set", f"{name}={as_text(value)}")]
+    words += ["--seeds", str(len(asked.seeds)), "--data", asked.data, "--device", asked.device]
+    return shlex.join([*words, "--backend", asked.backend])

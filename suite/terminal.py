@@ -8,12 +8,12 @@ import sys
 import unicodedata
 
 INSTEAD = {"±": "+-", "–": "-", "—": "-", "−": "-", "×": "x", "…": "...", "µ": "u", "μ": "u", "→": "->", "·": "."}
-"""What is written where a character cannot be; of others the letter without its accent, or else a question mark."""
+"""Replacements of characters that cannot be encoded; for others the letter without its accent, or a question mark."""
 
 
 def replace_unencodable() -> None:
-    """Let standard output and error write something in place of what their encoding lacks: in a latin-1 or an ASCII
-    locale, and of file names that are no text in any."""
+    """Let standard output and error replace characters that are missing from their encoding, as in a latin-1 or ASCII
+    locale, or that are invalid in every encoding, as in some file names."""
     codecs.register_error("hepbench", _instead)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -39,7 +39,7 @@ def test_a_bench_gives_a_row_a_model_and_a_leaderboard_reads_the_store(tmp_path,
     assert images["note"] == "skipped: needs image inputs; the task has table"
     assert "seed 0 failed: RuntimeError: the loss ran away; seed 1 failed:" in failed["note"]
     assert images["auc"] != images["auc"] and table["auc"].dtype == float
-    assert told[1] == "trials: 6 to run, 0 done already" and sum(line.startswith("done") for line in told) == 4
+    assert told[1] == "trials: 6 to run, 0 already done" and sum(line.startswith("done") for line in told) == 4
 
     again = hepbench.bench("magic", ["prior"], seeds=[1], budget="smoke", force=False)
     assert list(again["seed_list"]) == [[1]] and again.loc[0, "run_ids"] == [floor["run_ids"][1]]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,15 +67,37 @@ def test_columns_in_any_order_and_files_of_the_challenge_itself(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "saved",
+    [
+        lambda text: text.encode("utf-16"),
+        lambda text: text.replace(",", ";").encode(),
+        lambda text: ("# saved again\n" + text.replace("\n", "\r\n")).encode(),
+        lambda text: re.sub(r"(.+)", r"\1,note", text).replace("KaggleWeight,note", "KaggleWeight,note").encode(),
+    ],
+    ids=["UTF-16", "semicolons", "comment", "another column"],
+)
+def test_files_saved_by_other_programs(tmp_path, saved):
+    (expected,) = read([written(tmp_path / "x.csv", lines())])
+    (tmp_path / "saved.csv").write_bytes(saved(lines()))
+    (events,) = read([tmp_path / "saved.csv"])
+    np.testing.assert_array_equal(events.arrays["table"], expected.arrays["table"])
+    np.testing.assert_array_equal(events.ids, expected.ids)
+
+
+@pytest.mark.parametrize(
     ("spoil", "words"),
     [
         (lambda: lines(Label="x"), "event 5: Label is 'x'; expected b, s"),
         (lambda: lines(KaggleSet=""), "event 5: KaggleSet is ''; expected t, b, v, u"),
-        (lambda: lines(PRI_met=""), "have no PRI_met: -999 is expected"),
-        (lambda: lines(PRI_met="much"), "no whole CSV file of the challenge"),
+        (lambda: lines(PRI_met=""), "have no PRI_met; expected -999"),
+        (lambda: lines(PRI_met="much"), "after line 1: In CSV column"),
         (lambda: lines().replace("PRI_met,", "PRI_mett,"), "no column 'PRI_met'; expected EventId"),
-        (lambda: lines().replace("Weight,Label", "Weigh,Label"), "it has one of the columns 'Label' and 'Weight'"),
-        (lambda: lines() + "1,2,3\n", "no whole CSV file of the challenge"),
+        (lambda: lines().replace("Weight,Label", "Weigh,Label"), "only one of the columns 'Label' and 'Weight'"),
+        (lambda: lines() + "1,2,3\n", "after line 1: 3 columns in '1,2,3'; expected 35"),
+        (lambda: lines().replace("PRI_tau_pt,", "PRI_met,"), "no column 'PRI_tau_pt'"),
+        (lambda: lines().replace("KaggleWeight\n", "PRI_met\n"), "line 1: 2 columns are called PRI_met"),
+        (lambda: lines()[:-3], "truncated: line"),
+        (lambda: "\n\n", "no header in it; expected EventId"),
     ],
 )
 def test_other_files_are_one_line(tmp_path, spoil, words):
@@ -86,13 +109,13 @@ def test_other_files_are_one_line(tmp_path, spoil, words):
 def test_a_cut_file_and_bad_weights_are_one_line(home, tmp_path):
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(lines(2000).encode())[:-300])
-    with pytest.raises(UserError, match="no whole CSV file of the challenge"):
+    with pytest.raises(UserError, match="not a whole gzip file"):
         list(read([path]))
     official = home / "data" / "atlas_higgs" / "official"
     official.mkdir(parents=True)
     written(official / "atlas-higgs-challenge-2014-v2.csv.gz", lines(80, Weight="-1"))
     done = hepbench("bench", "atlas_higgs", "--model", "prior", "--budget", "smoke", home=home)
-    assert_user_mistake(done, "weights: event 5 has -1.0: a weight below zero")
+    assert_user_mistake(done, "weights: event 5 has -1.0: negative weights")
 
 
 def test_the_ams_by_hand():

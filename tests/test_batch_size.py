@@ -78,16 +78,16 @@ def test_a_bench_finds_its_batch_size_and_keeps_it(home):
     asked = "bench", "ecal", "--model", "mlp,prior", "--budget", "smoke", "--events", 400
     done = hepbench(*asked, "--batch-size", "auto", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "mlp: batches of 16 events\n" in done.stdout  # of 280 training events
+    assert "mlp: batch size 16\n" in done.stdout  # of 280 training events
     again = hepbench(*asked, "--set", "batch_size=16", home=home)
-    assert "2 of 2 results are there already" in again.stdout
+    assert "2 of 2 results already exist" in again.stdout
     rows = json.loads(hepbench("leaderboard", "ecal", "--format", "json", home=home).stdout)
     assert {row["model"]: row["set"] for row in rows} == {"mlp": "batch_size=16", "prior": ""}
 
 
 def test_what_cannot_be_found_here_is_a_mistake(home):
     both = "bench", "ecal", "--batch-size", "auto"
-    assert_user_mistake(hepbench(*both, "--set", "batch_size=8", home=home), "give one of the two")
+    assert_user_mistake(hepbench(*both, "--set", "batch_size=8", home=home), "give only one of them")
     assert_user_mistake(
         hepbench(*both, "-m", "mlp", "--scheduler", "tcp://127.0.0.1:9", home=home), "the trials run on others"
     )

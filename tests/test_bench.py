@@ -46,7 +46,7 @@ def scores_of(home: Path, run: dict, into: Path):
 
 def test_says_what_it_does_and_ends_with_a_leaderboard(benched):
     home, printed = benched
-    assert "no official data of ecal here; make data TASK=ecal fetches it" in printed
+    assert "no official data of ecal found (to download: make data TASK=ecal)" in printed
     assert "2,000 events" in printed
     for model in MODELS:
         assert model in printed
@@ -132,7 +132,7 @@ def test_a_second_call_uses_the_results_again(benched):
     before = {run["id"] for run in finals(home)}
     done = hepbench("bench", "ecal", "--budget", "smoke", home=home)
     assert done.returncode == 0, done.stderr
-    assert "5 of 5 results are there already" in done.stdout
+    assert "5 of 5 results already exist" in done.stdout
     assert {run["id"] for run in finals(home)} == before
 
 
@@ -251,7 +251,7 @@ def test_another_number_of_events_is_another_result_in_a_table_of_its_own(home):
     assert len({run["tags"]["identity"] for run in runs.values()}) == 3
     assert "--events 600" in runs["600"]["tags"]["command"]
     again = hepbench(*magic, "--events", 600, home=home)
-    assert "1 of 1 results are there already" in again.stdout
+    assert "1 of 1 results already exist" in again.stdout
     assert "--events 600" in (home / "results" / "reports" / "magic.html").read_text()
     done = hepbench("bench", "ecal", "--model", "prior", "--budget", "full", "--events", 400, "--dry-run", home=home)
     assert "data: 400 events would be simulated first" in done.stdout
@@ -317,8 +317,8 @@ def test_a_failing_model_is_recorded_and_the_others_go_on(home, tmp_path):
         (["bench", "ecal", "--device", "gup"], ["unknown device 'gup'", "did you mean 'gpu'"]),
         (["bench", "ecal", "--backend", "torch"], ["unknown backend 'torch'", "tensorflow, jax"]),
         (["bench", "ecal", "--data", "real"], ["unknown data 'real'", "official"]),
-        (["bench", "ecal", "--data", "official"], ["official files of ecal are not here", "make data TASK=ecal"]),
-        (["bench", "magic", "--data", "simulated"], ["genuine data only"]),
+        (["bench", "ecal", "--data", "official"], ["official files of ecal are missing", "make data TASK=ecal"]),
+        (["bench", "magic", "--data", "simulated"], ["only genuine data"]),
         (["bench", "ecal", "--seeds", "0"], ["seeds must be at least 1, got 0"]),
         (["bench", "ecal", "--seeds", "many"], ["many", "integer"]),
         (["bench", "ecal", "--events", "1"], ["--events", "1", "x>=2"]),
@@ -395,7 +395,7 @@ def test_a_full_disk(tmp_path, arguments):
 def test_simulate_goes_where_bench_looks_or_where_it_is_told(home, tmp_path):
     done = hepbench("simulate", "ecal", "--events", 200, "--seed", 0, "--jobs", 2, home=home)
     assert done.returncode == 0, done.stderr
-    assert "a second with 2 processes" in done.stdout
+    assert "per second with 2 processes" in done.stdout
     (folder,) = (path for path in (home / "data" / "ecal" / "simulated").iterdir() if path.is_dir())
     assert folder.name.startswith("n200_seed0_")
     out = tmp_path / "files"
@@ -404,7 +404,7 @@ def test_simulate_goes_where_bench_looks_or_where_it_is_told(home, tmp_path):
     for path in folder.iterdir():
         assert path.read_bytes() == (out / path.name).read_bytes()
     again = hepbench("simulate", "ecal", "--events", 200, "--out", out, home=home)
-    assert_user_mistake(again, str(out), "give a folder that is not")
+    assert_user_mistake(again, str(out), "already exists: give a new folder")
 
 
 def test_validate_and_describe_print_and_write_a_page(benched):

@@ -6,12 +6,13 @@ import importlib.util
 import json
 import os
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import hepbench
 
-from hepbench.benchmarks import registry
+from hepbench.benchmarks import metrics, registry
 from hepbench.benchmarks.base import Sample
 from hepbench.suite import campaign
 
@@ -79,6 +80,20 @@ def test_the_best_round_is_kept(name):
     assert reports[-1][0] < 390
     count = len(fitted.splits if name == "lightgbm" else fitted.depths)
     assert abs(count + 5 - reports[-1][0]) <= 10
+
+
+@pytest.mark.parametrize("classes", [2, 3])
+def test_scikit_learns_best_round_is_kept(classes):
+    reports: list = []
+    fitted, _ = trained("hist_gbdt", classes, reports, rounds=400, learning_rate=0.3, patience=5)
+    _, valid, _ = samples(classes)
+    losses = []
+    for rounds in range(1, len(fitted.lengths) + 1):
+        lengths = fitted.lengths[:rounds]
+        few = replace(fitted, nodes=fitted.nodes[: lengths.sum()], lengths=lengths)
+        losses.append(metrics.log_loss(valid.labels, few.predict(valid), 1)[0])
+    assert 1 < len(losses) < 390 and int(np.argmin(losses)) == len(losses) - 1
+    assert reports[0][1]["val_loss"] == pytest.approx(losses[-1])
 
 
 @there

@@ -75,7 +75,7 @@ BAD = {
     ),
     "another dtype": (lambda: chunk(1, table(1, np.int64)), "table: int64 (3,) from event 5 on, float64 (3,) before"),
     "another name": (lambda: chunk(1, {"table": np.ones((N, 3))}), "mass: nothing from event 5 on, float64 () before"),
-    "ids again": (lambda: chunk(0), "ids: event 5 has 0, as event 0 has; expected a number of its own for each"),
+    "ids again": (lambda: chunk(0), "ids: event 5 has 0, like event 0; expected unique ids over all files"),
     "ids with a fraction": (lambda: chunk(1, ids=np.arange(N) / 2), "ids are float64 of the shape (5,)"),
     "a tuple": (lambda: ({}, [], []), "read yields a tuple; expected hepbench.Events(arrays, labels, ids)"),
 }
@@ -123,7 +123,7 @@ def test_declared_missing_values_are_nan(home, given):
     assert np.argwhere(np.isnan(made.arrays["table"])).tolist() == [[2, 1]]
     with pytest.raises(UserError, match="event 2 has inf"):
         prepared(chunk(0, table(np.inf)), missing={"table": -9}, digest="1")
-    with pytest.raises(UserError, match="missing names 'tabel'; expected some of its arrays: table, mass"):
+    with pytest.raises(UserError, match="missing names 'tabel'; expected one of its arrays: table, mass"):
         prepared(chunk(0), missing={"tabel": 0}, digest="2")
 
 

@@ -145,7 +145,7 @@ def test_what_cannot_be_gone_on_with_is_begun_again(package, tmp_path):
     other = np.zeros((3, 3))
     np.savez(path, about=np.array("{}"), state=np.frombuffer(other.tobytes(), np.uint8))
     assert Checkpoint(path, "run").load(lambda state: None) is None
-    Checkpoint(path, "other").keep(Progress(epoch=1), lambda: b"of another network")
+    Checkpoint(path, "other").save(Progress(epoch=1), lambda: b"of another network")
     checkpoint = Checkpoint(path, "run")
     np.testing.assert_array_equal(fit(package, checkpoint, epochs=2)[0].predict(sample()), whole)
     assert checkpoint.earlier_epoch == 0
@@ -157,14 +157,14 @@ def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog, mon
     os.utime(old, (time.time() - STALE - 10,) * 2)
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint_module, "EVERY", 20.0)
-        Checkpoint(path, "run").keep(Progress(epoch=1), lambda: b"state")
+        Checkpoint(path, "run").save(Progress(epoch=1), lambda: b"state")
     assert not path.exists() and old.exists()  # a short training keeps nothing
     checkpoint = Checkpoint(path, "run")
     checkpoint.save(Progress(epoch=1), lambda: b"state")
     assert [one.name for one in tmp_path.iterdir()] == ["one.npz"]
     assert Checkpoint(path, "again").load(lambda state: state) == (Progress(epoch=1), b"state")
     (tmp_path / "file").write_text("")
-    Checkpoint(tmp_path / "file" / "one.npz", "run").keep(Progress(epoch=1), lambda: b"state")
+    Checkpoint(tmp_path / "file" / "one.npz", "run").save(Progress(epoch=1), lambda: b"state")
     assert "not kept" in caplog.text  # and the training goes on
     checkpoint_module.delete(path)
     checkpoint_module.delete(path)
@@ -173,16 +173,16 @@ def test_states_are_kept_now_and_then_and_old_ones_removed(tmp_path, caplog, mon
 
 def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
     """The second call takes up what the first has left; its run tells so, and the scores are those of one call."""
-    keep = Checkpoint.keep
+    save = Checkpoint.save
 
     def dies(checkpoint, progress, state):
-        keep(checkpoint, progress, state)
+        save(checkpoint, progress, state)
         if progress.epoch == 2:
             raise RuntimeError("the power went")
 
     asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=4")
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoint, "keep", dies)
+        patch.setattr(Checkpoint, "save", dies)
         done = hepbench(*asked, home=home)
     assert done.returncode and "the power went" in done.stdout + done.stderr
     assert len(list((home / "results" / "trainings").iterdir())) == 1
@@ -207,10 +207,12 @@ def test_a_bench_goes_on_with_a_training(home, tmp_path, monkeypatch):
 def test_a_training_is_begun_afresh_by_force(home, monkeypatch):
     asked = ("bench", "magic", "-m", "mlp", "--budget", "smoke", "--set", "epochs=3")
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint_module, "forget", lambda path: None)
+        patch.setattr(checkpoint_module, "delete", lambda path: None)
         assert hepbench(*asked, home=home).returncode == 0
-    assert list((home / "results" / "trainings").iterdir())
-    assert hepbench(*asked, "--force", home=home).returncode == 0
+        (of_equal,) = (home / "results" / "trainings").iterdir()
+        assert hepbench(*asked, "--force", home=home).returncode == 0
+        (forced,) = set((home / "results" / "trainings").iterdir()) - {of_equal}  # which no equal trial writes into
+        assert forced.name.startswith(f"{of_equal.stem}-")
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
     runs = results.open_store().runs("magic", "FINISHED", {"stage": "final"})
     assert len(runs) == 2 and not any("continued" in run["tags"] for run in runs)

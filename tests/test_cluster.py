@@ -277,7 +277,7 @@ def test_a_database_that_goes_away_and_comes_back(postgres, home, tmp_path, monk
             "8 complete",
             ("state", "complete", "trial"),
         ),
-        (["bench", "--seeds", "8"], "done 3/8", "results are there already", ("stage", "final", "seed")),
+        (["bench", "--seeds", "8"], "done 3/8", "results already exist", ("stage", "final", "seed")),
     ],
 )
 def test_an_mlflow_server_that_goes_away(command, third, printed_again, counted, home, tmp_path, monkeypatch):

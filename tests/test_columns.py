@@ -117,8 +117,12 @@ def test_particles_of_parquet_are_padded(tmp_path):
     _, chunk = next(columns([path], ["pt", "fixed"], padded=2))
     np.testing.assert_array_equal(chunk["pt"], [[3, 2], [0, 0], [5, 0]])
     assert chunk["fixed"].shape == (3, 2)
-    with pytest.raises(UserError, match=r"jets.parquet: pt: .* say with padded=\.\.\. how many"):
+    with pytest.raises(UserError, match=r"jets.parquet: pt: .* the number to keep with padded=\.\.\."):
         next(columns([path], ["pt"]))
+    pq.write_table(pa.table({"pt": [[3.0, None, 1.0], []], "fixed": [[1, 2], [3, None]]}), path)
+    for name in ("pt", "fixed"):
+        with pytest.raises(UserError, match=f"{name}: null among the numbers of an event"):
+            next(columns([path], [name], padded=2))
 
 
 def test_a_field_that_is_empty_was_not_measured(tmp_path):
@@ -133,7 +137,7 @@ def test_a_field_that_is_empty_was_not_measured(tmp_path):
 FAULTS = {
     "words": (lambda path: path.write_text("pt,label\n1,0\nmany,1\n"), "after line 1: .*many"),
     "a short row": (lambda path: path.write_text("pt,label\n1,0\n2\n"), "1 columns in '2'; expected 2"),
-    "no header": (lambda path: path.write_text("1,2\n3,4\n"), "line 1 is numbers: expected a header"),
+    "no header": (lambda path: path.write_text("1,2\n3,4\n"), "line 1 has only numbers; expected a header"),
     "two of a name": (lambda path: path.write_text("pt,pt,label\n1,2,0\n"), "2 columns are called pt: rename one"),
     "nothing": (lambda path: path.write_text(""), "no header in it"),
     "texts of parquet": (lambda path: pq.write_table(pa.table({"pt": ["a"], "label": [1]}), path), "pt: expected numb"),
@@ -142,25 +146,25 @@ FAULTS = {
     ),
     "half of parquet": (
         lambda path: (pq.write_table(pa.table(events()), path), path.write_bytes(path.read_bytes()[:900])),
-        "no Parquet file, or a damaged one",
+        "not a Parquet file, or a damaged one",
     ),
     "texts of HDF5": (
         lambda path: in_datasets(path, {"pt": np.array([b"a"], "S1"), "label": np.ones(1)}),
-        "pt: expected a number for each event, got .S1",
+        "pt: expected one number per event, got .S1",
     ),
     "other lengths": (
         lambda path: in_datasets(path, {"pt": np.ones(3), "label": np.ones(4)}),
-        "pt has 3 events and label 4: expected as many",
+        "pt has 3 events and label 4; they must be equal",
     ),
     "half of HDF5": (
         lambda path: (in_datasets(path, events()), path.write_bytes(path.read_bytes()[:900])),
-        "no HDF5 file, or a damaged one",
+        "not an HDF5 file, or a damaged one",
     ),
     "a pickle": (
         lambda path: path.with_suffix(".npz").rename(path)
         if np.savez(path.with_suffix(".npz"), pt=np.array([{}], object), label=np.ones(1)) is None
         else None,
-        "no npz file, or a damaged one",
+        "not an npz file, or a damaged one",
     ),
 }  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Two results on the same test events: what is told apart, what is refused, what is shown."""
+"""Two results on the same test events: what differs significantly, what is refused, what is shown."""
 
 from __future__ import annotations
 
@@ -90,13 +90,13 @@ def test_two_that_are_and_two_that_are_not_told_apart(made):
         made.add(name, seeds=3, power=power)
     done = hepbench("compare", "magic", "first", "second", home=made.home)
     assert done.returncode == 0, done.stderr
-    assert "Not told apart by AUC: first − second = " in done.stdout
+    assert "Not significantly different by AUC: first − second = " in done.stdout
     assert re.search(r"AUC .* 0?\.\d+ += *\n", done.stdout)
     done = hepbench("compare", "magic", "first", "better", home=made.home)
-    assert re.search(r"better is the better by AUC: first − better = -0\.\d+ ± 0\.\d+, p ", done.stdout)
+    assert re.search(r"better is better by AUC: first − better = -0\.\d+ ± 0\.\d+, p ", done.stdout)
     assert re.search(r"1/ε_B at 50 % .* × 0\.\d+ ± .* better *\n", done.stdout)
-    assert "Two trainings of first do so with" in done.stdout and re.search(
-        "It takes [23] trainings of each", done.stdout
+    assert "Two training runs of first do so with" in done.stdout and re.search(
+        r"Finding a difference of this size with a power of \d+ % takes [23] seeds of each", done.stdout
     )
     page = (made.home / "results" / "reports" / "compare-magic-first-better.html").read_text()
     assert page.count("<svg") == 4 and "Where they disagree" in page and "http" not in page.split("<svg")[0]
@@ -176,8 +176,9 @@ def test_a_file_of_scores_without_labels(made, tmp_path):
     mine = written("mine.parquet", made.ids[order], logs_of(odds)[order])
     for sides in ((mine, "mlp"), ("mlp", mine)):
         done = hepbench("compare", "magic", *sides, home=made.home)
-        assert done.returncode == 0 and "mine is the better by AUC" in done.stdout, done.stderr
-        assert "mine: 1 training, of the file" in done.stdout and "One training of mine: this is" in done.stdout
+        assert done.returncode == 0 and "mine is better by AUC" in done.stdout, done.stderr
+        assert "mine: 1 training run, of the file" in done.stdout
+        assert "One training run of mine: the result holds" in done.stdout
     for name, ids, part, words in (
         ("other.parquet", made.ids + 1, {}, "other events"),
         ("twice.parquet", made.ids // 14, {}, "twice"),

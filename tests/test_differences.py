@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench
 
+from hepbench.benchmarks import registry
 from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.scored import Scored
-from hepbench.suite import differences
+from hepbench.suite import differences, plot_data
 from hepbench.suite.differences import NotComparable, matched
 from hepbench.suite.trial.artifacts import StoredScores, read_scores, write_scores
 from hepbench.tracking import statistics
@@ -126,6 +127,67 @@ def test_stored_scores_are_read_as_they_were(tmp_path):
     assert np.isfinite(found.scores).all() and found.ids.tolist() == [5, 6]
 
 
+class StoreWithFaults:
+    """Keeps scores and a history of each run, of which it sees only what is not `away`."""
+
+    def __init__(self, folder, scores):
+        self.folder, self.away = folder, set()
+        for run, found in scores.items():
+            (folder / run).mkdir(parents=True)
+            write_scores(folder / run / "scores.parquet", found, ("h", "g"))
+            (folder / run / "history.csv").write_text("epoch,val_loss\n1,0.5\n2,0.4\n")
+
+    def files(self, run, folder=""):
+        return [name for name in ("scores.parquet", "history.csv") if (run, name) not in self.away]
+
+    def download(self, run, name, into):
+        return self.folder / run / name
+
+    def history(self, run, metric):
+        return [(1, 0.5), (2, 0.4)]
+
+
+def test_what_the_store_did_not_give_at_one_moment_is_not_cached(tmp_path, monkeypatch):
+    monkeypatch.setenv("HEPBENCH_HOME", str(tmp_path))
+    (tmp_path / "results").mkdir()
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 500)
+    scores = {}
+    for run in ("a", "b"):
+        odds = labels + rng.normal(size=1000)
+        logs = np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1).astype(np.float32)
+        scores[run] = StoredScores(np.arange(1000), labels, logs)
+    store, task = StoreWithFaults(tmp_path / "store", scores), registry.find("task", "magic")
+    table = [{"run_ids": [run], "model": run} for run in scores]
+    store.away = {("b", "scores.parquet"), ("a", "history.csv")}
+    assert "b" in differences.of_table(task, table, store)[0].left_out
+    drawn, lost = plot_data.of_rows(task, table, store)
+    assert drawn["a"].history == {} and len(lost) == 1
+    store.away = set()
+    assert len(differences.of_table(task, table, store)[0].pairs) == 1
+    drawn, lost = plot_data.of_rows(task, table, store)
+    assert drawn["a"].history["epoch"] == [1, 2] and not lost
+    store.away = {(run, name) for run in scores for name in ("scores.parquet", "history.csv")}  # all is cached now
+    assert len(differences.of_table(task, table, store)[0].pairs) == 1
+    assert plot_data.of_rows(task, table, store) == (drawn, [])
+
+
+def test_a_change_of_any_code_that_measures_is_another_digest(monkeypatch):
+    """Of what `metrics` imports, too, as the weights of the events."""
+    found = []
+    monkeypatch.setattr(differences, "digest_of_code", lambda paths: found.extend(paths) or "")
+    monkeypatch.setattr(differences, "_known", {differences.hash_of(["magic", differences.COMPARED, [], ""]): []})
+    differences.of_table(registry.find("task", "magic"), [], None)
+    ours = {"/".join(path.parts[-2:]) for path in found}
+    assert ours >= {
+        "benchmarks/metrics.py",
+        "benchmarks/scored.py",
+        "benchmarks/weighting.py",
+        "tracking/statistics.py",
+    }
+    assert ours >= {"benchmarks/resampling.py", "leaderboard/differences.py", "suite/differences.py"}
+
+
 def test_pairs_of_a_leaderboard(tmp_path):
     bench = ("bench", "magic", "--model", "logistic", "--model", "prior", "--budget", "smoke", "--seeds", 2)
     assert hepbench(*bench, home=tmp_path).returncode == 0
@@ -145,7 +207,7 @@ def test_pairs_of_a_leaderboard(tmp_path):
     latex = hepbench("leaderboard", "magic", "--pairs", "--format", "latex", home=tmp_path).stdout
     assert latex.count(r"\toprule") == latex.count(r"\bottomrule") == 3 and "differences of AUC" in latex
     assert len(list((tmp_path / "results" / "differences").iterdir())) == 1
-    assert_user_mistake(hepbench("leaderboard", "pxd_clusters:all", "--pairs", home=tmp_path), "leave --pairs out")
+    assert_user_mistake(hepbench("leaderboard", "pxd_clusters:all", "--pairs", home=tmp_path), "omit --pairs")
     rows = json.loads(hepbench("leaderboard", "magic", "--format", "json", home=tmp_path).stdout)
     assert rows[0]["auc_low"] < rows[0]["auc"] < rows[0]["auc_high"]
 
@@ -162,8 +224,8 @@ def test_a_page_draws_slices_and_says_whether_a_cut_is_flat():
     measured = by_slice("mass", slices, labels, np.stack([-np.logaddexp(0, odds), -np.logaddexp(0, -odds)], axis=1), 1)
     run = a_run(1)
     run["metrics"] |= {f"test_{name}": value for name, value in measured.items()}
-    shown = page.render(board_of(ranked([run])), slices={"mass": BY_SLICE}, library="vega")
+    shown = page.render(board_of(ranked([run])), slices={"mass": page.Slice("mass", BY_SLICE)}, library="vega")
     listed = shown.partition('data-choice="slice"')[2].partition("</select>")[0]
-    assert listed.count(" against mass") == 4 and listed.count("flat with p = ") == 2
+    assert listed.count(" versus mass") == 4 and listed.count("flat with p = ") == 2
     assert statistics.flat([1.0, 1.1], [0.1, 0.1]) == pytest.approx(0.4795, abs=1e-3)
     assert statistics.flat([1.0, 2.0], [0.1, 0.1]) < 1e-6

@@ -136,7 +136,7 @@ def test_the_command_fetches_and_says_what_is_in_place(server, tmp_path, content
     task = task_of(server, tmp_path, size=len(content))
     done = hepbench("data", task, home=home)
     assert done.returncode == 0, done.stderr
-    assert "jets.hdf5: fetched and checked" in done.stdout
+    assert "jets.hdf5: downloaded and verified" in done.stdout
     assert f"1 files in {home}/data/jets/official" in done.stdout
     assert "jets.hdf5: in place" in hepbench("data", task, home=home).stdout
     assert len(server.asked) == 1
@@ -145,7 +145,7 @@ def test_the_command_fetches_and_says_what_is_in_place(server, tmp_path, content
 
 def test_a_later_command_resumes(server, tmp_path, content):
     server.content, server.break_after, server.breaks = content, 20_000, download.ATTEMPTS
-    with pytest.raises(UserError, match="Repeat the command to resume, or fetch it by hand"):
+    with pytest.raises(UserError, match="Repeat the command to resume, or download it manually"):
         fetch(server, tmp_path)
     server.asked.clear()
     (path,) = fetch(server, tmp_path)
@@ -211,7 +211,7 @@ def test_a_busy_server_is_asked_again_when_it_says(server, tmp_path, content, st
 
 def test_a_server_that_wants_to_be_left_alone_is(server, tmp_path):
     server.answers = [(429, {"Retry-After": "86400"})]
-    with pytest.raises(UserError, match=r"answers 429 .* and asks to come back in 86,400 s"):
+    with pytest.raises(UserError, match=r"answers 429 .* and asks to retry in 86,400 s"):
         fetch(server, tmp_path)
     assert len(server.asked) == 1
 
@@ -232,7 +232,7 @@ def test_the_next_address_is_tried(server, tmp_path, content, home):
     done = hepbench("data", task, home=home)
     assert done.returncode == 0, done.stderr
     assert "/gone: 127.0.0.1 answers 404 Not Found; trying the next address" in done.stdout
-    assert "jets.hdf5: fetched and checked" in done.stdout
+    assert "jets.hdf5: downloaded and verified" in done.stdout
 
 
 def test_the_next_address_is_tried_where_the_first_has_another_file(server, tmp_path, content):
@@ -266,7 +266,7 @@ def test_a_login_page_is_called_one_and_takes_nothing_away(server, tmp_path, con
     begun = part.read_bytes()
     server.content, server.headers = page, {"Content-Type": "text/html"}
     with pytest.raises(
-        UserError, match=r"127.0.0.1 sends a web page in place of the file: it may want a login"
+        UserError, match=r"127.0.0.1 sends a web page in place of the file: it may require a login"
     ) as said:
         fetch(server, tmp_path)
     assert len(str(said.value).splitlines()) == 1
@@ -364,7 +364,7 @@ def test_what_is_not_the_file_is_refused_and_not_left(server, tmp_path, content,
 def test_no_server_names_the_file_and_the_place(tmp_path, monkeypatch, home):
     monkeypatch.setattr(time, "sleep", lambda seconds: None)
     dead = types.SimpleNamespace(url=f"http://127.0.0.1:{free_port()}/download")
-    with pytest.raises(UserError, match="could not be fetched") as caught:
+    with pytest.raises(UserError, match="could not be downloaded") as caught:
         fetch(dead, tmp_path, size=1234)
     assert str(home / "data" / "jets" / "official" / "jets.hdf5") in str(caught.value)
     assert "1,234 bytes" in str(caught.value)

@@ -210,7 +210,7 @@ def test_a_file_of_another_class_that_a_reader_passes_over(run_of, files_of, tmp
     paths = files_of("pxd_pixels")[1].paths
     other = Path(shutil.copy(paths[0], tmp_path / "tetraquark.txt"))
     done = hepbench("predict", run, *paths, other, "--out", tmp_path / "s.parquet", home=home)
-    assert_user_mistake(done, "tetraquark.txt: not one of the kinds")
+    assert_user_mistake(done, "tetraquark.txt: none of the requested particle types")
 
 
 OWN_TASK = (ROOT / "examples" / "my_task.py").read_text()
@@ -380,7 +380,7 @@ def test_files_without_labels_are_not_evaluated(task, files_of, run_of, tmp_path
     home, run = run_of(task)
     hidden = without_labels(task, files_of(task)[1].paths[:1], tmp_path / "hidden")
     done = hepbench("evaluate", run, *hidden, "--out", tmp_path / "found", home=home)
-    assert_user_mistake(done, str(hidden[0]), "no labels", "hepbench predict scores events without")
+    assert_user_mistake(done, str(hidden[0]), "no labels", "hepbench predict scores unlabelled events")
     assert not list(tmp_path.glob("*found*"))
 
 
@@ -408,13 +408,13 @@ def test_other_files_and_what_they_cannot_measure(run_of, files_of, tmp_path, mo
         saved = write_images(tmp_path / "saved.hdf5", file["X"][:][::-1], file["y"][:][::-1], compression="gzip")
     about, said = evaluated(home, run, saved, out=tmp_path / "again")
     assert about["left_out"] == {"equal to one of its training or validation part": 85} and about["events"] == 15
-    assert "saved.hdf5: other files than the model was trained on, and yet 85 of 100 events equal one of its" in said
+    assert "saved.hdf5: other files than the model was trained on, but 85 of 100 events equal one of its" in said
     assert set(pq.read_table(tmp_path / "again" / "scores.parquet")["label"].to_pylist()) == {label}
     again = hepbench("evaluate", run, path, "--out", tmp_path / "found", home=home)
-    assert_user_mistake(again, "found is there already", "--out")
+    assert_user_mistake(again, "found already exists", "--out")
     copy = Path(shutil.copy(path, tmp_path / "copy.hdf5"))
     done = hepbench("evaluate", run, path, copy, "--out", tmp_path / "other", home=home)
-    assert_user_mistake(done, "electrons.hdf5: its content is given twice")
+    assert_user_mistake(done, "electrons.hdf5: the same content is given twice")
 
 
 def test_a_split_that_is_not_found_again_and_nothing_left(run_of, files_of, tmp_path, monkeypatch):
@@ -432,7 +432,7 @@ def test_a_split_that_is_not_found_again_and_nothing_left(run_of, files_of, tmp_
         provenance = evaluation.provenance_of(unknown, model.trial, paths)
         assert "is not known" in provenance.notes[0] and provenance.others == paths
         everything = {"train": np.arange(19_020), "validation": np.zeros(0, np.int64)}
-        with pytest.raises(UserError, match=r"no event is left to measure: 19,020 of its training part"):
+        with pytest.raises(UserError, match=r"no event is left to evaluate: 19,020 of its training part"):
             evaluation.evaluate(model, evaluation.Provenance(paths, [], everything))
 
 

@@ -7,6 +7,8 @@ import io
 import json
 import platform
 import zipfile
+from pathlib import Path
+from types import SimpleNamespace
 
 import h5py
 import numpy as np
@@ -16,11 +18,17 @@ from conftest import assert_user_mistake, hepbench
 
 from hepbench.benchmarks import registry
 from hepbench.benchmarks.metrics import metrics_for
-from hepbench.suite import results
+from hepbench.suite import campaign, results
 from hepbench.suite.data.dataset import obtain, prepare
 from hepbench.suite.data.split import split_events
+from hepbench.suite.exchange import archive
+from hepbench.suite.exchange.archive import Packed, Record
 from hepbench.suite.exchange.events import write_events
+from hepbench.suite.exchange.merging import tags_of
 from hepbench.suite.exchange.part import OpenedPart, Part
+from hepbench.suite.trial.spec import hash_of
+from hepbench.tracking.leaderboard import ranking
+from hepbench.tracking.runs import LONGEST_TAG
 
 
 def export(home, path, *options):
@@ -72,7 +80,7 @@ def test_events_that_cannot_be_had(home, tmp_path):
         (("magik",), "did you mean 'magic'"),
         (("magic", "--split", "tset"), "did you mean 'test'"),
         (("magic", "--budget", "quik"), "did you mean 'quick'"),
-        (("magic", "--data", "simulated"), "genuine data only"),
+        (("magic", "--data", "simulated"), "only genuine data"),
         (("magic", "--out", tmp_path / "absent" / "events.h5"), "there is no folder"),
     ):
         options = () if "--out" in arguments else ("--out", out)
@@ -129,7 +137,7 @@ def test_scores_made_elsewhere_are_rated_like_ours(home, tmp_path):
     assert_user_mistake(told, "submitted as scores")
 
     again = entered(home, tmp_path / "mine.parquet", "--name", "mine", *facts)
-    assert "are there already" in again.stdout and again.returncode == 0
+    assert "identical scores already exist" in again.stdout and again.returncode == 0
     assert len(store.runs("magic", tags={"model": "mine"})) == 1
 
 
@@ -207,10 +215,12 @@ def test_scores_that_are_none_of_these_events(home, tmp_path):
         refused(home, path, bad, *words)
     path.write_text("no Parquet")
     refused(home, path, None, "no Parquet file")
-    for name, word in (("a b", "its name must be"), ("gbdt", "is the name of a model"), ("ensemble", "of a model")):
+    names = {"a b": "its name must consist of", "gbdt": "is the name of a model", "ensemble": "of a model"}
+    for name, word in names.items():
         refused(home, path, frame, word, name=name)
     for options, word in (
         (("--latency-ms", "nan"), "latency_ms must be"),
+        (("--latency-ms", 0), "latency_ms must be greater than 0"),
         (("--train-events", -1), "train_events must be"),
         (("--url", "javascript:alert(1)"), "url must be an address"),
         (("--code", "https://example.org/a b"), "code must be an address"),
@@ -258,12 +268,12 @@ def test_two_leaderboards_become_one(exported, home, tmp_path):
     assert "run" in planned.split("seed 1")[-1]  # a training of another machine is none of this one
 
     again = hepbench("import", path, home=home)
-    assert again.returncode == 0 and "3 runs here already" in again.stdout and "imported" not in again.stdout
+    assert again.returncode == 0 and "3 runs already in the store" in again.stdout and "imported" not in again.stdout
     assert rows_of(home) == rows
-    assert "here already" in hepbench("import", path, home=elsewhere).stdout  # of itself
+    assert "already in the store" in hepbench("import", path, home=elsewhere).stdout  # of itself
     back = tmp_path / "back.zip"
     assert "4 runs" in hepbench("export", "magic", "--out", back, home=home).stdout
-    assert "3 runs here already" in hepbench("import", back, home=elsewhere).stdout
+    assert "3 runs already in the store" in hepbench("import", back, home=elsewhere).stdout
     assert len(rows_of(elsewhere)) == 3
     run = next(row for row in rows if row["imported_from"] and not row["submitted"])["run_ids"][0]
     assert_user_mistake(hepbench("predict", run, path, home=home), "it was imported")
@@ -336,7 +346,7 @@ def test_an_export_that_was_changed_is_refused_whole(exported, home, tmp_path):
         (of_record(metrics={"test_auc": 0.99}), True, ("its record tells auc 0.9900, and its scores give",)),
         (of_record(metrics={"test_auc": "high"}), True, ("a metric or time is no number",)),
         (of_record(tags={"seed": "x"}), True, ("of no trial",)),
-        (of_record(tags={"task": "absent"}), True, ("the task absent, which is not here",)),
+        (of_record(tags={"task": "absent"}), True, ("results of the unknown task absent",)),
         (of_record(tags={"task": "ecal"}), True, ("2 columns of scores; expected score_photon",)),
         (of_record(more=1), True, ("the record of a run is none",)),
         (of_scores(swapped), True, ("its record tells auc",)),
@@ -370,6 +380,52 @@ def test_an_export_that_was_changed_is_refused_whole(exported, home, tmp_path):
             new.writestr(name.replace(run, "f" * 32), renamed(name, old.read(name)))
     done = hepbench("import", changed(tmp_path / "renamed.zip", out, lambda name, data: data), home=home)
     assert_user_mistake(done, "of other events than those of the same split here")
+
+
+def packed_of(tags, run="r1", host="far"):
+    own = {"identity": "i", "configuration": "c", "process.id": "1", "mlflow.user": "u"}
+    return Packed(Record(run, "gbdt seed 0", 1.0, 2.0, {**own, **tags}, {}, {}), Path(), host)
+
+
+def test_an_identity_here_is_never_that_of_an_archive_and_the_same_by_every_route():
+    own = hash_of(["imported", "far", "i"])
+    direct = tags_of(packed_of({}))
+    assert direct["identity"] == own and direct["imported_identity"] == "i" and "process.id" not in direct
+    by_another = tags_of(packed_of(direct))  # exported again by a machine that had imported it
+    assert {name: by_another[name] for name in direct} == direct
+    planted = tags_of(packed_of({"imported_from": "far"}))
+    assert planted["identity"] != "i" and planted["configuration"] != "c"
+    assert tags_of(packed_of({"imported_identity": "x"}))["identity"] != own
+
+
+def test_a_record_names_the_machine_that_it_was_imported_from(exported, home, tmp_path):
+    for name in ("", " "):
+        out = changed(exported[1], tmp_path / "changed.zip", of_record(tags={"imported_from": name}))
+        assert_user_mistake(hepbench("import", out, home=home), "imported_from names no machine")
+
+
+def test_a_run_that_ends_before_it_starts_is_exported_and_one_with_other_tags_imported(exported, home, tmp_path):
+    """By a clock that was set back; and the tags of a trial that only the run of a command has are not read."""
+    run = {"id": "r1", "name": "n", "start": 9.0, "end": 4.0, "metrics": {}, "parameters": {}}
+    run["tags"] = dict.fromkeys((*ranking.IDENTITY, *ranking.GROUP), "1") | {"stage": "final"}
+    (record,) = archive.records_of(SimpleNamespace(runs=lambda *_, **__: [run]), ["magic"])
+    assert (record.started, record.ended) == (9.0, 9.0)
+    out = changed(
+        exported[1], tmp_path / "changed.zip", of_record(tags={"skipped": "no JSON", "shift_far": '{"a": 1}'})
+    )
+    assert hepbench("import", out, home=home).returncode == 0
+    assert len(rows_of(home)) == 2
+    done = hepbench("rescore", "magic", home=home)
+    assert done.returncode == 0 and "metrics of 3 runs recomputed" in done.stdout, done.stdout
+
+
+def test_what_a_command_skipped_is_read_as_far_as_a_tag_holds_it():
+    reasons = {f"model_{number}": "needs image inputs; the task has table" for number in range(200)}
+    text = campaign._within_a_tag(reasons)
+    assert len(text) <= LONGEST_TAG < len(text) + 100
+    assert results._skipped({"stage": "bench", "skipped": text}).items() < reasons.items()
+    for tags in ({}, {"skipped": text[:-5]}, {"skipped": "[1]"}, {"stage": "final", "skipped": text}):
+        assert results._skipped({"stage": "bench", **tags}) == {}
 
 
 def test_nothing_to_export(home, tmp_path):

@@ -93,6 +93,38 @@ def test_a_network_gives_its_scores(name, tmp_path):
         np.testing.assert_allclose(fewer, trained[:6], atol=1e-5)
 
 
+def test_scores_of_dynamic_ranges_are_of_one_event_at_a_time(tmp_path):
+    """An outlier in a batch would round the scores of all others."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    from hepbench.benchmarks.base import Sample
+    from hepbench.suite.export.quantisation import quantised
+    from hepbench.suite.export.runtime import Runtime
+    from hepbench.suite.profiling.onnx import scores_with_bits
+
+    draw = np.random.default_rng(1)
+    weights = numpy_helper.from_array(draw.normal(size=(4, 2)).astype(np.float32), "weights")
+    nodes = [
+        helper.make_node("MatMul", ["table", "weights"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["scores"], axis=1),
+    ]
+    given, told = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, ["events", width])
+        for name, width in (("table", 4), ("scores", 2))
+    )
+    graph = helper.make_graph(nodes, "scores", [given], [told], [weights])
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    table = draw.normal(size=(50, 4)).astype(np.float32)
+    table[0] *= 30
+    test = Sample({"table": table}, np.arange(50), np.zeros(50, np.int64))
+    file = quantised(model.SerializeToString(), "dynamic", test)
+    alone = np.concatenate(
+        [Runtime(file).predict(Sample(test.inputs, test.rows[i : i + 1], test.labels[:1])) for i in range(50)]
+    )
+    np.testing.assert_array_equal(scores_with_bits(file, "dynamic", test), alone)
+    assert np.abs(Runtime(file).predict(test) - alone).max() > 0.01
+
+
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory):
     """Home with runs of magic, and model -> id."""

@@ -161,6 +161,7 @@ CLUSTER_TEXTS = {
     "comments": "# made by hand\n" + lines(CLUSTER_ROWS[:3]) + "# and\n" + lines(CLUSTER_ROWS[3:]),
     "comment behind": lines(CLUSTER_ROWS).replace("\n", " # first\n", 1),
     "header": "q seed min n nu nv\n" + lines(CLUSTER_ROWS),
+    "numbers of columns": "0,1,2,3,4,5\n" + lines(CLUSTER_ROWS, ","),
     "another order": " ".join(reversed(CLUSTER_NAMES.split())) + "\n" + lines([row[::-1] for row in CLUSTER_ROWS]),
     "# another order": "# " + " ".join(reversed(CLUSTER_NAMES.split())) + "\n" + lines([r[::-1] for r in CLUSTER_ROWS]),
     "byte order mark": "\ufeff" + lines(CLUSTER_ROWS),
@@ -185,9 +186,10 @@ CLUSTER_FAULTS = {
     "an empty field": ("47,30,,5,3,2,2\n", "line 2: an empty field"),
     "an empty first field": (",47,30,5,3,2,2\n", "line 2: an empty field"),
     "an empty field of tabs": ("47\t30\t\t5\t3\t2\t2\n", "line 2: an empty field"),
+    "an underscore": ("47 3_0 5 3 2 2\n", "line 2: '3_0' is not a number"),
     "decimal commas": ("47,5;30;5;3;2;2\n", "commas and semicolons"),
     "1e300": ("1e300 30 5 3 2 2\n", "line 2: a number beyond float32"),
-    "1e-300": ("47 30 1e-300 3 2 2\n", "line 2: a minimum charge that is not above 0"),
+    "1e-300": ("47 30 1e-300 3 2 2\n", "line 2: a minimum charge not above 0"),
 }
 
 
@@ -207,7 +209,7 @@ def test_files_of_a_group_are_found_in_any_case_and_compressed(tmp_path):
     assert [path.name for path in paths] == [f"{kind.capitalize()}.TXT.gz" for kind in CLUSTERS.classes]
     np.testing.assert_array_equal(np.bincount(arrays_of(CLUSTERS, *paths)["labels"]), [9] * 4)
     (tmp_path / "PION.txt").write_text(lines(CLUSTER_ROWS))
-    with pytest.raises(UserError, match=r"each could be pion\.txt; leave one of them"):
+    with pytest.raises(UserError, match=r"each could be pion\.txt; keep only one of them"):
         CLUSTERS.custom_layout(tmp_path)
 
 
@@ -219,6 +221,7 @@ ARFF = "% of OpenML\n@RELATION magic\n" + "".join(
 MAGIC_TEXTS = {
     "ARFF": ARFF + "\n@DATA\n% first\n" + MAGIC_ROWS.replace("g", "'g'").replace("h", "'h'"),
     "header": MAGIC_NAMES + "\n" + MAGIC_ROWS,
+    "numbers of columns": "0,1,2,3,4,5,6,7,8,9,10\n" + MAGIC_ROWS,
     "quoted": MAGIC_ROWS.replace("g", '"g"').replace("h", '"h"'),
     "capitals": MAGIC_ROWS.upper(),
     "blanks": MAGIC_ROWS.replace(",", " , "),
@@ -295,7 +298,7 @@ def unknown_filter(file, h5py) -> None:
 ECAL_FAULTS = {
     "link to nothing": (lambda f, h: f.__setitem__("X", h.SoftLink("/no")), "X is a link to /no, which leads nowhere"),
     "link to no file": (lambda f, h: f.__setitem__("X", h.ExternalLink("no.h5", "/X")), "a link to no.h5:/X, which"),
-    "a group": (lambda f, h: f.create_group("X"), "X is no dataset"),
+    "a group": (lambda f, h: f.create_group("X"), "X is not a dataset"),
     "declared": (lambda f, h: f.create_dataset("X", (4, 32, 32, 2), "f4", chunks=(1, 32, 32, 2)), "the file holds 0"),
     "declared at once": (lambda f, h: f.create_dataset("X", (4, 32, 32, 2), "f4"), "the file holds 0"),
     "no energy": (lambda f, h: f.create_dataset("X", data=np.zeros((4, 32, 32, 2), "f4")), "event 0: no energy at all"),
@@ -507,5 +510,5 @@ def test_a_locked_file_says_what_helps(tmp_path):
     path = write_images(tmp_path / "photons.hdf5", images_by_hand(4), np.zeros(4, "f4"))
     with path.open("rb+") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        with pytest.raises(UserError, match=r"another program has locked it.*HDF5_USE_FILE_LOCKING=FALSE"):
+        with pytest.raises(UserError, match=r"locked by another program.*HDF5_USE_FILE_LOCKING=FALSE"):
             list(ECAL.read([path]))

@@ -152,3 +152,92 @@ def test_versions_of_python_agree():
     returned = ("Return", ("value", ("Name", ("id", "x"), ("ctx", ("Load",)))))
     function = ("FunctionDef", ("name", "scale"), ("args", arguments), ("body", [returned]))
     assert shape == ("Module", ("body", [function]))
+
+
+GENERATES = """
+import numpy as np
+from hepbench import Events, Simulation, Task
+from hepbench.benchmarks.simulation import units
+{more}
+SCALE = {scale}
+
+
+def generate(label, number, seed):
+    return {{"x": SCALE * np.random.default_rng([seed, label, number]).normal(size=(10, 2))}}
+
+
+TASK = Task("x", ("a", "b"), read=iter, views={{}}, simulation=Simulation(10, generate, print))
+"""
+
+
+def test_simulated_files_belong_to_the_generator_of_a_users_task(tmp_path):
+    """Also where it imports simulations of this package."""
+    path = tmp_path / "my_task.py"
+
+    def generators(scale: int) -> str:
+        path.write_text(GENERATES.format(scale=scale, more=""))
+        delete()
+        return fingerprint.code_of_generators(registry.find("task", str(path)))
+
+    assert generators(1) != generators(100) and generators(1) == generators(1)
+
+
+@pytest.mark.parametrize("file", ["simulation/units.py", "simulation/pxd.py", "features/pixel_clusters.py"])
+def test_simulated_files_belong_to_what_their_generators_import(file, behind):
+    def generators() -> tuple[str, ...]:
+        delete()
+        return tuple(
+            fingerprint.code_of_generators(registry.find("task", name)) for name in ("hepmass", "pxd_clusters")
+        )
+
+    before = generators()
+    behind[registry.HOME / file] = "\nCHANGED = 1\n"
+    assert [a != b for a, b in zip(before, generators(), strict=True)] == ["units" in file, "units" not in file]
+
+
+def test_simulated_files_belong_to_their_chunks_and_not_to_the_rest_of_the_task(behind, monkeypatch):
+    task = registry.find("task", "hepmass")
+
+    def generators() -> str:
+        delete()
+        return fingerprint.code_of_generators(task)
+
+    before = generators()
+    behind[task.path] = "\nMASSES = 1\n\n\ndef split(labels, ids):\n    return ids\n"
+    assert generators() == before
+    behind[task.path] = "\nCHUNK = 1\n"
+    assert generators() != before
+
+
+@pytest.mark.parametrize(
+    ("imports", "file"),
+    [
+        ("import my_layers", "my_layers.py"),
+        ("from my_layers import WIDTH", "my_layers.py"),
+        ("from my_package.dense import WIDTH", "my_package/dense.py"),
+    ],
+)
+def test_a_file_beside_a_users_own_is_part_of_the_identity(imports, file, tmp_path):
+    path, beside = tmp_path / "my_tagger.py", tmp_path / file
+    beside.parent.mkdir(exist_ok=True)
+    task = registry.find("task", "magic")
+    path.write_text(
+        f"import sys\nfrom pathlib import Path\nsys.path.insert(0, str(Path(__file__).parent))\n{imports}\n"
+        "from hepbench import Model\nMODEL = Model(title='x', view='table', defaults={}, space=dict, build=len)\n"
+    )
+    beside.write_text("WIDTH = 8\n")
+    model = registry.find("model", str(path))
+    before = fingerprint.code_of_trial(task, model)
+    beside.write_text("WIDTH = 16\n")
+    delete()
+    assert fingerprint.code_of_trial(task, model) != before
+
+
+def test_modules_of_a_package_of_entries_are_part_of_the_identity(tmp_path):
+    package = tmp_path / "taggers"
+    (package / "models").mkdir(parents=True)
+    files = {name: package / name for name in ("__init__.py", "layers.py", "models/__init__.py", "models/mine.py")}
+    for path in files.values():
+        path.write_text("")
+    files["models/mine.py"].write_text("from ..layers import WIDTH\nfrom taggers import layers\n")
+    assert fingerprint.reached([files["models/mine.py"]]) >= {files["models/mine.py"], files["layers.py"]}

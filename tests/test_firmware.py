@@ -82,6 +82,20 @@ def test_what_hls4ml_has_not_is_told(tmp_path):
         write_firmware(*a_network_in_order("tabm", "magic"), tmp_path)
 
 
+def test_the_scaling_of_missing_values_is_stated():
+    from hepbench.benchmarks.scaling import fit_scaling, with_filling
+    from hepbench.suite.export.exporting import scaling_facts
+
+    table = np.random.default_rng(0).normal(size=(100, 3)).astype(np.float32)
+    table[:10, 1] = np.nan
+    filled = with_filling(Sample({"table": table}, np.arange(100), np.arange(100) % 2))
+    facts = json.loads(json.dumps(scaling_facts(fit_scaling(filled))))["table"]
+    assert set(facts) == {"shift", "scale", "fill", "marked"} and facts["marked"] == [1]
+    assert len(facts["shift"]) == 4 and len(facts["fill"]) == 3
+    facts = scaling_facts({"table": (np.zeros(3), np.ones(3))})
+    assert facts == {"table": {"shift": [0, 0, 0], "scale": [1, 1, 1]}}
+
+
 @there
 def test_the_verb(tmp_path, home, monkeypatch):
     from hepbench.suite.export import firmware
@@ -94,8 +108,8 @@ def test_the_verb(tmp_path, home, monkeypatch):
     out = tmp_path / "project"
     done = hepbench("export-model", runs["mlp_pxd6"], "--format", "hls4ml", "--out", out, home=home)
     assert done.returncode == 0, done.stderr
-    assert "C simulation: not available, there is no g++" in done.stdout
-    assert "estimated by the synthesis: not available" in done.stdout
+    assert "C simulation: not available, g++ not found" in done.stdout
+    assert "estimated by synthesis: not available" in done.stdout
     about = json.loads((out / "hepbench.json").read_text())
     assert about["run"] == runs["mlp_pxd6"] and len(about["scaling"]["table"]["shift"]) == 10
     done = hepbench("export-model", runs["mlp_pxd6"], "--format", "hls4ml", "--out", out, home=home)

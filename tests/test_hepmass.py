@@ -130,7 +130,7 @@ BAD_TEXT = {
     "label": (changed(7, 0, "2.0"), r"line 9: label outside \{0, 1\}"),
     "no label": (changed(7, 0, "0.5"), r"line 9: label outside \{0, 1\}"),
     "mass": (changed(7, 28, "-500"), "line 9: mass below 1 GeV"),
-    "cut row": (text_of(rows_by_hand(8))[:-2], "truncated: line 9, the last, has no end"),
+    "cut row": (text_of(rows_by_hand(8))[:-2], "truncated: line 9, the last, does not end"),
 }
 
 

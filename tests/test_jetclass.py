@@ -129,15 +129,15 @@ def spoilt(kind, path):
 BAD = {
     "nan": "event 5: NaN or infinity among the particles",
     "energy": "event 5: negative energy",
-    "kinds": "event 5: a particle that is none or several of the five kinds",
-    "charge": "event 5: a particle whose charge is not that of its kind",
-    "labels": "event 1: not one label that is 1",
+    "kinds": "event 5: a particle of none or several of the five types",
+    "charge": "event 5: a particle whose charge is not that of its type",
+    "labels": "event 1: not exactly one label that is 1",
     "branch": "no branch 'part_d0val'",
     "label": "no branch 'label_Tbl'",
-    "flat": "part_px has not a number for each particle",
+    "flat": "part_px must have one number per particle",
     "text": "neither a ROOT file nor a tar archive",
-    "empty archive": "no ROOT file is in the archive",
-    "cut": "no ROOT file, or a damaged one",
+    "empty archive": "no ROOT file in the archive",
+    "cut": "not a ROOT file, or a damaged one",
 }
 
 

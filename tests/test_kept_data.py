@@ -116,7 +116,7 @@ def test_whole_data_are_opened_where_nothing_can_be_written(prepared, monkeypatc
     monkeypatch.setattr(FileLock, "acquire", refuse)
     assert len(prepare(entry, of_task)) == len(np.load(folder / "labels.npy"))
     (folder / "ids.npy").unlink()
-    with pytest.raises(UserError, match="may not write there"):
+    with pytest.raises(UserError, match="no permission to write"):
         prepare(entry, of_task)
 
 
@@ -126,7 +126,7 @@ def test_a_command_says_what_was_damaged(home):
     cut(before.folder / "arrays" / "table.npy")
     done = hepbench("describe", "magic", home=home)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert "table.npy: not as it was written" in done.stdout and "19,020 events" in done.stdout
+    assert "table.npy: corrupted or without a checksum" in done.stdout and "19,020 events" in done.stdout
 
 
 PREPARE_AND_DIE = """
@@ -311,7 +311,7 @@ def test_a_simulation_that_is_to_end_says_one_line(sent, send, home, tmp_path):
         os.killpg(process.pid, signal.SIGKILL) if process.poll() is None else None
     with_patience(lambda: all(map(ended, children)))
     assert process.returncode == 130
-    assert told.decode().strip() == "interrupted; what was finished is kept, the same command resumes from there"
+    assert told.decode().strip() == "interrupted; finished work is saved, the same command resumes from there"
     assert not (tmp_path / "made").exists()
 
 

@@ -154,7 +154,7 @@ def test_a_jet_without_an_emitter_is_refused(tmp_path):
     x[:, 0] = (300, 0, 0, 22)
     x[1, 0, 1] = 0.1
     np.savez(tmp_path / "QG_jets.npz", X=x, y=np.array([0.0, 1.0]))
-    with pytest.raises(UserError, match="event 1: not one particle at rapidity and phi 0"):
+    with pytest.raises(UserError, match="event 1: not exactly one particle at rapidity and phi 0"):
         list(registry.find("task", "lund_jets").record.read([tmp_path / "QG_jets.npz"]))
 
 

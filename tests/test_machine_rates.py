@@ -27,5 +27,7 @@ def test_doctor_tells_them(home, monkeypatch):
     monkeypatch.setattr(machine.machine_rates, "__defaults__", (0.01,))
     done = hepbench("doctor", "--measure", home=home)
     assert done.returncode == 0, done.stderr
-    assert all(word in done.stdout for word in ("matrix products", "GFLOP/s", "copies", "writing", "GB/s"))
+    assert all(
+        word in done.stdout for word in ("matrix multiplication", "GFLOP/s", "memory copy", "disk writes", "GB/s")
+    )
     assert "GFLOP/s" not in hepbench("doctor", home=home).stdout

@@ -161,3 +161,8 @@ def test_words_arrive_as_they_were_given(folder):
     curve = "[curve][x][--model][a][--model][b][--seeds][2][--train-events][10 20][--format][markdown][--dry-run]"
     assert told == f"{curve}\n"
     assert made(folder, "test-all", "ONLY=long").endswith("[-m][long]\n")
+
+
+def test_a_row_with_settings_can_be_plotted(folder):
+    told = made(folder, "plot", "TASK=ecal", "MODEL=cnn gbdt rounds=300 depth=3 mlp tuned")
+    assert "[--model][,cnn ,gbdt rounds=300 depth=3 ,mlp tuned]" in told

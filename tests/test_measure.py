@@ -94,7 +94,7 @@ def test_a_slow_network_is_timed_over_as_many_events_as_it_can_do(monkeypatch):
 
 def test_an_unknown_program_is_a_mistake(home):
     done = hepbench("measure", "models", "--against", "kers", home=home)
-    assert_user_mistake(done, "unknown program to measure against 'kers'", "did you mean 'keras'")
+    assert_user_mistake(done, "unknown program to compare with 'kers'", "did you mean 'keras'")
 
 
 def test_keras_comes_without_a_word_and_with_onednn():

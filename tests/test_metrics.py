@@ -281,6 +281,16 @@ def test_curves_of_several_classes():
     assert list(metrics.roc_curves(Scored(*toy()), 1, ("h", "g"))) == ["g"]
 
 
+@pytest.mark.parametrize("digits", [None, 1])
+def test_the_area_of_the_macro_curve_is_the_mean_of_the_areas(digits):
+    labels, scores = toy(150, classes=4, digits=digits)
+    curve = metrics.roc_curves(Scored(labels, scores), 1, CLASSES)["macro"]
+    area = np.trapezoid(curve["signal_efficiency"], curve["background_efficiency"])
+    assert area == pytest.approx(metrics.evaluate(labels, scores, 1, CLASSES)["auc_macro"], abs=1e-12)
+    assert np.all(np.diff(curve["background_efficiency"]) >= 0)
+    assert np.all(np.diff(curve["signal_efficiency"]) > -1e-12)
+
+
 def test_several_classes_where_one_is_absent():
     labels, scores = toy(classes=4)
     labels[labels == 3] = 0
@@ -365,11 +375,11 @@ def test_error_of_an_efficiency_at_a_purity_where_the_curve_is_steep():
     [
         ([0, 1, 2, 1], np.full((4, 2), 0.5), "labels must be from 0 to 1"),
         ([0, 1, -1, 1], np.full((4, 2), 0.5), "labels must be from 0 to 1"),
-        ([0.0, 1.0, 1.0, 0.0], np.full((4, 2), 0.5), "whole numbers"),
+        ([0.0, 1.0, 1.0, 0.0], np.full((4, 2), 0.5), "labels must be integers"),
         ([0, 1, 0, 1], np.full((4, 2), 0.4), "4 rows do not, the first at 0: 0.8"),
         ([0, 1, 0, 1], np.tile([1.5, -0.5], (4, 1)), "must be probabilities"),
-        ([0, 1, 0, 1], np.tile([0.5, 0.3, 0.2], (4, 1)), "3 columns, but the labels are of 2 classes"),
-        ([0, 0, 0, 1], np.full((4, 2), 0.5), "there is one of 1"),
+        ([0, 1, 0, 1], np.tile([0.5, 0.3, 0.2], (4, 1)), "3 columns, but the labels have 2 classes"),
+        ([0, 0, 0, 1], np.full((4, 2), 0.5), "there is only one of 1"),
         ([0, 1, 0, 1], np.full(4, 0.5), "for 4 labels"),
     ],
 )
@@ -435,6 +445,21 @@ def test_calibration_of_what_is_calibrated_and_what_is_not():
     assert len(bins["score"]) == 15 and bins["events"].sum() == 20_000
     pulls = (bins["share"] - bins["score"]) / bins["error"]
     assert (pulls**2).sum() < 35
+
+
+def test_chance_is_taken_off_the_calibration_error_and_what_may_remain_is_in_its_error():
+    rng, events = np.random.default_rng(5), 1500
+    for shift in (0.0, 0.02, 0.04, 0.2):
+        predicted = rng.permuted(np.tile(np.linspace(0.3, 0.7, events), (400, 1)), axis=1)
+        labels = (rng.random(predicted.shape) < predicted + shift).astype(int)
+        pairs = zip(labels, predicted, strict=True)
+        values, errors = np.array([metrics.METRICS["ece"].compute(one, columns(told), 1) for one, told in pairs]).T
+        bins = np.sqrt(0.23 / 100)  # standard deviation of the distance in one
+        assert abs(values.mean() - shift) < 0.3 * bins, shift
+        assert np.mean(np.abs(values - shift) <= errors) > 0.55
+        assert np.mean(np.abs(values - shift) <= 1.96 * errors) > 0.92
+        parts = metrics.METRICS["ece"].influences(Scored(labels[0], columns(predicted[0])), 1)
+        assert np.sqrt(parts @ parts) == pytest.approx(errors[0], rel=0.02 if shift < 0.1 else 0.12)
 
 
 def test_slices_at_a_common_cut():

@@ -8,8 +8,10 @@ import urllib.error
 import urllib.request
 import zlib
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 from browser import mlflow_pages
 from conftest import assert_user_mistake, free_port, hepbench
@@ -18,6 +20,7 @@ from hepbench.benchmarks import registry
 from hepbench.suite import views as prepared_views
 from hepbench.suite.data.dataset import obtain, prepare, view_of
 from hepbench.suite.differences import scores_of
+from hepbench.suite.trial.pyfunc import Loaded
 from hepbench.tracking import reading, runs, views
 
 
@@ -129,6 +132,15 @@ def test_a_trained_model_is_one_of_mlflow_that_scores_a_batch(benched, monkeypat
     assert np.allclose(model.predict({"table": table}), np.exp(stored.scores[:50]), atol=1e-5)
     with pytest.raises(Exception, match="table"):
         model.predict({"tables": table})
+
+
+def test_a_model_without_inputs_takes_events_in_any_form():
+    """One that gives the same scores for every event, as `prior`."""
+    fitted = SimpleNamespace(predict=lambda sample: np.full((len(sample), 2), 0.5))
+    loaded = Loaded(SimpleNamespace(shapes={}, scaling=None, fitted=fitted))
+    table = np.zeros((5, 10))
+    for given in ({"table": table}, {"table": table.tolist()}, table, table.tolist(), pd.DataFrame(table)):
+        assert loaded.predict(given).shape == (5, 2)
 
 
 def test_a_run_has_its_curve_by_efficiency_a_line_that_says_what_it_is_and_a_dataset_with_schema(benched):

@@ -318,6 +318,109 @@ def parameters(name, shapes, classes=2):
     return built.count_params(), sum(int(np.prod(weight.shape)) for weight in built.trainable_variables)
 
 
+@pytest.mark.parametrize("name", ["gnn", "particlenet_lite", "part_lite"])
+@pytest.mark.parametrize("events", [1, 4])
+def test_a_batch_of_empty_clouds_alone(name, events):
+    from hepbench.suite.training.network import Network
+
+    batch = cloud([0] * events, 20)
+    built = Network(cloud_network(name, 20), 2)
+    sample = Sample(batch, np.arange(events), np.zeros(events, int))
+    np.testing.assert_allclose(np.exp(built.predict_log(sample)).sum(axis=1), 1, atol=1e-6)
+
+
+def test_a_training_goes_through_a_batch_of_empty_clouds():
+    """And no moving average is moved by it."""
+    batch = cloud([0] * 8, 20)
+    sample = Sample(batch, np.arange(8), np.arange(8) % 2)
+    fitted = fit(network("particlenet_lite"), (sample, sample), epochs=1, width=4)
+    for variable in fitted.keras_model.non_trainable_variables:
+        if "moving" in variable.name:
+            np.testing.assert_array_equal(variable, float("variance" in variable.name))
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["TensorFlow", "JAX"])
+def test_batch_normalisation_remembers_the_unbiased_variance(fused, monkeypatch):
+    """1502.03167 algorithm 2; of true points alone, and of no point nothing."""
+    from hepbench.benchmarks.layers import normalization
+
+    monkeypatch.setattr(normalization, "on_tensorflow", lambda: fused)
+    x = np.random.default_rng(0).normal(3, 2, (10, 4, 5)).astype(np.float32)
+    layer = normalization.BatchNormalization(momentum=0.0)
+    weight = np.ones((10, 1), np.float32)
+    if not fused:
+        weight[6:] = 0
+    true = x[weight[:, 0] > 0]
+    y = np.asarray(layer([x, weight], training=True))[: len(true)]
+    np.testing.assert_allclose(y.std(axis=(0, 1)), 1, rtol=1e-3)
+    for _ in range(2):
+        np.testing.assert_allclose(layer.mean, true.mean(axis=(0, 1)), rtol=1e-5)
+        np.testing.assert_allclose(layer.variance, true.reshape(-1, 5).var(axis=0, ddof=1), rtol=1e-5)
+        layer([x[:0], weight[:0]] if fused else [x, 0 * weight], training=True)
+
+
+@pytest.mark.parametrize("tensorflow", [True, False], ids=["TensorFlow", "JAX"])
+@pytest.mark.parametrize("kind", ["CloudSum", "CloudMean"])
+def test_clouds_are_summed_in_32_bits(kind, tensorflow, monkeypatch):
+    from hepbench.benchmarks.layers import point_cloud
+
+    monkeypatch.setattr(point_cloud, "on_tensorflow", lambda: tensorflow)
+    x = np.abs(np.random.default_rng(0).normal(size=(2 * 139, 8))).astype("bfloat16")
+    mask = np.ones((2, 139), bool)
+    layer = getattr(point_cloud, kind)(dtype="bfloat16")
+    found = layer([x, mask, np.arange(2 * 139, dtype=np.int32)])
+    expected = x.astype(np.float64).reshape(2, 139, 8).sum(axis=1) / (139 if kind == "CloudMean" else 1)
+    assert found.dtype == "bfloat16"
+    np.testing.assert_allclose(np.asarray(found).astype(np.float64), expected, rtol=2**-8)
+
+
+def test_features_of_pairs_are_their_formula():
+    """Down to small angles; of two particles at the same place the angle is 1e-8, and only a particle with itself has
+    none."""
+    from hepbench.benchmarks.layers.attention import pair_features
+
+    angles = np.array([0, 0, 3e-4, -1e-3, 2e-2, 0.5], np.float32)
+    points = np.stack([0.7 * angles, -0.3 * angles], axis=-1)[None]
+    log_pt = np.log(np.arange(1.0, 7)).astype(np.float32)[None, :, None]
+    found = np.asarray(pair_features(points, log_pt))[0]
+    eta, phi = points[0].astype(np.float64).T
+    pt = np.exp(log_pt[0, :, 0].astype(np.float64))
+    for i in range(6):
+        for j in range(6):
+            if i == j:
+                np.testing.assert_array_equal(found[i, j], 0)
+                continue
+            distance = max(np.hypot(eta[i] - eta[j], phi[i] - phi[j]), 1e-8)
+            mass = 4 * (np.sinh((eta[i] - eta[j]) / 2) ** 2 + np.sin((phi[i] - phi[j]) / 2) ** 2)
+            soft = min(pt[i], pt[j])
+            expected = [
+                *(np.log(distance), np.log(soft * distance), np.log(soft / (pt[i] + pt[j]))),
+                np.log(pt[i] * pt[j] * max(mass, 1e-16)),
+            ]
+            np.testing.assert_allclose(found[i, j], expected, atol=1e-4)
+    np.testing.assert_array_equal(np.asarray(pair_features(points))[0, ..., 0], found[..., 0])
+
+
+def test_weights_of_attention_are_dropped_in_training_alone():
+    from hepbench.benchmarks.layers.attention import ParticleAttention, Trim, attend
+
+    rng = np.random.default_rng(0)
+    mask = np.ones((4, 12), bool)
+    _, longest = Trim()(mask)
+    x = rng.normal(size=(48, 8)).astype(np.float32)
+    layer = ParticleAttention(2, dropout=0.5)
+    given = [x, mask, longest, np.zeros(4 * 2 * 12 * 12, np.float32)]
+    known, one, other = (np.asarray(layer(given, training=training)) for training in (False, True, True))
+    np.testing.assert_array_equal(layer(given), known)
+    assert np.abs(one - known).max() > 0.01 < np.abs(other - one).max()
+    query, key, value = rng.normal(size=(3, 1, 12, 8)).astype(np.float32)
+    kept = 2 * rng.integers(0, 2, (1, 1, 12, 12)).astype(np.float32)
+    weights = np.exp(query[0] @ key[0].T * 8**-0.5)
+    expected = (weights / weights.sum(axis=1, keepdims=True) * kept[0, 0]) @ value[0]
+    found = attend(query, key, value, np.zeros((1, 1, 1, 12), np.float32), kept, heads=1)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
 CLOUD_OF = {features: {"points": (100, 2), "features": (100, features), "mask": (100,)} for features in (4, 7)}
 
 
@@ -344,6 +447,19 @@ def test_dense_networks_have_the_documents_layers(name, shapes, classes, count):
     last = built.layers[-1].kernel.shape
     kernels = [weight for weight in built.trainable_variables if len(weight.shape) == 2]
     assert sum(int(np.prod(kernel.shape)) for kernel in kernels) == count + (classes == 2) * int(np.prod(last))
+
+
+def test_the_particle_transformer_has_the_papers_layers():
+    """Dropout of the three places of a particle block, none for the class token; (2.14M weights, table 3)."""
+    assert parameters("part", CLOUD_OF[7] | {"log_pt": (100,)})[1] == 2_140_712
+    built = cloud_network("part", 20)
+    rates = [layer.rate for layer in built.layers if type(layer).__name__ == "Dropout"]
+    assert rates == [0.1] * 3 * 8 + [0.0] * 3 * 2
+    of_attention = [layer.dropout.rate for layer in built.layers if type(layer).__name__ == "ParticleAttention"]
+    assert of_attention == [0.1] * 8
+    (token,) = (layer for layer in built.layers if type(layer).__name__ == "ClassToken")
+    users = {type(node.operation).__name__ for node in token._outbound_nodes}
+    assert users == {"LayerNormalization", "TokenAttention", "Add"}  # the query is not normalised
 
 
 def test_pfn_has_the_papers_layers():
@@ -460,6 +576,18 @@ def test_learning_rate_falls_where_the_loss_does_not(mlp):
         if lines[epoch]["learning_rate"] < lines[epoch - 1]["learning_rate"]:
             assert losses[epoch - 1] > min(losses[:epoch])
     assert sorted({line["learning_rate"] for line in lines}) == pytest.approx([1e-3, 3e-3, 3e-2])
+
+
+@pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
+def test_a_rate_below_the_minimum_is_not_raised(schedule):
+    from hepbench.suite.training.schedules import Plateau, learning_rates
+
+    options = {**DEFAULTS, "learning_rate": 1e-7, "minimum_learning_rate": 1e-6, "schedule": schedule}
+    assert learning_rates(np.linspace(0, 1, 50), options).max() <= 1.0001e-7
+    plateau = Plateau(options)
+    for _ in range(9):
+        plateau.after_epoch(1.0)
+    assert plateau.rate == 1e-7
 
 
 def test_cosine_rises_and_falls(mlp):

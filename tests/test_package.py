@@ -191,7 +191,7 @@ def test_an_interrupt_within_the_garbage_collector_is_not_lost():
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert done.returncode == 130
-    assert done.stderr.startswith("interrupted; what was finished is kept") and "Traceback" not in done.stderr
+    assert done.stderr.startswith("interrupted; finished work is saved") and "Traceback" not in done.stderr
 
 
 def test_an_interrupt_before_anything_runs_is_no_traceback():

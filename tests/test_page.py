@@ -8,13 +8,13 @@ import re
 
 import numpy as np
 import pytest
-from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked
+from test_tracking import METRICS, REFERENCES, a_run, board_of, ranked, with_limits
 
 from hepbench.benchmarks.metrics import BY_SLICE, by_slice, class_keys, evaluate, metrics_of
 from hepbench.benchmarks.scored import Scored
 from hepbench.suite import plot_data
 from hepbench.tracking import pages, plots
-from hepbench.tracking.leaderboard import figures, index, latex, page, ranking, text
+from hepbench.tracking.leaderboard import charts, figures, index, latex, page, ranking, text
 from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, PlotData
 from hepbench.tracking.leaderboard.table import Leaderboard
 
@@ -185,6 +185,62 @@ def test_the_index_leads_to_the_page(browser, written):
     assert not shown.errors
 
 
+def test_limits_costs_of_zero_and_names_of_slices(browser, tmp_path):
+    listed = with_limits()
+    for run in listed:
+        run["metrics"] |= {f"test_auc_pt_GeV_b_{value}{part}": 0.5 for value in (10, 20) for part in ("", "_error")}
+    board = Leaderboard(ranking.rows(listed, METRICS, "rejection_50"), METRICS, ("rejection_50", "auc"))
+    slices = {"pt_GeV_b": page.Slice("pt [GeV] (jet) <b>", {"auc": "AUC"})}
+    drawn = {f"r{run}": numbers(run) for run in range(4)}
+    (tmp_path / "page.html").write_text(page.render(board, drawn, slices=slices, library=pages.vega(tmp_path)))
+    shown = browser.open((tmp_path / "page.html").as_uri())
+    marks = "document.querySelectorAll('[data-plot={}] .mark-symbol.role-mark path').length"
+    axis = "[...document.querySelectorAll('[data-plot={}] .role-axis-label text')].map((one) => one.textContent)"
+    assert "perfect" in drawn_in(shown, "interval") and "nothing" not in drawn_in(shown, "interval")
+    assert shown.evaluate(marks.format("interval")) == 3 and shown.evaluate(axis.format("interval"))[-3] == "perfect"
+    choose(shown, "[data-choice=y]", "auc")
+    for cost in ("latency_ms", "parameters"):
+        choose(shown, "[data-choice=x]", cost)
+        assert "nothing" not in drawn_in(shown, "pareto") and shown.evaluate(marks.format("pareto")) == 3
+        left_out = shown.evaluate("document.querySelector('[data-plot=pareto] .left-out').textContent")
+        assert left_out.startswith("Left out: nothing: ") and left_out.endswith("a logarithmic axis cannot show.")
+    drawn_in(shown, "learning")
+    assert [one for one in shown.evaluate(axis.format("learning")) if one.isdigit()] == ["1", "2"]
+    assert "validation" not in drawn_in(shown, "learning")  # no legend of nothing beside what the caption says
+    assert "pt [GeV] (jet) <b>" in drawn_in(shown, "slices")
+    shown.click("th[data-name=rejection_50] button")
+    assert column(shown, "model") == ["perfect", "good", "poor", "nothing"]
+    choose(shown, "#rank", "auc")
+    choose(shown, "#rank", "rejection_50")
+    assert column(shown, "rank") == ["1", "=2", "3", "4"] and column(shown, "model")[0] == "perfect"
+    assert shown.evaluate("document.querySelector('.scroll .ranked') === null")
+    assert not shown.errors
+
+
+def test_forty_rows_differ_in_look_and_ten_without_colour():
+    assert len({json.dumps(one) for one in charts.LOOKS}) == 40
+    for part in ("line", "marker"):
+        assert len({str((plots.look(n).colour, getattr(plots.look(n), part))) for n in range(40)}) == 40
+    assert len({str(plots.look(n)[1:]) for n in range(10)}) == 10
+
+
+def test_a_figure_says_what_it_leaves_out_and_what_is_dashed():
+    rows = {row["model"]: (row, numbers(1)) for row in ranking.rows(with_limits(), METRICS, "rejection_50")}
+    of = dataclasses.replace(chosen(), rows=rows, metric=METRICS["rejection_50"], x_axis="parameters")
+    assert figures.left_out("pareto", of) == ["nothing"] and figures.left_out("auc", of) == []
+    with plots.style():
+        (axes,) = figures.draw("auc", of).axes
+        assert [one.get_text() for one in axes.get_yticklabels()] == ["perfect", "good", "poor"]
+        assert axes.get_xlabel().endswith("(hollow: lower limit)")
+        (axes,) = figures.draw("pareto", of).axes
+        assert {one.get_text() for one in axes.get_legend().get_texts()} == {"perfect", "good", "poor", "Pareto front"}
+        (axes,) = figures.draw("learning", dataclasses.replace(of, metric=METRICS["log_loss"])).axes
+        assert axes.get_xlabel() == "epoch or round (dashed: training)"
+        assert all(float(tick).is_integer() for tick in axes.get_xticks())
+        (axes,) = figures.draw("learning", dataclasses.replace(of, metric=METRICS["auc"])).axes
+        assert axes.get_xlabel() == "epoch or round"
+
+
 def test_a_page_of_forty_rows_is_small(tmp_path):
     listed = [a_run(number, f"model{number}", auc=0.6 + number / 200) for number in range(1, 41)]
     text = page.render(
@@ -217,8 +273,9 @@ def chosen(**changes) -> figures.Chosen:
         run["metrics"] |= {"latency_ms": latency, "test_auc_mass_5": 0.8, "test_auc_mass_5_error": 0.01}
         run["metrics"] |= {"test_auc_mass_10": 0.9, "test_auc_mass_10_error": 0.01}
     rows = {row["model"]: (row, numbers(place)) for place, row in enumerate(ranked(listed))}
-    slices = page.slices_of([row for row, _ in rows.values()], {"mass": {"auc": "AUC"}})
-    options = {"metric": METRICS["auc"], "over": "latency_ms", "slices": slices} | changes
+    cuts = {"mass": page.Slice("mass [GeV] (jet) <b>", {"auc": "AUC"})}
+    slices = page.slices_of([row for row, _ in rows.values()], cuts)
+    options = {"metric": METRICS["auc"], "x_axis": "latency_ms", "slices": slices} | changes
     return figures.Chosen(rows=rows, signal="signal", background="background", **options)
 
 
@@ -237,7 +294,7 @@ def test_every_kind_of_plot_names_its_rows(kind, tmp_path):
 def test_what_was_not_measured_is_not_drawn():
     for kind, changes, words in (
         ("auc", {"metric": METRICS["rejection_95"]}, "none of these rows has rejection_95"),
-        ("pareto", {"over": "hardware_gpu_energy_joule"}, "both auc and hardware_gpu_energy_joule"),
+        ("pareto", {"x_axis": "hardware_gpu_energy_joule"}, "both auc and hardware_gpu_energy_joule"),
         ("slices", {"slices": {}}, "declares no slices"),
     ):
         with plots.style(), pytest.raises(figures.NotMeasured, match=words):
@@ -281,7 +338,7 @@ def test_several_classes_and_slices(browser, tmp_path):
         {"r1": PlotData(curves, {}, {}, trained[0].confusion.tolist())},
         signal="<i>",
         classes=dict(zip(names, class_keys(names), strict=True)),
-        slices={"mass": BY_SLICE},
+        slices={"mass": page.Slice("mass [GeV] (jet) <b>", BY_SLICE)},
         library=pages.vega(tmp_path),
     )
     (tmp_path / "jets.html").write_text(text)

@@ -75,7 +75,7 @@ def test_ids_follow_the_number_in_the_name_whatever_else_is_read(tmp_path):
     np.testing.assert_array_equal(alone.arrays["jets"], together.arrays["jets"])
     (tmp_path / "copy").mkdir()
     again = write(tmp_path / "copy" / "QG_jets_7.npz", *by_hand())
-    with pytest.raises(UserError, match="has number 7"):
+    with pytest.raises(UserError, match="has the same number, 7"):
         list(qg_jets_format.read([seventh, again]))
 
 
@@ -209,8 +209,8 @@ BAD = {
     "negative": "event 3: negative pT",
     "code": "event 3: PDG code in X that is none of 0, -2212",
     "half a code": "event 3: PDG code in X",
-    "code alone": "event 3: a particle in X with a pT or a PDG code alone",
-    "pt alone": "event 3: a particle in X with a pT or a PDG code alone",
+    "code alone": "event 3: a particle in X with only a pT or only a PDG code",
+    "pt alone": "event 3: a particle in X with only a pT or only a PDG code",
     "rapidity": "event 3: rapidity beyond 20",
     "no particles": "event 3: a jet without particles",
 }

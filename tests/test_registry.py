@@ -85,8 +85,11 @@ def test_a_family_has_its_entries_names():
         ("MODELS = {}", "at least one entry"),
         ("MODELS = {'broken': 3}", r"must expose MODELS\['broken'\], a Model; it exposes a int"),
         ("import nowhere_to_be_found", "ModuleNotFoundError"),
-        ("from benchmarks.nowhere import Model", "imported with `from hepbench import Task, Model"),
-        ("MODEL = type('Model', (), {'__module__': 'benchmarks.base'})()", "imported with `from hepbench import"),
+        ("from benchmarks.nowhere import Model", "import from hepbench with `from hepbench import Task, Model"),
+        (
+            "MODEL = type('Model', (), {'__module__': 'benchmarks.base'})()",
+            "import from hepbench with `from hepbench import",
+        ),
         ("MODEL = ", "SyntaxError"),
         ("x = 1", "it exposes nothing"),
         ("MODEL = 3", "it exposes a int"),

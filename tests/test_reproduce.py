@@ -102,7 +102,7 @@ def test_differences_are_told_in_words():
     assert in_words(Reported("", "parameters", 868_993, ""), 868_993, math.nan) == "the same"
     assert in_words(Reported("", "epochs", 38, ""), 8, math.nan) == "fewer by 30"
     slower = in_words(Reported("", "seconds_per_step", 4, ""), 2, math.nan, "a processor")
-    assert slower == "0.5 times the document's, on other hardware: a processor"
+    assert slower == "0.50 times the document's, on other hardware: a processor"
     assert in_words(Reported("", "test_auc", 0.992, "", sign="above"), 0.999, 0.001) == "ours is above it, too"
     assert (
         in_words(Reported("", "test_auc", 0.992, "", sign="above"), 0.98, 0.001) == "ours is lower by 0.0120 ± 0.0010"
@@ -152,8 +152,8 @@ def test_a_study_at_a_small_budget(reproduced):
     home, _, printed = reproduced
     assert "1/3 tetraquark_vs_background" in printed and "3/3 mlp_tetraquark_vs_background" in printed
     assert re.search(r"test AUC\s+0\.992\s+0\.\d{4} ± 0\.\d{4}\s+(ours (lower|higher) by|the same)", printed)
-    assert "2,000 events in place of 200,000; 2 epochs at most in place of 100" in printed
-    assert "not run: not asked for" in printed and "make sweep TASK=pxd_pixels" in printed
+    assert "2,000 events instead of 200,000; at most 2 epochs instead of 100" in printed
+    assert "not run: not requested" in printed and "make sweep TASK=pxd_pixels" in printed
     page = (home / "results" / "reports" / "reproduce-pxd_mlp_cnn.html").read_text()
     for words in ("Marvin Peter", "simulated data", "1,400 training events", "not measured", "ROC curves", "<svg"):
         assert words in page, words
@@ -175,7 +175,7 @@ def test_a_second_call_resumes_and_writes_markdown(reproduced):
     assert "| test AUC, `tetraquark_vs_background` | 0.992 | 0." in done.stdout
     assert {run["id"] for run in store.runs("pxd_clusters:tetraquark_vs_background")} == before
     dry = hepbench(*arguments, "--dry-run", home=home)
-    assert dry.stdout.count("1 already done") == 3 and "left out: not asked for" in dry.stdout
+    assert dry.stdout.count("1 already done") == 3 and "left out: not requested" in dry.stdout
 
 
 def test_an_experiment_that_fails_ends_no_other(reproduced, monkeypatch):
@@ -191,7 +191,7 @@ def test_an_experiment_that_fails_ends_no_other(reproduced, monkeypatch):
     done = hepbench(*arguments, home=home)
     assert done.returncode == 1
     assert "failed: its files are gone" in done.stdout and "not run: its files are gone" in done.stdout
-    assert "1 of 1 results are there already" in done.stdout
+    assert "1 of 1 results already exist" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -201,7 +201,7 @@ def test_an_experiment_that_fails_ends_no_other(reproduced, monkeypatch):
         (["ecal_cnn", "--only", "energie"], ["unknown experiment of ecal_cnn", "did you mean 'energy'"]),
         (["ecal_cnn", "--budget", "quik"], ["unknown budget 'quik'"]),
         (["ecal_cnn", "--format", "pdf"], ["unknown format 'pdf'"]),
-        (["ecal_cnn", "--data", "official"], ["official files of ecal are not here"]),
+        (["ecal_cnn", "--data", "official"], ["official files of ecal are missing"]),
         ([], ["hepbench reproduce --list"]),
     ],
 )

@@ -1,11 +1,13 @@
 """Stored runs measured again, and ensembles of them, without a training."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import assert_user_mistake, hepbench
 
+from hepbench.benchmarks import registry
 from hepbench.suite import ensemble, results
 from hepbench.suite.trial.artifacts import StoredScores
 
@@ -37,7 +39,7 @@ def test_rescoring_finds_what_was_measured(home, monkeypatch):
     store.log(run, {"test_auc": 0.1})
     assert rows_of(home)[0]["auc"] != before[0]["auc"]
     done = hepbench("rescore", "magic", home=home)
-    assert done.returncode == 0 and "8 runs measured again" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "metrics of 8 runs recomputed" in done.stdout, done.stdout + done.stderr
     after = rows_of(home)
     assert [row["model"] for row in after] == [row["model"] for row in before]
     for old, new in zip(before, after, strict=True):
@@ -101,6 +103,45 @@ def test_members_are_chosen_by_what_they_add():
     scores = [np.stack([1 / (1 + np.exp(x)), 1 / (1 + np.exp(-x))], axis=1) for x in odds]
     weights = ensemble.choose(labels, scores, 1)
     assert weights.sum() == pytest.approx(1) and weights[2] < 0.1 and 0.3 < weights[0] < 0.7
+
+
+def a_row(model, run):
+    group = {"task": "magic", "data": "official", "data_digest": "d", "split_hash": "s", "budget": "smoke"}
+    return {**group, "model": model, "set": "", "start": "", "seed_list": [0], "run_ids": [run], "configuration": run}
+
+
+def test_members_of_one_name_are_listed_by_run_rates_are_joint_and_the_optimum_is_none(monkeypatch):
+    """An mlp on TensorFlow and one on JAX, beside the likelihoods of the simulation."""
+    rng = np.random.default_rng(0)
+    ids, labels = np.arange(2000), rng.integers(0, 2, 2000)
+    odds = {run: labels + rng.normal(size=2000) for run in ("run-tensorflow", "run-jax")} | {"run-best": 9.0 * labels}
+    scores = {
+        run: StoredScores(ids, labels, np.stack([-np.logaddexp(0, x), -np.logaddexp(0, -x)], 1).astype(np.float32))
+        for run, x in odds.items()
+    }
+    rates = {"throughput_1": 1000.0, "train_events_per_second": 5e4, "latency_ms": 1.0}
+    runs = [{"id": run, "metrics": rates, "tags": {}} for run in scores]
+    rows = [a_row("optimum", "run-best"), a_row("mlp", "run-tensorflow"), a_row("mlp", "run-jax")]
+    monkeypatch.setattr(results, "leaderboard_of", lambda task, store: (rows, []))
+    monkeypatch.setattr(ensemble.rescoring, "finals", lambda task, store: runs)
+    monkeypatch.setattr(ensemble, "scores_of", lambda store, run, name="": scores[run])
+    monkeypatch.setattr(ensemble, "STEPS", 4)
+    stored = {}
+
+    class Store:
+        def start(self, *names, tags, **facts):
+            stored.update(json.loads(tags["weights"]))
+            return "new"
+
+        log = log_series = upload = finish = lambda *arguments: None
+
+    task = SimpleNamespace(name="magic", given="magic", record=registry.find("task", "magic").record)
+    (made,) = ensemble.ensembles(task, Store())
+    assert set(stored) == set(made.weights) == {"mlp (run run-tens)", "mlp (run run-jax)"}
+    assert sum(stored.values()) == pytest.approx(1, abs=1e-3)
+    assert {name: made.metrics[name] for name in rates} == pytest.approx(
+        {"throughput_1": 500.0, "train_events_per_second": 2.5e4, "latency_ms": 2.0}
+    )
 
 
 def test_the_mean_keeps_what_probabilities_round_away():

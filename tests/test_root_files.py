@@ -71,9 +71,12 @@ def test_what_is_no_tree_of_numbers_is_named(tmp_path):
         next(columns([path], names, **options))
 
     for options, fault in (
-        ({}, "it has the trees jets, more, folder/texts: name one of them, as tree='jets'"),
+        ({}, "it has the trees jets, more, folder/texts: choose one of them, such as tree='jets'"),
         ({"tree": "jet"}, "unknown tree of .*two.root 'jet', did you mean 'jets'"),
-        ({"tree": "jets"}, "two.root: pt: as many numbers as an event has particles: say with padded=..."),
+        (
+            {"tree": "jets"},
+            "two.root: pt: a variable number of values per event: give the number to keep with padded=...",
+        ),
     ):
         with pytest.raises(UserError, match=fault):
             first("pt", **options)
@@ -84,7 +87,7 @@ def test_what_is_no_tree_of_numbers_is_named(tmp_path):
     empty = tmp_path / "empty.root"
     with uproot.recreate(empty):
         pass
-    with pytest.raises(UserError, match=r"empty\.root: no TTree and no RNTuple is in it"):
+    with pytest.raises(UserError, match=r"empty\.root: no TTree or RNTuple in it"):
         first("pt", path=empty)
 
 
@@ -96,7 +99,7 @@ def test_a_damaged_file_is_named(tmp_path, damage):
     middle = slice(len(whole) // 4, len(whole) // 2)  # of the baskets
     changed[middle] = bytes(255 - byte for byte in whole[middle])
     path.write_bytes({"text": b"root,eta\n1,2\n", "cut": whole[: len(whole) // 2], "bytes": bytes(changed)}[damage])
-    with pytest.raises(UserError, match=r"jets.root: no ROOT file, or a damaged one") as caught:
+    with pytest.raises(UserError, match=r"jets.root: not a ROOT file, or a damaged one") as caught:
         list(columns([path], ("pt", "label"), padded=5))
     assert len(str(caught.value).splitlines()) == 1
 

@@ -138,7 +138,7 @@ def test_a_scheduler_that_asks_for_a_certificate(two_workers):
     from hepbench import UserError
 
     workers, _ = two_workers
-    with pytest.raises(UserError, match="asks for a certificate, and none is set: give DASK_DISTRIBUTED__COMM__TLS"):
+    with pytest.raises(UserError, match="requires a certificate, and none is set: set DASK_DISTRIBUTED__COMM__TLS"):
         of_scheduler(workers.client.scheduler.address)
 
 

@@ -83,7 +83,7 @@ def home(tmp_path_factory, file):
     assert hepbench(*asked, home=home).returncode == 0
     done = hepbench(*asked, "--shift", "all", home=home)
     assert done.returncode == 0, done.stderr + done.stdout
-    assert "4 of 4 results are there already" in done.stdout  # nothing was trained for it
+    assert "4 of 4 results already exist" in done.stdout  # nothing was trained for it
     assert "Shifted samples" in done.stdout and "another simulation; 150 other events" in done.stdout
     return home
 
@@ -110,6 +110,34 @@ def test_models_are_scored_on_shifted_samples(home, file, monkeypatch):
     assert found["other"]["events"] == 150 and not found["other"]["same_events"]
     assert rows["prior"]["shifts"]["noise"]["relative"] == 0
     assert shifts.resilience(rows["logistic"])[0] == max(abs(one["relative"]) for one in found.values())
+
+
+def resilience_of(changes, error=0.01, seeds=1):
+    runs = [
+        {
+            "tags": {f"shift_{number}": '{"title": "", "events": 9, "same_events": false}' for number in range(4)},
+            "metrics": {"test_auc": 0.8}
+            | {
+                f"shift_{number}_{name}": value
+                for number, change in enumerate(changes)
+                for name, value in (
+                    ("auc", 0.8 + change),
+                    ("auc_error", error),
+                    ("change", change),
+                    ("change_error", error),
+                )
+            },
+        }
+    ] * seeds
+    heads, cells = shifts.table([{"model": "m", "auc": 0.8, "auc_error": 0.01, "shifts": shifts.of_runs(runs)}])
+    return cells[0][heads.index("resilience %")]
+
+
+def test_the_largest_change_is_marked_where_none_is_significant():
+    assert resilience_of([0.0, -0.022, 0.01, 0.001]) == "2.75 ± 1.25 ="  # 2.2 errors, of one alone p = 0.03
+    assert resilience_of([0.0, -0.028, 0.01, 0.001]) == "3.50 ± 1.25"
+    assert resilience_of([0.0] * 4, error=0.0) == "0.00 ± 0.00 ="
+    assert any("biased upwards" in line and "=: no change" in line for line in shifts.LEGEND)
 
 
 def test_what_was_scored_is_not_scored_again_and_rescoring_finds_it(home, file, monkeypatch):
@@ -157,7 +185,7 @@ def test_a_notebook_asks_for_them(file, tmp_path, monkeypatch, trials_in_a_threa
 
 def test_a_shift_is_a_change_or_a_sample():
     for wrong in ({}, {"change": lambda arrays, rng: arrays, "sample": "magic"}):
-        with pytest.raises(UserError, match="and not both"):
+        with pytest.raises(UserError, match="either a change of the events or a sample, not both"):
             shift.Shift("neither", **wrong)
 
 

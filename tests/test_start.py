@@ -63,7 +63,7 @@ def test_weights_and_scaling_are_taken_over(begun, tmp_path):
     assert f"scaling=robust from {begin['id'][:8]} |" in printed
     assert f"--from {begin['id']}" in (begun / "results" / "reports" / "magic.html").read_text()
     again = hepbench("bench", "magic", *MODEL, *still, "--from", begin["id"], "--seeds", 2, home=begun)
-    assert "2 of 2 results are there already" in again.stdout
+    assert "2 of 2 results already exist" in again.stdout
 
 
 @pytest.mark.parametrize(

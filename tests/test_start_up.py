@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.metadata
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -93,19 +94,24 @@ def test_what_is_hidden_is_found_by_other_threads_and_afterwards(monkeypatch):
 
 
 @pytest.mark.parametrize("backend", device.BACKENDS)
-def test_keras_comes_without_what_it_only_looks_for(backend):
+def test_keras_comes_without_what_it_only_looks_for_and_what_a_user_has_set(backend, tmp_path, monkeypatch):
     pytest.importorskip(backend)
+    settings = {"image_data_format": "channels_first", "floatx": "float64", "epsilon": 1e-3}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     program = f"""
 import sys
 from hepbench.suite import device
 device.load_keras("cpu", {backend!r}, ours=True)
 print(*sorted(sys.modules.keys() & device.LOOKED_FOR))
 import keras, matplotlib.pyplot, pandas, sklearn.metrics
+print(keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon())
 network = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
 print(network.predict(pandas.DataFrame({{"a": [1.0]}}).to_numpy().repeat(3, axis=1), verbose=0).shape)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=240)
-    assert done.stdout.splitlines() == ["jax" if backend == "jax" else "", "(1, 1)"], done.stderr
+    defaults = "channels_last float32 1e-07"
+    assert done.stdout.splitlines() == ["jax" if backend == "jax" else "", defaults, "(1, 1)"], done.stderr
 
 
 @pytest.mark.long
@@ -119,5 +125,5 @@ def test_the_start_of_a_process_is_measured(home):
 
 
 def test_what_has_no_first_step_is_a_mistake(home):
-    assert_user_mistake(hepbench("measure", "start", "-m", "gbdt", home=home), "gbdt: it is no Keras network")
+    assert_user_mistake(hepbench("measure", "start", "-m", "gbdt", home=home), "gbdt: not a Keras network")
     assert_user_mistake(hepbench("measure", "start", "-m", "pfn", "--task", "magic", home=home), "needs cloud inputs")

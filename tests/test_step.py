@@ -1,4 +1,4 @@
-"""`hepbench measure step` and `measure sampler`: where a training step's time goes, and what watching costs."""
+"""`hepbench measure step` and `measure monitor`: profile of a training step, and the overhead of monitoring."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_a_step_is_profiled(home):
 
 def test_what_has_no_steps_is_told(home):
     done = hepbench("measure", "step", "--task", "magic", "-m", "gbdt", home=home)
-    assert_user_mistake(done, "gbdt is no Keras network")
+    assert_user_mistake(done, "gbdt is not a Keras network")
     done = hepbench("measure", "step", "--task", "magic", "-m", "cnn", home=home)
     assert_user_mistake(done, "cnn on magic: needs image inputs")
 
@@ -60,5 +60,5 @@ def test_what_has_no_steps_is_told(home):
 def test_the_samplers_cost_is_paired(home):
     cost = sampler_cost(0.4)
     assert cost.pairs == 2 and cost.error >= 0 and cost.samples >= 2 and cost.share < 1
-    done = hepbench("measure", "sampler", "--seconds", 0.2, home=home)
-    assert done.returncode == 0 and "% of the work: 2 pairs of turns" in done.stdout
+    done = hepbench("measure", "monitor", "--seconds", 0.2, home=home)
+    assert done.returncode == 0 and "% of the work: 2 pairs of intervals" in done.stdout

@@ -22,7 +22,7 @@ import pytest
 from conftest import COMMAND, ROOT, assert_user_mistake, hepbench
 
 from hepbench.benchmarks import budgets
-from hepbench.suite import campaign, drawn, results
+from hepbench.suite import campaign, plot_data, results
 from hepbench.suite.atomic import write_atomically
 from hepbench.suite.claims import Claims
 from hepbench.suite.trial.spec import Spec
@@ -238,7 +238,7 @@ def test_a_bad_artefact_costs_the_plots_of_its_row(damage, benched):
     rows = ranked(benched)
     (scores,) = (benched / "results" / "artifacts").glob(f"**/{rows[0]['run_ids'][0]}/**/artifacts/scores.parquet")
     whole, page = scores.read_bytes(), benched / "results" / "reports" / "magic.html"
-    drawn._known.clear()
+    plot_data._known.clear()
     for kept in (benched / "results" / "drawn").glob("*.json"):
         kept.unlink()
     try:
@@ -277,7 +277,7 @@ def test_a_home_that_cannot_be_written_shows_its_leaderboard(benched):
         pytest.skip("this machine mounts nothing")
     assert done.returncode == 0, done.stderr
     assert whole.partition("report:")[0] in done.stdout
-    assert "no page is written: " in done.stdout
+    assert "page not written: " in done.stdout
     assert done.stderr.startswith("error: results cannot be stored in ") and done.stderr.count("\n") == 1
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
@@ -413,6 +413,23 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert mine.take("b") is None
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="boot id and namespaces are Linux'")
+def test_a_living_process_is_known_after_the_clock_was_set_and_not_from_another_namespace(monkeypatch):
+    tags = runs._process_tags()
+    of_before = {name: tags[name] for name in ("process.host", "process.id", "process.started")}
+    assert runs._is_running(tags) and runs._is_running(of_before)
+    assert not runs._is_running(tags | {"process.boot": "of another boot"})
+    assert not runs._is_running(tags | {"process.after_boot": "1.5"})
+    assert not runs._is_running(of_before | {"process.started": "1.5"})
+    assert runs.of_this_machine({"tags": tags}) and runs.of_this_machine({"tags": of_before})
+    assert not runs.of_this_machine({"tags": tags | {"process.namespace": "pid:[1]"}})
+    assert not runs.of_this_machine({"tags": of_before | {"process.host": "far away"}})
+    booted = psutil.boot_time()
+    monkeypatch.setattr("psutil._pslinux.boot_time", lambda: booted - 3600)
+    assert runs._is_running(tags)
+    assert not runs._is_running(tags | {"process.boot": ""})  # as of a system that tells no boot id
+
+
 def test_a_bench_waits_for_what_another_is_running(benched, monkeypatch):
     """The other is this process, which lets its result appear after a while."""
     store = runs.connect(None, benched / "results")
@@ -528,7 +545,7 @@ def test_a_training_that_hangs_is_ended_and_its_process_replaced(home, tmp_path,
     asked = campaign.request("magic", [str(model)], seeds=3, budget="smoke", events=1000, device="cpu")
     outcome = campaign.run(asked)
     assert list(outcome.failures) == ["hangs seed 0"]
-    assert outcome.failures["hangs seed 0"].startswith("it hung: nothing was heard of it for 0 min")
+    assert outcome.failures["hangs seed 0"].startswith("it hung: no progress for 0 min")
     finals = {run["tags"]["seed"]: run for run in results.open_store().runs("magic", tags={"stage": "final"})}
     assert {seed: run["status"] for seed, run in finals.items()} == {"0": "FAILED", "1": "FINISHED", "2": "FINISHED"}
     processes = {int(run["tags"]["process.id"]) for run in finals.values()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from conftest import assert_user_mistake, console_script, hepbench
 from hepbench.benchmarks import registry
 from hepbench.suite import sweep
 from hepbench.tracking import plots, runs
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.sweep import page, record, table
 from hepbench.tracking.sweep.record import Point, Sweep, Training
 
@@ -27,6 +29,35 @@ def training(auc, seconds=1.0, seed=0, events=1000.0, **measured) -> Training:
 def study(points, target=0.8, reported=(), left_out=(), **not_measured) -> Sweep:
     hardware = {device: f"a {device}" for device in dict.fromkeys(point.device for point in points)}
     return Sweep(tuple(points), hardware, not_measured, left_out, 1000, target, "as asked for", tuple(reported))
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "text"),
+    [
+        (999.7, 3, "1,000"),
+        (4e-5, 3, "0.0000400"),
+        (15.0, 1, "15"),
+        (150, 2, "150"),
+        (0.0996, 1, "0.1"),
+        (9.996, 3, "10.0"),
+        (12_345.6, 3, "12,346"),
+        (-0.0123, 2, "-0.012"),
+        (0, 3, "0"),
+        (math.inf, 3, "inf"),
+        (math.nan, 3, "nan"),
+    ],
+)
+def test_numbers_are_never_shown_as_powers_of_ten(value, digits, text):
+    assert significant_digits(value, digits) == text
+
+
+def test_times_of_a_study_are_never_shown_as_powers_of_ten():
+    wide = [training([0.7, 0.9], seconds=985.0 if seed else 1015.0, seed=seed) for seed in range(2)]
+    quick = [training([0.7, 0.9], seconds=4e-5)]
+    found = study([Point("cpu", 32, tuple(wide)), Point("cpu", 64, tuple(quick))])
+    cells = [cell for row in table.rows(found) for cell in row] + record.verdicts(found)
+    assert not any(re.search(r"\de[+-]\d", cell) for cell in cells), cells
+    assert "1,000 ± 15" in cells and any("0.0000" in cell for cell in cells)
 
 
 # --- when a score is reached -----------------------------------------------------------------------------------------
@@ -63,7 +94,7 @@ def test_the_default_target_is_most_of_the_way_from_chance_to_the_best():
 # --- the sweet spot --------------------------------------------------------------------------------------------------
 
 
-def test_the_sweet_spot_is_the_batch_size_that_reaches_the_target_soonest():
+def test_the_sweet_spot_is_the_batch_size_that_reaches_the_target_fastest():
     points = [
         Point("cpu", 32, (training([0.9], 10),)),
         Point("cpu", 256, (training([0.7, 0.9], 1),)),
@@ -73,17 +104,17 @@ def test_the_sweet_spot_is_the_batch_size_that_reaches_the_target_soonest():
     ]
     sentence, not_measured = record.verdicts(study(points, gpu="no NVIDIA GPU is found"))
     assert "On the CPU (a cpu) the sweet spot is a batch size of 256" in sentence
-    assert "0.8000 soonest, after 2 s of training and 2 epochs" in sentence
+    assert "0.8000 fastest, after 2.00 s of training and 2 epochs" in sentence
     assert "Not reached within their epochs with 4,096 and 8,192; 4,096 missed it by less than the error" in sentence
-    assert "cannot be told from 32:" in sentence  # whose only epoch began before
-    assert "another seed" in sentence
+    assert "not distinguished from 32:" in sentence  # whose only epoch began before
+    assert "run-to-run variance is not measured" in sentence
     assert not_measured == "GPU: not measured (no NVIDIA GPU is found)."
 
 
 def test_a_sweet_spot_at_an_end_of_the_range_says_so():
     points = [Point("gpu", size, (training([0.7, 0.9], seconds),)) for size, seconds in ((32, 9), (256, 3))]
     (sentence,) = record.verdicts(study(points))
-    assert "the largest that was measured" in sentence
+    assert "the largest measured" in sentence
 
 
 @pytest.mark.parametrize(
@@ -159,7 +190,7 @@ def sweeps(home) -> list[dict]:
 def test_a_sweep_prints_a_table_and_a_sentence_and_writes_its_page(swept):
     home, printed = swept
     for words in (
-        "left out 4,096: the training part has 1,400 events",
+        "left out 4,096: the training set has 1,400 events",
         "not measured GPU",
         "to target",
         "validation AUC",
@@ -203,7 +234,7 @@ def test_a_second_call_runs_what_is_missing_and_bench_takes_none_of_it(swept):
     assert again.returncode == 0 and again.stdout.count("already done") == 2
     more = hepbench(*SWEEP[:-1], "64,256,512", "--device", "cpu", "--epochs", "3,4,2", home=home)
     assert more.returncode == 0, more.stdout + more.stderr
-    assert "2 of 3 trainings are there already" in more.stdout
+    assert "2 of 3 results already exist" in more.stdout
     (new,) = {run["id"] for run in sweeps(home)} - before
     assert new in {run["id"] for run in sweeps(home) if run["tags"].get("mlflow.parentRunId") in before}
     same = ("bench", "magic", "--model", "mlp", "--budget", "smoke", "--set", "batch_size=64", "--set", "epochs=3")
@@ -246,8 +277,8 @@ def test_where_there_is_a_gpu_both_devices_are_measured(monkeypatch):
     [
         (("nothing", "--model", "mlp"), ("unknown task",)),
         (("magic", "--model", "mpl"), ("unknown model", "mlp")),
-        (("magic", "--model", "gbdt"), ("gbdt is no Keras network",)),
-        (("magic", "--model", "cnn"), ("cnn cannot serve magic", "image")),
+        (("magic", "--model", "gbdt"), ("gbdt is not a network",)),
+        (("magic", "--model", "cnn"), ("cnn does not support magic", "image")),
         (("magic", "--model", "mlp", "--batch-sizes", "32,-4"), ("--batch-sizes", "whole numbers")),
         (("magic", "--model", "mlp", "--batch-sizes", "32,0"), ("whole numbers",)),
         (("magic", "--model", "mlp", "--batch-sizes", " , "), ("whole numbers",)),

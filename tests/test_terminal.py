@@ -62,7 +62,7 @@ def test_help_has_its_examples_and_they_are_commands(verb, home):
 
 def test_options_stand_in_groups_with_their_choices(home):
     told = hepbench("bench", "--help", home=home).stdout
-    for heading in ("What is trained", "On which data and device", "Where trials run", "What is shown", "Examples"):
+    for heading in ("Training", "Data and device", "Execution", "Output", "Examples"):
         assert f"{heading}:" in told
     for choices in ("smoke|quick|standard|full", "auto|cpu|gpu", "tensorflow|jax", "slurm|htcondor"):
         assert choices in told
@@ -124,7 +124,9 @@ def test_several_tasks_and_models_in_one_call(home, tmp_path):
         assert done.stdout.count(f"│ {model} ") == 2
     assert done.stdout.count("to run") == 6
     assert_user_mistake(hepbench("bench", "magic", "nothing", *options, home=home), "unknown task 'nothing'")
-    assert_user_mistake(hepbench("tune", "magic", "-m", "mlp,gbdt", home=home), "--model: give one, got mlp, gbdt")
+    assert_user_mistake(
+        hepbench("tune", "magic", "-m", "mlp,gbdt", home=home), "--model: give exactly one, got mlp, gbdt"
+    )
     assert_user_mistake(hepbench("leaderboard", "magic", "pxd_clusters:all", home=home), "pxd_clusters:all", "alone")
 
 
@@ -192,6 +194,30 @@ def test_rows_of_some_models_by_another_metric(benched):
     assert_user_mistake(hepbench("leaderboard", "magic", "-m", "logistik", home=benched[0]), "mean 'logistic'?")
     assert_user_mistake(hepbench("leaderboard", "magic", "--metric", "acuracy", home=benched[0]), "mean 'accuracy'?")
     assert_user_mistake(hepbench("leaderboard", "magic", "--sort", "latency", home=benched[0]), "mean 'latency_ms'?")
+
+
+@pytest.mark.parametrize("width", [40, 50, 60, 68, 80, 100, 110])
+def test_a_narrow_terminal_cuts_no_name_and_no_number(width):
+    from test_tracking import a_run, board_of, ranked
+
+    metrics = {"test_auc": 0.7746, "test_auc_error": 0.0069, "test_accuracy": 0.7084, "test_accuracy_error": 0.004}
+    metrics |= {"test_rejection_50": 6.71, "test_rejection_50_error": 0.4, "parameters": 1234567.0}
+    metrics |= {"train_seconds": 50.123, "predict_us_per_event": 374.0, "latency_ms": 0.001}
+    names = ("gnn", "hist_gbdt", "particlenet_lite")
+    listed = [a_run(n, name, metrics=metrics, set="features=energy" * (n == 0)) for n, name in enumerate(names)]
+    shown = text.render(board_of(ranked(listed)), width=width)
+    table = shown.partition("─\n")[2].partition("\nnot shown")[0].splitlines()
+    for name, line in zip(names, [line for line in table if "± 0.0069" in line], strict=True):
+        assert name in line.split()
+    words = {word for line in table if "± 0.0069" in line for word in line.split()}
+    numbers = {"0.7746", "±", "0.0069", "0.7084", "6.71", "0.40", "1,234,567", "50.1", "374", "<", "0.01", "1"}
+    assert words - {"=2", "=3", "features=energy", *names} <= numbers | {"0.0040"}
+    assert max(map(len, shown.splitlines())) <= width
+    left_out = " ".join(shown.partition("columns: ")[2].partition("times on")[0].split())
+    headings = {"accuracy": "0.7084", "1/ε_B at 50 %": "6.71", "train s": "50.1", "latency ms": "< 0.01"}
+    for heading, cell in headings.items():
+        assert (cell in shown) != (heading in left_out)
+    assert "--columns" not in left_out or "seeds" not in left_out.partition("--columns")[2]
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 110])
@@ -271,6 +297,6 @@ def test_what_is_left():
 
 def test_a_bench_says_how_long_it_takes(benched):
     _, first, second = benched
-    assert "how long it takes is not known yet: no earlier run here of these models" in first
-    assert "from 1 earlier run here; prior: not known yet, no earlier run here" in second
-    assert "takes about " in second and "epoch" not in first + second
+    assert "estimated time: unknown, no earlier runs of these models on this machine" in first
+    assert "from 1 earlier run on this machine; prior: unknown, no earlier runs" in second
+    assert "estimated time: about " in second and "epoch" not in first + second

@@ -96,6 +96,13 @@ def test_columns_are_found_by_their_names_in_any_blocks(tmp_path):
     np.testing.assert_array_equal(found, labels)
 
 
+@pytest.mark.parametrize("twice", ["E_0", "is_signal_new"])
+def test_a_column_that_stands_twice_is_refused(tmp_path, twice):
+    blocks = {"f4": list(layout.PARTICLE_COLUMNS), "i8": ["is_signal_new"], "f8": [twice]}
+    with pytest.raises(UserError, match=f"several columns are called {twice}"):
+        read(write(tmp_path / "train.h5", jets_by_hand(4), np.arange(4) % 2, blocks=blocks))
+
+
 def test_python_2_pickles_are_read_and_nothing_in_a_pickle_runs(tmp_path):
     jets, labels = jets_by_hand(3), np.arange(3) % 2
     path = write(tmp_path / "train.h5", jets, labels)
@@ -108,7 +115,7 @@ def test_python_2_pickles_are_read_and_nothing_in_a_pickle_runs(tmp_path):
     trap = f"cbuiltins\nopen\n(S'{tmp_path / 'trapped'}'\nS'w'\ntR."
     with h5py.File(path, "a") as file:
         file["table/table"].attrs["values_block_0_kind"] = np.bytes_(trap.encode())
-    with pytest.raises(UserError, match="no list of texts: it asks for GLOBAL"):
+    with pytest.raises(UserError, match="not a list of strings: the pickle has the instruction GLOBAL"):
         read(path)
     assert not (tmp_path / "trapped").exists()
 
@@ -151,14 +158,14 @@ BAD = {
     "nan": "event 5: NaN or infinity among the particles",
     "negative": "event 5: negative energy",
     "empty jet": "event 5: a jet without particles",
-    "no pT": "event 5: a particle with an energy and no pT",
+    "no pT": "event 5: a particle with an energy but no pT",
     "slow": "event 5: a particle with more momentum than energy",
     "label": r"event 5: label outside \{0, 1\} in is_signal_new",
     "none": "no events in it",
     "columns": "no column 'E_0'; expected E_0, PX_0, PY_0, PZ_0 to PZ_199",
-    "names": "the names of values_block_0's columns are no list of texts",
+    "names": "the names of values_block_0's columns are not a list of strings",
     "text": "not a complete HDF5 file",
-    "key": "no table of pandas under the key 'table'; it has jets",
+    "key": "no pandas table under the key 'table'; it has jets",
     "cut": "not a complete HDF5 file",
 }
 

@@ -120,6 +120,7 @@ def in_keras(outputs: int):
         (2, {"optimiser": "adam", "weight_decay": 0.1, "schedule": "one_cycle"}),
         (1, {"optimiser": "rmsprop", "passes": 2}),
         (2, {"optimiser": "sgd", "schedule": "constant", "learning_rate": 0.05}),
+        (2, {"optimiser": "sgd", "schedule": "one_cycle", "learning_rate": 0.05}),
     ],
 )
 def test_a_training_is_that_of_the_same_network_in_keras(sample, outputs, settings):
@@ -134,6 +135,31 @@ def test_a_training_is_that_of_the_same_network_in_keras(sample, outputs, settin
     assert expected[0]["loss"] - expected[-1]["loss"] > 0.02
     np.testing.assert_allclose(ours.predict(sample), theirs.predict(sample), atol=2e-3)
     assert ours.trainable_parameters == theirs.trainable_parameters == 4 * 8 + 8 + 9 * outputs
+
+
+@pytest.mark.parametrize("optimiser", ["sgd", "rmsprop"])
+def test_optimisers_take_the_steps_of_keras(optimiser):
+    """Also of small gradients, and at rates that change."""
+    import keras
+    import torch
+
+    from hepbench.suite.training import optimiser as of_keras
+    from hepbench.suite.training import torch_training
+    from hepbench.suite.training.settings import DEFAULTS
+
+    rng = np.random.default_rng(0)
+    options = {**DEFAULTS, "optimiser": optimiser, "learning_rate": 0.1}
+    start = rng.normal(size=(5, 3)).astype(np.float32)
+    one, other = torch.nn.Parameter(torch.tensor(start)), keras.Variable(start)
+    ours, theirs = torch_training.optimiser_of([one], options), of_keras.optimiser_of(options)
+    for step in range(20):
+        gradient = (rng.normal(size=(5, 3)) * 10.0 ** -np.arange(1, 4)).astype(np.float32)
+        rate = 0.1 / (1 + step)
+        one.grad, ours.param_groups[0]["lr"] = torch.tensor(gradient), rate
+        theirs.learning_rate.assign(rate)
+        ours.step()
+        theirs.apply([gradient], [other])
+    np.testing.assert_allclose(one.numpy(force=True) - start, np.asarray(other) - start, rtol=1e-2)
 
 
 def test_the_same_seed_gives_the_same_scores_and_the_best_epoch_is_kept(sample):

@@ -34,6 +34,8 @@ from hepbench.tracking import pages, plots, runs, statistics
 from hepbench.tracking.hardware import machine
 from hepbench.tracking.hardware.sampler import Sampler
 from hepbench.tracking.leaderboard import page, ranking, text
+from hepbench.tracking.leaderboard.selection import Selection, select
+from hepbench.tracking.leaderboard.side_by_side import Cell, side_by_side
 from hepbench.tracking.leaderboard.table import REPORTED, Leaderboard, hardware_lines
 
 
@@ -652,6 +654,50 @@ def test_lower_is_better_and_not_measured_is_last():
     assert [(row["rank"], row["model"]) for row in rows] == [(1, "c"), (2, "b"), (3, "a")]
 
 
+def with_limits():
+    """Runs whose rejection is measured, has a limit, or neither."""
+    listed = [a_run(n, name, auc=0.9 - n / 100) for n, name in enumerate(("poor", "good", "perfect", "nothing"))]
+    for run, (value, latency) in zip(listed, ((40.0, 1.0), (65.0, 2.0), (None, 3.0), (None, 0.0)), strict=True):
+        run["metrics"] |= {"latency_ms": latency, "parameters": 1000 * latency}
+        if value:
+            run["metrics"] |= {"test_rejection_50": value, "test_rejection_50_error": 4.0}
+    listed[2]["metrics"]["test_rejection_50_limit"] = 70.6
+    return listed
+
+
+def test_a_limit_ranks_before_the_values_that_it_exceeds():
+    rows = ranking.rows(with_limits(), METRICS, "rejection_50")
+    assert [(row["model"], row["tied"]) for row in rows] == [
+        ("perfect", False), ("good", True), ("poor", False), ("nothing", False),
+    ]  # fmt: skip
+    above = a_run(9, "best")
+    above["metrics"] |= {"test_rejection_50": 80.0, "test_rejection_50_error": 1.0}
+    rows = ranking.rows([*with_limits(), above], METRICS, "rejection_50")
+    assert [(row["model"], row["tied"]) for row in rows][:3] == [("best", False), ("perfect", True), ("good", False)]
+
+
+def test_a_limit_has_its_place_in_every_order():
+    board = board_of(ranked(with_limits()))
+    assert [row["model"] for row in select(board, Selection(sort="rejection_50")).rows][:2] == ["perfect", "good"]
+    ordered = ranking.rows(with_limits(), METRICS, "rejection_50")
+    first = dataclasses.replace(board, shown=("rejection_50",), rows=ordered)
+    assert side_by_side(first, ["magic"], {})[0].lines[0] == ("perfect", [Cell("> 70.6", best=True)])
+    shown = page.render(first)
+    data = json.loads(shown.partition("id=data>")[2].partition("</script>")[0])
+    assert data["ranks"]["rejection_50"] == {"r2": [1, False], "r1": [2, True], "r0": [3, False], "r3": [4, False]}
+    assert 'data-value="70.6"' in shown  # by which a heading sorts
+    assert text.render(first).index("> 70.6") < text.render(first).index("65.0")
+
+
+def test_an_interval_ends_where_the_metric_does():
+    metrics = {f"test_{name}": 0.002 for name in ("ece", "brier", "log_loss", "false_positives")}
+    metrics |= {f"{name}_error": 0.01 for name in metrics}
+    (row,) = ranked([a_run(1, metrics=metrics)])
+    for name in ("ece", "brier", "log_loss", "false_positives"):
+        assert row[f"{name}_low"] == 0 and row[f"{name}_high"] > 0.02
+    assert row["auc_low"] is None
+
+
 def test_metric_that_one_seed_could_not_measure_is_not_measured():
     metrics = {"test_rejection_50": 30.0, "test_rejection_50_error": 2.0}
     (row,) = ranked([a_run(1, seed=0, metrics=metrics), a_run(2, seed=1, metrics={})])
@@ -675,6 +721,26 @@ def test_times_of_a_second_machine_stand_beside_those_of_the_first():
         ("EPYC x2", ["r0", "r1"]),
         ("Xeon x8", ["r9"]),
     ]
+
+
+def test_the_latest_submission_and_ensemble_count_whatever_machine_they_name():
+    submitted = {"model": "mine", "identity": "s", "origin": "submitted", "device": "", "backend": ""}
+    listed = [
+        a_run(1, auc=0.99, hardware="", **submitted),
+        a_run(2, auc=0.80, hardware="the submitter's machine", **submitted),
+        a_run(3, "ensemble", identity="e0", weights="{}", auc=0.7),
+        a_run(4, "ensemble", identity="e0", weights="{}", auc=0.6, hardware="H100", device="gpu", backend="tensorflow"),
+        a_run(5, "ensemble", seed=1, identity="e1", weights="{}", auc=0.6),
+    ]
+    assert [(row["model"], row["run_ids"]) for row in ranked(listed)] == [("mine", ["r2"]), ("ensemble", ["r4", "r5"])]
+    later = [run | {"tags": run["tags"] | {"configuration": "changed"}} for run in listed[:2]]
+    later[1]["tags"]["hardware"], later[1]["start"] = "", 9
+    assert [row["run_ids"] for row in ranked([listed[1], later[1]])] == [["r2"]]
+    of_seeds = [
+        a_run(n, "ensemble", version=backend, weights="{}", set="of 2 seeds of mlp", backend=backend)
+        for n, backend in enumerate(("jax", "tensorflow"))
+    ]
+    assert len(ranked(of_seeds)) == 2
 
 
 def test_what_is_no_network_shares_the_letter_of_the_networks_on_its_machine():

@@ -131,7 +131,7 @@ def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, mon
     for words in (
         "12 complete",
         "gain",
-        "search's optimism",
+        "optimism of the search",
         "bench it: hepbench bench magic",
         "better than the defaults",
     ):
@@ -169,13 +169,13 @@ def test_a_study_from_the_first_trial_to_the_test_on_fresh_seeds(home, fast, mon
     assert again.stdout.partition("12 complete")[2] == done.stdout.partition("12 complete")[2]
     assert "optuna" in again.stderr and "mlflow" not in again.stderr  # which takes seconds to import
     other_seeds = hepbench(*command[:-4], "--seeds", 2, "--pruner", "none", home=home)
-    assert "2 fresh seeds each" in other_seeds.stdout and "epoch" not in other_seeds.stdout
+    assert "2 new seeds each" in other_seeds.stdout and "epoch" not in other_seeds.stdout
     listed = hepbench("studies", home=home)
     assert name in listed.stdout and "fast" in listed.stdout
     ranked = hepbench("leaderboard", "magic", home=home)
     assert "fast tuned" in ranked.stdout
     bench = hepbench("bench", "magic", "--model", fast, "--budget", "smoke", "--seeds", 3, "--tuned", home=home)
-    assert f"parameters of study {name}" in bench.stdout and "3 of 3 results are there already" in bench.stdout
+    assert f"parameters of study {name}" in bench.stdout and "3 of 3 results already exist" in bench.stdout
     monkeypatch.setenv("HEPBENCH_HOME", str(home))
     table = public.bench("magic", fast, budget="smoke", seeds=3, tuned=True)
     assert list(table["tuned"]) == [name] and list(table["seeds"]) == [3]
@@ -193,7 +193,7 @@ def test_more_trials_of_a_finished_study_and_a_limit_of_time(home, fast, monkeyp
     monkeypatch.setattr("hepbench.suite.tuning.study.time", clock)
     monkeypatch.setattr("hepbench.suite.tuning.search.time", clock)  # an epoch takes 0.75 s, a trial has two
     done = hepbench(*command, "--trials", 50, "--timeout", "2s", "--study", "short", home=home)
-    assert "time is up" in done.stdout
+    assert "timeout reached" in done.stdout
     assert len(study_of(home, "short", monkeypatch).trials) == 2
 
 
@@ -227,6 +227,20 @@ def test_pruning(home, fast, monkeypatch):
     assert counts["pruned"] >= 3 and counts["complete"] >= 5
     states = Counter(run["tags"]["state"] for run in children(home, "magic-fast-quick"))
     assert states == {"pruned": counts["pruned"], "complete": counts["complete"]}
+
+
+def test_a_study_whose_run_is_gone_resumes_with_a_new_one(home, fast, monkeypatch):
+    command = ("tune", "magic", "--model", fast, "--budget", "smoke", "--seeds", 2)
+    assert hepbench(*command, "--trials", 2, home=home).returncode == 0
+    study = study_of(home, "magic-fast-smoke", monkeypatch)
+    gone = study.user_attrs["run"] | {"id": "0" * 32}
+    study.set_user_attr("run", gone)
+    done = hepbench(*command, "--trials", 3, home=home)
+    assert done.returncode == 0, done.stderr
+    again = study_of(home, "magic-fast-smoke", monkeypatch)
+    assert len(again.trials) == 3
+    (found,) = runs.connect(None, paths.results_folder()).find(again.user_attrs["run"]["id"])
+    assert found["status"] == "FINISHED" and found["tags"]["stage"] == "tune"
 
 
 def test_two_objectives_give_a_front(home, fast, monkeypatch):
@@ -454,8 +468,9 @@ def test_an_interrupt_leaves_nothing_running(home, fast, monkeypatch):
         (["--max-parameters", "-3"], ["above 0"]),
         (["--set", "widht=3"], ["unknown hyper-parameter 'widht'"]),
         (["--set", "epochs=9"], ["epochs=9 is more than the 2 of the budget smoke", "choose a larger budget"]),
+        (["--set", "epochs=30"], ["epochs=30 is more than the 2 of the budget smoke"]),  # the default of mlp
         (["--set", "width=3", "--seeds", "1"], ["SEEDS must be at least 2"]),
-        (["--jobs", "0"], ["JOBS must be at least 1"]),
+        (["--jobs", "0"], ["'--jobs': 0 is not in the range x>=1"]),
         (["--cluster", "slrum", "--print-job-script"], ["unknown cluster 'slrum'", "slurm"]),
         (["--print-job-script"], ["needs --cluster"]),
         (["--scheduler", "tcp://127.0.0.1:9"], ["the Dask scheduler tcp://127.0.0.1:9 does not answer"]),
@@ -483,7 +498,7 @@ def test_a_space_that_cannot_be_searched(space, words, home, fast):
 
 def test_models_that_cannot_be_tuned(home, fast):
     assert_user_mistake(hepbench("tune", "magic", "--model", "prior", home=home), "search space of prior is empty")
-    assert_user_mistake(hepbench("tune", "magic", "--model", "cnn", home=home), "cnn cannot serve magic", "image")
+    assert_user_mistake(hepbench("tune", "magic", "--model", "cnn", home=home), "cnn does not support magic", "image")
     done = hepbench("tune", "magic", "--model", fast, "--set", "power=1", home=home)
     assert_user_mistake(done, "empty: all of it is set")
     done = hepbench("bench", "magic", "--tuned", "--model", fast, home=home)
@@ -533,7 +548,7 @@ def test_a_database_that_stays_away_ends_the_study(monkeypatch):
         calls.append(1)
         raise StorageInternalError("the server closed the connection")
 
-    with pytest.raises(StoreError, match="has been gone for 0 s"):
+    with pytest.raises(StoreError, match="was unreachable for 0 s"):
         storage.with_retries(gone, listener=told.append)
     assert len(calls) == 2 and told == [storage.DatabaseGone(0.5)]
 

@@ -49,11 +49,18 @@ def test_reader_gives_the_numbers_the_class_and_the_row(tmp_path, task, name):
     np.testing.assert_array_equal(labels, np.arange(30) % 2)
     np.testing.assert_array_equal(ids, np.arange(30))
     named = ",".join(["class", *registry.find("task", task).record.variables]) + "\n"
-    again, _, _ = read(task, write(tmp_path / name, named + text_of(rows)))
-    np.testing.assert_array_equal(again, features)
+    numbered = ",".join(map(str, range(1 + COLUMNS[task]))) + "\n"  # what pandas writes of columns without names
+    for header in (named, numbered):
+        again, _, found = read(task, write(tmp_path / name, header + text_of(rows)))
+        np.testing.assert_array_equal(again, features)
+        np.testing.assert_array_equal(found, ids)
 
 
 BAD = {
+    "last column missing": (
+        lambda text: "".join(row.rsplit(",", 1)[0] + "\n" for row in text.splitlines()),
+        "of which the first is 0 or 1, as the class is",
+    ),
     "short": (lambda text: text.rsplit(",", 1)[0] + "\n", "expected 29"),
     "word": (lambda text: text.replace(text.split(",")[3], "five", 1), "line 1: .* is 'five', not a number"),
     "class": (lambda text: "7" + text[1:], r"line 1: label outside \{0, 1\}"),

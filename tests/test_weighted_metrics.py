@@ -98,7 +98,13 @@ CHECKED += ("efficiency_at_purity_90", "true_positives")
 def test_errors_are_the_spread_of_repeated_samples(classes, names):
     known = metrics_of(NAMES[:classes])
     records = {name: known[name] for name in names}
-    found = [metrics.measure(Scored(*toy(3000, classes, seed)), 1, records) for seed in range(1, 201)]
+    samples = [Scored(*toy(3000, classes, seed)) for seed in range(1, 201)]
+    found = [metrics.measure(scored, 1, records) for scored in samples]
+    for one, scored in zip(found, samples, strict=True):
+        if "ece" in one:
+            _, chance, bias = metrics._calibration(scored, 1)
+            assert one["ece_error"] == pytest.approx(math.hypot(chance, bias))
+            one["ece_error"] = chance
     for name in names:
         values, errors = (np.array([one[key] for one in found]) for key in (name, f"{name}_error"))
         loose = 0.3 if name.startswith(("efficiency_at", "ece")) else 0.16  # 200 samples give the spread to 5 %
@@ -147,10 +153,10 @@ def test_weights_of_a_calibrated_score_stay_calibrated():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda w: np.where(np.arange(len(w)) == 7, -1.0, w), "event 7 has -1.0: a weight below zero"),
+        (lambda w: np.where(np.arange(len(w)) == 7, -1.0, w), "event 7 has -1.0: negative weights"),
         (lambda w: np.where(np.arange(len(w)) == 7, np.nan, w), "event 7 has nan: expected a finite number"),
         (lambda w: np.where(np.arange(len(w)) % 2 == 0, 0.0, w), "weights of class 0 sum to zero"),
-        (lambda w: w[1:], "weights must be as many as the labels, 100"),
+        (lambda w: w[1:], "expected as many weights as labels, 100"),
     ],
 )
 def test_weights_that_cannot_weigh_are_refused(change, words):

@@ -114,7 +114,7 @@ def test_a_task_says_where_weights_enter(home, tmp_path, where):
 @pytest.mark.parametrize(
     ("weight", "words"),
     [
-        (np.full(1200, -1.0), "weights: event 0 has -1.0: a weight below zero, as of a generator"),
+        (np.full(1200, -1.0), "weights: event 0 has -1.0: negative weights, as from generators"),
         (np.where(np.arange(1200) == 7, np.inf, 1), "weights: event 7 has inf: expected a finite number"),
         (np.arange(1200) % 2, "weights of class 0 sum to zero"),
         (np.ones((1200, 2)), "weights are float64 of the shape (1200, 2); expected numbers of the shape (1200,)"),

@@ -31,3 +31,7 @@ class Metric(Protocol):
     @property
     def scale(self) -> str:
         """As `statistics.interval` takes it: on which an interval is symmetric."""
+
+    @property
+    def lowest(self) -> float:
+        """The least value that it can have, where an interval is cut; -inf: none."""

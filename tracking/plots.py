@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,26 @@ if TYPE_CHECKING:
 
 
 COLOURS = ("#5790fc", "#f89c20", "#e42536", "#964a8b", "#9c9ca1", "#7a21dd", "#3f90da", "#a96b59", "#e76300", "#717581")
-"""Told apart by colour-blind eyes and in print: Petroff, arXiv:2107.02270, as CMS takes them."""
+"""Distinct to colour-blind eyes: Petroff, arXiv:2107.02270, as used by CMS."""
+
+DASHES = ("-", "--", "-.", (0, (1, 1.2)), (0, (6, 2, 1.2, 2, 1.2, 2)))
+MARKERS = "osD^vP<>"
+
+
+class Look(NamedTuple):
+    """colour; line: style of a line; marker: of points."""
+
+    colour: str
+    line: Any
+    marker: str
+
+
+def look(place: int) -> Look:
+    """Of the curve or points at this place in a figure: distinct in grey, too, and where the colours begin again."""
+    turn = place // len(COLOURS)
+    line = DASHES[(place + turn) % len(DASHES)]
+    return Look(COLOURS[place % len(COLOURS)], line, MARKERS[place % len(MARKERS)])
+
 
 SMALLEST_SCORE_RANGE = 1e-6
 MOST_HISTORIES = 3  # beside each other
@@ -83,7 +102,7 @@ def trial_plots(
         figures["history"] = _draw_history(history, metrics)
         figures["history_decisions"] = _draw_decisions(history, metrics)
         figures["weights"] = _draw_weights(weights or {})
-        figures["reliability"] = _draw_reliability(reliability, name if len(classes) == 2 else "the class told")
+        figures["reliability"] = _draw_reliability(reliability, name if len(classes) == 2 else "the predicted class")
         written = []
         for file, drawing in figures.items():
             if drawing is not None:
@@ -172,11 +191,12 @@ def literal(name: str) -> str:
 
 
 def draw_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], signal: str, background: str) -> None:
-    """Background efficiency against signal efficiency. curves: label -> (signal, background) efficiencies; "" for no
+    """Background versus signal efficiency. curves: label -> (signal, background) efficiencies; "" for no
     legend entry."""
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
-    for label, (signal_efficiency, background_efficiency) in curves.items():
-        axes.plot(signal_efficiency, background_efficiency, label=literal(label) or "_", clip_on=False)
+    for place, (label, (signal_efficiency, background_efficiency)) in enumerate(curves.items()):
+        own = {"color": look(place).colour, "linestyle": look(place).line}
+        axes.plot(signal_efficiency, background_efficiency, label=literal(label) or "_", clip_on=False, **own)
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({literal(signal)})")
     axes.set_ylabel(rf"background efficiency $\epsilon_B$ ({literal(background)})")
@@ -186,14 +206,15 @@ def draw_roc(axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], si
 def draw_rejection(
     axes: Axes, curves: Mapping[str, tuple[np.ndarray, np.ndarray]], signal: str, background: str
 ) -> None:
-    """1/eps_B against eps_S on a logarithmic axis, where any background passes. curves: as of `draw_roc`."""
+    """1/eps_B versus eps_S on a logarithmic axis, where any background passes. curves: as of `draw_roc`."""
     efficiency = np.linspace(0.01, 1, 200)
     axes.plot(efficiency, 1 / efficiency, color="0.6", linewidth=1, linestyle=":")
     highest = 10.0
-    for label, (signal_efficiency, background_efficiency) in curves.items():
+    for place, (label, (signal_efficiency, background_efficiency)) in enumerate(curves.items()):
+        own = {"color": look(place).colour, "linestyle": look(place).line}
         passing = background_efficiency > 0
         rejection = 1 / background_efficiency[passing]
-        axes.plot(signal_efficiency[passing], rejection, label=literal(label) or "_")
+        axes.plot(signal_efficiency[passing], rejection, label=literal(label) or "_", **own)
         highest = max(highest, rejection.max(initial=1))
     axes.set(xlim=(0, 1), ylim=(1, 3 * highest), yscale="log")
     axes.set_xlabel(rf"signal efficiency $\epsilon_S$ ({literal(signal)})")
@@ -206,17 +227,17 @@ def draw_rates(
     curves: Mapping[str, tuple[np.ndarray, np.ndarray]],
     corner: tuple[tuple[float, float], tuple[float, float]] | None = None,
 ) -> None:
-    """True positive rate over false positive rate, with the legend, or only a corner without. curves: as of `draw_roc`.
+    """True versus false positive rate, with the legend, or only a corner without. curves: as of `draw_roc`.
     Means of several classes, "micro" and "macro", are dotted."""
     axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
-    for label, (signal_efficiency, background_efficiency) in curves.items():
+    for place, (label, (signal_efficiency, background_efficiency)) in enumerate(curves.items()):
         mean = next((colour for name, colour in MEANS.items() if label.startswith(name)), None)
         axes.plot(
             background_efficiency,
             signal_efficiency,
             label=literal(label) or "_",
-            color=mean,
-            linestyle=(0, (1, 1)) if mean else "-",
+            color=mean or look(place).colour,
+            linestyle=(0, (1, 1)) if mean else look(place).line,
             linewidth=2.6 if mean else 1.8,
             clip_on=corner is not None,
         )
@@ -227,14 +248,14 @@ def draw_rates(
         axes.locator_params(nbins=4)
         (_, right), (bottom, _) = corner
         if not any(((background <= right) & (signal >= bottom)).any() for signal, background in curves.values()):
-            axes.text(0.5, 0.5, "no curve comes here", transform=axes.transAxes, ha="center", color="0.5")
+            axes.text(0.5, 0.5, "no curve in this range", transform=axes.transAxes, ha="center", color="0.5")
     else:
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.legend(loc="lower right", fontsize=9 if len(curves) > 2 else None)
 
 
 def draw_confusion(axes: Axes, confusion: np.ndarray, classes: Sequence[str]) -> None:
-    """How many events of each row's class score highest in each column's, coloured by the share of the row."""
+    """How many events of each row's class score highest in each column's, coloured by the fraction of the row."""
     totals = confusion.sum(axis=1, keepdims=True)
     shares = np.divide(confusion, totals, out=np.zeros(confusion.shape), where=totals > 0)
     axes.imshow(shares, vmin=0, vmax=1, cmap="Blues", interpolation="none", aspect="equal")
@@ -247,7 +268,7 @@ def draw_confusion(axes: Axes, confusion: np.ndarray, classes: Sequence[str]) ->
     axes.set_yticks(range(len(classes)), names)
     axes.tick_params(which="both", length=0)
     axes.minorticks_off()
-    axes.set_xlabel("scores highest as")
+    axes.set_xlabel("predicted class")
     axes.set_ylabel("true class")
 
 
@@ -304,28 +325,28 @@ def _draw_scores(
             density = np.histogram(own, edges, weights=weights)[0] / len(own)
             lowest = min(lowest, density[density > 0].min(initial=1))
             highest = max(highest, density.max())
-            colour = COLOURS[true % len(COLOURS)]
-            panel.stairs(density, edges, label=f"true {literal(name)}", color=colour, linewidth=1.6)
+            colour, line, _ = look(true)
+            panel.stairs(density, edges, label=f"true {literal(name)}", color=colour, linestyle=line, linewidth=1.6)
             if true == score:
                 panel.stairs(density, edges, color=colour, fill=True, alpha=0.15, linewidth=0)
         height = np.log10(max(highest, lowest) / lowest) + 0.5
         room = 0.2 if len(shown) == 1 else 0.35  # of the height, above the histograms, for the legend
         panel.set(xlim=(edges[0], edges[-1]), yscale="log", ylim=(lowest / 2, highest * 10 ** (height * room + 0.2)))
         panel.set_xlabel(f"score of {literal(classes[score])}")
-        panel.set_ylabel("share of events per bin")
+        panel.set_ylabel("fraction of events per bin")
         panel.legend(loc="upper center", ncols=2, fontsize=None if len(shown) == 1 else 8)
     return drawing
 
 
 def _draw_reliability(bins: Mapping[str, np.ndarray] | None, name: str) -> Figure | None:
-    """The share of events for which a probability came true, over that probability."""
+    """The fraction of positives versus the predicted probability."""
     if bins is None or not len(bins["score"]):
         return None
     drawn, axes = figure(figsize=(5.0, 4.6))
     axes.plot([0, 1], [0, 1], ":", color=COLOURS[4], label="calibrated")
     axes.errorbar(bins["score"], bins["share"], yerr=bins["error"], fmt="o-", color=COLOURS[0], capsize=3)
-    axes.set_xlabel(literal(f"probability of {name}"))
-    axes.set_ylabel("share of events for which it is true")
+    axes.set_xlabel(literal(f"predicted probability of {name}"))
+    axes.set_ylabel("fraction of positives")
     axes.set_xlim(-0.02, 1.02)
     axes.set_ylim(-0.02, 1.02)
     axes.legend()
@@ -333,8 +354,7 @@ def _draw_reliability(bins: Mapping[str, np.ndarray] | None, name: str) -> Figur
 
 
 def _draw_history(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:
-    """Training in colour, validation dashed, by epoch, with their last values: the loss, and beside it the metrics that
-    were logged."""
+    """Training solid, validation dashed, by epoch, with their last values: the loss, and the logged metrics."""
     names = {name.removeprefix("val_") for line in history for name in line} - {"epoch", *DECISIONS}
     order = ("loss", "accuracy", *metrics)
     shown = ([name for name in dict.fromkeys(order) if name in names] or sorted(names))[:MOST_HISTORIES]
@@ -348,14 +368,14 @@ def _draw_history(history: Sequence[Mapping[str, float]], metrics: Mapping[str, 
 
 
 def _draw_decisions(history: Sequence[Mapping[str, float]], metrics: Mapping[str, Metric]) -> Figure | None:
-    """Of the validation part by epoch, with the last values: precision and recall, and counts."""
+    """On the validation set by epoch, with the last values: precision and recall, and counts."""
     shares, counts = DECISIONS[:2], DECISIONS[2:]
     if not any(f"val_{name}" in line for line in history for name in DECISIONS):
         return None
     drawing, axes = _panels(1, 2, 4.8, 4.2)
-    for axis, names, title, decimals in zip(axes, (shares, counts), ("share", "events"), (4, 0), strict=True):
+    for axis, names, title, decimals in zip(axes, (shares, counts), ("fraction", "events"), (4, 0), strict=True):
         lines = {f"val_{name}": (_heading(name, metrics), "--", decimals) for name in names}
-        _draw_epochs(axis, history, lines, f"{title} of the validation part")
+        _draw_epochs(axis, history, lines, f"{title} (validation set)")
     return drawing
 
 
@@ -438,7 +458,7 @@ def draw_comparison(
     axes.errorbar(centre, observed, yerr=error, fmt="o", color=COLOURS[0], markersize=4, linewidth=1.2, label="here")
     axes.set(xlim=(edges[0], edges[-1]), ylim=(0, 1.35 * max(observed.max(), expected.max())))
     axes.set_xlabel(literal(name))
-    axes.set_ylabel("share of a bin")
+    axes.set_ylabel("fraction per bin")
     axes.legend(loc="upper right", frameon=False)
 
 
@@ -452,7 +472,8 @@ def draw_classes(axes: Axes, values: Sequence[np.ndarray], classes: Sequence[str
     edges = np.arange(low - 0.5, high + 1) if whole else np.linspace(low, high if high > low else low + 1, 41)
     for number, (some, kind) in enumerate(zip(values, classes, strict=True)):
         share = np.histogram(some, edges)[0] / max(1, numbers[number])
-        axes.stairs(share, edges, color=COLOURS[number % len(COLOURS)], linewidth=1.5, label=literal(kind))
+        colour, line, _ = look(number)
+        axes.stairs(share, edges, color=colour, linestyle=line, linewidth=1.5, label=literal(kind))
     axes.set(xlim=(edges[0], edges[-1]))
     axes.set_ylim(bottom=0)
     axes.set_xlabel(literal(name))

@@ -30,6 +30,14 @@ def of_experiment(rows: Rows, experiment: str, status: str | None, tags: Mapping
     return _runs(rows, wanted, values)
 
 
+def experiments(rows: Rows) -> dict[str, str]:
+    """Name -> id of every active experiment, newest first."""
+    found = rows(
+        "SELECT name, experiment_id FROM experiments WHERE lifecycle_stage = 'active' ORDER BY experiment_id DESC"
+    )
+    return {name: str(number) for name, number in found}
+
+
 def beginning_with(rows: Rows, beginning: str) -> list[dict[str, Any]]:
     """As `Store.find` gives them."""
     return _runs(rows, f"{ACTIVE} AND substr(r.run_uuid, 1, {len(beginning)}) = :beginning", {"beginning": beginning})

@@ -1,4 +1,4 @@
-"""A study that was done again: each number of a document beside ours, as a page of HTML and as Markdown.
+"""A reproduced study: each number of the original next to ours, as a page of HTML and as Markdown.
 
 What is shown is plain: whoever makes a `Page` has looked up the study and the runs.
 """
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-HEADINGS = ("number", "document", "here", "difference", "here on")
-"""Of the document's numbers beside ours."""
+HEADINGS = ("number", "original", "here", "difference", "here on")
+"""Of the original's numbers next to ours."""
 
 Cells = Sequence[str]
 Rows = Sequence[Cells]
@@ -31,11 +31,11 @@ WITHIN = 2
 """Errors within which a difference is none."""
 
 LEGEND = (
-    "±: one standard deviation, the test events' error and the seeds' spread / √seeds in quadrature; of accuracies "
-    "after an epoch that of the part's events, of other numbers after an epoch the seeds' alone. The documents give no "
-    "errors. Of one seed, how far trainings differ is not known and not in the error.",
-    f"The same: within {WITHIN} errors. Differences between experiments are taken as independent, which is cautious: "
-    "those of one task see the same test events.",
+    "±: one standard deviation, the error of the finite test sample and the seeds' spread / √seeds in quadrature; for "
+    "accuracies after an epoch the former on that set, for other numbers after an epoch only the latter. The originals "
+    "give no errors. With one seed, the run-to-run variance is unknown and not in the error.",
+    f"The same: within {WITHIN} errors. Differences between experiments are taken as independent, which is "
+    "conservative: those of one task use the same test events.",
 )
 
 
@@ -120,7 +120,7 @@ class Page:
     command: str = ""
 
 
-MODE_HEADINGS = ("events of", "network in the mode of", "accuracy", "AUC", "called signal")
+MODE_HEADINGS = ("set", "network mode", "accuracy", "AUC", "predicted signal")
 
 
 def mode_rows(part: Part) -> list[list[str]]:
@@ -129,7 +129,7 @@ def mode_rows(part: Part) -> list[list[str]]:
 
 
 def by_epoch(part: Part) -> tuple[list[str], list[list[str]]]:
-    """(headings, a row of cells an epoch): what the document's log has beside the mean of ours."""
+    """(headings, a row of cells an epoch): the original's log next to the mean of ours."""
     curves = [curve for curve in part.curves if len(curve.document)]
     if not curves:
         return [], []
@@ -197,7 +197,7 @@ def _draw_curves(drawn: Sequence[Curve]) -> Figure:
                 color=colour,
                 markersize=3.5,
                 fillstyle="none",
-                label=f"{what}, document",
+                label=f"{what}, original",
             )
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set_xlabel("epoch")
@@ -215,13 +215,14 @@ def _roc(classes: tuple[str, str], curves: Mapping[str, tuple[np.ndarray, np.nda
         figure, axes = plots.figure(figsize=(6.0, 5.2))
         axes.plot([0, 1], [0, 1], color="0.6", linewidth=1, linestyle=":")
         for number, (label, (true, false)) in enumerate(curves.items()):
-            line = "-" if number < len(plots.COLOURS) else "--"
-            axes.plot(false, true, line, label=plots.literal(label), clip_on=False)
+            colour, line, _ = plots.look(number)
+            axes.plot(false, true, color=colour, linestyle=line, label=plots.literal(label), clip_on=False)
         axes.set(xlim=(0, 1), ylim=(0, 1))
         axes.set_xlabel(plots.literal(f"false positive rate ({background})"))
         axes.set_ylabel(plots.literal(f"true positive rate ({signal})"))
         axes.legend(loc="lower right")
-        return pages.inline_svg(figure), f"ROC curves of {signal} against {background}, one seed each. Dotted: chance."
+        caption = f"ROC curves of {signal} versus {background}, one seed each. Grey, dotted: chance."
+        return pages.inline_svg(figure), caption
 
 
 def markdown(page: Page) -> str:
@@ -235,22 +236,22 @@ def markdown(page: Page) -> str:
         ]
         lines += [*_table(HEADINGS, rows), ""]
     for compared in page.comparisons:
-        lines += [f"## {compared.question}", "", f"The document: {compared.statement} In brackets: the difference from"]
+        lines += [f"## {compared.question}", "", f"Original: {compared.statement} In brackets: the difference from"]
         lines += ["the first that was measured.", ""]
         lines += [*_table(["experiment", *compared.columns], compared.rows), ""]
     if page.remarks:
-        lines += ["## Contradictions of the document, and what its listing shows", ""]
+        lines += ["## Contradictions in the original, and what its code listing shows", ""]
         lines += [*(f"- {text}" for text in page.remarks), ""]
     lines += ["## The experiments", ""]
     for part in page.parts:
         lines += [f"**`{part.name}`**: {part.title}. {_sentence(part)}", ""]
         lines += [*(f"- {text}" for text in part.differs), ""] if part.differs else []
         if part.modes:
-            lines += ["The trained network, each of its modes:", "", *_table(MODE_HEADINGS, mode_rows(part)), ""]
+            lines += ["The trained network in each of its modes:", "", *_table(MODE_HEADINGS, mode_rows(part)), ""]
             lines += [part.modes_in_words, ""]
         headings, epochs = by_epoch(part)
         if epochs:
-            lines += ['??? note "By epoch: the log of the document, and the mean of ours"', ""]
+            lines += ['??? note "By epoch: the log of the original, and the mean of ours"', ""]
             lines += [*(f"    {line}" for line in _table(headings, epochs)), ""]
     for what, command in page.elsewhere.items():
         lines += [f"{what}: `{command}`", ""]
@@ -263,7 +264,7 @@ def _sentence(part: Part) -> str:
     parts = [
         f"Not run: {part.left_out}." if part.left_out else "",
         f"Here: {', '.join(part.facts)}." if part.facts else "",
-        f"Left out by the budget: {'; '.join(part.reduced)}." if part.reduced else "",
+        f"Reduced by the budget: {'; '.join(part.reduced)}." if part.reduced else "",
     ]
     return " ".join(text for text in parts if text)
 

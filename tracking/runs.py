@@ -563,8 +563,12 @@ class Store:
         """Name -> id of every experiment that has runs or may have, newest first; without the one of MLflow's own that
         stands in each store."""
         with self._errors("read experiments"):
-            found = self._client.search_experiments(max_results=PAGE)
-        return {one.name: str(one.experiment_id) for one in found if one.name != "Default"}
+            if self._rows is not None:
+                found = reading.experiments(self._rows)
+            else:
+                listed = self._client.search_experiments(max_results=PAGE)
+                found = {one.name: str(one.experiment_id) for one in listed}
+        return {name: number for name, number in found.items() if name != "Default"}
 
     def tag_experiment(
         self, experiment_id: str, tags: Mapping[str, str], same: Callable[[str, str | None], bool] = operator.eq
@@ -611,7 +615,7 @@ class Store:
         ended = []
         for run in self.runs(experiment, status="RUNNING"):
             tags = run["tags"]
-            if of_this_machine(run) and not _is_running(tags["process.id"], tags["process.started"]):
+            if of_this_machine(run) and not _is_running(tags):
                 self.finish(run["id"], "KILLED", "its process died without ending it")
                 ended.append(run["id"])
         return ended
@@ -757,25 +761,55 @@ def _fields(run: Any) -> dict[str, Any]:
 
 
 def of_this_machine(run: Mapping[str, Any]) -> bool:
-    """Whether a process of this machine has started the run."""
-    return bool(run["tags"].get("process.host") == platform.node())
+    """Whether a process of this machine has started the run, one whose id means the same here: those of another
+    container, of the same host name perhaps, are not."""
+    own, tags = _pid_namespace(), run["tags"]
+    return bool(tags.get("process.host") == platform.node() and tags.get("process.namespace", own) == own)
 
 
 def _process_tags() -> dict[str, str]:
+    """What `of_this_machine` and `_is_running` know a process by; "" for what only Linux tells."""
     import psutil
 
-    process = psutil.Process()
-    started = f"{process.create_time():.2f}"
-    return {"process.host": platform.node(), "process.id": str(process.pid), "process.started": started}
+    boot_time, process = psutil.boot_time(), psutil.Process()
+    return {
+        "process.host": platform.node(),
+        "process.id": str(process.pid),
+        "process.started": f"{process.create_time():.2f}",
+        "process.namespace": _pid_namespace(),
+        "process.boot": _boot_id(),
+        "process.after_boot": f"{process.create_time() - boot_time:.2f}",
+    }
 
 
-def _is_running(pid: str, started: str) -> bool:
-    """Whether that very process runs: an id is given again, but not with a start time within 10 s of the first."""
-    import psutil
-
+def _pid_namespace() -> str:
     try:
-        process = psutil.Process(int(pid))
-        return process.status() != psutil.STATUS_ZOMBIE and abs(process.create_time() - float(started)) < 10
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _boot_id() -> str:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return ""
+
+
+def _is_running(tags: Mapping[str, str]) -> bool:
+    """Whether that very process runs: an id is given again, but not with a start time within 10 s of the first. Linux
+    counts it from the boot, so that it moves with the clock that is set; without a boot id it is a time of the clock.
+    """
+    import psutil
+
+    boot = tags.get("process.boot")
+    if boot and boot != _boot_id():
+        return False
+    try:
+        boot_time, process = psutil.boot_time(), psutil.Process(int(tags["process.id"]))
+        started = process.create_time() - (boot_time if boot else 0)
+        before = float(tags["process.after_boot" if boot else "process.started"])
+        return process.status() != psutil.STATUS_ZOMBIE and abs(started - before) < 10
     except psutil.NoSuchProcess:
         return False
 

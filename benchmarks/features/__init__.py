@@ -1,1 +1,1 @@
-"""Variables and views by kind of event."""
+"""Variables and views by type of event."""

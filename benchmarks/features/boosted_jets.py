@@ -19,7 +19,7 @@ VARIABLES = (*jets.KINEMATIC_VARIABLES, *SUBJETTINESS)
 
 
 def directions(momenta: np.ndarray) -> np.ndarray:
-    """(N, P, 4) as `jets` has them: pT, pseudorapidity, phi and the code 22 of what has no mass; 0 for padding."""
+    """(N, P, 4) as in `jets`: pT, pseudorapidity, phi and the massless code 22; 0 for padding."""
     px, py, pz, _ = np.moveaxis(momenta.astype(np.float64), -1, 0)
     pt = np.hypot(px, py)
     there = pt > 0
@@ -35,7 +35,7 @@ def axes(momenta: np.ndarray) -> np.ndarray:
 
 
 def cloud(momenta: np.ndarray, points: int = 128) -> dict[str, np.ndarray]:
-    """The hardest particles in the field's recipe: 1902.08570, table 2, and 2202.03772.
+    """The hardest particles with the standard features: 1902.08570, table 2, and 2202.03772.
 
     Gives points (N, points, 2), eta and phi from the jet's axis; features (N, points, 7), KINEMATIC_FEATURES; log_pt
     (N, points); mask (N, points). Fractions are of the jet's pT and energy.
@@ -67,7 +67,7 @@ def cloud(momenta: np.ndarray, points: int = 128) -> dict[str, np.ndarray]:
 
 
 def four_momenta(momenta: np.ndarray, points: int = 128) -> dict[str, np.ndarray]:
-    """As `cloud`, with E, px, py and pz in GeV as they are for features (N, points, 4)."""
+    """As `cloud`, with raw E, px, py and pz in GeV as features (N, points, 4)."""
     found = cloud(momenta, points)
     return {**found, "features": momenta[:, :points][..., [3, 0, 1, 2]].astype(np.float32)}
 
@@ -75,8 +75,8 @@ def four_momenta(momenta: np.ndarray, points: int = 128) -> dict[str, np.ndarray
 def variables(momenta: np.ndarray) -> np.ndarray:
     """(N, V) float32 VARIABLES: those of `jets`, with distances in units of 0.4 as there, and N-subjettiness.
 
-    jet_rapidity is the true rapidity. N-subjettiness tau_N = sum pT min R / (sum pT R0), the least over N axes, and
-    its ratios: 1011.2268; the axes are those of `subjettiness`.
+    jet_rapidity is the true rapidity. N-subjettiness tau_N = sum pT min R / (sum pT R0), with the minimum over N axes,
+    and its ratios: 1011.2268; the axes are those of `subjettiness`.
     """
     particles = directions(momenta)
     tau = subjettiness(momenta)
@@ -88,9 +88,9 @@ def variables(momenta: np.ndarray) -> np.ndarray:
 def subjettiness(momenta: np.ndarray, chunk: int = 1024) -> np.ndarray:
     """(N, AXES) tau_1 to tau_AXES with beta = 1.
 
-    The first axis begins at the hardest particle, each further one at that with the largest pT times squared distance
-    from the others; then all move STEPS times to the middle of the pT nearest to them. FastJet's contribution
-    Nsubjettiness begins at exclusive kT jets instead, and needs FastJet.
+    The first axis starts at the hardest particle, each further one at that with the largest pT times squared distance
+    from the others; then all move STEPS times to the pT centroid of the particles nearest to them. The FastJet contrib
+    Nsubjettiness starts from exclusive kT jets instead, and requires FastJet.
     """
     result = np.zeros((len(momenta), AXES))
     for start in range(0, len(momenta), chunk):
@@ -103,7 +103,7 @@ def subjettiness(momenta: np.ndarray, chunk: int = 1024) -> np.ndarray:
 
 
 def _subjettiness(pt: np.ndarray, place: np.ndarray) -> np.ndarray:
-    """Of (n, P) pT and (n, P, 2) places from the jet's axis."""
+    """tau from (n, P) pT and (n, P, 2) positions relative to the jet axis."""
     every = np.arange(len(pt))
     centres = place[:, :1]
     tau = np.empty((len(pt), AXES))

@@ -13,7 +13,7 @@ import numpy as np
 from hepbench.benchmarks.features.ratio import ratio
 
 CLOUD_FEATURES = ("delta_eta", "delta_phi", "log_energy", "log_energy_fraction", "delta_r")
-"""Features of a hit before the image's other channels; the recipe of ParticleNet, 1902.08570, table 1."""
+"""Features of a hit, followed by the image's other channels; as in ParticleNet, 1902.08570, table 1."""
 
 SHOWER_SHAPES = (
     "log_energy",
@@ -62,11 +62,11 @@ TIMES = SHOWER_SHAPES[-3:]
 def image_to_cloud(image: np.ndarray, points: int = 64, pitch: float = 0.0174) -> dict[str, np.ndarray]:
     """The most energetic hits of each image, in falling order of energy, padded with zeros.
 
-    image: (N, H, W, C), channel 0 the energy. points: at most so many hits P of an image. pitch: width of a pixel
+    image: (N, H, W, C), channel 0 the energy. points: maximum number of hits P per image. pitch: width of a pixel
     (0.0174 in eta and phi for the CMS ECAL barrel; 1 gives pixels).
-    Gives points (N, P, 2), the position in eta and phi from pixel [H/2, W/2]; features (N, P, 5 + C - 1), those of
-    CLOUD_FEATURES and then the other channels; log_pt (N, P), the logarithm of the energy as it is; mask (N, P), true
-    where there is a hit.
+    Gives points (N, P, 2), the position in eta and phi relative to pixel [H/2, W/2]; features (N, P, 5 + C - 1), those
+    of CLOUD_FEATURES and then the other channels; log_pt (N, P), the unscaled logarithm of the energy; mask (N, P),
+    true where there is a hit.
     """
     events, height, width, channels = image.shape
     event, pixel, energy = _hits(image)
@@ -103,7 +103,8 @@ def shower_shapes(image: np.ndarray) -> np.ndarray:
 
     Sources. CMS: 1502.02702 section 4 (photons) and 2012.06888 section 5: r9, sigma_ieta_ieta, sigma_iphi_iphi,
     sigma_ieta_iphi, s4 = E2x2/E5x5, eta_width and phi_width; CMSSW's EcalClusterTools for the windows, for the
-    weights max(0, 4.7 + log(E/E5x5)) of the sigmas, and for the lateral moment, which is from ARGUS (Drescher et al.,
+    weights max(0, 4.7 + log(E/E5x5)) of the sigmas (here also of the mean that they are about, where CMSSW's is linear
+    in the energy), and for the lateral moment, which is from ARGUS (Drescher et al.,
     Nucl. Instrum. Meth. A 237 (1985) 464). width_ratio is phi_width / eta_width, CMS' measure of bremsstrahlung
     (1502.02701). ATLAS: 1810.05087 table 1: r_eta = E3x7/E7x7, r_phi = E3x3/E3x7, and e_ratio of the two most
     energetic hits, which ATLAS takes in its strips. dispersion is sqrt(sum f^2) with f a hit's share of the energy,

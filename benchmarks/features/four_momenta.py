@@ -1,11 +1,11 @@
-"""The view `momenta`: four-momenta of a jet's particles, for networks that know the symmetry of space and time.
+"""The view `momenta`: four-momenta of a jet's particles, for Lorentz-equivariant networks.
 
-Momenta are (..., 4) E, px, py, pz in GeV. They are given in the frame where the jet is at rest, whereto they are
-boosted in float64. There they are of the size of the jet's mass, and so are their products. In the laboratory the
-product of two particles 0.01 apart is a difference of terms 20,000 times as large, of which float32 keeps three digits.
+Momenta are (..., 4) E, px, py, pz in GeV, given in the jet rest frame, to which they are boosted in float64. There they
+are of the size of the jet mass, and so are their products. In the laboratory frame the product of two particles 0.01
+apart is a difference of terms 20,000 times as large, of which float32 keeps three digits.
 
-What is not of the jet itself breaks the symmetry and is an input of its own: the directions of the beams and of time in
-the laboratory, seen from the jet.
+Symmetry breaking by the environment is a separate input: the directions of the beams and of the laboratory's time axis
+in the jet frame.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hepbench.benchmarks.base import Arrays
 from hepbench.benchmarks.features import jetclass, jets
 
 REFERENCES = np.array([[1.0, 0, 0, 1], [1.0, 0, 0, -1], [1.0, 0, 0, 0]])
-"""Along the two beams, and the time of the laboratory: (3, 4), without a unit."""
+"""Directions of the two beams, and the laboratory's time axis: (3, 4), dimensionless."""
 
 SMALLEST_MASS = 1e-2
 """Over its energy, of a jet that is brought to rest; a lighter one is boosted as far, with gamma = 100, and no farther.
@@ -26,8 +26,8 @@ A single massless particle has no such frame, and far from the laboratory produc
 def at_rest(momenta: np.ndarray, points: int) -> dict[str, np.ndarray]:
     """(N, P, 4) px, py, pz, E of particles by falling pT, zeros for padding.
 
-    Gives of the hardest, in the frame where all of them together are at rest, momenta (N, points, 4), E, px, py, pz in
-    GeV; references (N, 3, 4), REFERENCES in the same frame; mask (N, points).
+    Gives, for the hardest particles in the rest frame of all of them, momenta (N, points, 4), E, px, py, pz in GeV;
+    references (N, 3, 4), REFERENCES in the same frame; mask (N, points).
     """
     momenta = momenta[..., [3, 0, 1, 2]].astype(np.float64)
     jet = momenta.sum(axis=1)
@@ -41,7 +41,7 @@ def at_rest(momenta: np.ndarray, points: int) -> dict[str, np.ndarray]:
 
 
 def boosted(vectors: np.ndarray, jet: np.ndarray) -> np.ndarray:
-    """(N, P, 4) vectors in the frame where the momenta jet (N, 4) are at rest, by a boost without a rotation."""
+    """(N, P, 4) vectors in the rest frame of the momenta jet (N, 4), by a rotation-free boost."""
     energy, momentum = jet[:, 0], jet[:, 1:]
     squared = energy**2 - (momentum**2).sum(axis=1)
     mass = np.sqrt(np.maximum(squared, (SMALLEST_MASS * energy) ** 2))
@@ -54,7 +54,7 @@ def boosted(vectors: np.ndarray, jet: np.ndarray) -> np.ndarray:
 
 
 def of_jets(particles: np.ndarray, points: int = 100, identity: bool = True) -> dict[str, np.ndarray]:
-    """`at_rest` of jets (N, P, 4) as `jets` has them; with identity also features (N, points, 6), IDENTITY_FEATURES."""
+    """`at_rest` for jets (N, P, 4) as in `jets`; with identity also features (N, points, 6), IDENTITY_FEATURES."""
     found = at_rest(jets.four_momenta(particles), points)
     if identity:
         kinds = jets.identities(particles[:, :points, 3])
@@ -63,7 +63,7 @@ def of_jets(particles: np.ndarray, points: int = 100, identity: bool = True) -> 
 
 
 def of_objects(momenta: np.ndarray, points: int = 128) -> dict[str, np.ndarray]:
-    """`at_rest` of jets (N, P, 4) as `boosted_jets` has them."""
+    """`at_rest` for jets (N, P, 4) as in `boosted_jets`."""
     return at_rest(momenta, points)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from hepbench.benchmarks.base import Arrays
 
-# Kinds of the objects of a cloud, one-hot.
+# Types of the objects of a cloud, one-hot.
 OBJECTS = ("lepton", "missing", "jet", "jet", "jet", "jet")
 KINDS = ("lepton", "missing", "jet")
 CLOUD_FEATURES = ("pt", "eta", "phi", "b_tag", *KINDS)
@@ -20,9 +20,9 @@ def cloud(arrays: Arrays) -> Arrays:
     """The six reconstructed objects, normalised as in the file: points (N, 6, 2) of (eta, phi), features (N, 6, 7) of
     CLOUD_FEATURES, mask (N, 6) all true, context (N, 1) the mass.
 
-    Momenta are in units of their spread in the whole dataset, less its mean, so that pT can be negative and has no
-    logarithm here, and a distance between points is not one in Delta R. The missing momentum has no eta and no b-tag:
-    zeros. The number of jets and the masses of combinations are of no one object and are left to the table.
+    Momenta are standardised over the whole dataset, so that pT can be negative and has no logarithm here, and distances
+    between points are not Delta R. The missing momentum has no eta and no b-tag: zeros. The number of jets and the
+    masses of combinations belong to no single object and are only in the table.
     """
     features = arrays["features"]
     events, zero = len(features), np.zeros(len(features), np.float32)

@@ -57,15 +57,15 @@ SCRAMBLED = np.arange(3 * SIZE * SIZE).reshape(3, -1).T.ravel()  # of a pixel, c
 
 
 def scrambled(arrays: Arrays) -> Arrays:
-    """image (N, 125, 125, 3) as the reshape of (N, 3, 125, 125) makes it, without a transposition: values as they
-    follow each other in memory, channels first. A row of it holds 125 x 3 neighbouring pixels of one channel and a
-    "channel" every third of them. context as it is."""
+    """image (N, 125, 125, 3) from a reshape of (N, 3, 125, 125) without transposition: values in memory order, channels
+    first. A row of it has 125 x 3 neighbouring pixels of one channel and a "channel" every third of them. context is
+    unchanged."""
     return {"image": replace(arrays["image"], places=SCRAMBLED), "context": arrays["context"]}
 
 
 def hits_of(image: Sparse) -> tuple[np.ndarray, ...]:
-    """(event, channel, eta, phi, energy) of each track pixel, crystal and HCAL tower; energy in GeV, eta and phi from
-    the image's middle. A tower is one hit: its middle pixel with the energy of all 25."""
+    """(event, channel, eta, phi, energy) of each track pixel, crystal and HCAL tower; energy in GeV, eta and phi
+    relative to the image centre. A tower is one hit: its central pixel with the energy of all 25."""
     event, index, energy = image.hits()
     pixel, channel = np.divmod(index, 3)
     row, column = np.divmod(pixel, SIZE)
@@ -78,9 +78,9 @@ def hits_of(image: Sparse) -> tuple[np.ndarray, ...]:
 def cloud(arrays: Arrays) -> dict[str, np.ndarray]:
     """The POINTS most energetic hits of each image, in falling order of energy, padded with zeros.
 
-    points (N, P, 2), eta and phi from the seed tower; features (N, P, F), those of CLOUD_FEATURES, the recipe of
-    ParticleNet (1902.08570, table 1) with the layer in place of the particle's kind; log_pt (N, P), the logarithm of
-    the energy; mask (N, P).
+    points (N, P, 2), eta and phi relative to the seed tower; features (N, P, F), those of CLOUD_FEATURES, as in
+    ParticleNet (1902.08570, table 1) with the layer instead of the particle type; log_pt (N, P), the logarithm of the
+    energy; mask (N, P).
     """
     events = len(arrays["image"])
     event, channel, eta, phi, energy = hits_of(arrays["image"])
@@ -103,7 +103,7 @@ def cloud(arrays: Arrays) -> dict[str, np.ndarray]:
 
 
 def _ranked(group: np.ndarray, energy: np.ndarray, groups: int) -> np.ndarray:
-    """Place of each hit in its group by falling energy, from 0."""
+    """Rank of each hit in its group by falling energy, from 0."""
     order = np.lexsort((-energy, group))
     number = np.bincount(group, minlength=groups)
     place = np.empty(len(group), np.int64)
@@ -167,7 +167,7 @@ def jet_variables(arrays: Arrays) -> np.ndarray:
 def _layers(
     group: np.ndarray, eta: np.ndarray, phi: np.ndarray, energy: np.ndarray, r: np.ndarray, groups: int
 ) -> dict[str, np.ndarray]:
-    """Each variable for each group of hits, a layer of an event."""
+    """Each variable for each group of hits, one layer of an event."""
 
     def total(values: np.ndarray) -> np.ndarray:
         return np.bincount(group, values, minlength=groups)

@@ -1,4 +1,4 @@
-"""JetClass: variables and clouds with the kinds of particles and how far from the beam tracks begin."""
+"""JetClass: variables and clouds with particle identification and track displacement."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def displacements(arrays: Arrays) -> list[np.ndarray]:
 
 
 def variables(arrays: Arrays) -> np.ndarray:
-    """(N, V) float32 VARIABLES: those of `boosted_jets`, those of the kinds as `jets` has them, the number of tracks
-    more than DISPLACED errors from the beam and the three largest distances in errors."""
+    """(N, V) float32 VARIABLES: those of `boosted_jets`, the identity variables of `jets`, the number of tracks with an
+    impact-parameter significance above DISPLACED and the three largest significances."""
     particles, axis = boosted_jets.directions(arrays["momenta"]), boosted_jets.axes(arrays["momenta"])
     distance = np.hypot(*jets.relative(particles, axis[:, 1], axis[:, 2])) / 0.4
     z = particles[..., 0] / particles[..., 0].sum(axis=1, keepdims=True)

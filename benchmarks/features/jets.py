@@ -14,8 +14,8 @@ import numpy as np
 from hepbench.benchmarks.features.ratio import ratio
 from hepbench.benchmarks.formats.sparse_images import Sparse
 
-# Mass in GeV and charge of what a detector meets: PDG, Review of Particle Physics 2024. A table of its own rather than
-# the package particle's: that has more digits and other ones next year, which would move the features of prepared data.
+# Mass in GeV and charge of stable particles: PDG, Review of Particle Physics 2024. Not from the package `particle`,
+# whose digits are more and change from year to year, which would change the features of prepared data.
 PARTICLES = {
     11: (0.000510999, -1),
     13: (0.1056584, -1),
@@ -90,14 +90,14 @@ def masses_and_charges(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def massless(jets: np.ndarray) -> np.ndarray:
-    """(N, P, 4) jets whose particles are all photons: what is left when nothing tells their kinds, not even a mass."""
+    """(N, P, 4) jets whose particles are all photons: without any information on particle types, not even masses."""
     same = jets.copy()
     same[..., 3] = np.where(jets[..., 0] > 0, 22, 0)
     return same
 
 
 def four_momenta(jets: np.ndarray) -> np.ndarray:
-    """(N, P, 4) float64 px, py, pz, E of (N, P, 4) jets, each particle with the mass of its kind."""
+    """(N, P, 4) float64 px, py, pz, E of (N, P, 4) jets, each particle with the mass of its type."""
     pt, rapidity, phi, code = np.moveaxis(jets.astype(np.float64), -1, 0)
     transverse_mass = np.hypot(pt, masses_and_charges(code)[0])
     momenta = [
@@ -120,19 +120,19 @@ def axes(momenta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.nd
 
 
 def relative(jets: np.ndarray, rapidity: np.ndarray, phi: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """(N, P) rapidity and phi of the particles from the axes (N,), phi within pi; 0 for padding."""
+    """(N, P) rapidity and phi of the particles relative to the axes (N,), phi within pi; 0 for padding."""
     there = jets[..., 0] > 0
     step = (jets[..., 2] - phi[:, None] + np.pi) % (2 * np.pi) - np.pi
     return (jets[..., 1] - rapidity[:, None]) * there, step * there
 
 
 def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[str, np.ndarray]:
-    """The hardest particles of (N, P, 4) jets in the field's recipe: ParticleNet, 1902.08570, table 2.
+    """The hardest particles of (N, P, 4) jets with the standard features: ParticleNet, 1902.08570, table 2.
 
-    Gives points (N, points, 2), rapidity and phi from the axis; features (N, points, 7 or 13), those of
+    Gives points (N, points, 2), rapidity and phi relative to the axis; features (N, points, 7 or 13), those of
     KINEMATIC_FEATURES and, with identity, of IDENTITY_FEATURES: the charge and the five classes that an experiment
-    can tell apart (electron, muon, charged hadron, neutral hadron, photon), not the full species; log_pt (N, points),
-    the logarithm of pT in GeV as it is, for what is computed of pairs; mask (N, points).
+    can distinguish (electron, muon, charged hadron, neutral hadron, photon), not the full species; log_pt (N, points),
+    the unscaled logarithm of pT in GeV, for pairwise features; mask (N, points).
     Fractions are of the jet's pT and energy, both those of the vector sum.
     """
     momenta = four_momenta(jets)
@@ -170,10 +170,10 @@ def cloud(jets: np.ndarray, points: int = 100, identity: bool = True) -> dict[st
 
 
 def raw_cloud(jets: np.ndarray) -> dict[str, np.ndarray]:
-    """All particles of (N, P, 4) jets with what the files have of them.
+    """All particles of (N, P, 4) jets with the raw columns of the files.
 
-    Gives points (N, P, 2), rapidity and phi from the axis, whose differences are those of the particles; features
-    (N, P, 4), the jets as they are: pT in GeV, rapidity, phi, PDG code; log_pt (N, P); mask (N, P).
+    Gives points (N, P, 2), rapidity and phi relative to the axis, which preserves their differences; features
+    (N, P, 4), the raw jets: pT in GeV, rapidity, phi, PDG code; log_pt (N, P); mask (N, P).
     """
     _, rapidity, phi, _ = axes(four_momenta(jets))
     mask = jets[..., 0] > 0
@@ -264,7 +264,8 @@ def variables(jets: np.ndarray, identity: bool = True) -> np.ndarray:
 
 
 def identity_variables(kinds: dict[str, np.ndarray], z: np.ndarray, distance: np.ndarray) -> dict[str, np.ndarray]:
-    """IDENTITY_VARIABLES (N,) by name, of `identities`, shares of pT and distances from the axis over 0.4, (N, P)."""
+    """IDENTITY_VARIABLES (N,) by name, from `identities`, fractions z of pT and distances from the axis divided by 0.4,
+    (N, P)."""
     charged = kinds["charge"] != 0
     charged_z = z * charged
     tracks = charged_z.sum(axis=1)
@@ -318,8 +319,8 @@ def _correlators(jets: np.ndarray, z: np.ndarray, chunk: int = 256) -> tuple[np.
 
 
 def image(jets: np.ndarray, pixels: int = 33, half_width: float = 0.4) -> Sparse:
-    """(N, pixels, pixels, 3) images round the axis: pT of charged and of neutral particles over the jet's, and the
-    number of charged particles. The three colours and the 33 pixels of 1612.01551; axis 0 rapidity, axis 1 phi.
+    """(N, pixels, pixels, 3) images around the axis: pT of charged and of neutral particles divided by the jet's, and
+    the number of charged particles. The three colours and the 33 pixels of 1612.01551; axis 0 rapidity, axis 1 phi.
 
     Particles farther than half_width in either direction are left out.
     """

@@ -1,16 +1,16 @@
 """Views of jets whose particles are emissions off one emitter, in the coordinates of the Lund plane (1807.04758).
 
-A jet is (P, 4) = (pT in GeV, rapidity, phi, PDG code) in falling order of pT, padded with zeros, as in `qg_jets`; its
-angles are those to the emitter, which lies at (0, 0). Pure functions, vectorised over jets.
+A jet is (P, 4) = (pT in GeV, rapidity, phi, PDG code) in falling order of pT, padded with zeros, as in `qg_jets`;
+angles are relative to the emitter, which is at (0, 0). Pure functions, vectorised over jets.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-WIDEST = 0.4  # angle from which the plane counts
+WIDEST = 0.4  # largest angle in the plane
 HARD = (2.0, 4.0, 8.0, 16.0)  # GeV, kt above which emissions are counted
-LEADING = 4  # emissions whose place in the plane is a variable, by kt
+LEADING = 4  # emissions, by kt, whose coordinates in the plane are variables
 
 FEATURES = ("delta_rapidity", "delta_phi", "log_pt", "log_pt_fraction", "log_inverse_angle", "log_kt", "is_emitter")
 VARIABLES = (
@@ -33,8 +33,8 @@ def plane(jets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def cloud(jets: np.ndarray, points: int) -> dict[str, np.ndarray]:
-    """The hardest particles: points (N, points, 2), rapidity and phi from the emitter; features (N, points, 7), those
-    of FEATURES; log_pt (N, points); mask (N, points)."""
+    """The hardest particles: points (N, points, 2), rapidity and phi relative to the emitter; features (N, points, 7),
+    those of FEATURES; log_pt (N, points); mask (N, points)."""
     total = jets[..., 0].sum(axis=1)
     jets = jets[:, :points]
     mask = jets[..., 0] > 0
@@ -50,7 +50,7 @@ def cloud(jets: np.ndarray, points: int) -> dict[str, np.ndarray]:
 
 
 def variables(jets: np.ndarray) -> np.ndarray:
-    """(N, V) float32, those of VARIABLES: of the emissions beyond the last, 0."""
+    """(N, V) float32 VARIABLES: 0 for emissions beyond the last."""
     total = jets[..., 0].sum(axis=1)
     inverse_angle, log_kt, emission = plane(jets)
     order = np.argsort(np.where(emission, -log_kt, np.inf), axis=1, kind="stable")[:, :LEADING]

@@ -1,9 +1,9 @@
-"""Views of pixel clusters, and their variables: what stays of a matrix of charges when only numbers may leave the
+"""Views of pixel clusters, and their variables: what remains of a matrix of charges if only cluster variables leave the
 detector.
 
-A cluster is the set of fired pixels that hang together with the seed, the pixel with the highest charge; pixels that
-touch at a corner hang together, as in the PXD clustering of basf2. The first axis of a matrix is u, across the ladder,
-the second v, along the beam.
+A cluster is the set of fired pixels connected with the seed, the pixel with the highest charge; pixels that touch at a
+corner are connected, as in the PXD clustering of basf2. The first axis of a matrix is u, across the ladder, the second
+v, along the beam.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def image(arrays: Arrays) -> Arrays:
 
 def cloud(arrays: Arrays) -> Arrays:
     """Fired pixels by falling charge: points as if all pixels were 50 um wide, distances from the window's centre in u
-    and v, the logarithm of the charge, that of its share, and the distance."""
+    and v, the logarithm of the charge, that of its fraction, and the distance."""
     return calorimeter.image_to_cloud(image(arrays)["image"], points=32, pitch=PITCH)
 
 
@@ -61,7 +61,7 @@ def seeds(charge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_seed(charge: np.ndarray) -> np.ndarray:
-    """(N, H, W) bool, true for the pixels of the cluster that holds the seed."""
+    """(N, H, W) bool, true for the pixels of the cluster with the seed."""
     from scipy.ndimage import label
 
     touching = np.zeros((3, 3, 3), bool)

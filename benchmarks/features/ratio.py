@@ -1,4 +1,4 @@
-"""Ratios of sums over an event, some of which have nothing in them."""
+"""Ratios of sums over an event, some of which are empty."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The CSV file of the ATLAS Higgs challenge of 2014, plain or compressed: reading and writing.
 
-A header, then a line an event: `EventId`, the 30 VARIABLES, `Weight`, `Label` ("s" or "b"), `KaggleSet` ("t" the
+A header, then one line per event: `EventId`, the 30 VARIABLES, `Weight`, `Label` ("s" or "b"), `KaggleSet` ("t" the
 challenge's training events, "b" those of its public leaderboard, "v" of its private one, "u" unused), `KaggleWeight`.
-What was not measured is -999. Columns stand in any order. The challenge's own training.csv has neither KaggleSet nor
+Missing values are -999. Columns are in any order. The challenge's own training.csv has neither KaggleSet nor
 KaggleWeight, and its test.csv no Weight and no Label either: such events can be scored.
 """
 
@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 
 from hepbench.benchmarks.base import Arrays, Events, UserError
-from hepbench.benchmarks.formats.refusal import library_errors, shown
-from hepbench.benchmarks.formats.text import decompressed
+from hepbench.benchmarks.formats import text as text_file
+from hepbench.benchmarks.formats.refusal import shown
 
 CLASSES = ("background", "signal")
 LABELS, SETS = ("b", "s"), ("t", "b", "v", "u")
@@ -29,22 +29,20 @@ VARIABLES = (
     *("PRI_jet_num", "PRI_jet_leading_pt", "PRI_jet_leading_eta", "PRI_jet_leading_phi", "PRI_jet_subleading_pt"),
     *("PRI_jet_subleading_eta", "PRI_jet_subleading_phi", "PRI_jet_all_pt"),
 )
-"""Momenta in GeV, angles in radians; PRI are measured, DER made of them."""
+"""Momenta in GeV, angles in radians; PRI are measured, DER derived from them."""
 
 COLUMNS = ("EventId", *VARIABLES, "Weight", "Label", "KaggleSet", "KaggleWeight")
 MISSING = -999.0
 ID_OF_SET = 10**9
-"""Ids of a set begin at a multiple, in the order of SETS; those of files that name none after all of these."""
+"""Ids of a set begin at a multiple, in the order of SETS; ids of files without sets come after all of these."""
 
 GOLDEN = 0.618033988749895
 """Multiples of it fill the interval from 0 to 1 evenly, modulo 1, however many there are."""
 
-BLOCK = 2**22  # bytes of text that are parsed at a time
-
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with table (n, 30) float32, in which -999 stands as it is, and weights, by `Weight`. Raises
-    UserError naming file and fault."""
+    """Yields chunks with table (n, 30) float32, including -999, and weights from `Weight`. Raises UserError naming file
+    and fault."""
     for path in paths:
         path, row = Path(path), 0
         for chunk in _chunks(path):
@@ -53,42 +51,50 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def _chunks(path: Path) -> Iterator[Any]:
-    """Arrow tables, whose columns are of the file."""
+    """Arrow tables of the columns in COLUMNS that the file has."""
     import pyarrow
-    from pyarrow import csv
 
-    types = dict.fromkeys((*VARIABLES, "Weight", "KaggleWeight"), pyarrow.float64()) | {"EventId": pyarrow.int64()}
-    types |= dict.fromkeys(("Label", "KaggleSet"), pyarrow.string())
-    fault = "no whole CSV file of the challenge"
-    with library_errors(path, fault):
-        raw = path.open("rb")
-    with raw:
-        _, opened = decompressed(path, raw)
-        with library_errors(path, fault):
-            options = csv.ConvertOptions(column_types=types, strings_can_be_null=False)
-            reader = csv.open_csv(opened, csv.ReadOptions(block_size=BLOCK), convert_options=options)
-            names = reader.schema.names
-        if missing := [name for name in ("EventId", *VARIABLES) if name not in names]:
-            raise UserError(f"{path}: no column {missing[0]!r}; expected {', '.join(COLUMNS[:3])}, ... {COLUMNS[-1]}")
-        if ("Label" in names) != ("Weight" in names):
-            raise UserError(f"{path}: it has one of the columns 'Label' and 'Weight'; expected both, or none to score")
-        while True:
-            with library_errors(path, fault):
-                chunk = next(iter(reader), None)
-            if chunk is None:
-                return
-            yield pyarrow.Table.from_batches([chunk])
+    every = dict.fromkeys((*VARIABLES, "Weight", "KaggleWeight"), pyarrow.float64()) | {"EventId": pyarrow.int64()}
+    every |= dict.fromkeys(("Label", "KaggleSet"), pyarrow.string())
+    types: dict[str, Any] = {}
+    for line, text in text_file.blocks(path):
+        start = 0
+        while not types and start < len(text):
+            end = text.index(b"\n", start) + 1
+            separator, header = text_file.names(text[start:end])
+            wanted = {name.casefold() for name in COLUMNS} & set(header)
+            if any(header) and (wanted or text[start:end].lstrip()[:1] not in (b"#", b"%")):
+                types = {name: every[name] for name in _columns(path, line, header)}
+            start, line = end, line + 1
+        if start < len(text):
+            yield text_file.table(path, line, text[start:], separator, header, types)
+    if not types:
+        raise UserError(f"{path}: no header in it; expected {', '.join(COLUMNS[:3])}, ... {COLUMNS[-1]}")
+
+
+def _columns(path: Path, line: int, header: Sequence[str]) -> list[str]:
+    """Those of COLUMNS that a header has. UserError if one is missing or duplicated."""
+    found = [name for name in COLUMNS if name.casefold() in header]
+    if missing := [name for name in ("EventId", *VARIABLES) if name not in found]:
+        raise UserError(
+            f"{path}: line {line}: no column {missing[0]!r}; expected {', '.join(COLUMNS[:3])}, ... {COLUMNS[-1]}"
+        )
+    if twice := [name for name in found if header.count(name.casefold()) > 1]:
+        raise UserError(f"{path}: line {line}: {header.count(twice[0].casefold())} columns are called {twice[0]}")
+    if ("Label" in found) != ("Weight" in found):
+        raise UserError(f"{path}: only one of the columns 'Label' and 'Weight'; expected both, or neither for scoring")
+    return found
 
 
 def _events(path: Path, before: int, chunk: Any) -> Events:
     for name in chunk.column_names:
-        if name in COLUMNS and chunk[name].null_count:
-            raise UserError(f"{path}: {chunk[name].null_count} of events {before} on have no {name}: -999 is expected")
-    with np.errstate(over="ignore"):  # of what float32 cannot hold, infinity, which is refused as such
+        if chunk[name].null_count:
+            raise UserError(f"{path}: {chunk[name].null_count} events from {before} have no {name}; expected -999")
+    with np.errstate(over="ignore"):  # beyond float32 it becomes infinity, which is rejected as such
         table = np.stack([chunk[name].to_numpy() for name in VARIABLES], axis=1).astype(np.float32)
     ids = chunk["EventId"].to_numpy()
     if len(ids) and not 0 <= ids.min() <= ids.max() < ID_OF_SET:
-        raise UserError(f"{path}: an EventId is beyond 0 to {ID_OF_SET - 1:,}")
+        raise UserError(f"{path}: an EventId is outside 0 to {ID_OF_SET - 1:,}")
     kind = _words(path, before, chunk, "KaggleSet", SETS) if "KaggleSet" in chunk.column_names else np.full(len(ids), 4)
     labels = _words(path, before, chunk, "Label", LABELS) if "Label" in chunk.column_names else None
     with np.errstate(over="ignore"):
@@ -97,7 +103,7 @@ def _events(path: Path, before: int, chunk: Any) -> Events:
 
 
 def _words(path: Path, before: int, chunk: Any, name: str, known: Sequence[str]) -> np.ndarray:
-    """(n,) place of each word among those known."""
+    """(n,) index of each word among the known ones."""
     words = chunk[name].to_numpy(zero_copy_only=False).astype(str)
     found = np.stack([words == one for one in known])
     if (bad := np.flatnonzero(~found.any(axis=0))).size:
@@ -108,7 +114,7 @@ def _words(path: Path, before: int, chunk: Any, name: str, known: Sequence[str])
 
 
 def write(folder: Path, events: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
-    """One file, the sets in the shares of the official one: 250,000 "t", 100,000 "b", 450,000 "v", 18,238 "u"."""
+    """One file, with the sets in the official proportions: 250,000 "t", 100,000 "b", 450,000 "v", 18,238 "u"."""
     import pandas as pd
 
     path = folder / "atlas-higgs-challenge-2014-v2.csv.gz"

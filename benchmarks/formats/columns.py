@@ -18,10 +18,10 @@ from hepbench.benchmarks.base import UserError, check_known
 from hepbench.benchmarks.formats import root_tree
 from hepbench.benchmarks.formats import text as text_file
 from hepbench.benchmarks.formats.hdf5 import check_filters
-from hepbench.benchmarks.formats.refusal import library_errors, shown
+from hepbench.benchmarks.formats.refusal import library_errors
 
 CHUNK = 20_000
-"""Events of a chunk."""
+"""Events per chunk."""
 
 Chunks = Iterator[dict[str, np.ndarray]]
 
@@ -31,17 +31,17 @@ def columns(
 ) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
     """Named columns of the files in their order, a chunk of events at a time: (ids, name -> array).
 
-    What a file is, its content tells, whatever it is called: branches of a TTree or fields of an RNTuple; columns of
+    The format is recognised by a file's content, not its name: branches of a TTree or fields of an RNTuple; columns of
     Parquet; datasets of HDF5, or fields of one; arrays of npz; columns of text with a header, separated by commas,
     semicolons or tabs, compressed or not, in which an empty field or nan is NaN.
 
-    tree: name of the tree in each ROOT file, or of the group or the dataset of fields in an HDF5 file; "": the one that
-    the file has. padded: of columns with a number for each particle, as ROOT and Parquet have, as many as it takes are
-    kept of an event, in their order, and zeros follow; 0: there are no such columns.
+    tree: name of the tree in each ROOT file, or of the group or the dataset of fields in an HDF5 file; "": the only one
+    in the file. padded: for columns with one number per particle, as in ROOT and Parquet: the first so many of an event
+    are kept, padded with zeros; 0: there are no such columns.
 
-    ids: (n,) int64, the place of the event in all the files. Arrays: (n,) of a number for each event, (n, padded) of
-    one for each particle, (n, ...) of columns of fixed shape, with the type of the file, of text float64. Raises
-    UserError naming file and fault for what is damaged, lacks the tree or a column, or holds no numbers there.
+    ids: (n,) int64, the index of the event over all files. Arrays: (n,) for one number per event, (n, padded) for one
+    per particle, (n, ...) for columns of fixed shape, with the type in the file, float64 for text. Raises UserError
+    naming file and fault for damaged files, a missing tree or column, and columns without numbers.
     """
     first = 0
     for path in paths:
@@ -50,7 +50,7 @@ def columns(
             count = next(iter(lengths.values()))
             if other := [name for name, length in lengths.items() if length != count]:
                 raise UserError(
-                    f"{path}: {names[0]} has {count:,} events and {other[0]} {lengths[other[0]]:,}: expected as many"
+                    f"{path}: {names[0]} has {count:,} events and {other[0]} {lengths[other[0]]:,}; they must be equal"
                 )
             yield np.arange(first, first + count), arrays
             first += count
@@ -70,7 +70,7 @@ def _of_parquet(path: Path, names: tuple[str, ...], tree: str, padded: int, chun
     import pyarrow.parquet as pq
     import pyarrow.types as kinds
 
-    fault = "no Parquet file, or a damaged one"
+    fault = "not a Parquet file, or a damaged one"
     with library_errors(path, fault), pq.ParquetFile(path) as file:
         _check(path, names, file.schema_arrow.names)
         for batch in file.iter_batches(chunk, columns=list(names)):
@@ -87,7 +87,7 @@ def _of_parquet(path: Path, names: tuple[str, ...], tree: str, padded: int, chun
 def _of_hdf5(path: Path, names: tuple[str, ...], tree: str, padded: int, chunk: int) -> Chunks:
     import h5py
 
-    fault = "no HDF5 file, or a damaged one"
+    fault = "not an HDF5 file, or a damaged one"
     with library_errors(path, fault), h5py.File(path) as file:
         where = _group_of(path, file, tree)
         _check(path, names, list(where.dtype.names or ()) if isinstance(where, h5py.Dataset) else list(where))
@@ -98,7 +98,7 @@ def _of_hdf5(path: Path, names: tuple[str, ...], tree: str, padded: int, chunk: 
                 yield {name: _numbers(path, name, rows[name]) for name in names}
             return
         if groups := [name for name in names if not isinstance(where[name], h5py.Dataset) or not where[name].shape]:
-            raise UserError(f"{path}: {groups[0]}: expected a dataset with a row for each event")
+            raise UserError(f"{path}: {groups[0]}: expected a dataset with one row per event")
         for name in names:
             check_filters(path, name, where[name])
         for start in range(0, max(len(where[name]) for name in names), chunk):
@@ -118,7 +118,7 @@ def _group_of(path: Path, file: Any, wanted: str) -> Any:
 
 
 def _of_npz(path: Path, names: tuple[str, ...], tree: str, padded: int, chunk: int) -> Chunks:
-    with library_errors(path, "no npz file, or a damaged one"), np.load(path, allow_pickle=False) as file:
+    with library_errors(path, "not an npz file, or a damaged one"), np.load(path, allow_pickle=False) as file:
         _check(path, names, file.files)
         arrays = {name: _numbers(path, name, file[name]) for name in names}
     for start in range(0, max(map(len, arrays.values())), chunk):
@@ -138,19 +138,19 @@ def _of_text(path: Path, names: tuple[str, ...], tree: str, padded: int, chunk: 
             for row in range(0, len(table[names[0]]), chunk):
                 yield {name: values[row : row + chunk] for name, values in table.items()}
     if not header:
-        raise UserError(f"{path}: no header in it: expected the names of the columns, and rows of numbers")
+        raise UserError(f"{path}: no header in it; expected column names, and rows of numbers")
 
 
 def _header(path: Path, number: int, line: bytes, names: Sequence[str]) -> tuple[str, list[str]] | None:
-    """(separator, names of the columns in small letters); None of an empty line or a comment. UserError where it is no
-    header, or lacks a name."""
+    """(separator, lower-case names of the columns); None for an empty line or a comment. UserError if it is not a
+    header, or a name is missing."""
     wanted = [name.casefold() for name in names]
     separator, found = text_file.names(line)
     comment = line.lstrip()[:1] in (b"#", b"%") and not set(wanted) & set(found)
     if comment or not any(found):
         return None
     if all(map(text_file.is_number, found)):
-        raise UserError(f"{path}: line {number} is numbers: expected a header, the names of the columns")
+        raise UserError(f"{path}: line {number} has only numbers; expected a header with the column names")
     _check(path, wanted, found)
     return separator, found
 
@@ -158,32 +158,11 @@ def _header(path: Path, number: int, line: bytes, names: Sequence[str]) -> tuple
 def _rows_of(
     path: Path, line: int, text: bytes, separator: str, header: Sequence[str], names: Sequence[str]
 ) -> dict[str, np.ndarray]:
-    """Name -> (n,) float64 of whole lines, of which the first has this number."""
+    """Name -> (n,) float64 from whole lines, the first of which has this number."""
     import pyarrow
-    from pyarrow import csv as arrow
 
-    faults: list[str] = []
-
-    def told(row: Any) -> str:
-        faults.append(f"{row.actual_columns} columns in {shown(row.text)!r}; expected {row.expected_columns}")
-        return "error"
-
-    places = [header.index(name.casefold()) for name in names]
-    try:
-        table = arrow.read_csv(
-            pyarrow.py_buffer(text_file.without_comments(text)),
-            read_options=arrow.ReadOptions(
-                use_threads=False, block_size=len(text) + 1, column_names=[str(place) for place in range(len(header))]
-            ),
-            parse_options=arrow.ParseOptions(delimiter=separator, ignore_empty_lines=True, invalid_row_handler=told),
-            convert_options=arrow.ConvertOptions(
-                include_columns=[str(place) for place in places],
-                column_types={str(place): pyarrow.float64() for place in places},
-            ),
-        )
-    except pyarrow.ArrowInvalid as error:
-        raise UserError(f"{path}: after line {line - 1}: {faults[0] if faults else shown(error, 200)}") from None
-    return {name: table[str(place)].to_numpy() for name, place in zip(names, places, strict=True)}
+    table = text_file.table(path, line, text, separator, header, dict.fromkeys(names, pyarrow.float64()))
+    return {name: table[name].to_numpy() for name in names}
 
 
 def _check(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
@@ -195,7 +174,7 @@ def _check(path: Path, names: Sequence[str], there: Sequence[str]) -> None:
 
 def _numbers(path: Path, name: str, array: np.ndarray) -> np.ndarray:
     if array.dtype.kind not in "biuf" or not array.ndim:
-        raise UserError(f"{path}: {name}: expected a number for each event, got {array.dtype} of shape {array.shape}")
+        raise UserError(f"{path}: {name}: expected one number per event, got {array.dtype} of shape {array.shape}")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -205,4 +184,4 @@ KINDS: dict[bytes, Callable[[Path, tuple[str, ...], str, int, int], Chunks]] = {
     b"\x89HDF\r\n\x1a\n": _of_hdf5,
     b"PK\3\4": _of_npz,
 }
-"""How a file begins -> what reads it; all others are text."""
+"""First bytes of a file -> its reader; all others are text."""

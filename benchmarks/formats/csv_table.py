@@ -1,7 +1,7 @@
-"""Tables of comma-separated text with a column a variable and a row an event: reading.
+"""Tables of comma-separated text with one column per variable and one row per event: reading.
 
-Columns may stand in any order where a header or the @attribute lines of ARFF name them; semicolons and tabs separate
-them, too. Quotes, comments (# or %) and empty lines are passed over; an empty field is a fault.
+Columns may be in any order if a header or the @attribute lines of ARFF name them; semicolons and tabs are separators,
+too. Quotes, comments (# or %) and empty lines are ignored; an empty field is an error.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from hepbench.benchmarks.base import UserError
 from hepbench.benchmarks.formats import text as text_file
 from hepbench.benchmarks.formats.refusal import binary_labels, shown
 
-PARSERS = 2  # blocks parsed at once, beside the thread that decompresses
+PARSERS = 2  # blocks parsed at once, in addition to the thread that decompresses
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Rows of a file. lines: (n,) their numbers, from 1. values: (n, variables) float32. labels: (n,) int64, None where
-    the file has none."""
+    """Rows of a file. lines: (n,) line numbers, from 1. values: (n, variables) float32. labels: (n,) int64, None if the
+    file has none."""
 
     path: Path
     lines: np.ndarray
@@ -34,15 +34,15 @@ class Rows:
     labels: np.ndarray | None
 
     def refuse(self, bad: np.ndarray, fault: str) -> None:
-        """Raises UserError for the first row that is bad, (n,) bool."""
+        """Raises UserError for the first bad row. bad: (n,) bool."""
         if bad.any():
             raise UserError(f"{self.path}: line {self.lines[int(np.argmax(bad))]}: {fault}")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Of a file's rows. columns: what stands in each. label: name of the column of labels. classes: words that stand
-    there, in the order of the labels; empty where 0 and 1 do."""
+    """Layout of a file's rows. columns: name of each. label: name of the label column. classes: words in that column,
+    in the order of the labels; empty for 0 and 1."""
 
     separator: str
     columns: tuple[str, ...]
@@ -60,9 +60,9 @@ def read(
 ) -> Iterator[Rows]:
     """Yields the rows of each block, in file order, their values in the order of `variables`.
 
-    header: whether a file must have one; columns are `variables` and the label, in this order, where it has none, or
-    the label and `variables`.
-    Raises UserError naming file and line for what is no finite number of float32, and for rows of another length.
+    header: whether a file must have one; without one the columns are `variables` and the label, or, with label_first,
+    the label and `variables`, in this order.
+    Raises UserError naming file and line for anything but finite float32 numbers, and for rows of another length.
     """
     found = False
     with ThreadPoolExecutor(PARSERS) as pool:
@@ -106,6 +106,9 @@ def _blocks(
                 )
             elif words and words[:1] not in (b"#", b"%", b"@"):
                 row = text_file.fields(words)[1]
+                if text_file.is_numbering(row):
+                    start, line = end, line + 1
+                    continue
                 if (header and not declared) or not any(map(text_file.is_number, row)):
                     text_file.ordered(path, line, names, variables, label)
                 layout = Layout(
@@ -120,7 +123,7 @@ def _blocks(
 def _columns(
     path: Path, declared: list[str], width: int, variables: Sequence[str], label: str, label_first: bool
 ) -> tuple[str, ...]:
-    """Of rows of this width without a header: as ARFF declares them, or in the order of the official file."""
+    """Columns of rows of this width without a header: as ARFF declares them, or in the order of the official file."""
     known = (label, *variables) if label_first else (*variables, label)
     if declared and declared != [name.casefold() for name in known[: len(declared)]]:
         return tuple(text_file.ordered(path, 1, declared, variables, label))
@@ -159,12 +162,12 @@ def _parse(path: Path, line: int, layout: Layout, variables: Sequence[str], text
 
 
 def _without_comments(path: Path, line: int, layout: Layout, text: bytes) -> bytes:
-    """The same lines, comments as empty ones. UserError for one that has as many fields as there are columns: a second
-    header, as where files were put behind each other, whose columns may stand in another order."""
+    """The same lines, with comments emptied. UserError for a comment with as many fields as there are columns: a second
+    header, as in concatenated files, whose columns may be in another order."""
     for comment in re.finditer(rb"^[#%%][^\n]*%s[^\n]*" % layout.separator.encode(), text, re.MULTILINE):
         if len(text_file.fields(comment[0])[1]) == len(layout.columns):
             number = line + text.count(b"\n", 0, comment.start())
-            raise UserError(f"{path}: line {number}: a second header: give each file by itself")
+            raise UserError(f"{path}: line {number}: a second header: give the files separately")
     return text_file.without_comments(text)
 
 
@@ -191,7 +194,7 @@ def _table(layout: Layout, text: bytes) -> Any:
 
 
 def _first_fault(path: Path, line: int, layout: Layout, text: bytes) -> UserError | None:
-    """The first line of a block that is not as many numbers as there are columns."""
+    """Error for the first line of a block that does not have one number per column."""
     for number, row in enumerate(text.splitlines(), line):
         if not row.strip():
             continue

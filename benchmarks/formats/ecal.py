@@ -1,8 +1,8 @@
 """The HDF5 pair of electron and photon images: reading and writing.
 
 Keys of each file: `X` (n, 32, 32, 2) float32, axes eta, phi and channel, channel 0 the energy of a hit in units of
-50 GeV and channel 1 its time in ns in simulated files, unspecified in the official ones; `y` (n,) float32, electron 1,
-photon 0. A file holds one class; a reader asks `y` alone. Where there is no `y` the events have no labels.
+50 GeV and channel 1 its time, in ns in simulated files, in unspecified units in the official ones; `y` (n,) float32,
+electron 1, photon 0. A file holds one class; the reader uses only `y`. Without `y` the events have no labels.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from hepbench.benchmarks.formats.refusal import (
 
 CLASSES = ("photon", "electron")
 CHUNK = 4096  # events read at a time: 32 MiB
-LOCKING = "best-effort"  # a file system that has no locks does without
+LOCKING = "best-effort"  # for file systems without locks
 ID_OF_CLASS = 10**9  # ids of electrons begin here, those of photons at 0
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class; in files without
-    labels, within these files. Labels may be (n,) or (n, 1), of any integer, float or bool type."""
+    """Yields chunks with image (n, 32, 32, 2) float32, label and id = row, counted within its class, or, without
+    labels, over the unlabelled files. Labels may be (n,) or (n, 1), of any integer, float or bool type."""
     import h5py
 
     seen = [0, 0, 0]  # photons, electrons, events without a label
@@ -61,8 +61,8 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def _dataset(file: Any, path: Path, key: str, kinds: str, shapes: Sequence[tuple[int, ...]]) -> Any:
-    """The dataset of this name, None where the file has none; UserError where its numbers are not of these kinds of
-    dtype, where an event has none of these shapes, and for what cannot be opened."""
+    """The dataset of this name, None if the file has none; UserError for another kind of dtype or shape of an event,
+    and if it cannot be opened."""
     import h5py
 
     with library_errors(path, f"{key} cannot be opened"):
@@ -78,7 +78,7 @@ def _dataset(file: Any, path: Path, key: str, kinds: str, shapes: Sequence[tuple
         is_dataset = isinstance(data, h5py.Dataset)
         shape, dtype = (data.shape, data.dtype) if is_dataset else (None, None)
     if not is_dataset:
-        raise UserError(f"{path}: {key} is no dataset of numbers; it must be one")
+        raise UserError(f"{path}: {key} is not a dataset; expected one of numbers")
     if shape is None or len(shape) == 0 or shape[1:] not in shapes:
         expected = " or ".join(f"(n, {', '.join(map(str, one))})".replace(", )", ",)") for one in shapes)
         raise UserError(f"{path}: {key} has shape {shape}; expected {expected}")
@@ -89,7 +89,7 @@ def _dataset(file: Any, path: Path, key: str, kinds: str, shapes: Sequence[tuple
 
 
 def _check_stored(path: Path, images: Any) -> None:
-    """Refuses images that are declared and not in the file, and chunks that do not fit into memory."""
+    """Rejects images that are declared but not stored, and chunks that do not fit into memory."""
     with library_errors(path, "X cannot be opened"):
         chunk, itemsize = images.chunks, images.dtype.itemsize
         if images.is_virtual:  # of other files
@@ -101,7 +101,7 @@ def _check_stored(path: Path, images: Any) -> None:
             declared = math.prod(-(-length // part) for length, part in zip(images.shape, chunk, strict=True))
     if stored < declared:
         raise UserError(
-            f"{path}: X declares {len(images):,} events, {declared:,} {unit}, and the file holds {stored:,}"
+            f"{path}: X declares {len(images):,} events, {declared:,} {unit}, but the file holds {stored:,}"
         )
     if chunk is not None:
         refuse_beyond_memory(path, "a chunk of X", math.prod(chunk) * itemsize)

@@ -1,4 +1,4 @@
-"""Filters that HDF5 datasets are compressed with, beyond those that h5py brings."""
+"""Compression filters of HDF5 datasets beyond those of h5py."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hepbench.benchmarks.formats.refusal import library_errors, shown
 
 
 def check_filters(path: Path, what: str, dataset: Any) -> None:
-    """Let a dataset be read whatever of hdf5plugin's filters it is compressed with, such as Blosc, which PyTables has.
-    what: it, in words. UserError for other filters."""
+    """Makes a dataset readable if it is compressed with a filter of hdf5plugin, such as Blosc, which PyTables uses.
+    what: the dataset, for messages. UserError for other filters."""
     import h5py
 
     with library_errors(path, f"{what} cannot be opened"):
@@ -26,5 +26,5 @@ def check_filters(path: Path, what: str, dataset: Any) -> None:
             missing = [(code, name) for code, name in missing if not h5py.h5z.filter_avail(code)]
     if missing:
         code, name = missing[0][0], shown(missing[0][1].decode("ascii", "replace"))
-        fix = "hdf5plugin has not: save the file with gzip" if there else "is not installed: pip install hdf5plugin"
-        raise UserError(f"{path}: {what} is compressed by HDF5 filter {code} ({name}), which {fix}")
+        fix = "hdf5plugin lacks: save the file with gzip" if there else "is not installed: pip install hdf5plugin"
+        raise UserError(f"{path}: {what} is compressed with HDF5 filter {code} ({name}), which {fix}")

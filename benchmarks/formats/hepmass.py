@@ -1,9 +1,9 @@
 """The CSV files of HEPMASS, plain or compressed: reading and writing.
 
-A header, then a line an event of 29 comma-separated numbers: `# label` (1 signal, 0 background), `f0` to `f26`, which
-are VARIABLES less their mean over their standard deviation, and `mass` in GeV. The official files write every number
-with 18 decimals, some 740 bytes a line. A file without the column `# label` holds events without labels.
-The names of the columns tell what they are: `csv_table` reads them in any order.
+A header, then one line per event of 29 comma-separated numbers: `# label` (1 signal, 0 background), `f0` to `f26`,
+which are VARIABLES with their mean subtracted and divided by their standard deviation, and `mass` in GeV. The official
+files write every number with 18 decimals, some 740 bytes per line. A file without the column `# label` holds unlabelled
+events. Columns are identified by name: `csv_table` reads them in any order.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ VARIABLES = (
     *(f"jet{jet}_{variable}" for jet in (1, 2, 3, 4) for variable in ("pt", "eta", "phi", "b_tag")),
     *("m_jj", "m_jjj", "m_lv", "m_jlv", "m_wwbb"),
 )
-"""Columns f0 to f26, as 1601.07913 describes them: momenta of the lepton, of what is missing and of the four hardest
-jets, and the masses of the combinations that are W, t, W, t and X."""
+"""Columns f0 to f26, as 1601.07913 describes them: the momenta of the lepton and the four hardest jets, the missing
+transverse momentum, and the masses of the combinations for W, t, W, t and X."""
 
 COLUMNS = ("# label", *(f"f{i}" for i in range(27)), "mass")
 ID_OF_CLASS = 10**9  # ids of a class in a file begin at a multiple: training file 0 and 1, test file 2 and 3
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with features (n, 27) float32 and mass (n, 1) float32 of text, compressed or not, row by row.
+    """Yields chunks with features (n, 27) float32 and mass (n, 1) float32 from text, compressed or not, row by row.
 
-    The mass is rounded to GeV, since the official file holds 499.999969 for 500. An id tells the file, training or test
-    by its name, the class, and the number within these; of events without labels the number alone. Raises UserError
-    naming file and line.
+    The mass is rounded to GeV, since the official file has 499.999969 for 500. An id encodes the file, training or test
+    by its name, the class, and the number within these; for unlabelled events only the number. Raises UserError naming
+    file and line.
     """
     seen: dict[int, int] = {}
     unlabelled = 0
@@ -64,7 +64,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
-    """The same by the csv module and a loop over rows, without the refusals."""
+    """The same with the csv module and a loop over rows, without the checks."""
     seen: dict[int, int] = {}
     for path in paths:
         first = 2 * ("test" in path.name)

@@ -1,9 +1,9 @@
 """The ROOT files of JetClass, alone or in the published tar archives: reading and writing.
 
-A tree has a row a jet: `part_px`, `part_py`, `part_pz`, `part_energy` in GeV, `part_d0val`, `part_d0err`, `part_dzval`,
-`part_dzerr` in mm, `part_charge` and five flags of kinds for each particle, `label_QCD` to `label_Tbl`, of which one is
-1, and variables of the jet. A tree without the labels holds jets whose class is not told. The reader asks for no other
-branches. Archives are read in place, member by member, in the order of their names.
+A tree has one row per jet: `part_px`, `part_py`, `part_pz`, `part_energy` in GeV, `part_d0val`, `part_d0err`,
+`part_dzval`, `part_dzerr` in mm, `part_charge` and five flags of the particle type for each particle, `label_QCD` to
+`label_Tbl`, one of which is 1, and variables of the jet. A tree without the labels holds unlabelled jets. The reader
+uses no variables of the jet. Archives are read in place, member by member, in the order of their names.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ SHARES = (0.70, 0.85)  # of each class, up to which simulated jets are of the tr
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with momenta (n, 128, 4) float32 px, py, pz, E by falling pT, displacement (n, 128, 4) float32 and
-    kinds (n, 128) int16 PDG codes, of the first 128 particles of a jet. Ids tell the part by the file's name, the
-    number behind `_part` in it, and the row. Raises UserError naming file and jet."""
+    kinds (n, 128) int16 PDG codes, of the first 128 particles of a jet. Ids encode training, validation or test set by
+    the file's name, the number after `_part` in it, and the row. Raises UserError naming file and jet."""
     seen: dict[int, int] = {}
     for path in paths:
         first = _first_id(path)
@@ -63,7 +63,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def part_of(path: Path) -> str:
-    """ "train", "val" or "test", by whichever stands in the file's name; else "train"."""
+    """ "train", "val" or "test", whichever the file's name contains; else "train"."""
     words = re.split(r"[^a-z0-9]+", path.name.casefold())
     return next((part for part in ("val", "test") if part in words), "train")
 
@@ -74,31 +74,31 @@ def _first_id(path: Path) -> int:
 
 
 def _members(path: Path) -> Iterator[tuple[Path, Any]]:
-    """Each ROOT file with a name to complain of it by: the file itself, or those in the archive."""
+    """Each ROOT file with a name for error messages: the file itself, or those in the archive."""
     with library_errors(path, "cannot be opened"), path.open("rb") as file:
         is_root = file.read(4) == b"root"
     if is_root:
         yield path, path
         return
-    with library_errors(path, "neither a ROOT file nor a tar archive of such"):
-        archive = tarfile.open(path, "r:")  # noqa: SIM115 -- closed below; whatever it raises is told in a line
+    with library_errors(path, "neither a ROOT file nor a tar archive of ROOT files"):
+        archive = tarfile.open(path, "r:")  # noqa: SIM115 -- closed below; any error becomes one line
     with archive:
-        with library_errors(path, "not a whole tar archive"):
+        with library_errors(path, "not a complete tar archive"):
             members = [one for one in archive.getmembers() if one.isfile() and one.name.endswith(".root")]
         if not members:
-            raise UserError(f"{path}: no ROOT file is in the archive")
+            raise UserError(f"{path}: no ROOT file in the archive")
         for member in sorted(members, key=lambda one: one.name):
             yield path / member.name, archive.extractfile(member)
 
 
 def _chunks(where: Path, file: Any) -> Iterator[tuple[dict[str, np.ndarray], np.ndarray | None]]:
-    """Branches of the particles (n, 128), and the labels (n, classes), None where the tree has none."""
+    """Particle branches (n, 128), and labels (n, classes), None if the tree has none."""
     import uproot
 
-    with library_errors(where, "no ROOT file, or a damaged one"):
+    with library_errors(where, "not a ROOT file, or a damaged one"):
         opened = uproot.open(file)
     with opened:
-        with library_errors(where, "no ROOT file, or a damaged one"):
+        with library_errors(where, "not a ROOT file, or a damaged one"):
             tree = opened[root_tree.tree_of(where, opened, "tree")]
             there, count = set(tree.keys()), tree.num_entries
         labels = [name for name in LABELS if name in there]
@@ -112,7 +112,7 @@ def _chunks(where: Path, file: Any) -> Iterator[tuple[dict[str, np.ndarray], np.
                 rows = tree.arrays([*BRANCHES, *labels], entry_start=start, entry_stop=start + CHUNK, library="ak")
             columns = {name: root_tree.dense(f"{where}: {name}", rows[name], PARTICLES) for name in BRANCHES}
             if odd := [name for name, array in columns.items() if array.shape[1:] != (PARTICLES,)]:
-                raise UserError(f"{where}: {odd[0]} has not a number for each particle")
+                raise UserError(f"{where}: {odd[0]} must have one number per particle")
             of = [root_tree.dense(f"{where}: {name}", rows[name], 0) for name in labels]
             yield columns, np.stack(of, axis=1) if labels else None
 
@@ -130,9 +130,9 @@ def _checked(path: Path, start: int, columns: dict[str, np.ndarray], labels: np.
     there = pt > 0
     flags = np.stack([columns[name] for name in KINDS], axis=-1) != 0
     charge = np.sign(columns["part_charge"]).astype(np.int16)
-    refuse((there & (flags.sum(axis=-1) != 1)).any(axis=1), "a particle that is none or several of the five kinds")
+    refuse((there & (flags.sum(axis=-1) != 1)).any(axis=1), "a particle of none or several of the five types")
     charged = flags[..., [0, 3, 4]].any(axis=-1)
-    refuse((there & (charged != (charge != 0))).any(axis=1), "a particle whose charge is not that of its kind")
+    refuse((there & (charged != (charge != 0))).any(axis=1), "a particle whose charge is not that of its type")
     code = (flags * np.array(list(KINDS.values()), np.int16)).sum(axis=-1)
     sign = np.where(charged, np.where(np.isin(code, (11, 13)), -charge, charge), 1)
     order = np.argsort(-pt, axis=1, kind="stable")
@@ -143,13 +143,15 @@ def _checked(path: Path, start: int, columns: dict[str, np.ndarray], labels: np.
     }
     known = None
     if labels is not None:
-        refuse(((labels != 0) & (labels != 1)).any(axis=1) | (labels.sum(axis=1) != 1), "not one label that is 1")
+        refuse(
+            ((labels != 0) & (labels != 1)).any(axis=1) | (labels.sum(axis=1) != 1), "not exactly one label that is 1"
+        )
         known = labels.argmax(axis=1).astype(np.int64)
     return Events(arrays, known, first + np.arange(len(pt), dtype=np.int64))
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
-    """Three files, 70, 15 and 15 % of each class, with the branches of the official ones but those of the generator."""
+    """Three files, 70, 15 and 15 % of each class, with the official branches except those of the generator."""
     import awkward as ak
     import uproot
 
@@ -162,7 +164,7 @@ def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Array
     kinds = ", ".join(f"{name}: float32" for name in names)
     branches = {"part": f"var * {{{kinds}}}", **dict.fromkeys(of_jets, "float32")}
     with contextlib.ExitStack() as stack:
-        # uproot writes the time into a file, by which the same jets would be other data every second.
+        # uproot writes the time into a file, which would make the same jets different data every second.
         stack.enter_context(mock.patch("uproot._util.datetime_to_code", return_value=0))
         files = [stack.enter_context(uproot.recreate(path, uuid_function=lambda: uuid.UUID(int=1))) for path in paths]
         trees = [file.mktree("tree", branches) for file in files]
@@ -184,7 +186,7 @@ def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Array
 
 
 def _branches(arrays: Arrays) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """Of particles, without the prefix, (n, P), and of jets, (n,)."""
+    """Branches of particles, without the prefix, (n, P), and of jets, (n,)."""
     momenta, kinds = arrays["momenta"].astype(np.float64), arrays["kinds"]
     axis = boosted_jets.axes(momenta)
     directions = boosted_jets.directions(momenta)

@@ -1,8 +1,8 @@
 """The text file of MAGIC's image parameters: reading.
 
-A row an event: the ten numbers of VARIABLES and the class, `g` (gamma) or `h` (hadron), separated by commas. The file
-of the UCI repository has rows alone; that of the KEEL repository begins with lines of `@` that describe the columns, as
-ARFF does. Where the rows have no class the events have no labels.
+One row per event: the ten numbers of VARIABLES and the class, `g` (gamma) or `h` (hadron), separated by commas. The
+file of the UCI repository has only rows; that of the KEEL repository begins with `@` lines that describe the columns,
+as in ARFF. If the rows have no class, the events have no labels.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ CLASSES = ("h", "g")
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Rows as `csv_table` has them, with a header or without.
+    """Reads rows with `csv_table`, with a header or without.
 
     Yields chunks with table (n, 10) float32, label 1 for gamma, id the row. Raises UserError naming file and line.
     """

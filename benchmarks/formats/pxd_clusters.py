@@ -1,8 +1,8 @@
-"""Text files of pixel clusters by kind of particle: reading and writing.
+"""Text files of pixel clusters by particle type: reading and writing.
 
-One file a kind, `<kind>.txt`; a line a cluster, six numbers separated by blanks, commas or semicolons: total charge,
-seed charge and minimum charge (ADC units of about 217 electrons), size, size in u and size in v (pixels). Files of
-other names and with further columns are declared as `pxd_layout` has it.
+One file per type, `<kind>.txt`, with one line per cluster, six numbers separated by blanks, commas or semicolons: total
+charge, seed charge and minimum charge (ADC units of about 217 electrons), size, size in u and size in v (pixels). Files
+with other names or additional columns are declared in `layout.toml` (`pxd_layout`).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ OF_STUDY = {
     kind: f'{kind} = {{file = "Beam_{short}_cluster_sim.txt", columns = [0, 1, 2, 3, 4, 5]}}'
     for kind, short in zip(CLASSES, ("BG", "dd", "pi", "T"), strict=True)
 }
-"""The files of the pixel study as they are to be declared: the first six columns are wanted of each."""
+"""Declarations of the files of the pixel study: the first six columns of each are used."""
 
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
-    """Yields chunks with table (n, 6) float32; the class is the file's name or what is declared of it, the id its row
-    in the class. Events of a file that has no kind's name have no labels.
+    """Yields chunks with table (n, 6) float32; the class follows from the file's name or its declaration, the id is the
+    row in the class. Events of a file not named after a type have no labels.
 
-    classes: those that are wanted, in the order of the labels; files of the others are passed over.
+    classes: those to read, in the order of the labels; files of the others are ignored.
     """
     for rows in pxd_layout.read(paths, classes, CLASSES, len(CLUSTER_VARIABLES), CLUSTER_VARIABLES):
         table = as_float32(rows.values)
@@ -39,7 +39,7 @@ def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Ev
 
 
 def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:
-    """As `pxd_layout.files_of`."""
+    """See `pxd_layout.files_of`."""
     return pxd_layout.files_of(folder, classes, CLASSES, len(CLUSTER_VARIABLES), OF_STUDY)
 
 
@@ -48,10 +48,10 @@ def _check(path: Path, lines: np.ndarray, rows: np.ndarray, table: np.ndarray) -
     size, size_u, size_v = sizes
     faults = {
         "a number beyond float32": ~np.isfinite(table).all(axis=1),
-        "a minimum charge that is not above 0": table[:, 2] <= 0,
+        "a minimum charge not above 0": table[:, 2] <= 0,
         "a seed charge below the minimum charge": seed < lowest,
         "a total charge below the seed charge": total < seed,
-        "a size that is not a whole number from 1": (np.array(sizes) < 1).any(axis=0)
+        "a size that is not a positive integer": (np.array(sizes) < 1).any(axis=0)
         | (np.array(sizes) != np.round(sizes)).any(axis=0),
         "a size above size in u times size in v": size > size_u * size_v,
         "a size below that in u or v": size < np.maximum(size_u, size_v),
@@ -66,5 +66,5 @@ def _check(path: Path, lines: np.ndarray, rows: np.ndarray, table: np.ndarray) -
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
-    """One text file a class."""
+    """One text file per class."""
     return text_table.write_by_class(folder, CLASSES, ((label, arrays["table"]) for label, arrays in chunks))

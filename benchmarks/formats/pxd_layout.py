@@ -1,15 +1,15 @@
-"""Where a group's own text files have a kind of particle: a declaration beside them.
+"""Declaration of the contents of a group's own text files by particle type, stored next to them.
 
-`layout.toml` in the folder of the files has a line for each kind whose file is not `<kind>.txt` with the numbers alone
-(`Pion.txt` and `pion.txt.gz` are that, too):
+`layout.toml` in the folder of the files has one line for each type whose file is not `<kind>.txt` with only the numbers
+(`Pion.txt` and `pion.txt.gz` also count as such):
 
     background = {file = "monopol_bg_9x9.txt", first_column = 1, only_where_zero = 0}
     monopole = {file = "monopol_bg_9x9.txt", first_column = 1, skip_where_zero = 0}
     pion = {file = "pions.txt", first_column = 2}
 
-file: its name. columns: numbers of the columns that are wanted, in their order, counted from 0; or first_column, where
-they follow each other: a line may have others, before and behind them. only_where_zero, skip_where_zero: number of a
-column; lines are taken where it is 0, or where it is not, so that one file may hold two kinds.
+file: its name. columns: numbers of the columns to use, in order, counted from 0; or first_column, if they are
+consecutive: a line may have others, before and after them. only_where_zero, skip_where_zero: number of a column; only
+lines where it is 0, or where it is not, are used, so that one file may hold two types.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ KEYS = ("file", "columns", "first_column", "only_where_zero", "skip_where_zero")
 
 @dataclass(frozen=True)
 class Part:
-    """Where a kind of particle is. columns: None where lines have nothing else; only_where_zero, skip_where_zero: None
-    where all lines are of this kind."""
+    """Location of a particle type. columns: None if lines have no others; only_where_zero, skip_where_zero: None if all
+    lines are of this type."""
 
     kind: str
     file: str
@@ -46,10 +46,10 @@ class Part:
 
 @dataclass(frozen=True)
 class Rows:
-    """Lines of a file that are of one kind, "" where nothing tells which.
+    """Lines of a file that are of one particle type, "" if unknown.
 
-    ids: (n,) int64, the kind's number among all kinds times ID_OF_KIND, and the row within the kind. lines: (n,) their
-    numbers, from 1. columns: (width,) their numbers in the file, from 0. values: (n, width) float64.
+    ids: (n,) int64, the index of the type times ID_OF_KIND, plus the row within the type. lines: (n,) line numbers,
+    from 1. columns: (width,) column numbers in the file, from 0. values: (n, width) float64.
     """
 
     kind: str
@@ -66,8 +66,8 @@ class Rows:
 
 
 def parts_of(folder: Path, kinds: Sequence[str], width: int) -> dict[str, Part]:
-    """kind -> where it is, as the folder's declaration says, or `<kind>.txt` where it says nothing. UserError for a
-    declaration that is not to be understood."""
+    """Particle type -> its location, by the folder's declaration, or `<kind>.txt` where it says nothing. UserError for
+    an invalid declaration."""
     path = folder / DECLARATION
     found = {kind: Part(kind, f"{kind}.txt") for kind in kinds}
     if not path.is_file():
@@ -80,16 +80,17 @@ def parts_of(folder: Path, kinds: Sequence[str], width: int) -> dict[str, Part]:
     for kind, given in declared.items():
         where = f"{path}, line {_line_of(text, kind)}"
         try:
-            check_known("kind of particle", kind, kinds)
+            check_known("particle type", kind, kinds)
             found[kind] = _part(kind, given, width)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
     for kind, part in found.items():
         for other in found.values():
-            if other.file == part.file and other.kind != kind and not _apart(part, other):
+            same = plain_name(other.file) == plain_name(part.file)
+            if same and other.kind != kind and not _apart(part, other):
                 raise UserError(
-                    f"{path}: {kind} and {other.kind} are the same lines of {part.file}: tell them apart by "
-                    "only_where_zero of the one and skip_where_zero of the other, both of one column"
+                    f"{path}: {kind} and {other.kind} are the same lines of {part.file}: distinguish them with "
+                    "only_where_zero for the one and skip_where_zero for the other, both with the same column"
                 )
     return found
 
@@ -97,11 +98,11 @@ def parts_of(folder: Path, kinds: Sequence[str], width: int) -> dict[str, Part]:
 def files_of(
     folder: Path, classes: Sequence[str], kinds: Sequence[str], width: int, of_study: Mapping[str, str]
 ) -> list[Path] | None:
-    """The files that have these classes, behind the declaration where there is one; None where a class is left out and
-    has no `<kind>.txt`, in letters of any case and compressed or not.
+    """The files with these classes, preceded by the declaration if there is one; None if a class is not declared and
+    has no `<kind>.txt`, in upper or lower case and compressed or not.
 
-    of_study: kind -> the line that declares it where a file has the name that the study gave it. UserError where such a
-    file is there and nothing declares it, and for a declared file that is not there.
+    of_study: particle type -> the line that declares it for a file named as in the study. UserError if such a file
+    exists without a declaration, and for a declared file that does not exist.
     """
     declaration = folder / DECLARATION
     parts = parts_of(folder, kinds, width)
@@ -112,22 +113,22 @@ def files_of(
         lines = [f"`{line}`" for line in of_study.values() if (folder / line.split('"')[1]).is_file()]
         if missing and lines:
             raise UserError(
-                f"{folder} has files under the pixel study's names, and nothing says what is in them: write "
-                f"{DECLARATION} beside them with the line{'s' * (len(lines) > 1)} {' and '.join(lines)}"
+                f"{folder} has files named as in the pixel study, without a declaration of their contents: write "
+                f"{DECLARATION} next to them with the line{'s' * (len(lines) > 1)} {' and '.join(lines)}"
             )
         return None if missing else found
     for kind in missing:
         if parts[kind] != Part(kind, f"{kind}.txt"):
-            raise UserError(f"{declaration}: {kind} is declared to be in {parts[kind].file}, which is not there")
+            raise UserError(f"{declaration}: {kind} is declared to be in {parts[kind].file}, which does not exist")
     return None if missing else [declaration, *found]
 
 
 def read(
     paths: Sequence[Path], classes: Sequence[str], kinds: Sequence[str], width: int, names: Sequence[str] = ()
 ) -> Iterator[Rows]:
-    """The lines of the classes in these files, `width` numbers each, of columns of these names; declarations among the
-    paths are passed over, as are other kinds. A file that has no kind's name and is declared as none is read as lines
-    of the numbers alone. Raises UserError where nothing is left."""
+    """The lines of the classes in these files, `width` numbers each, with these column names; declarations among the
+    paths are skipped, as are other particle types. A file neither named after a type nor declared is read as lines of
+    only the numbers, unlabelled. Raises UserError if nothing is left."""
     seen = dict.fromkeys((*kinds, ""), 0)
     for path in paths:
         if path.name == DECLARATION:
@@ -144,11 +145,11 @@ def read(
                 seen[part.kind] += len(lines)
                 yield Rows(part.kind, ids, path, lines, columns, values)
     if not any(seen.values()):
-        raise UserError(f"{', '.join(map(str, paths))}: not one of the kinds that are asked for, {', '.join(classes)}")
+        raise UserError(f"{', '.join(map(str, paths))}: none of the requested particle types, {', '.join(classes)}")
 
 
 def _lines(path: Path, part: Part, width: int, names: Sequence[str]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Numbers of the lines of a part, and what they hold in its columns."""
+    """Line numbers of a part, and the values in its columns."""
     if part.columns is None:
         yield from text_table.read(path, width, names=names)
         return
@@ -162,12 +163,12 @@ def _lines(path: Path, part: Part, width: int, names: Sequence[str]) -> Iterator
             found = True
             yield lines[taken], values[taken, :width]
     if not found:
-        zero = "0" if part.skip_where_zero is None else "anything but 0"
-        raise UserError(f"{path}: no {part.kind} in it: column {selector} (counted from 0) is nowhere {zero}")
+        zero = "0" if part.skip_where_zero is None else "other than 0"
+        raise UserError(f"{path}: no {part.kind} in it: column {selector} (counted from 0) is never {zero}")
 
 
 def _part(kind: str, given: Any, width: int) -> Part:
-    """Of what a declaration has behind a kind; UserError without the place."""
+    """The part that a declaration gives for a type; UserError without file and line."""
     if not isinstance(given, dict):
         raise UserError(f'{kind} must be a table such as {{file = "{kind}.txt", first_column = 1}}, got {given!r}')
     for key in given:
@@ -186,7 +187,7 @@ def _part(kind: str, given: Any, width: int) -> Part:
     if columns is not None:
         columns = [_column(kind, "columns", column) for column in columns]
         if len(columns) != width or len(set(columns)) != width:
-            raise UserError(f"columns of {kind} must be {width} different ones, got {len(set(columns))}")
+            raise UserError(f"columns of {kind} must be {width} different numbers, got {len(set(columns))}")
     selecting = [key for key in ("only_where_zero", "skip_where_zero") if key in given]
     if len(selecting) > 1:
         raise UserError(f"{kind} has only_where_zero and skip_where_zero: give one of the two")
@@ -198,17 +199,17 @@ def _part(kind: str, given: Any, width: int) -> Part:
 
 def _column(kind: str, key: str, given: Any) -> int:
     if isinstance(given, bool) or not isinstance(given, int) or given < 0:
-        raise UserError(f"{key} of {kind} must be a whole number from 0, the number of a column, got {given!r}")
+        raise UserError(f"{key} of {kind} must be the number of a column, counted from 0, got {given!r}")
     return given
 
 
 def _apart(one: Part, other: Part) -> bool:
-    """Whether no line can be of both."""
+    """Whether no line can belong to both."""
     pairs = ((one.only_where_zero, other.skip_where_zero), (one.skip_where_zero, other.only_where_zero))
     return any(only is not None and only == skip for only, skip in pairs)
 
 
 def _line_of(text: str, kind: str) -> int:
-    """Number of the line where a kind is declared, from 1."""
+    """Number of the line that declares a type, from 1."""
     begins = re.compile(rf"""\s*\[?\s*["']?{re.escape(kind)}["']?\s*[].=]""")
     return next((number for number, line in enumerate(text.splitlines(), 1) if begins.match(line)), 1)

@@ -1,9 +1,9 @@
-"""Text files of 9x9 pixels by kind of particle: reading and writing.
+"""Text files of 9x9 pixels by particle type: reading and writing.
 
-One file a kind, `<kind>.txt`; a line a cluster, 81 integers separated by blanks, commas or semicolons: the charges, in
-ADC units of about 217 electrons from 0 (did not fire) to 255, or 65,535 where they have 16 bits, of the 9x9 pixels
-round the seed, row by row; rows along u, the direction across the ladder, columns along v, the direction of the beam.
-Files of other names and with further columns are declared as `pxd_layout` has it.
+One file per type, `<kind>.txt`, with one line per cluster, 81 integers separated by blanks, commas or semicolons: the
+charges, in ADC units of about 217 electrons from 0 (did not fire) to 255, or to 65,535 with 16 bits, of the 9x9 pixels
+around the seed, row by row; rows along u, the direction across the ladder, columns along v, the direction of the beam.
+Files with other names or additional columns are declared in `layout.toml` (`pxd_layout`).
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ OF_STUDY = {
     "monopole": 'monopole = {file = "monopol_bg_9x9.txt", first_column = 1, skip_where_zero = 0}',
     **{kind: f'{kind} = {{file = "{kind}s.txt", first_column = 2}}' for kind in CLASSES[2:]},
 }
-"""The files of the pixel study as they are to be declared. Its code takes columns 2 to 82 of pions, protons and
-deuterons, and of `monopol_bg_9x9.txt` the 81 behind the first, whose rows with 0 in front it takes out before it trains
-on the rest as monopoles: they are read as background here."""
+"""Declarations of the files of the pixel study. Its code uses columns 2 to 82 for pions, protons and deuterons, and the
+81 after the first in `monopol_bg_9x9.txt`, from which it removes the rows that begin with 0 before training on the
+others as monopoles: here they are read as background."""
 
 
 def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Events]:
-    """Yields chunks with image (n, 9, 9) uint16, ADC units; the class is the file's name or what is declared of it, the
-    id the row in the class. Events of a file that has no kind's name have no labels.
+    """Yields chunks with image (n, 9, 9) uint16, ADC units; the class follows from the file's name or its declaration,
+    the id is the row in the class. Events of a file not named after a type have no labels.
 
-    classes: those that are wanted, in the order of the labels; files of the other KINDS are passed over.
+    classes: those to read, in the order of the labels; files of the other KINDS are ignored.
     """
     for rows in pxd_layout.read(paths, classes, KINDS, SIZE * SIZE):
         _check(rows)
@@ -44,7 +44,7 @@ def read(paths: Sequence[Path], classes: Sequence[str] = CLASSES) -> Iterator[Ev
 
 
 def files_of(folder: Path, classes: Sequence[str] = CLASSES) -> list[Path] | None:
-    """As `pxd_layout.files_of`."""
+    """See `pxd_layout.files_of`."""
     return pxd_layout.files_of(folder, classes, KINDS, SIZE * SIZE, OF_STUDY)
 
 
@@ -65,6 +65,6 @@ def _check(rows: pxd_layout.Rows) -> None:
 def write(
     folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]], classes: Sequence[str] = CLASSES
 ) -> list[Path]:
-    """One text file a class."""
+    """One text file per class."""
     flat = ((label, arrays["image"].reshape(-1, SIZE * SIZE)) for label, arrays in chunks)
     return text_table.write_by_class(folder, classes, flat)

@@ -1,8 +1,8 @@
 """The Parquet files of quark and gluon images: reading and writing.
 
-A row a jet: `X_jets` list<list<list<double>>> (3, 125, 125), axes channel, eta and phi, in GeV: pT of tracks, energy in
-ECAL, energy in HCAL, of which each tower is 5x5 pixels with a 25th of its energy; `pt` and `m0` of the jet in GeV;
-`y`, quark 1, gluon 0, absent where the jets have no labels.
+One row per jet: `X_jets` list<list<list<double>>> (3, 125, 125), axes channel, eta and phi, in GeV: pT of tracks,
+energy in ECAL, energy in HCAL, where each tower is 5x5 pixels with a 25th of its energy each; `pt` and `m0` of the jet
+in GeV; `y`, quark 1, gluon 0, absent for unlabelled jets.
 """
 
 from __future__ import annotations
@@ -32,16 +32,16 @@ SIZE, BLOCK = 125, 5  # pixels of an image and of an HCAL tower
 COLUMNS = ("X_jets", "pt", "m0", "y")
 CHUNK = 64  # jets read at a time: 24 MB as doubles
 SUPPRESSED = 1e-3  # GeV
-UNEVEN = 0.1  # share of HCAL pixels that differ from their block beyond which it is another channel
+UNEVEN = 0.1  # maximum fraction of HCAL pixels that differ from their block; above it, it is another channel
 ID_OF_CLASS, ID_OF_FILE = 10**12, 10**9
 ROW_GROUP = 20  # jets
 PIXELS = 3 * SIZE * SIZE  # of a jet
-MOST_DECLARED = 2  # times as many as there should be: what is a few off is told by its event
+MOST_DECLARED = 2  # times the expected number: smaller excesses are reported by event
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with image (n, 125, 125, 3), a Sparse; context (n, 2) float32, pt and m0; ids counted within
-    class and file, or within the file where it has no labels."""
+    class and file, or within an unlabelled file."""
     runs = [re.search(r"_run(\d+)_", path.name) for path in paths]
     numbers = [int(run[1]) for run in runs if run]
     if len(set(numbers)) < len(paths):
@@ -67,10 +67,10 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
             pixels = [_pixels_declared(group) for group in groups]
         refuse_beyond_memory(path, "a row group", largest)
         for group, declared in zip(groups, pixels, strict=True):
-            if declared > MOST_DECLARED * PIXELS * group.num_rows:  # a few bytes may stand for any number of equal ones
+            if declared > MOST_DECLARED * PIXELS * group.num_rows:  # a few bytes may encode any number of equal values
                 raise UserError(
                     f"{path}: a row group declares {declared:,} pixels in X_jets for {group.num_rows:,} events; "
-                    f"expected {PIXELS:,} of each"
+                    f"expected {PIXELS:,} per event"
                 )
         start, seen = 0, [0, 0]
         batches = file.iter_batches(CHUNK, columns=names)
@@ -85,13 +85,13 @@ def _read_file(path: Path, number: int) -> Iterator[Events]:
 
 
 def _pixels_declared(group: Any) -> int:
-    """Values in X_jets of a row group, by its metadata."""
+    """Number of values in X_jets of a row group, by its metadata."""
     columns = map(group.column, range(group.num_columns))
     return sum(int(one.num_values) for one in columns if one.path_in_schema.partition(".")[0] == "X_jets")
 
 
 def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
-    """The same events as lists, jet by jet, without checks or suppression: what `read` is measured against."""
+    """The same events as lists, jet by jet, without checks or suppression: the baseline for the speed of `read`."""
     import pyarrow.parquet
 
     row = 0
@@ -106,7 +106,7 @@ def plain_read(paths: Sequence[Path]) -> Iterator[Events]:
 
 
 def _columns(path: Path, schema: Any) -> list[str]:
-    """Those of COLUMNS that are to be read: all, or all but the label where the file has none."""
+    """Those of COLUMNS to be read: all, or all but the label if the file has none."""
     from pyarrow import types
 
     names = [name for name in COLUMNS if name != "y" or name in schema.names]
@@ -177,7 +177,7 @@ def _flattened(path: Path, start: int, column: Any) -> np.ndarray:
 
 
 def _numbers(path: Path, start: int, name: str, column: Any) -> np.ndarray:
-    """(n,) floats of a column of numbers; those of floats are a view on Arrow's buffer."""
+    """(n,) floats of a column of numbers; for a column of floats a view on Arrow's buffer."""
     from pyarrow import types
 
     if column.null_count:
@@ -188,7 +188,7 @@ def _numbers(path: Path, start: int, name: str, column: Any) -> np.ndarray:
 
 
 def _check_blocks(path: Path, pixels: np.ndarray, row: np.ndarray, index: np.ndarray) -> None:
-    """Refuses images whose channel 2 is not made of 5x5 equal pixels. row, index: the hits."""
+    """Rejects images whose channel 2 does not consist of blocks of 5x5 equal pixels. row, index: the hits."""
     channel, pixel = np.divmod(index, SIZE * SIZE)
     across, down = np.divmod(pixel, SIZE)
     middle = (across // BLOCK * BLOCK + BLOCK // 2) * SIZE + down // BLOCK * BLOCK + BLOCK // 2
@@ -200,7 +200,7 @@ def _check_blocks(path: Path, pixels: np.ndarray, row: np.ndarray, index: np.nda
     with_blocks = [str(n) for n in (0, 1) if uneven[n] <= UNEVEN and hits[n]]
     seen = f"; those of channel {' and '.join(with_blocks)} do not" if with_blocks else ""
     raise UserError(
-        f"{path}: {100 * uneven[2]:.0f} % of the pixels of channel 2 differ from the middle of their 5x5 block, so it "
+        f"{path}: {100 * uneven[2]:.0f} % of the pixels of channel 2 differ from the centre of their 5x5 block, so it "
         f"is not HCAL{seen}. Expected X_jets as (channel, eta, phi) with channels {', '.join(CHANNELS)}"
     )
 
@@ -237,8 +237,8 @@ def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Array
 
 
 def dense(index: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """(n, 3, 125, 125) float64 images of padded hits, as `benchmarks.simulation.qg_images.generate` gives them: an
-    HCAL tower's energy stands in the middle of its block and is shared by all of it."""
+    """(n, 3, 125, 125) float64 images of padded hits from `benchmarks.simulation.qg_images.generate`, where an HCAL
+    tower's energy is in the centre of its block: here it is spread over the block."""
     events, width = len(index), 3 * SIZE * SIZE
     flat = (index + np.arange(events)[:, None] * width).ravel()
     image = np.bincount(flat, values.ravel(), minlength=events * width).astype(np.float32)

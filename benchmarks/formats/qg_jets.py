@@ -1,8 +1,8 @@
 """The npz files of quark and gluon jets: reading and writing.
 
-Keys: `X` (n, M, 4) float64 = (pT in GeV, rapidity, phi, PDG code) of a jet's particles, padded with zeros to the widest
-jet M of the file; `y` (n,) float64, quark 1, gluon 0, absent where the jets have no labels. The file's number stands
-before `.npz`; the first has none.
+Keys: `X` (n, M, 4) float64 = (pT in GeV, rapidity, phi, PDG code) of a jet's particles, padded with zeros to M, the
+highest multiplicity in the file; `y` (n,) float64, quark 1, gluon 0, absent for unlabelled jets. The file's number
+precedes `.npz`; the first has none.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from hepbench.benchmarks.formats.refusal import (
 )
 
 CLASSES = ("gluon", "quark")
-PARTICLES = 150  # that are kept of a jet: the widest of the two million official ones has 148
-WIDEST = 1000  # particles of a jet that a file may have
+PARTICLES = 150  # kept per jet: the two million official jets have at most 148
+WIDEST = 1000  # maximum number of particles per jet in a file
 CHUNK = 2048  # jets read at a time: some 9 MB at a width of 139
 FILE_EVENTS = 100_000
-IDS_OF_FILE = 10**9  # ids of the file of number n begin here n times
+IDS_OF_FILE = 10**9  # ids of file number n begin at n times this
 CODES = (0, *jets.CODES)
 INCOMPLETE = "not a complete npz file, which numpy.savez writes of X and y"
 
@@ -43,10 +43,9 @@ INCOMPLETE = "not a complete npz file, which numpy.savez writes of X and y"
 def read(paths: Sequence[Path]) -> Iterator[Events]:
     """Yields chunks with jets (n, 150, 4) float32, each jet's particles in falling order of pT.
 
-    The width is the same for every file, and the least pT goes first where a jet has more particles. float32 holds
-    each PDG code exactly (they are below 2^24) and angles to 5e-7, a thousandth of the closest particles' distance.
-    The id is the row and the number in the file's name (0 where there is none), so that it is the same whichever
-    files are read with it.
+    The width is the same for every file; of jets with more particles the softest are dropped. float32 holds each PDG
+    code exactly (they are below 2^24) and angles to 5e-7, a thousandth of the closest particles' distance. The id is
+    the row and the number in the file's name (0 if there is none), so that it does not depend on the other files.
     """
     numbers: dict[int, Path] = {}
     for path in paths:
@@ -54,7 +53,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
         number = int(found[1]) if found else 0
         if number in numbers:
             raise UserError(
-                f"{path}: has number {number}, as has {numbers[number].name}; each file needs one of its own"
+                f"{path}: has the same number, {number}, as {numbers[number].name}; file numbers must be unique"
             )
         numbers[number] = path
         first = number * IDS_OF_FILE
@@ -67,7 +66,7 @@ def read(paths: Sequence[Path]) -> Iterator[Events]:
 def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[Events]:
     members = {member.filename.removesuffix(".npy"): member for member in archive.infolist()}
     if len(members) < len(archive.infolist()):
-        raise UserError(f"{path}: holds an array twice; it has {shown(', '.join(archive.namelist()))}")
+        raise UserError(f"{path}: has an array twice; it has {shown(', '.join(archive.namelist()))}")
     if "X" not in members:
         raise UserError(f"{path}: no array 'X'; it has {shown(', '.join(archive.namelist())) or 'nothing'}")
     with contextlib.ExitStack() as stack:
@@ -93,7 +92,7 @@ def _read_archive(path: Path, archive: zipfile.ZipFile, first: int) -> Iterator[
 
 @dataclass(frozen=True)
 class Member:
-    """An array in the archive, of which the header was read. fortran: the first axis runs fastest."""
+    """An array in the archive, after its header. fortran: the first axis varies fastest."""
 
     key: str
     file: IO[bytes]
@@ -102,7 +101,7 @@ class Member:
     fortran: bool
 
     def rows(self, path: Path, number: int) -> np.ndarray:
-        """The next so many rows; of a Fortran array all of them, since each is spread over the whole file."""
+        """The next `number` rows; for a Fortran array all of them, since each is spread over the whole file."""
         shape = (number, *self.shape[1:])
         size = self.dtype.itemsize * math.prod(shape)
         with library_errors(path, INCOMPLETE):
@@ -115,13 +114,12 @@ class Member:
 def _opened(
     path: Path, key: str, archive: zipfile.ZipFile, info: zipfile.ZipInfo, stack: contextlib.ExitStack
 ) -> Member:
-    """A npy member, of which nothing but the header is read. Python objects are refused, and sizes that the file does
-    not have."""
+    """An npy member, of which only the header is read. Python objects and wrong sizes are rejected."""
     with library_errors(path, INCOMPLETE):
         file = stack.enter_context(archive.open(info))
     with library_errors(path, f"{key} is not an array in npy format"):
         version = np.lib.format.read_magic(file)
-        # Version 3 has its header in UTF-8, which is what versions 1 and 2 have for names of numbers.
+        # Version 3 has its header in UTF-8, which for numeric arrays is the same as in versions 1 and 2.
         header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         shape, fortran, dtype = header(file)
         expected = file.tell() + dtype.itemsize * math.prod(shape)
@@ -153,7 +151,7 @@ def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray | None, first:
     refuse(~finite, "NaN or infinity in X, or a number beyond float32")
     refuse((pt < 0).any(axis=1), "negative pT in X")
     refuse(~np.isin(code, CODES).all(axis=1), f"PDG code in X that is none of 0, {', '.join(map(str, jets.CODES))}")
-    refuse(((pt > 0) != (code != 0)).any(axis=1), "a particle in X with a pT or a PDG code alone")
+    refuse(((pt > 0) != (code != 0)).any(axis=1), "a particle in X with only a pT or only a PDG code")
     refuse((np.abs(x[..., 1]) > 20).any(axis=1), "rapidity beyond 20 in X")
     refuse(~(kept[..., 0] > 0).any(axis=1), "a jet without particles in X")
     kept[kept[..., 0] == 0] = 0
@@ -161,7 +159,7 @@ def _checked(path: Path, start: int, x: np.ndarray, y: np.ndarray | None, first:
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
-    """Files of 100,000 jets, gluons and quarks in turn, so that the split by rows has as many of both."""
+    """Files of 100,000 jets, alternating gluons and quarks, so that the split by rows has equal numbers of both."""
     paths: list[Path] = []
     total = sum(counts)
     waiting: list[list[np.ndarray]] = [[], []]
@@ -175,7 +173,7 @@ def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Array
 
     left = list(counts)
     for label, arrays in chunks:
-        # The padding goes: 100,000 jets wait in memory for the widest of them to be known.
+        # Without padding, as 100,000 jets stay in memory until the highest multiplicity is known.
         waiting[label] += [jet[jet[:, 0] > 0] for jet in arrays["X"]]
         while any(left) and all(waiting[kind] or not left[kind] for kind in (0, 1)):
             for kind in (0, 1):

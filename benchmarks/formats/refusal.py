@@ -1,5 +1,5 @@
-"""How readers refuse a file, in one sentence with its path, the event or line, and the fault; and what all of them
-check: labels, numbers as they are stored, memory."""
+"""How readers reject a file, in one sentence with its path, the event or line, and the fault; and checks common to all:
+labels, stored numbers, memory."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ import numpy as np
 
 from hepbench.benchmarks.base import UserError
 
-NEAR = 1e-3  # how far a label that some program wrote as 0.999999 may be from a whole number
+NEAR = 1e-3  # tolerance on integer labels, for programs that write 0.999999
 
 Refuse = Callable[[np.ndarray, str], None]
 """Raises UserError with this fault for the first event or line that is bad, (n,) bool."""
 
 
 def refuse_first(path: Path, unit: str, start: int, bad: np.ndarray | np.bool_, fault: str) -> None:
-    """Raises UserError for the first that is bad.
+    """Raises UserError for the first bad event or line.
 
-    unit: "event" or "line", which are counted from `start`. bad: (n,) bool of those from there on.
+    unit: "event" or "line", counted from `start`. bad: (n,) bool, from there on.
     """
     if bad.any():
         raise UserError(f"{path}: {unit} {start + int(np.argmax(bad))}: {fault}")
@@ -28,8 +28,8 @@ def refuse_first(path: Path, unit: str, start: int, bad: np.ndarray | np.bool_, 
 
 @contextlib.contextmanager
 def library_errors(path: Path, fault: str) -> Iterator[None]:
-    """Whatever a library raises of a damaged file, and each raises a dozen types of it, is a UserError: the block calls
-    the library and nothing else."""
+    """Converts any exception of a library, which may raise a dozen types for damaged files, to UserError: the block
+    must contain only calls of the library."""
     try:
         yield
     except UserError:
@@ -38,22 +38,22 @@ def library_errors(path: Path, fault: str) -> Iterator[None]:
         raise UserError(f"{path}: no such file") from None
     except BlockingIOError as error:
         raise UserError(
-            f"{path}: another program has locked it, or its file system's locks fail ({shown(error, 300)}): close what "
-            "writes to it, or set HDF5_USE_FILE_LOCKING=FALSE"
+            f"{path}: locked by another program, or locks fail in its file system ({shown(error, 300)}): close the "
+            "program that writes to it, or set HDF5_USE_FILE_LOCKING=FALSE"
         ) from None
     except Exception as error:
         raise UserError(f"{path}: {fault} ({shown(error, 300) or type(error).__name__})") from None
 
 
 def shown(given: object, most: int = 60) -> str:
-    """What a file says or a library says of it, in one line that any terminal can print."""
+    """Text from a file or a library as one line that any terminal can print."""
     text = " ".join(str(given).encode("ascii", "backslashreplace").decode().split())
     text = "".join(letter if letter.isprintable() else "?" for letter in text)
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 def binary_labels(refuse: Refuse, given: np.ndarray, name: str) -> np.ndarray:
-    """(n,) int64 of labels (n,) or (n, 1), bools or numbers of any type: 0 and 1, and what rounding left of them."""
+    """(n,) int64 from labels (n,) or (n, 1), bools or numbers of any type: 0 and 1, up to rounding."""
     label = given.reshape(len(given)).astype(np.float64)
     nearest = np.clip(np.round(label), -1, 2)
     refuse(
@@ -63,15 +63,15 @@ def binary_labels(refuse: Refuse, given: np.ndarray, name: str) -> np.ndarray:
 
 
 def as_float32(values: np.ndarray) -> np.ndarray:
-    """The same where they are float32; what is beyond it becomes infinity, without a warning: check what is stored."""
+    """As float32, without a copy if they already are; values beyond it silently become infinity: check the result."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         return values.astype(np.float32, copy=False)
 
 
 def refuse_beyond_memory(path: Path, what: str, size: int) -> None:
-    """Raises UserError where so many bytes, which a file declares, are more than the memory that is free."""
+    """Raises UserError if `size` bytes, which a file declares, are more than the free memory."""
     import psutil
 
     free = psutil.virtual_memory().available
     if size > free:
-        raise UserError(f"{path}: {what} takes {size / 2**30:,.1f} GiB of memory, and {free / 2**30:,.1f} GiB are free")
+        raise UserError(f"{path}: {what} needs {size / 2**30:,.1f} GiB of memory; {free / 2**30:,.1f} GiB are free")

@@ -24,35 +24,37 @@ def read(path: Path, names: Sequence[str], tree: str, padded: int, chunk: int) -
                 yield {name: dense(f"{path}: {name}", events[name], padded) for name in names}
     except UserError:
         raise
-    except Exception as error:  # uproot raises what the fault happens to break
+    except Exception as error:  # uproot raises whatever the damage causes
         reason = " ".join(str(error).split())[:200] or type(error).__name__
-        raise UserError(f"{path}: no ROOT file, or a damaged one ({type(error).__name__}: {reason})") from error
+        raise UserError(f"{path}: not a ROOT file, or a damaged one ({type(error).__name__}: {reason})") from error
 
 
 def tree_of(path: Path, file: Any, wanted: str) -> str:
     trees = [name for name, kind in file.classnames(cycle=False).items() if kind in ("TTree", "ROOT::RNTuple")]
     if not trees:
-        raise UserError(f"{path}: no TTree and no RNTuple is in it")
+        raise UserError(f"{path}: no TTree or RNTuple in it")
     if not wanted and len(trees) > 1:
-        raise UserError(f"{path}: it has the trees {', '.join(trees)}: name one of them, as tree={trees[0]!r}")
+        raise UserError(f"{path}: it has the trees {', '.join(trees)}: choose one of them, such as tree={trees[0]!r}")
     if wanted:
         check_known(f"tree of {path}", wanted, trees)
     return wanted or trees[0]
 
 
 def dense(where: str, values: Any, padded: int) -> np.ndarray:
-    """(n,), (n, padded) or (n, ...) numpy array of awkward's."""
+    """(n,), (n, padded) or (n, ...) numpy array from an awkward array."""
     import awkward as ak
 
     lengths = "var" in str(values.type)
     if lengths and not padded:
-        raise UserError(f"{where}: as many numbers as an event has particles: say with padded=... how many are kept")
+        raise UserError(f"{where}: a variable number of values per event: give the number to keep with padded=...")
     try:
+        if lengths and ak.any(ak.is_none(values, axis=1)):
+            raise UserError(f"{where}: null among the numbers of an event: fill it, or omit the particle")
         if lengths:
             values = ak.fill_none(ak.pad_none(values, padded, clip=True), 0)
         dense = ak.to_numpy(values, allow_missing=False)
     except (TypeError, ValueError) as error:
-        raise UserError(f"{where}: expected numbers, one list of them an event at most, got {values.type}") from error
+        raise UserError(f"{where}: expected numbers, at most one list of them per event, got {values.type}") from error
     if dense.dtype.kind not in "biuf":
         raise UserError(f"{where}: expected numbers, got {values.type}")
     plain: np.ndarray = dense.astype(dense.dtype.newbyteorder("="), copy=False)

@@ -1,10 +1,10 @@
-"""Images of mostly zeros, kept as their hits and decoded where they are indexed.
+"""Images of mostly zeros, stored as hits and decoded on indexing.
 
-By hand rather than with scipy.sparse or pydata's sparse, which have no hits of 4 bytes (a position of 16 bits and a
-float16; scipy refuses to index the latter) and copy what is memory-mapped. Of 4,000 images of 125x125x3 pixels with
-1,000 hits each, on one core: this opens in 0.01 ms without a copy, scipy's CSR in 13 ms and pydata's GCXS in 1.5 s,
-both to 12 bytes a hit in memory. 128 images at random are decoded in 1.5 ms here, 0.6 ms by CSR, which pays with that
-memory, and 4.3 ms by GCXS.
+A custom format rather than scipy.sparse or pydata's sparse, which do not support hits of 4 bytes (a 16-bit position and
+a float16; scipy cannot index the latter) and copy memory-mapped arrays. For 4,000 images of 125x125x3 pixels with 1,000
+hits each, on one core: this opens in 0.01 ms without a copy, scipy's CSR in 13 ms and pydata's GCXS in 1.5 s, both with
+12 bytes per hit in memory. Decoding 128 random images takes 1.5 ms here, 0.6 ms in CSR, at the price of that memory,
+and 4.3 ms in GCXS.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Sparse:
-    """(N, *event) float32 of which only the non-zero values are kept; arrays may be memory-mapped.
+    """(N, *event) float32 of which only the non-zero values are stored; arrays may be memory-mapped.
 
     offsets: (N + 1,) int64, event i has hits offsets[i] to offsets[i + 1]. index: (hits,) flat position within an
     event. values: (hits,) float16 or float32. event: shape of one event. places: (pixels of an event,) the position
-    where a hit of each `index` stands, so that pixels are rearranged without a copy; None: where `index` says.
+    that each `index` maps to, which rearranges pixels without a copy; None: `index` itself.
 
     A slice of events is a Sparse again, without a copy; an array of rows gives dense float32 (n, *event).
     """
@@ -59,7 +59,7 @@ class Sparse:
 
     @property
     def nbytes(self) -> int:
-        """Of the dense form, which is what indexing makes."""
+        """Bytes of the dense form, which indexing gives."""
         return 4 * math.prod(self.shape)
 
     def __getitem__(self, rows: slice | np.ndarray) -> Sparse | np.ndarray:
@@ -77,7 +77,7 @@ class Sparse:
         return dense.reshape(len(rows), *self.event)
 
     def hits(self, rows: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """(event, flat position, value) of every hit of these rows, or of all: event counts along `rows`."""
+        """(event, flat position, value) of every hit of these rows, or of all; event is the index along `rows`."""
         rows = np.arange(len(self)) if rows is None else self._positions(rows)
         first, last = self.offsets[rows], self.offsets[rows + 1]
         count = last - first
@@ -86,12 +86,12 @@ class Sparse:
         return row, self.placed(self.index[hit]), self.values[hit].astype(np.float32)
 
     def placed(self, index: np.ndarray) -> np.ndarray:
-        """int64 flat positions where hits of these `index` stand."""
+        """int64 flat positions of hits with these `index`."""
         index = index.astype(np.int64)
         return index if self.places is None else self.places[index]
 
     def _positions(self, rows: np.ndarray) -> np.ndarray:
-        """Rows from 0 of whatever numpy takes: a mask, or numbers of which negative ones count from the end."""
+        """Row numbers from 0 from any index that numpy accepts: a mask, or numbers, negative ones from the end."""
         rows = np.asarray(rows)
         if rows.dtype == bool:
             if rows.shape != (len(self),):

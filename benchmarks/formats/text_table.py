@@ -1,4 +1,4 @@
-"""Text files of numbers, as many on each line, separated by blanks, commas or semicolons: reading and writing."""
+"""Text files of numbers, equally many per line, separated by blanks, commas or semicolons: reading and writing."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ def read(
     path: Path, columns: int, wanted: Sequence[int] | None = None, names: Sequence[str] = ()
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Yields (number of each line (n,), from 1; (n, columns) float64) until the file ends; empty lines, comments (from
-    # on) and one header line in front are passed over.
+    # on) and one header line at the start are ignored.
 
-    wanted: numbers of the columns to take, from 0, of lines that have others, too, and all as many; (n, len(wanted)) is
-    what it yields then. names: of the columns; where a header has just these, they stand in its order. Raises
-    UserError, which names the file and the line, for a line of another length, for an empty field, for what is no
-    finite number, and for a file that is missing, empty or not text.
+    wanted: numbers of the columns to use, from 0, if lines, all of the same length, have others, too; it then yields
+    (n, len(wanted)). names: of the columns; a header with exactly these defines their order. Raises UserError naming
+    file and line for a line of another length, an empty field, anything but a finite number, and a file that is
+    missing, empty or not text.
     """
     found = False
     width = columns if wanted is None else None  # then that of the first line
@@ -47,9 +47,9 @@ def read(
 
 
 def _without_header(text: bytes, width: int, exactly: bool, names: Sequence[str]) -> tuple[list[int] | None, bytes]:
-    """(where the columns of `names` stand, None where nothing says so; the text with its header as an empty line).
+    """(indices of the columns `names`, None if no header gives them; the text with its header as an empty line).
 
-    A header has a word a column, none of which is a number; or it is a comment."""
+    A header has a word per column, none of which is a number, or numbers the columns from 0; or it is a comment."""
     for start, end in ((line.start(), line.end()) for line in re.finditer(rb"[^\n]*\n", text)):
         words = text[start:end].translate(SEPARATORS, b'"').decode("utf-8", "replace").split()
         comment = bool(words) and words[0].startswith("#")
@@ -58,7 +58,8 @@ def _without_header(text: bytes, width: int, exactly: bool, names: Sequence[str]
         given = [word.casefold() for word in " ".join(words).lstrip("# ").split()]
         order = [given.index(name) for name in names] if set(given) == set(names) and len(given) == len(names) else None
         enough = len(words) == width if exactly else len(words) >= width
-        if not comment and (not enough or any(map(text_file.is_number, words))):
+        numbering = text_file.is_numbering(words)
+        if not comment and (not enough or (any(map(text_file.is_number, words)) and not numbering)):
             return None, text
         if order is not None or not comment:
             return order, text[:start] + b"\n" + text[end:]
@@ -66,22 +67,22 @@ def _without_header(text: bytes, width: int, exactly: bool, names: Sequence[str]
 
 
 def _blanks(path: Path, text: bytes, first: int) -> bytes:
-    """The text with blanks between its numbers. UserError for an empty field, which would be skipped in silence, and
-    for commas that may be those of decimals."""
+    """The text with blanks between its numbers. UserError for an empty field, which would be skipped silently, and for
+    commas that may be decimal commas."""
     comma, semicolon = b"," in text, b";" in text
     if comma or semicolon or b"\t" in text:
         if comma and semicolon:
-            raise UserError(f"{path}: commas and semicolons between the numbers: write decimals with a point")
+            raise UserError(f"{path}: both commas and semicolons between the numbers: write decimals with a point")
         closed = text.translate(COMMAS, b" ")
         if b",," in closed or b"\n," in closed or closed.startswith(b","):
             start = re.search(rb"^,|,,", closed, re.MULTILINE)
             number = first + closed.count(b"\n", 0, start.start() if start else 0)
-            raise UserError(f"{path}, line {number}: an empty field; every column must have a number")
+            raise UserError(f"{path}, line {number}: an empty field; expected a number in every column")
     return text.translate(SEPARATORS, b'"')
 
 
 def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[int, np.ndarray]]) -> list[Path]:
-    """One file of whole numbers a class, `<class>.txt`, its columns separated by a blank.
+    """One file of integers per class, `<class>.txt`, with columns separated by a blank.
 
     chunks: (index into `classes`, rows (n, columns)); those of a class are written one after the other.
     """
@@ -97,8 +98,8 @@ def write_by_class(folder: Path, classes: Sequence[str], chunks: Iterator[tuple[
 def _rows(
     path: Path, text: bytes, width: int | None, wanted: Sequence[int] | None, before: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Line numbers and rows of whole lines that stand after `before` others. width: None where these are the first, of
-    as many columns as `wanted` needs."""
+    """Line numbers and rows of whole lines that follow `before` others. width: None for the first lines, which must
+    have enough columns for `wanted`."""
     letters = np.frombuffer(text, np.uint8)
     if (letters > 126).any() or (letters < 10).any():
         raise UserError(f"{path}: not a text file of numbers")
@@ -111,14 +112,14 @@ def _rows(
         return filled, np.empty((0, width or 0))
     if width is None and wanted is not None and (width := int(numbers[filled[0]])) <= max(wanted):
         raise UserError(
-            f"{path}, line {before + filled[0] + 1}: {width} values; column {max(wanted)} (counted from 0) is asked for"
+            f"{path}, line {before + filled[0] + 1}: {width} values; column {max(wanted)} (counted from 0) is missing"
         )
     bad = filled[numbers[filled] != width]
     if len(bad):
         expected = f"expected {width}" if wanted is None else f"the lines before have {width}"
         raise UserError(f"{path}, line {before + bad[0] + 1}: {numbers[bad[0]]} values; {expected}")
     with warnings.catch_warnings():
-        warnings.simplefilter("error", DeprecationWarning)  # how numpy tells that it met what is no number
+        warnings.simplefilter("error", DeprecationWarning)  # how numpy reports that something is not a number
         try:
             values = np.fromstring(text, sep=" ")
         except (DeprecationWarning, ValueError):
@@ -134,10 +135,8 @@ def _rows(
 def _first_bad(text: bytes, wanted: Sequence[int] | None, before: int) -> str:
     for number, line in enumerate(text.decode("ascii").split("\n"), before + 1):
         for column, word in enumerate(line.split()):
-            try:
-                finite = np.isfinite(float(word))
-            except ValueError:
-                return f"line {number}: {shown(word, 40)!r} is no number"
-            if not finite and (wanted is None or column in wanted):
+            if not text_file.is_number(word):
+                return f"line {number}: {shown(word, 40)!r} is not a number"
+            if not np.isfinite(float(word)) and (wanted is None or column in wanted):
                 return f"line {number}: NaN or infinity"
     return "a number that cannot be read"

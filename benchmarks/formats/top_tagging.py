@@ -1,11 +1,10 @@
 """The HDF5 files of the top-quark tagging reference, tables as pandas writes them: reading and writing.
 
-A file has a table under the key `table`, a row a jet: columns `E_0`, `PX_0`, `PY_0`, `PZ_0` to `PZ_199` of the
-particles in GeV, by falling pT and padded with zeros, `truthE` to `truthPZ` of the top quark, 0 for QCD, `ttv`, the
-part that the jet is of, which the file's name tells as well, and `is_signal_new`, 1 for a top quark. pandas keeps
-columns of one type in a block: `/table/table` has `values_block_0` (804 float32) and `values_block_1` (2 int64), and
-their names as a pickle, from which nothing but lists and texts is read. A file without `is_signal_new` holds jets
-without labels.
+A file has a table under the key `table`, one row per jet: columns `E_0`, `PX_0`, `PY_0`, `PZ_0` to `PZ_199` of the
+particles in GeV, by falling pT and padded with zeros, `truthE` to `truthPZ` of the top quark, 0 for QCD, `ttv`, the set
+that the jet belongs to, which the file's name also gives, and `is_signal_new`, 1 for a top quark. pandas stores columns
+of one type in a block: `/table/table` has `values_block_0` (804 float32) and `values_block_1` (2 int64), and their
+names as a pickle, from which only lists and strings are read. A file without `is_signal_new` holds unlabelled jets.
 """
 
 from __future__ import annotations
@@ -36,9 +35,9 @@ PARTICLE_COLUMNS = tuple(f"{axis}_{number}" for number in range(PARTICLES) for a
 TRUTH = ("truthE", "truthPX", "truthPY", "truthPZ")
 LABEL, PART = "is_signal_new", "ttv"
 PARTS = {"train": 0, "val": 1, "test": 2}
-"""What a file's name holds, and how ids count it."""
+"""Word in a file's name -> number in ids."""
 TTV = {"train": 0, "test": 1, "val": 2}
-"""In simulated files; of the official ones it is not read."""
+"""In simulated files; in the official ones it is not read."""
 IDS_OF_FILE = 10**9  # ids of the training, validation and test file begin at a multiple
 CHUNK = 2048  # jets read at a time: 7 MB
 SHARES = (0.6, 0.8)  # of each class, up to which simulated jets are of the training and the validation file
@@ -46,8 +45,8 @@ INCOMPLETE = "not a complete HDF5 file"
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """Yields chunks with particles (n, 200, 4) float32 px, py, pz, E. The id is the row, and the part by the file's
-    name: that of a file called neither val nor test is training. Raises UserError naming file and jet."""
+    """Yields chunks with particles (n, 200, 4) float32 px, py, pz, E. The id is the row and the set by the file's name:
+    training if it begins with neither val nor test. Raises UserError naming file and jet."""
     import h5py
 
     seen = dict.fromkeys(PARTS.values(), 0)
@@ -73,21 +72,24 @@ def part_of(path: Path) -> str:
 
 
 def _opened(path: Path, file: Any) -> tuple[Any, dict[str, tuple[str, int]], tuple[str, int] | None]:
-    """The table, the block and place of each column, and those of the label."""
+    """The table, the block and index of each column, and those of the label."""
     import h5py
 
     with library_errors(path, INCOMPLETE):
         table = file.get("table/table")
         there = ", ".join(file)
     if not isinstance(table, h5py.Dataset) or table.dtype.names is None or len(table.shape) != 1:
-        raise UserError(f"{path}: no table of pandas under the key 'table'; it has {shown(there) or 'nothing'}")
+        raise UserError(f"{path}: no pandas table under the key 'table'; it has {shown(there) or 'nothing'}")
     places: dict[str, tuple[str, int]] = {}
     for block in table.dtype.names:
         if f"{block}_kind" in table.attrs and block != "index":
             kind = table.dtype[block]
             names = _names(path, block, table.attrs[f"{block}_kind"])
             if kind.base.kind not in "fiub" or kind.shape != (len(names),):
-                raise UserError(f"{path}: {block} has type {shown(kind)}; expected {len(names)} numbers, as it names")
+                raise UserError(f"{path}: {block} has type {shown(kind)}; expected {len(names)} numbers, one per name")
+            twice = [name for name in names if name in places or names.count(name) > 1]
+            if twice:
+                raise UserError(f"{path}: several columns are called {twice[0]}")
             places |= {name: (block, place) for place, name in enumerate(names)}
     if missing := [name for name in PARTICLE_COLUMNS if name not in places]:
         raise UserError(f"{path}: no column {missing[0]!r}; expected E_0, PX_0, PY_0, PZ_0 to PZ_{PARTICLES - 1}")
@@ -101,44 +103,43 @@ TEXTS = {
     *("STRING", "BINSTRING", "SHORT_BINSTRING"),
     *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
 }
-"""Instructions of a pickle that give a text."""
+"""Pickle instructions that give a string."""
 
 AROUND = {
     *("PROTO", "FRAME", "MARK", "EMPTY_LIST", "LIST", "APPEND", "APPENDS", "STOP"),
     *("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"),
 }
-"""Those of which a list of texts has more."""
+"""The other instructions in the pickle of a list of strings."""
 
 
 def _names(path: Path, block: str, given: Any) -> list[str]:
-    """Names of a block's columns, which pandas keeps as a pickled list: its instructions are read, none is carried
-    out."""
-    fault = f"the names of {block}'s columns are no list of texts"
+    """Names of a block's columns, a pickled list in pandas: its instructions are read, none is executed."""
+    fault = f"the names of {block}'s columns are not a list of strings"
     names = []
     with library_errors(path, fault):
         for instruction, argument, _ in pickletools.genops(bytes(given)):
             if instruction.name in TEXTS:
                 names.append(str(argument))
             elif instruction.name not in AROUND:
-                raise UserError(f"{path}: {fault}: it asks for {instruction.name}")
+                raise UserError(f"{path}: {fault}: the pickle has the instruction {instruction.name}")
     return names
 
 
 def _check_stored(path: Path, table: Any) -> None:
-    """Refuses filters that are not there, rows that are declared and not stored, chunks beyond the memory."""
+    """Rejects unavailable filters, rows that are declared but not stored, and chunks beyond the memory."""
     check_filters(path, "the table", table)
     with library_errors(path, "the table cannot be opened"):
         chunks = table.chunks
         stored = table.id.get_num_chunks() if chunks else table.id.get_storage_size()
         declared = -(-len(table) // chunks[0]) if chunks else table.nbytes
     if stored < declared:
-        raise UserError(f"{path}: it declares {len(table):,} jets and holds fewer")
+        raise UserError(f"{path}: it declares {len(table):,} jets but holds fewer")
     if chunks:
         refuse_beyond_memory(path, "a chunk of the table", chunks[0] * table.dtype.itemsize)
 
 
 def _columns(rows: np.ndarray, places: dict[str, tuple[str, int]], names: Sequence[str]) -> np.ndarray:
-    """(n, columns) of these names, whichever blocks they stand in."""
+    """(n, columns) of these names, whichever blocks they are in."""
     blocks = {places[name][0] for name in names}
     if len(blocks) == 1:
         return np.asarray(rows[blocks.pop()][:, [places[name][1] for name in names]])
@@ -153,7 +154,7 @@ def _checked(path: Path, start: int, values: np.ndarray, labels: np.ndarray | No
     refuse((energy < 0).any(axis=1), "negative energy")
     refuse(~(energy > 0).any(axis=1), "a jet without particles")
     pt = np.hypot(particles[..., 0], particles[..., 1])
-    refuse(((energy > 0) != (pt > 0)).any(axis=1), "a particle with an energy and no pT, or the other way round")
+    refuse(((energy > 0) != (pt > 0)).any(axis=1), "a particle with an energy but no pT, or vice versa")
     momentum = np.hypot(pt.astype(np.float64), particles[..., 2])
     refuse((momentum > 1.01 * energy + 0.01).any(axis=1), "a particle with more momentum than energy")
     order = np.argsort(-pt, axis=1, kind="stable")
@@ -163,7 +164,7 @@ def _checked(path: Path, start: int, values: np.ndarray, labels: np.ndarray | No
 
 
 def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Arrays]]) -> list[Path]:
-    """The three files, 60, 20 and 20 % of each class, which pandas.read_hdf reads as well as it reads the official."""
+    """The three files, 60, 20 and 20 % of each class, which pandas.read_hdf reads like the official ones."""
     import h5py
 
     paths = [folder / f"{part}_simulated.h5" for part in PARTS]
@@ -185,7 +186,7 @@ def write(folder: Path, counts: Sequence[int], chunks: Iterator[tuple[int, Array
 
 
 def _created(file: Any) -> Any:
-    """An empty table with all that pandas and PyTables look for."""
+    """An empty table with all attributes that pandas and PyTables require."""
     blocks = {"values_block_0": (*PARTICLE_COLUMNS, *TRUTH), "values_block_1": (PART, LABEL)}
     kinds = {"values_block_0": "f4", "values_block_1": "i8"}
     row = np.dtype([("index", "<i8"), *((name, f"<{kinds[name]}", (len(of),)) for name, of in blocks.items())])
@@ -195,7 +196,7 @@ def _created(file: Any) -> Any:
 
     def texts(attributes: Any, **values: str) -> None:
         for name, value in values.items():
-            kind = h5py.string_dtype("utf-8", max(1, len(value)))  # which PyTables reads as a text, others as bytes
+            kind = h5py.string_dtype("utf-8", max(1, len(value)))  # which PyTables reads as a string, others as bytes
             attributes.create(name, value if value else h5py.Empty(kind), dtype=kind)
 
     import h5py

@@ -19,7 +19,7 @@ from hepbench.benchmarks.layers.backend import on_tensorflow, traced_once
 
 CHUNKS = 8  # of a batch
 HIDDEN = -1e9  # attention logit of a padded place
-SMALLEST = 1e-8  # of what a logarithm is taken
+SMALLEST = 1e-8  # angle between two particles of which a logarithm is taken
 
 
 @keras.saving.register_keras_serializable("hepbench")
@@ -73,20 +73,21 @@ def pair_features(points: Any, log_pt: Any = None) -> Any:
     """points (n, L, 2), log_pt (n, L, 1) -> (n, L, L, 1 or 4): of each pair of massless particles ln Delta and, with
     log_pt, ln kT, ln z and ln m^2; 2202.03772 equation 3. Zero of a particle with itself."""
     step = points[:, :, None, :] - points[:, None, :, :]
-    squared = ops.sum(ops.square(step), axis=-1)
-    log_distance = 0.5 * ops.log(ops.maximum(squared, SMALLEST))
+    log_distance = 0.5 * ops.log(ops.maximum(ops.sum(ops.square(step), axis=-1), SMALLEST**2))
     columns = [log_distance]
     if log_pt is not None:
         one, other = log_pt, ops.swapaxes(log_pt, 1, 2)
         softer = ops.minimum(one, other)
-        mass = 2 * (ops.cosh(step[..., 0]) - ops.cos(step[..., 1]))
+        # 2 (cosh - cos), which in 32 bits is rounding alone at small angles
+        mass = 4 * (ops.square(ops.sinh(step[..., 0] / 2)) + ops.square(ops.sin(step[..., 1] / 2)))
         columns += [
             softer + log_distance,
             softer - ops.logaddexp(one, other),
-            one + other + ops.log(ops.maximum(mass, SMALLEST)),
+            one + other + ops.log(ops.maximum(mass, SMALLEST**2)),
         ]
-    apart = ops.cast(squared > 0, points.dtype)[..., None]
-    return ops.stack(columns, axis=-1) * apart
+    own = ops.arange(ops.shape(points)[1])
+    apart = ops.cast(own[:, None] != own[None, :], points.dtype)
+    return ops.stack(columns, axis=-1) * apart[None, :, :, None]
 
 
 @keras.saving.register_keras_serializable("hepbench")
@@ -134,37 +135,38 @@ class PairBias(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def attend(query: Any, key: Any, value: Any, bias: Any, heads: int) -> Any:
+def attend(query: Any, key: Any, value: Any, bias: Any, kept: Any = None, *, heads: int) -> Any:
     """query (n, Q, C), key and value (n, L, C), bias (n, heads or 1, Q or 1, L) -> (n Q, C): attention of many heads,
-    1706.03762."""
+    1706.03762. kept: (n, heads, Q, L), by which the weights are multiplied: their dropout."""
 
     def by_head(x: Any) -> Any:
         return ops.transpose(ops.reshape(x, (-1, ops.shape(x)[1], heads, x.shape[-1] // heads)), (0, 2, 1, 3))
 
     logits = ops.matmul(by_head(query), ops.transpose(by_head(key), (0, 1, 3, 2)))  # (n, heads, Q, L)
     logits = ops.cast(logits * (query.shape[-1] // heads) ** -0.5 + bias, "float32")
-    weights = ops.cast(ops.softmax(logits, axis=-1), value.dtype)
+    weights = ops.softmax(logits, axis=-1)
+    weights = ops.cast(weights if kept is None else weights * kept, value.dtype)
     return ops.reshape(ops.transpose(ops.matmul(weights, by_head(value)), (0, 2, 1, 3)), (-1, query.shape[-1]))
 
 
 @functools.cache
-def attend_in_chunks(heads: int, width: int) -> Any:
-    """The attention of `Attention` without its weights, which all layers of these sizes share: query, key and value
-    (R, width), bias (B,), mask (N, P), longest (CHUNKS,) -> (R, width)."""
+def attend_in_chunks(heads: int, width: int, drops: bool = False) -> Any:
+    """The attention of `ParticleAttention` without its weights, which all layers of these sizes share: query, key and
+    value (R, width), bias (B,), mask (N, P), longest (CHUNKS,), and where it drops kept (B,) -> (R, width)."""
     attend_once = traced_once(functools.partial(attend, heads=heads))
 
-    def of_chunks(query: Any, key: Any, value: Any, bias: Any, mask: Any, longest: Any) -> Any:
+    def of_chunks(query: Any, key: Any, value: Any, bias: Any, mask: Any, longest: Any, *kept: Any) -> Any:
         shapes = chunks_of(mask, longest)
         projected = [split(x, [(*shape, width) for shape in shapes]) for x in (query, key, value)]
-        biases = split(bias, [(events, heads, size, size) for events, size in shapes])
-        return ops.concatenate([attend_once(*chunk) for chunk in zip(*projected, biases, strict=True)])
+        pairs = [split(x, [(events, heads, size, size) for events, size in shapes]) for x in (bias, *kept)]
+        return ops.concatenate([attend_once(*chunk) for chunk in zip(*projected, *pairs, strict=True)])
 
     return traced_once(of_chunks)
 
 
 @functools.cache
 def attend_by_class_in_chunks(heads: int, width: int) -> Any:
-    """The same for `ClassAttention`: query (N, width), key and value of the tokens (N, width) and of the particles
+    """The same for `TokenAttention`: query (N, width), key and value of the tokens (N, width) and of the particles
     (R, width), mask (N, P), rows (R,), longest (CHUNKS,) -> (N, width)."""
     attend_once = traced_once(functools.partial(attend, heads=heads))
 
@@ -187,10 +189,9 @@ def attend_by_class_in_chunks(heads: int, width: int) -> Any:
     return traced_once(of_chunks)
 
 
-@keras.saving.register_keras_serializable("hepbench")
-class Attention(keras.layers.Layer):
-    """[x (R, C), mask (N, P), longest (CHUNKS,), bias (B,)] -> (R, C): attention of the particles of a cloud to each
-    other, each head scaled by a trained number (2110.09456)."""
+class HeadScaledAttention(keras.layers.Layer):
+    """Attention of many heads and a layer after it, whose outputs are scaled by a trained number for each head, as the
+    authors' code has it; 2110.09456 scales before the layer."""
 
     def __init__(self, heads: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -207,16 +208,11 @@ class Attention(keras.layers.Layer):
             layer.build((None, width))
         self.scale = self.add_weight(shape=(self.heads, 1), initializer="ones", name="head_scale")
 
-    def call(self, inputs: Any) -> Any:
-        x, mask, longest, bias = inputs
-        in_chunks = attend_in_chunks(self.heads, x.shape[-1])
-        return self.scaled(in_chunks(self.query(x), self.key(x), self.value(x), bias, mask, longest))
-
     def scaled(self, x: Any) -> Any:
-        """(rows, C) -> (rows, C): the heads scaled, and mixed by a last layer."""
+        """(rows, C) -> (rows, C): the heads mixed by the last layer, and scaled."""
         width = x.shape[-1]
-        x = ops.reshape(x, (-1, self.heads, width // self.heads))
-        return self.out(ops.reshape(x * ops.cast(self.scale, x.dtype), (-1, width)))
+        x = ops.reshape(self.out(x), (-1, self.heads, width // self.heads))
+        return ops.reshape(x * ops.cast(self.scale, x.dtype), (-1, width))
 
     def compute_output_shape(self, shapes: Any) -> Any:
         return shapes[0]
@@ -226,15 +222,49 @@ class Attention(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable("hepbench")
-class ClassAttention(Attention):
-    """[token (N, C), x (R, C), mask (N, P), rows (R,), longest (CHUNKS,)] -> (N, C): attention of each cloud's class
-    token to itself and to the particles."""
+class ParticleAttention(HeadScaledAttention):
+    """[x (R, C), mask (N, P), longest (CHUNKS,), bias (B,)] -> (R, C): attention of the particles of a cloud to each
+    other. In training a fraction `dropout` of the weights is dropped."""
+
+    def __init__(self, heads: int, dropout: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(heads, **kwargs)
+        self.dropout = keras.layers.Dropout(dropout, dtype="float32")
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        x, mask, longest, bias = inputs
+        drops = training and self.dropout.rate > 0
+        kept = [self.dropout(ops.ones(ops.shape(bias)), training=True)] if drops else []
+        in_chunks = attend_in_chunks(self.heads, x.shape[-1], drops)
+        return self.scaled(in_chunks(self.query(x), self.key(x), self.value(x), bias, mask, longest, *kept))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dropout": self.dropout.rate}
+
+
+@keras.saving.register_keras_serializable("hepbench")
+class TokenAttention(HeadScaledAttention):
+    """[token (N, C), normal token (N, C), x (R, C), mask (N, P), rows (R,), longest (CHUNKS,)] -> (N, C): attention of
+    each cloud's class token, as it is, to its normalised self and to the particles."""
 
     def call(self, inputs: Any) -> Any:
-        token, x, *places = inputs
-        seen = [layer(each) for layer in (self.key, self.value) for each in (token, x)]
+        token, normal, x, *places = inputs
+        seen = [layer(each) for layer in (self.key, self.value) for each in (normal, x)]
         in_chunks = attend_by_class_in_chunks(self.heads, x.shape[-1])
         return self.scaled(in_chunks(self.query(token), *seen, *places))
+
+
+@keras.saving.register_keras_serializable("hepbench")
+class ChannelScale(keras.layers.Layer):
+    """x (..., C) -> (..., C): each channel times a trained number, as 2110.09456 scales what a block adds to."""
+
+    def build(self, shape: Any) -> None:
+        self.scale = self.add_weight(shape=(shape[-1],), initializer="ones", name="scale")
+
+    def call(self, x: Any) -> Any:
+        return x * ops.cast(self.scale, x.dtype)
+
+    def compute_output_shape(self, shape: Any) -> Any:
+        return shape
 
 
 @keras.saving.register_keras_serializable("hepbench")

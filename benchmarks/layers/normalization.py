@@ -45,11 +45,12 @@ class BatchNormalization(keras.layers.Layer):
             weight = ops.ones((ops.shape(x)[0], 1))
         weight = ops.reshape(ops.cast(weight, "float32"), (-1,) + (1,) * (len(x.shape) - 1))
         axes = tuple(range(len(x.shape) - 1))
-        number = ops.maximum(ops.sum(weight), 1) * math.prod(x.shape[1:-1])
+        present = ops.sum(weight) * math.prod(x.shape[1:-1])
+        number = ops.maximum(present, 1)
         y = ops.cast(x, "float32")
         mean = ops.sum(y * weight, axis=axes) / number
         variance = ops.sum(ops.square(y - mean) * weight, axis=axes) / number
-        self._remember(mean, variance)
+        self._remember(mean, variance * number / ops.maximum(number - 1, 1), present)
         return ops.cast((y - mean) * ops.rsqrt(variance + self.epsilon) * self.gamma + self.beta, x.dtype)
 
     def scale_and_shift(self) -> Any:
@@ -70,13 +71,16 @@ class BatchNormalization(keras.layers.Layer):
             epsilon=self.epsilon,
             is_training=True,
         )
-        self._remember(mean, variance)
+        self._remember(mean, variance, tf.size(x))
         return tf.reshape(y, tf.shape(x))
 
-    def _remember(self, mean: Any, variance: Any) -> None:
-        keep = self.momentum
-        self.mean.assign(self.mean * keep + ops.stop_gradient(mean) * (1 - keep))
-        self.variance.assign(self.variance * keep + ops.stop_gradient(variance) * (1 - keep))
+    def _remember(self, mean: Any, variance: Any, number: Any) -> None:
+        """Moving averages of the mean and of the unbiased variance, 1502.03167 algorithm 2; of number 0 there is
+        neither."""
+        for average, value in ((self.mean, mean), (self.variance, variance)):
+            before = ops.convert_to_tensor(average)
+            moved = before * self.momentum + ops.stop_gradient(value) * (1 - self.momentum)
+            average.assign(ops.where(number > 0, moved, before))
 
     def compute_output_shape(self, shapes: Any) -> Any:
         return shapes[0] if isinstance(shapes[0], (tuple, list)) else shapes

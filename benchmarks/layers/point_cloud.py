@@ -108,6 +108,7 @@ class Neighbours(keras.layers.Layer):
         place = tf.reshape(tf.cumsum(tf.cast(tf.reshape(mask, (-1,)), tf.int32)) - 1, shape)
         extent = tf.reduce_max(tf.where(mask, tf.range(1, shape[1] + 1), 0), axis=1)
         bounds = shape[0] * tf.range(CHUNKS + 1) // CHUNKS
+        x = tf.pad(x, [[0, 1], [0, 0]])  # a row for padding to name where no cloud has a point
         found = [self.search(x, mask, place, extent, bounds[chunk], bounds[chunk + 1]) for chunk in range(CHUNKS)]
         return tf.concat(found, axis=0)
 
@@ -133,7 +134,11 @@ class CloudSum(keras.layers.Layer):
     """[x (M, C) packed, mask (N, P), rows (M,)] -> (N, C): sum over the true points; zeros for an empty cloud."""
 
     def call(self, inputs: Any) -> Any:
-        x, mask, rows = inputs
+        return ops.cast(self.total(*inputs), inputs[0].dtype)
+
+    def total(self, x: Any, mask: Any, rows: Any) -> Any:
+        """In 32 bits: 16 would round it at every point."""
+        x = ops.cast(x, "float32")
         events, size = ops.shape(mask)[0], ops.shape(mask)[1]
         if on_tensorflow():
             return ops.segment_sum(x, rows // size, num_segments=events)
@@ -149,9 +154,8 @@ class CloudMean(CloudSum):
     """[x (M, C) packed, mask (N, P), rows (M,)] -> (N, C): mean over the true points; zeros for an empty cloud."""
 
     def call(self, inputs: Any) -> Any:
-        mask = inputs[1]
-        total = super().call(inputs)
-        return total / ops.maximum(ops.sum(ops.cast(mask, total.dtype), axis=1, keepdims=True), 1)
+        number = ops.sum(ops.cast(inputs[1], "float32"), axis=1, keepdims=True)
+        return ops.cast(self.total(*inputs) / ops.maximum(number, 1), inputs[0].dtype)
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:

@@ -97,8 +97,9 @@ class Trees:
 def fit(
     train: Sample, valid: Sample, parameters: Parameters, *, classes: int, seed: int, device: str, report: Report
 ) -> Trees:
-    """Trees until log-loss on the validation part has not fallen for `patience` rounds. Reports at the end, since
-    scikit-learn tells nothing on the way. Runs on the processor."""
+    """Trees until log-loss on the validation part has not fallen for `patience` rounds; those after the best round,
+    which scikit-learn keeps, are cut off. Reports at the end, since scikit-learn tells nothing on the way. Runs on the
+    processor."""
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     machine = HistGradientBoostingClassifier(
@@ -114,7 +115,8 @@ def fit(
     )
     weights = {"sample_weight": train.weights, "sample_weight_val": valid.weights}
     machine.fit(_table(train), train.labels, X_val=_table(valid), y_val=valid.labels, **weights)
-    trees = [[tree.nodes for tree in trees] for trees in machine._predictors]
+    best = 1 + int(np.argmax(machine.validation_score_[1:]))  # the first is that of no tree
+    trees = [[tree.nodes for tree in trees] for trees in machine._predictors[:best]]
     fitted = Trees(
         np.concatenate([nodes for one in trees for nodes in one]),
         np.array([[len(nodes) for nodes in one] for one in trees]),

@@ -8,8 +8,9 @@ after it; the static entries keep the first graph.
 
 What differs, and why: batch normalisation averages over true particles, where the authors' code counts padding, so
 that padding changes no score; where a jet has fewer than k other particles a particle takes the place of what is
-missing, where the authors take padding; and a distance of at most 1e-4 by a particle's features decides between
-neighbours equally far away on a detector's grid, so that their order does not.
+missing, where the authors take padding; and a distance of 1e-4 times the difference of the sums of two particles'
+scaled features (of raw ones, brought between -1 and 1 first) decides between neighbours equally far away on a
+detector's grid, so that their order does not. It may also decide between distances that are nearly equal.
 
 `particlenet_lite_study` is Lite as a study of quark and gluon jets takes it from the authors' code, with the study's
 training. Features go in as they are (features=raw: pT, rapidity, phi, PDG code); weights start as Glorot's normal,

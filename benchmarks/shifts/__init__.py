@@ -1,1 +1,1 @@
-"""Shifted samples of the tasks, a file each: what trained models are scored on besides the test part."""
+"""Shifted samples of the tasks, one file per task: trained models are evaluated on them in addition to the test set."""

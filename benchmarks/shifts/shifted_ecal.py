@@ -1,4 +1,4 @@
-"""Shifted samples of `ecal`: the same images with another energy scale, calibration or noise, and other images behind
+"""Shifted samples of `ecal`: the same images with another energy scale, calibration or noise, and other images with
 more or less material.
 
     make bench TASK=ecal SHIFT=all
@@ -17,29 +17,29 @@ from hepbench.benchmarks.shift import Shift
 from hepbench.benchmarks.tasks import ecal
 
 NOISE = 0.04 / 50
-"""Of a crystal, in the images' unit of 50 GeV: as `benchmarks/simulation/ecal.py` has it."""
+"""Noise per crystal, in the images' unit of 50 GeV: as in `benchmarks/simulation/ecal.py`."""
 
 MATERIAL = {"material_up": 1.1, "material_down": 0.9}
-"""Radiation lengths before the crystals over those of the task."""
+"""Radiation lengths in front of the crystals, relative to those of the task."""
 
 
 def scaled(arrays: Arrays, rng: np.random.Generator, factor: float) -> Arrays:
-    """Every energy times a factor; what is read out stays the same."""
+    """Every energy times a factor; the same crystals are read out."""
     image = np.array(arrays["image"])
     image[..., 0] *= np.float32(factor)
     return {**arrays, "image": image}
 
 
 def miscalibrated(arrays: Arrays, rng: np.random.Generator, spread: float) -> Arrays:
-    """Every energy times a factor of its own, of mean 1 and this standard deviation."""
+    """Every energy times an individual factor, with mean 1 and this standard deviation."""
     image = np.array(arrays["image"])
     image[..., 0] *= 1 + np.float32(spread) * rng.standard_normal(image.shape[:3], dtype=np.float32)
     return {**arrays, "image": image}
 
 
 def noisier(arrays: Arrays, rng: np.random.Generator, noise: float) -> Arrays:
-    """Noise of this standard deviation added to every hit. One that is not positive then is none, and has no time; none
-    is added where there was none."""
+    """Noise of this standard deviation added to every hit. Hits that are then not positive are removed, with their
+    time; no hits are added."""
     image = np.array(arrays["image"])
     hit = image[..., 0] > 0
     image[..., 0] += hit * (np.float32(noise) * rng.standard_normal(hit.shape, dtype=np.float32))
@@ -74,10 +74,10 @@ TASK = replace(
 SHIFTS = {
     "scale_up": Shift("energies 1 % higher", change=partial(scaled, factor=1.01)),
     "scale_down": Shift("energies 1 % lower", change=partial(scaled, factor=0.99)),
-    "calibration": Shift("each crystal's energy off by 2 %, at random", change=partial(miscalibrated, spread=0.02)),
+    "calibration": Shift("each crystal's energy miscalibrated by 2 %", change=partial(miscalibrated, spread=0.02)),
     "noise": Shift("twice the noise in crystals with a hit", change=partial(noisier, noise=np.sqrt(3) * NOISE)),
     **{
-        name: Shift(f"{factor:g} times the material before the crystals", sample=f"{__file__}:{name}")
+        name: Shift(f"{factor:g} times the material in front of the crystals", sample=f"{__file__}:{name}")
         for name, factor in MATERIAL.items()
     },
 }

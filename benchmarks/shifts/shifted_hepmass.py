@@ -1,8 +1,8 @@
-"""Shifted samples of `hepmass`: the same simulated events with another scale and resolution of jets and another b-tag.
+"""Shifted samples of `hepmass`: the same simulated events with another jet scale, jet resolution or b-tagging.
 
-What follows from the jets is made anew: the missing momentum takes up what is added to them, and each mass changes by
-the factor by which that of massless jets does, since the features do not tell the jets' own masses, and of the four
-jets alone, though a fifth may have been part of a mass. Events stay selected, whatever their jets and tags become.
+Quantities that depend on the jets are recomputed: the missing momentum balances the change, and each mass is scaled by
+the ratio obtained with massless jets, since the features do not contain jet masses, and with only the four jets,
+although a fifth may have been part of a mass. Events stay selected, whatever their jets and tags become.
 
     make bench TASK=hepmass SHIFT=all
 """
@@ -18,7 +18,7 @@ from hepbench.benchmarks.base import Arrays
 from hepbench.benchmarks.shift import Shift
 
 OfJets = Callable[[np.ndarray], np.ndarray]
-"""From jets (n, 4, 4) to a number of each (n, 4)."""
+"""From jets (n, 4, 4) to one number per jet (n, 4)."""
 
 JETS = slice(6, 22)
 """Columns pt, eta, phi, b-tag of each of the four jets, which are sorted by pT."""
@@ -30,7 +30,7 @@ def scaled(arrays: Arrays, rng: np.random.Generator, factor: float) -> Arrays:
 
 
 def smeared(arrays: Arrays, rng: np.random.Generator, spread: float) -> Arrays:
-    """The pT of each jet times a factor of its own, of mean 1 and this standard deviation, 0.1 at least."""
+    """The pT of each jet times an individual factor, with mean 1 and this standard deviation, at least 0.1."""
     shape = (len(arrays["features"]), 4)
     factors = np.maximum(1 + spread * rng.standard_normal(shape), 0.1)
     return _with_jets(arrays, lambda jets: jets[..., 0] * factors, lambda jets: jets[..., 3])
@@ -48,7 +48,7 @@ def retagged(arrays: Arrays, rng: np.random.Generator, lost: float, gained: floa
 
 
 def _with_jets(arrays: Arrays, pt: OfJets, tags: OfJets) -> Arrays:
-    """The events with other pT and b-tags of their jets."""
+    """The events with another pT and b-tag for their jets."""
     from hepbench.benchmarks.simulation import hepmass as simulation
 
     raw = simulation.denormalise(np.asarray(arrays["features"], np.float64))
@@ -71,14 +71,14 @@ def _with_jets(arrays: Arrays, pt: OfJets, tags: OfJets) -> Arrays:
 
 
 def _momentum(pt: np.ndarray, eta: np.ndarray, phi: np.ndarray) -> np.ndarray:
-    """(..., 4) px, py, pz, E of what has no mass."""
+    """(..., 4) px, py, pz, E of massless particles."""
     return np.stack([pt * np.cos(phi), pt * np.sin(phi), pt * np.sinh(eta), pt * np.cosh(eta)], axis=-1)
 
 
 SHIFTS = {
-    "jet_scale_up": Shift("jets' pT 3 % higher", change=partial(scaled, factor=1.03), simulated=True),
-    "jet_scale_down": Shift("jets' pT 3 % lower", change=partial(scaled, factor=0.97), simulated=True),
-    "jet_resolution": Shift("jets' pT smeared by 10 % besides", change=partial(smeared, spread=0.10), simulated=True),
+    "jet_scale_up": Shift("jet pT 3 % higher", change=partial(scaled, factor=1.03), simulated=True),
+    "jet_scale_down": Shift("jet pT 3 % lower", change=partial(scaled, factor=0.97), simulated=True),
+    "jet_resolution": Shift("jet pT smeared by a further 10 %", change=partial(smeared, spread=0.10), simulated=True),
     "b_tag": Shift(
         "a tenth of the b-tags lost, 1 % of the other jets tagged",
         change=partial(retagged, lost=0.10, gained=0.01),

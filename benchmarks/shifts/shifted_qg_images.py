@@ -1,4 +1,4 @@
-"""Shifted samples of `qg_images`: jets with half as many, and half more, collisions of pile-up.
+"""Shifted samples of `qg_images`: jets with 0.5 and 1.5 times the pile-up.
 
 make bench TASK=qg_images SHIFT=all
 """
@@ -14,7 +14,7 @@ from hepbench.benchmarks.shift import Shift
 from hepbench.benchmarks.tasks.qg_images import BASE, CHUNK
 
 PILE_UP = {"pile_up_down": 0.5, "pile_up_up": 1.5}
-"""Collisions over those of the task, 21 inelastic ones on average."""
+"""Collisions relative to those of the task, 21 inelastic ones on average."""
 
 
 def generate(label: int, number: int, seed: int, shift: str) -> Arrays:

@@ -1,13 +1,13 @@
-"""Shifted samples of `qg_jets`: jets of the same recipe by another shower, tune, strength of radiation and
-hadronisation, and the official ones of Herwig.
+"""Shifted samples of `qg_jets`: jets of the same recipe with another shower, tune, radiation scale or hadronisation,
+and the official Herwig jets.
 
     make bench TASK=qg_jets SHIFT=all
 
-Pythia 8.317 has no shower Dire: `PartonShowers:model` is 1 or 2. `a14` is the tune of ATLAS with NNPDF2.3
-(ATL-PHYS-PUB-2014-021), with less radiation in the final state and more multi-parton interactions than the default,
-Monash 2013. The scale at which the coupling of the final-state radiation is taken is halved and doubled, as the
-experiments vary it (its square is what Pythia's factor multiplies). `hadronisation` has the fragmentation of strings of
-tune 4C and all else as it was: Lund's a 0.3, b 0.8 and sigma 0.304 GeV in place of 0.68, 0.98 and 0.335.
+Pythia 8.317 has no Dire shower: `PartonShowers:model` is 1 or 2. `a14` is the ATLAS tune with NNPDF2.3
+(ATL-PHYS-PUB-2014-021), with less final-state radiation and more multi-parton interactions than the default, Monash
+2013. The renormalisation scale of the final-state radiation is halved and doubled, as the experiments vary it (Pythia's
+factor multiplies its square). `hadronisation` has the string fragmentation of tune 4C, with everything else unchanged:
+Lund a 0.3, b 0.8 and sigma 0.304 GeV instead of 0.68, 0.98 and 0.335.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hepbench.benchmarks.shift import Shift
 from hepbench.benchmarks.tasks.qg_jets import BASE, CHUNK
 
 TITLES = {
-    "vincia": "shower Vincia",
-    "a14": "tune A14",
-    "radiation_up": "final-state radiation at half the scale: more of it",
-    "radiation_down": "final-state radiation at twice the scale: less of it",
+    "vincia": "Vincia shower",
+    "a14": "A14 tune",
+    "radiation_up": "more final-state radiation (half the scale)",
+    "radiation_down": "less final-state radiation (twice the scale)",
     "hadronisation": "string fragmentation of tune 4C",
 }
 
@@ -39,7 +39,7 @@ SETTINGS = {
 
 
 def generate(label: int, number: int, seed: int, shift: str) -> Arrays:
-    """Its random sequences are its own, so that no event begins as one of another sample."""
+    """With separate random sequences, so that no event begins like one of another sample."""
     from hepbench.benchmarks.simulation import qg_jets as simulation
 
     own = (seed, 1 + list(SETTINGS).index(shift))
@@ -51,7 +51,7 @@ HERWIG = Source(
     "https://zenodo.org/record/3066475/files/QG_jets_herwig_0.npz?download=1",
     sha256="0527349778c0ab2f7da268975fb9e7c0705c88d60f2c478401d941b9913f4d44",
 )
-"""100,000 of two million: more than are tested."""
+"""100,000 of two million: more than are used for testing."""
 
 TASK = replace(
     BASE,

@@ -1,1 +1,1 @@
-"""The generators, one file a detector or process."""
+"""Event generators, one file per detector or process."""

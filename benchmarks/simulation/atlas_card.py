@@ -1,4 +1,4 @@
-"""A fast detector for whole batches of events: the formulae of Delphes' ATLAS card.
+"""A fast detector simulation for whole batches of events: the formulae of Delphes' ATLAS card.
 
 Delphes (1307.6346), cards/delphes_card_ATLAS.tcl: track efficiencies and relative resolutions (of an electron the
 weighted mean of its track and its tower, as SimpleCalorimeter has it), lepton efficiencies and isolation, tower sizes,
@@ -8,7 +8,7 @@ August 2014 (Delphes f2d7d0c, examples/delphes_card_ATLAS.tcl), with which files
 calorimeters in the large towers, tighter isolation, muons measured to 3 % and worse, jets at the energy of their
 towers, b-tags that grow with pT up to a half.
 
-Not in it: pile-up, bending in eta, muons of jets. Isolation sums true particles, not measured ones.
+Not included: pile-up, bending in eta, muons in jets. Isolation sums true particles, not measured ones.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""A Higgs boson or a background with a lepton and a hadronic tau: a stand-in for the challenge's events by kinematics.
+"""Higgs boson or background with a lepton and a hadronic tau: a kinematic stand-in for the challenge's events.
 
     process -> boson or top quarks with jets they recoil from -> taus, visible parts -> smeared -> selected -> variables
 
-What it is for: the official layout, with its weights and missing values, where the official file is not. It is simpler
-than the other simulations here: no matrix element and no shower, but distributions drawn for each process and momentum
-conserved among them, in the transverse plane. Scores on it are no scores on the official events.
+Purpose: the official layout, with its weights and missing values, without the official file. It is simpler than the
+other simulations here: no matrix elements and no showers, but distributions drawn for each process with momentum
+conserved in the transverse plane. Scores on it say nothing about scores on the official events.
 
 - Signal: a resonance of 125 GeV to two taus; VBF of the events have two jets far apart in eta, as of vector-boson
   fusion.
@@ -21,8 +21,8 @@ conserved among them, in the transverse plane. Scores on it are no scores on the
   well it explains the missing momentum; missing where none explains it within three standard deviations.
 - Weights: the expected number of the class over the events of the official file, by process, with a spread.
 
-What is not there: tau polarisation, spin correlations, other backgrounds, pile-up, correlations of fake rates with
-momenta, detector geometry, systematic uncertainties.
+Not included: tau polarisation, spin correlations, other backgrounds, pile-up, correlations of fake rates with momenta,
+detector geometry, systematic uncertainties.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ from hepbench.benchmarks.base import Arrays
 from hepbench.benchmarks.formats.atlas_higgs import MISSING
 
 MIX = {"Z": (0.55, 0.75), "W": (0.25, 0.20), "top": (0.20, 0.05)}
-"""Process -> share of the background's events, and of the expected number."""
+"""Process -> fraction of the background events, and of the expected number."""
 
 VBF = 0.15
-"""Share of the signal's events, a choice."""
+"""Fraction of the signal events, a choice."""
 
 SPREAD = 0.3
-"""Of the weights of a process, relative, a choice."""
+"""Relative spread of the weights of a process, a choice."""
 
 EVENTS = (538_678, 279_560)
 """Background and signal events of the official file (from memory)."""
 
 EXPECTED = (410_999.847, 691.989)
-"""Background and signal events that are expected, by the sums of the official weights."""
+"""Expected background and signal events, the sums of the official weights."""
 
 SHARES = np.linspace(0.05, 0.95, 19)
 """Of a tau's momentum that is visible, over which the mass is averaged."""

@@ -1,13 +1,13 @@
 """Jets of R = 0.8 as lists of particle-flow objects: top quarks, W, Z and Higgs bosons, quarks and gluons.
 
-Collisions are those of Pythia 8 with its default tune, multi-parton interactions off. The detector is that of a card of
-Delphes (1307.6346), applied to whole batches at once:
+Collisions are from Pythia 8 with its default tune, multi-parton interactions off. The detector follows a Delphes card
+(1307.6346), applied to whole batches at once:
 
     Pythia -> particles -> tracks (efficiency, momentum, impact parameter) -> particle flow -> anti-kT, R = 0.8 -> jet
                         -> towers of what left no track
 
-Of each collision the hardest jet within the window of pT and |eta| < 2 is kept; of a signal class the hardest that lies
-within 0.8 of the particle it is named after and of all that this decays to but neutrinos.
+From each collision the hardest jet within the pT window and |eta| < 2 is kept; for a signal class the hardest that is
+within 0.8 of the particle it is named after and of all its decay products except neutrinos.
 
 Sources
 - Recipes of the published files: Zenodo 2603256 and 1902.09914 (`TOP_TAGGING`), Zenodo 6619768 and 2202.03772

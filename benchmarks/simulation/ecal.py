@@ -1,13 +1,13 @@
 """Single photons and electrons of pT = 50 GeV in the barrel of the CMS electromagnetic calorimeter.
 
-A particle leaves the vertex and meets the layers of the tracker; what arrives at the crystals showers there, and the
+A particle leaves the vertex and crosses the layers of the tracker; what reaches the crystals showers there, and the
 electronics and the reconstruction keep some of the crystals:
 
     gun -> track (propagate, convert, radiate in every layer) -> shower -> read_out -> image
 
-Nothing tells the classes apart but the particle that the gun fires. An electron radiates bremsstrahlung and the field
-bends it away from its photons; a photon may convert to a pair whose legs bend apart; an unconverted one begins to
-shower deeper in the crystals.
+The classes differ only in the generated particle. An electron radiates bremsstrahlung and the field bends it away from
+its photons; a photon may convert to a pair whose legs bend apart; an unconverted one starts to shower deeper in the
+crystals.
 
 Sources of formulae and constants
 - Tracker: thickness and radii of the layers after CMS, 1405.6569, figures 1 and 3; the share of each layer is rough.

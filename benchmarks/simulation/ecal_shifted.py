@@ -1,4 +1,4 @@
-"""Images of `ecal` behind a tracker of more or less material."""
+"""Images of `ecal` with more or less tracker material."""
 
 from __future__ import annotations
 

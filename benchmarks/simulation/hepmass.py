@@ -1,13 +1,13 @@
-"""A new particle X -> t tbar with one lepton in the end, or Standard-Model t tbar, in a fast detector simulation.
+"""A new particle X -> t tbar or Standard-Model t tbar in the lepton + jets channel, in a fast detector simulation.
 
-Events are those of Pythia 8; the detector is the formulae of Delphes' ATLAS card, applied to whole batches at once:
+Events are from Pythia 8; the detector follows the formulae of Delphes' ATLAS card, applied to whole batches at once:
 
     Pythia -> particles -> towers -> jets -> b-tags
                         -> leptons (efficiency, momentum, isolation)
                         -> missing momentum
            -> selection -> mass combinations -> features, in GeV and radians -> normalised
 
-Nothing tells the classes apart but the process. A background event belongs to no mass and gets one at random.
+The classes differ only in the process. A background event has no mass and gets one at random.
 
 What the official events are like. Beside the normalised file of UCI there was one in GeV. `angarmin/hepmass` on GitHub
 (a master's thesis; code/visualization, two notebooks at commit 28104d5) has the quantiles of 140,000 of its rows, how
@@ -42,10 +42,10 @@ At most one event in four with two bottom jets has two tags. An event is therefo
 two tags over the largest that there is, and tagged as such an event is, see `two_tags`: the same events come out as if
 tags were drawn first and most events dropped, of 2.7 times fewer.
 
-What is not there: pile-up; multi-parton interactions; other backgrounds; tau decays of the W; matrix elements beyond
-leading order; bending in eta; muons of jets. Isolation sums true particles, not measured ones. An electron's own jet is
-known by distance (0.4), not by shared towers. Missing momentum is of towers and isolated muons, where the card sums
-energy flow. Multi-parton interactions would take three quarters of the time.
+Not included: pile-up; multi-parton interactions; other backgrounds; tau decays of the W; matrix elements beyond leading
+order; bending in eta; muons in jets. Isolation sums true particles, not measured ones. An electron's own jet is
+identified by distance (0.4), not by shared towers. Missing momentum is from towers and isolated muons, where the card
+sums energy flow. Multi-parton interactions would take three quarters of the time.
 """
 
 from __future__ import annotations

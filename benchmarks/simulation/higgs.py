@@ -1,15 +1,13 @@
 """A heavy Higgs boson H0 -> W H+ -> W W h0 -> W W b b, or top quarks, in a fast detector simulation: HIGGS, 1402.4735.
 
-Collisions are those of Pythia 8, the detector `atlas_card`. Both classes end in one charged lepton, a neutrino, two
-light and two bottom quarks, and nothing but the process tells them apart.
+Collisions are from Pythia 8, the detector is `atlas_card`. Both classes have the final state of one charged lepton, a
+neutrino, two light and two bottom quarks, and differ only in the process.
 
 - Signal: `HiggsBSM:gg2H2` at 8 TeV, H0 of 425 GeV to a W and a charged Higgs boson of 325 GeV, this to a W and h0 of
-125
-  GeV, h0 to bottom quarks: the masses of 1402.4735. Background: `Top:gg2ttbar`, `Top:qqbar2ttbar`. Leading order,
+  125 GeV, h0 to bottom quarks: the masses of 1402.4735. Background: `Top:gg2ttbar`, `Top:qqbar2ttbar`. Leading order,
   default tune, multi-parton interactions off. Which of the two W is leptonic alternates from chunk to chunk.
 - Selection, as there: exactly one electron or muon and at least four jets, each with pT above 20 GeV and |eta| below
-2.5;
-  two b-tags among the four hardest jets.
+  2.5; two b-tags among the four hardest jets.
 - Seven masses: m_jj, m_jjj, m_lv, m_jlv and m_wwbb, see `combinations`; m_bb of the two hardest tagged jets; m_wbb of
   these with the W, leptonic or hadronic, that comes nearer to 325 GeV.
 - Normalisation, as there: angles less their mean, over their standard deviation; all others over their mean.

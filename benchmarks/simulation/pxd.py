@@ -1,11 +1,11 @@
 """Clusters of single particles in the Belle II pixel detector: DEPFET pixels in 75 um of silicon.
 
-A particle leaves the interaction point, crosses the beam pipe, and meets a sensor of layer 1 or 2; its charge spreads
-over pixels, is digitised, and the window of 9x9 pixels round the highest is cut out:
+A particle leaves the interaction point, crosses the beam pipe, and hits a sensor of layer 1 or 2; its charge spreads
+over pixels, is digitised, and the window of 9x9 pixels around the highest is selected:
 
     spectrum -> boost -> beam pipe and field -> crossing -> energy loss along the path -> pixels -> digits -> window
 
-Nothing tells the classes apart but mass, momentum, direction and the law of energy loss.
+The classes differ only in mass, momentum, direction and the law of energy loss.
 
 Sources of formulae and constants
 - Geometry, basf2 (pxd/data): layers at 14 and 22 mm with 8 and 12 ladders, active area 12.5 mm wide and shifted by
@@ -17,8 +17,8 @@ Sources of formulae and constants
   Rutherford spectrum (1 - beta^2 T/Tmax) / T^2. That is Landau's model for small losses and Vavilov's where Tmax is
   near: the most probable loss is PDG's formula. The cut is a fifth of Landau's xi; binding broadens by Shulek et al.
   (Sov. J. Nucl. Phys. 4 (1967) 400), for shells whose energy is below xi. Electrons give up half their energy at most.
-- Electrons knocked out with more than 60 keV travel along a straight line over their range (Katz and Penfold 1952),
-  at the angle of the elastic collision, and may leave the sensor; others deposit where they are.
+- Delta electrons above 60 keV travel along a straight line over their range (Katz and Penfold 1952), at the angle of
+  the elastic collision, and may leave the sensor; others deposit their energy locally.
 - Monopole of one Dirac charge, 68.5 e: Ahlen, Rev. Mod. Phys. 52 (1980) 121, eq. of a magnetic charge with its
   corrections K = 0.406 and B = 0.248: the factor (ze/beta)^2 becomes g^2. The field accelerates it along the beam.
 - Drift, as basf2's PXDDigitizer: Lorentz shift and spread by depth as its third-order polynomials have them, gate
@@ -41,13 +41,14 @@ Sources of formulae and constants
   pixels; that figure sets the share of point-like background to two thirds. Noise hits in 1e-5 of the pixels stand
   beside clusters in 1e-3 of them, an occupancy of a few per mille, so they are 1 % of the background.
 
-What is not there: hadronic interactions and annihilation, energy loss in the first layer before the second, space
-charge and recombination in the dense column of a monopole, gaps between sensors, dead pixels, ghost hits, pile-up of
-tracks; a track is straight within the sensor and is followed over 35x19 pixels.
+Not included: hadronic interactions and annihilation, energy loss in the first layer before the second, space charge and
+recombination in the dense column of a monopole, gaps between sensors, dead pixels, ghost hits, pile-up of tracks; a
+track is straight within the sensor and is followed over 35x19 pixels.
 
 What does not match. The most probable loss is 5 to 6 % above Landau's formula; without Shulek's broadening it would be
-2 %. A Dirac monopole is found without fail, while the literature's 9x9 sample, of unknown charge and mass, gave a third
-of them at 99 % purity: here it frees some 35 million electrons where a pion frees 6000, and fires 27 pixels on average.
+2 %. A Dirac monopole is always identified, while in the literature's 9x9 sample, of unknown charge and mass, a third of
+them were at 99 % purity: here it frees some 35 million electrons where a pion frees 6000, and fires 27 pixels on
+average.
 Pion against background has an AUC of 0.89 with boosted trees where the literature began near 0.5; anti-deuteron
 against tetraquark 0.7 where the literature found nothing; tetraquark against background 0.988 for the literature's
 0.992 (trees on 8,000 clusters of each kind).

@@ -1,4 +1,4 @@
-"""Pythia 8 and FastJet as every simulation of collisions asks for them; both are the optional extra `simulation`."""
+"""Pythia 8 and FastJet for all simulations of collisions; both are in the optional extra `simulation`."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
 """Quark and gluon jets at 8 TeV as three images: tracks, electromagnetic and hadron calorimeter of CMS.
 
-Pythia 8 makes dijets and pile-up; what follows works on the particles of many events at once:
+Pythia 8 generates dijets and pile-up; the further steps process the particles of many events at once:
 
     collide -> overlay -> propagate -> track, shower -> particle-flow jets -> select -> crop round the seed tower
 
-Nothing tells the classes apart but the pair of partons that leaves the hard collision: gg for gluon, light quarks for
-quark. Colour factors, hadronisation and decays are Pythia's.
+The classes differ only in the pair of partons from the hard collision: gg for gluon, light quarks for quark. Colour
+factors, hadronisation and decays are Pythia's.
 
 Sources of formulae and constants
 - Selection and images: the analysis code of the official data (MLAnalyzer's RecHitAnalyzer and ML4SCI/E2E): hard
@@ -33,7 +33,7 @@ Sources of formulae and constants
   where they pass the seeds of clusters, 0.23 GeV in ECAL and 0.8 GeV in HCAL; nothing is subtracted for pile-up and no
   energy correction applied, as for the uncorrected jets of the official data.
 
-The official pixels were not at hand: nothing here is tuned to them, and numbers of hits a layer, noise and thresholds
+The official pixels were not available: nothing here is tuned to them, and numbers of hits per layer, noise, thresholds
 may differ from theirs. What is known to differ: Pythia 8 for Pythia 6; one window of pT-hat with its own falling
 spectrum, where the official sample may join narrower ones; the same pile-up for all jets, where the three official
 files are three periods of 2012; no crystal without a deposit is above threshold. With 4,000 jets the ratio of tracks in
@@ -42,8 +42,8 @@ with tracks, 256 crystals and 28 towers. Boosted trees on jet variables, trained
 and 0.85 on two sets of 600; the best published for official images is 0.815. pT alone gives 0.58, since the spectra of
 the two classes differ, and jets are not weighted to the same one.
 
-What is not there: material of the tracker (bremsstrahlung, conversions), fake tracks, out-of-time pile-up, noise hits
-without any deposit, albedo, cracks. Secondary vertices are those of the collision.
+Not included: tracker material (bremsstrahlung, conversions), fake tracks, out-of-time pile-up, noise hits without any
+deposit, albedo, cracks. Secondary vertices are those of the collision.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """Quark and gluon jets from Pythia 8 and FastJet, by the recipe of Zenodo 3164691 (Komiske, Metodiev, Thaler 2019).
 
 Proton-proton collisions at 14 TeV, Z + jet with the Z decaying to neutrinos: `WeakBosonAndParton:qqbar2gmZg` for gluon
-jets, `qg2gmZq` with u, d, s alone for quark jets, no virtual photon; default tune, hadronisation, and multi-parton
-interactions. All final-state particles but neutrinos are clustered with anti-kT, R = 0.4; the hardest jet is kept if
-its pT is 500 to 550 GeV and its |rapidity| below 1.7. No detector. What differs from the official files is the version
-of Pythia, 8.317 instead of 8.226, and what the record leaves open: the least pT of the hard process (300 GeV here) and
-that the hardest jet of an event is taken.
+jets, `qg2gmZq` with only u, d, s for quark jets, no virtual photon; default tune, hadronisation, and multi-parton
+interactions. All final-state particles except neutrinos are clustered with anti-kT, R = 0.4; the hardest jet is kept if
+its pT is 500 to 550 GeV and its |rapidity| below 1.7. No detector. Differences from the official files are the Pythia
+version, 8.317 instead of 8.226, and what the record leaves open: the minimum pT of the hard process (300 GeV here) and
+the choice of the hardest jet of an event.
 
 Nearly all collisions fail the jet's window, so they are given up as soon as that is known: the hardest jet of partons
 is looked at once at the shower's scale of 20 GeV, and again before the beam remnants and hadronisation. What the

@@ -1,7 +1,7 @@
-"""Charginos or W bosons, two leptons and what is missing, in a fast detector simulation: SUSY, 1402.4735.
+"""Charginos or W bosons, two leptons and missing momentum, in a fast detector simulation: SUSY, 1402.4735.
 
-Collisions are those of Pythia 8, the detector `atlas_card`. Both classes end in two charged leptons; in the signal two
-neutralinos are missing besides the neutrinos.
+Collisions are from Pythia 8, the detector is `atlas_card`. Both classes have two charged leptons; in the signal two
+neutralinos escape in addition to the neutrinos.
 
 - Signal: `SUSY:qqbar2chi+chi-` at 8 TeV, charginos of 260 GeV to a W and a neutralino of 100 GeV. Background:
   `WeakDoubleBoson:ffbar2WW`. Each W decays to an electron or a muon. Leading order, default tune, multi-parton
@@ -17,8 +17,8 @@ standard deviations, which with 2.5 makes these 1.19 and 1.21. That is where fou
 
 The masses are chosen for these means: 200 and 100 GeV make them 66 and 42 GeV. What is lighter and heavier by as much
 as the mean allows, 350 and 200 GeV, has a standard deviation of eta of 1.14. `gbdt` on 21,000 events has an AUC of
-0.845 with what is measured, 0.846 with what is derived and 0.852 with all (docs/measurements.md has the commands);
-published of 2,600,000 official events are 0.850, 0.835 and 0.863.
+0.845 with the low-level variables, 0.846 with the derived ones and 0.852 with all (docs/measurements.md has the
+commands); published for 2,600,000 official events are 0.850, 0.835 and 0.863.
 
 What differs from the official file. MadGraph made its collisions, an earlier Delphes card its detector; its leptons' pT
 spread by 69 and 65 % of their means, these by 64 and 61 %. It may have more of the derived variables signed than the

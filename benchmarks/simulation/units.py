@@ -1,4 +1,4 @@
-"""Variables in GeV and radians, and as the files of UCI have them: shifted and scaled."""
+"""Conversion between variables in GeV and radians and the shifted and scaled ones of the UCI files."""
 
 from __future__ import annotations
 

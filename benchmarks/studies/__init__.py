@@ -1,1 +1,1 @@
-"""Studies that this suite does again, a file each: the document's numbers and what is run for them."""
+"""Studies that this suite reproduces, one per file: the document's numbers and the experiments run for them."""

@@ -11,7 +11,7 @@ from hepbench.benchmarks.study import Comparison, Experiment, Reported, Study
 
 LOG = "output of the evaluation"
 OF_THE_DATASET = 2 * (160_000 + 25_600 + 25_600)
-UNSCALED = "It gives energies and times to the network as they are."
+UNSCALED = "It gives raw energies and times to the network."
 
 STUDY = Study(
     title="Electron or photon: a convolutional network on calorimeter images",
@@ -34,11 +34,11 @@ STUDY = Study(
                 Reported("validation loss", "final_val_log_loss", 0.5342, LOG),
                 Reported("trainable parameters", "parameters", 868_993, "model.summary()"),
                 Reported(
-                    "epochs until it stopped",
+                    "epochs until early stopping",
                     "epochs",
                     38,
-                    "last line of the training's output",
-                    note="of 50 at most; what the lines before it say of loss and accuracy is lost in the document",
+                    "last line of the training output",
+                    note="of at most 50; the lines before it, with loss and accuracy, are lost in the document",
                 ),
             ),
             differs=(UNSCALED,),
@@ -58,15 +58,15 @@ STUDY = Study(
     comparisons=(
         Comparison(
             "What does the time channel add?",
-            "The timing channel may not help the performance: said twice, measured nowhere in the document.",
+            "The timing channel may not help the performance: stated twice, not measured in the document.",
             ("energy", "energy_and_time"),
             ("test_auc", "test_accuracy"),
         ),
     ),
     remarks=(
-        "The document keeps the weights of the lowest validation loss twice, by a checkpoint and by early stopping: "
-        "both are of the same epoch.",
-        "It speaks of about four hundred thousand images and of a hidden test set; its numbers are those of the 51,200 "
-        "images that it sets aside.",
+        "The document saves the weights with the lowest validation loss twice, by a checkpoint and by early stopping: "
+        "both are from the same epoch.",
+        "It mentions about four hundred thousand images and a hidden test set; its numbers are for the 51,200 images "
+        "that it sets aside.",
     ),
 )

@@ -1,7 +1,7 @@
-"""A new particle in HEPMASS: a dense network with batch normalisation, trained from a stream of a file.
+"""A new particle in HEPMASS: a dense network with batch normalisation, trained on events streamed from a file.
 
-The document asks how to scale what does not fit into memory, and normalises each layer by its batch instead. Every
-scaling is measured here on the same events.
+The document asks how to scale data that do not fit into memory, and uses batch normalisation instead. Here every
+scaling is measured on the same events.
 
     make reproduce STUDY=hepmass_dense
 """
@@ -14,11 +14,11 @@ from hepbench.benchmarks.study import Comparison, Experiment, Reported, Study
 
 TABLE = "table of results"
 TRAINED = 800_000  # 800 steps of 1,000 rows
-EVENTS = 1_142_858  # of which 70 % are as many
+EVENTS = 1_142_858  # 70 % of these are TRAINED
 DIFFERS = (
-    "It trains on 800 batches of 1,000 rows of the stream an epoch, from the file's beginning and shuffled within a "
-    "buffer of 10,000 rows, and validates on all that follow, 6,200,000 rows.",
-    "The number of events is chosen here so that as many train; an epoch is all of them.",
+    "It trains on 800 batches of 1,000 streamed rows per epoch, from the beginning of the file and shuffled within a "
+    "buffer of 10,000 rows, and validates on all rows after these, 6,200,000.",
+    "Here the number of events is chosen to give the same number of training events; an epoch is all of them.",
 )
 RESULTS = (
     Reported("accuracy", "test_accuracy", 0.8775, TABLE),
@@ -26,8 +26,8 @@ RESULTS = (
     Reported("recall", "test_recall", 0.8999, TABLE),
 )
 NOT_OF_THE_TEST = (
-    "The table's three numbers, said to be of the testing data, are those that the log has of the training in epoch 3, "
-    "0.8777, 0.8620 and 0.8998, to 0.001; no epoch of its validation has them together."
+    "The table's three numbers, said to be for the testing data, are to 0.001 the training numbers of epoch 3 in the "
+    "log, 0.8777, 0.8620 and 0.8998; no epoch of its validation has all three."
 )
 
 LISTING = Experiment(
@@ -41,9 +41,9 @@ LISTING = Experiment(
         *RESULTS,
         Reported("best validation AUC", "val_auc", 0.9545, "log, epoch 8", epoch=8),
         Reported("lowest validation loss", "val_loss", 0.2690, "log, epoch 8", epoch=8),
-        Reported("epochs until it stopped", "epochs", 10, "log, which is cut off there", sign="at least"),
-        Reported("seconds an epoch", "seconds_per_epoch", 360, "log: 343 to 391", sign="about"),
-        Reported("seconds a step", "seconds_per_step", 0.45, "log: 0.428 to 0.485, batches of 1,000", sign="about"),
+        Reported("epochs until early stopping", "epochs", 10, "log, which is cut off there", sign="at least"),
+        Reported("seconds per epoch", "seconds_per_epoch", 360, "log: 343 to 391", sign="about"),
+        Reported("seconds per step", "seconds_per_step", 0.45, "log: 0.428 to 0.485, batches of 1,000", sign="about"),
     ),
     by_epoch={
         "loss": (0.2929, 0.2742, 0.2692, None, 0.2636, 0.2610, 0.2590, 0.2568, None),  # cut off in epochs 4 and 9
@@ -98,21 +98,21 @@ STUDY = Study(
     comparisons=(
         Comparison(
             "Does it matter how the inputs are scaled?",
-            "Batch normalisation is to stand in for a scaling of the whole file, which does not fit into memory; "
-            "whether it does is asked and not measured.",
+            "Batch normalisation is meant to replace a scaling of the whole file, which does not fit into memory; "
+            "whether it does is asked but not measured.",
             ("batches_of_1000", "scaling_standard", "scaling_minmax", "scaling_max", "scaling_robust"),
             ("test_auc", "test_accuracy", "test_log_loss"),
         ),
         Comparison(
             "Batches of 32 or of 1,000?",
-            "The text has batches of 32, the listing reads and trains with 1,000.",
+            "The text uses batches of 32, the listing reads and trains with 1,000.",
             ("batches_of_1000", "batches_of_32"),
             ("test_auc", "test_accuracy", "test_precision", "test_recall"),
         ),
     ),
     remarks=(
-        "The table's three numbers stand in the paragraph of the text that has batches of 32, the log is of the "
-        "listing that has 1,000: they are shown beside both.",
+        "The table's three numbers are in the paragraph of the text with batches of 32, the log is that of the listing "
+        "with 1,000: they are compared with both.",
         NOT_OF_THE_TEST,
         "The text counts six dense layers, and lists five and the output.",
     ),

@@ -1,8 +1,8 @@
-"""Which particle made a cluster in the Belle II pixel detector: dense and convolutional networks on six variables and
-on 9x9 pixels.
+"""Particle identification from clusters in the Belle II pixel detector: dense and convolutional networks on six
+variables and on 9x9 pixels.
 
-Most results of the document are figures without a number; what it says of them is in `comparisons`. Its table of batch
-sizes (section 8) is what `make sweep` does.
+Most results of the document are figures without numbers; what it says about them is in `comparisons`. Its table of
+batch sizes (section 8) corresponds to `make sweep`.
 
     make reproduce STUDY=pxd_mlp_cnn
 """
@@ -12,23 +12,23 @@ from __future__ import annotations
 from hepbench.benchmarks.study import Comparison, Experiment, Reported, Study
 
 FILES = (
-    "It has files of its own, whose numbers of clusters it does not give, in equal numbers of both classes, 70/20/10.",
-    "It divides by maxima over all three parts.",
+    "It uses its own files, without giving the numbers of clusters, with equal numbers of both classes, 70/20/10.",
+    "It divides by maxima over training, validation and test set together.",
 )
 PIXEL_FILES = (
-    "It has files of its own, whose numbers of clusters it does not give, 70/20/10.",
-    "It scales pixels by their smallest and largest over all parts.",
+    "It uses its own files, without giving the numbers of clusters, 70/20/10.",
+    "It scales pixels by their minimum and maximum over all three sets.",
 )
 PAIRS: dict[tuple[str, str], tuple[Reported, ...]] = {
     ("tetraquark", "background"): (
-        Reported("test AUC", "test_auc", 0.992, "section 6.2 and figure 6", note="its maximum over trainings"),
+        Reported("test AUC", "test_auc", 0.992, "section 6.2 and figure 6", note="maximum over its training runs"),
     ),
     ("pion", "background"): (
         Reported("test AUC", "test_auc", 0.5, "section 6.3 and figure 7, the first model", sign="about"),
     ),
     ("anti-deuteron", "background"): (),
     ("anti-deuteron", "tetraquark"): (
-        Reported("test AUC", "test_auc", 0.5, "section 6.4 and figure 9: not told apart", sign="about"),
+        Reported("test AUC", "test_auc", 0.5, "section 6.4 and figure 9: no separation", sign="about"),
     ),
     ("tetraquark", "pion"): (
         Reported(
@@ -67,7 +67,7 @@ def _pixels_of_pair(network: str, signal: str, background: str) -> Experiment:
         title=f"pixels, {signal} against {background}, {network.upper()}",
         task=f"pxd_pixels:{signal}_vs_{background}",
         model=f"{network}_pxd_study",
-        differs=("The document has no pixels of these particles: section 6.6 hopes for them.",),
+        differs=("The document has no pixels for these particles: section 6.6 hopes for them.",),
     )
 
 
@@ -81,7 +81,7 @@ STUDY = Study(
         *(_pixels("cnn", epochs) for epochs in (10, 100, 200, 2_000)),
         Experiment(
             name="cnn_without_background",
-            title="pixels, all but background, CNN after 200 epochs",
+            title="pixels, without background, CNN after 200 epochs",
             task="pxd_pixels:without_background",
             model="cnn_pxd_study",
             settings={"epochs": 200},
@@ -92,7 +92,7 @@ STUDY = Study(
                     1 / 3,
                     "section 7.1 and figure 15",
                     sign="about",
-                    note="every third monopole with 99 % certainty, taken as the purity of what is called a monopole",
+                    note="every third monopole with 99 % certainty, taken as the purity of the selected monopoles",
                 ),
             ),
             differs=PIXEL_FILES,
@@ -103,7 +103,7 @@ STUDY = Study(
             task="pxd_pixels",
             model="mlp_pxd_study_six",
             settings={"features": "six"},
-            differs=("The document has its six variables and its pixels of different clusters.",),
+            differs=("In the document, six variables and pixels are from different clusters.",),
         ),
         *(_pixels_of_pair(network, "anti-deuteron", "tetraquark") for network in ("mlp", "cnn")),
         *(_pixels_of_pair(network, "tetraquark", "background") for network in ("mlp", "cnn")),
@@ -117,24 +117,24 @@ STUDY = Study(
         ),
         Comparison(
             "And for tetraquarks against background, on the same clusters?",
-            "The same question, of one pair.",
+            "The same question for one pair.",
             ("tetraquark_vs_background", "mlp_tetraquark_vs_background", "cnn_tetraquark_vs_background"),
             ("test_auc", "test_accuracy"),
         ),
         Comparison(
-            "Do pixels tell look-alikes apart?",
+            "Do pixels separate very similar particles?",
             "Maybe with raw pixels the network could learn to categorize even very similar particles (section 6.6).",
             ("anti-deuteron_vs_tetraquark", "mlp_anti-deuteron_vs_tetraquark", "cnn_anti-deuteron_vs_tetraquark"),
             ("test_auc", "test_accuracy"),
         ),
         Comparison(
-            "Do the CNN and the MLP end with the same curves?",
+            "Do the CNN and the MLP end up with the same curves?",
             "After 2,000 epochs the curves look very similar (section 9, figures 20 and 21).",
             ("mlp_2000", "cnn_2000"),
             ("test_auc", "test_accuracy", "test_auc_monopole"),
         ),
         Comparison(
-            "What do more epochs give the CNN?",
+            "What does the CNN gain from more epochs?",
             "Figure 14: 10, 100 and 2,000 epochs; background is identified easily.",
             ("cnn_10", "cnn_100", "cnn_200", "cnn_2000"),
             ("test_auc", "test_auc_background", "test_auc_monopole", "test_efficiency_at_purity_99_monopole"),
@@ -146,19 +146,19 @@ STUDY = Study(
             ("test_auc", "test_accuracy"),
         ),
         Comparison(
-            "Are the networks of section 5 and of the appendix as good as each other?",
-            "The document gives one curve a pair and does not say of which.",
+            "Are the networks of section 5 and of the appendix equally good?",
+            "The document gives one curve per pair and does not say for which.",
             ("tetraquark_vs_background", "tetraquark_vs_background_appendix"),
             ("test_auc", "test_accuracy"),
         ),
     ),
     remarks=(
-        "Section 5 counts four hidden layers, its listing has five.",
-        "The layers of the CNN are commented out in the pixel listing: its figures are of another version of it.",
-        "As printed, the pixel listing gives class 0, called background, to the rows of monopol_bg_9x9.txt whose first "
-        "value is not 0, and classes 1, 2 and 3, called monopol, pion and proton, to the files of pions, protons and "
-        "deuterons; nothing is of class 4, deuteron. Whether the figures were made so is not said; the document finds "
-        "it weird that background looks so different from all other categories.",
+        "Section 5 mentions four hidden layers, its listing has five.",
+        "The layers of the CNN are commented out in the pixel listing: its figures are from another version of it.",
+        "As printed, the pixel listing assigns class 0, called background, to the rows of monopol_bg_9x9.txt whose "
+        "first value is not 0, and classes 1, 2 and 3, called monopol, pion and proton, to the files of pions, protons "
+        "and deuterons; class 4, deuteron, stays empty. Whether the figures were made this way is not stated; the "
+        "document finds it weird that background looks so different from all other categories.",
     ),
     elsewhere={
         "Section 8: 21 rows of device, batch size, epochs and duration, figures 17 to 19": "make sweep TASK=pxd_pixels "

@@ -1,7 +1,7 @@
-"""Quark or gluon: a convolutional network on jet images, with pt and m0 beside them, that trains and does not validate.
+"""Quark or gluon: a convolutional network on jet images with pt and m0, which trains but fails in validation.
 
 The document is a notebook: its training accuracy rises to 0.698 while its validation accuracy stays at 0.49 to 0.53.
-What its listing rules out as the cause, and what is left to be measured, is said in `remarks` and `comparisons`.
+`remarks` and `comparisons` say what its listing rules out as the cause, and what remains to be measured.
 
     make reproduce STUDY=qg_images_cnn
 """
@@ -10,12 +10,12 @@ from __future__ import annotations
 
 from hepbench.benchmarks.study import Comparison, Experiment, Reported, Study
 
-LAST = "last epoch of the training's output"
+LAST = "last epoch of the training output"
 JETS = 55_494  # of the file of run 2
 DIFFERS = (
-    "It takes the file of run 2 alone, 20 % of it for the test and 20 % of the rest for validation: 35,516, 8,879 and "
+    "It uses only the file of run 2, 20 % of it for the test and 20 % of the rest for validation: 35,516, 8,879 and "
     "11,099 jets.",
-    "It standardises pt and m0 over all jets and leaves the pixels as they are.",
+    "It standardises pt and m0 over all jets and leaves the pixels unscaled.",
 )
 SMALLER = {"smoke": 1_000, "quick": 10_000}
 
@@ -26,21 +26,21 @@ STUDY = Study(
     experiments=(
         Experiment(
             name="scrambled",
-            title="as the document does it: images scrambled by the reshape",
+            title="as in the document: images scrambled by the reshape",
             task="qg_images:scrambled",
             model="cnn_jet_study",
             events=JETS,
             trained=35_516,
             tested=11_099,
             reported=(
-                Reported("training accuracy", "accuracy", 0.6982, LAST, epoch=-1, note="dropout on, as Keras gives it"),
+                Reported("training accuracy", "accuracy", 0.6982, LAST, epoch=-1, note="with dropout, as in Keras"),
                 Reported("training loss", "loss", 0.5914, LAST, epoch=-1),
                 Reported("validation accuracy", "val_accuracy", 0.4909, LAST, epoch=-1),
                 Reported("validation loss", "val_loss", 0.9275, LAST, epoch=-1),
                 Reported("test accuracy", "test_accuracy", 0.5018470, "output of the evaluation"),
                 Reported("test loss", "test_log_loss", 0.9100755, "output of the evaluation"),
-                Reported("seconds an epoch", "seconds_per_epoch", 16, "output of the training; the first epoch 30"),
-                Reported("seconds a step", "seconds_per_step", 0.014, "output of the training, batches of 32"),
+                Reported("seconds per epoch", "seconds_per_epoch", 16, "output of the training; the first epoch 30"),
+                Reported("seconds per step", "seconds_per_step", 0.014, "output of the training, batches of 32"),
             ),
             by_epoch={
                 "accuracy": (
@@ -66,7 +66,7 @@ STUDY = Study(
         ),
         Experiment(
             name="read_rightly",
-            title="the same network on images with every pixel in its place",
+            title="the same network on images with correctly placed pixels",
             task="qg_images",
             model="cnn_jet_study",
             events=JETS,
@@ -76,7 +76,7 @@ STUDY = Study(
         ),
         Experiment(
             name="momentum",
-            title="scrambled images, moving averages of momentum 0.9 in place of 0.99",
+            title="scrambled images, moving averages with momentum 0.9 instead of 0.99",
             task="qg_images:scrambled",
             model="cnn_jet_study",
             settings={"normalisation_momentum": 0.9},
@@ -100,7 +100,7 @@ STUDY = Study(
     comparisons=(
         Comparison(
             "Is it the reshape?",
-            "Training and validation see the same scrambled images, and only the validation fails.",
+            "Training and validation use the same scrambled images, but only the validation fails.",
             ("scrambled", "read_rightly"),
             ("last accuracy", "last val_accuracy", "test_accuracy", "test_auc"),
         ),
@@ -112,18 +112,18 @@ STUDY = Study(
         ),
         Comparison(
             "Is it dropout before normalisation?",
-            "The moving averages are of activations behind dropout, which inference turns off.",
+            "The moving averages are of activations after dropout, which is off at inference.",
             ("scrambled", "no_dropout"),
             ("last accuracy", "last val_accuracy", "test_accuracy", "test_auc"),
         ),
     ),
     remarks=(
         "The listing flattens each image as (3, 125, 125) and reshapes the row to (125, 125, 3): pixels of all "
-        "channels stand elsewhere, the same elsewhere in every jet.",
-        "The labels, pt and m0 are read from the same 25 files in the same order as the images: they belong together.",
-        "The split of the test is shuffled, so that Keras' validation_split, which takes the last fifth, is not of "
-        "other jets.",
+        "channels are moved, by the same permutation in every jet.",
+        "The labels, pt and m0 are read from the same 25 files in the same order as the images: they match.",
+        "The test split is shuffled, so that Keras' validation_split, which takes the last fifth, does not select "
+        "different jets.",
         "From epoch 5 on the validation accuracy is 0.4894 to 0.4926: that of a network that puts nearly all jets into "
-        "one class. It is no chance of the sample: 8,879 jets have a standard deviation of 0.005.",
+        "one class. It is no statistical fluctuation: 8,879 jets have a standard deviation of 0.005.",
     ),
 )  # fmt: skip

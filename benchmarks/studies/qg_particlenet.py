@@ -1,7 +1,7 @@
 """Quark or gluon: ParticleNet-Lite on jets as lists of particles.
 
-The document is a notebook with the log of a training of 100 epochs on a processor. It imports ParticleNet and the
-static forms of both networks besides, and trains none of them: they are run here with the training of the one that it
+The document is a notebook with the log of a training run of 100 epochs on a CPU. It also imports ParticleNet and the
+static forms of both networks, but trains none of them: here they are run with the training procedure of the one that it
 does train.
 
     make reproduce STUDY=qg_particlenet
@@ -15,7 +15,7 @@ from hepbench.benchmarks.study import Comparison, Experiment, Reported, Study
 
 LOG = "log of the training"
 JETS = 100_000
-TRAINING = {  # of particlenet_lite_study, for entries with a training of their own
+TRAINING = {  # of particlenet_lite_study, for entries with their own training settings
     "epochs": 100,
     "batch_size": 1024,
     "learning_rate": 1e-3,
@@ -27,16 +27,16 @@ TRAINING = {  # of particlenet_lite_study, for entries with a training of their 
     "features": "raw",
     "scaling": "none",
 }
-WITHOUT_A_NUMBER = {budget: "no number of the document belongs to it" for budget in ("smoke", "quick", "standard")}
+WITHOUT_A_NUMBER = {budget: "the document has no number for it" for budget in ("smoke", "quick", "standard")}
 DIFFERS = (
-    "It takes the first file, shuffles it and splits it 70/15/15; here the first file is split in sequence, and all 20 "
-    "are split 80/10/10.",
-    "It evaluates the test part after the last epoch, here the epoch of the highest validation accuracy counts.",
+    "It uses the first file, shuffled and split 70/15/15; here the first file is split in sequence, and all 20 are "
+    "split 80/10/10.",
+    "It evaluates the test set after the last epoch; here the epoch with the highest validation accuracy counts.",
 )
 
 LITE = Experiment(
     name="lite",
-    title="ParticleNet-Lite on pt, rapidity, phi and the particle's code as they are",
+    title="ParticleNet-Lite on raw pt, rapidity, phi and PDG code",
     task="qg_jets",
     model="particlenet_lite_study",
     settings={"features": "raw"},
@@ -47,13 +47,13 @@ LITE = Experiment(
         Reported("best validation accuracy", "final_val_accuracy", 0.8077, f"{LOG}, epochs 98 and 100"),
         Reported("test accuracy", "test_accuracy", 0.7788, "output of the evaluation"),
         Reported("test loss", "test_log_loss", 0.4794326, "output of the evaluation"),
-        Reported("training accuracy", "accuracy", 0.7836, f"{LOG}, epoch 100", epoch=100, note="dropout on"),
+        Reported("training accuracy", "accuracy", 0.7836, f"{LOG}, epoch 100", epoch=100, note="with dropout"),
         Reported("training loss", "loss", 0.4664, f"{LOG}, epoch 100", epoch=100),
         Reported("validation loss", "val_loss", 0.4400, f"{LOG}, epoch 100", epoch=100),
         Reported("trainable parameters", "parameters", 26_122, "model.summary()"),
         Reported("parameters with moving averages", "total_parameters", 26_898, "model.summary()"),
-        Reported("seconds an epoch", "seconds_per_epoch", 287, f"{LOG}: 271 to 332, the mean"),
-        Reported("seconds a step", "seconds_per_step", 4, f"{LOG}, batches of 1,024: 4 to 5", sign="about"),
+        Reported("seconds per epoch", "seconds_per_epoch", 287, f"{LOG}: 271 to 332, the mean"),
+        Reported("seconds per step", "seconds_per_step", 4, f"{LOG}, batches of 1,024: 4 to 5", sign="about"),
     ),
     by_epoch={
         "accuracy": (
@@ -109,11 +109,11 @@ STUDY = Study(
         replace(
             LITE,
             name="lite_two_steps",
-            title="the same with the second step of the rate that the document means to take",
+            title="the same with the second learning-rate step that the document intends",
             settings={"features": "raw", "step_epoch": "11,21"},
             reported=(),
             by_epoch={},
-            left_out={budget: "its rate first differs after 21 epochs" for budget in ("smoke", "quick", "standard")},
+            left_out={budget: "its rate differs only after 21 epochs" for budget in ("smoke", "quick", "standard")},
         ),
         *(
             replace(
@@ -127,31 +127,31 @@ STUDY = Study(
                 left_out=WITHOUT_A_NUMBER,
             )
             for name, model, title in (
-                ("lite_static", "particlenet_lite_static", "ParticleNet-Lite, the first graph kept"),
+                ("lite_static", "particlenet_lite_static", "ParticleNet-Lite with a static graph"),
                 ("full", "particlenet", "ParticleNet"),
-                ("full_static", "particlenet_static", "ParticleNet, the first graph kept"),
+                ("full_static", "particlenet_static", "ParticleNet with a static graph"),
             )
         ),
     ),
     comparisons=(
         Comparison(
-            "What would the second step of the rate have changed?",
+            "What would the second learning-rate step have changed?",
             "The document's condition for a hundredth of the rate after epoch 20 is never reached.",
             ("lite", "lite_two_steps"),
             ("test_accuracy", "final_val_accuracy", "test_auc"),
         ),
         Comparison(
             "ParticleNet and the static graphs",
-            "The document imports them, names two architectures as its task, and trains one.",
+            "The document imports them, names two architectures as its task, but trains only one.",
             ("lite", "lite_static", "full", "full_static"),
             ("test_accuracy", "test_auc"),
         ),
     ),
     remarks=(
-        "Its validation accuracy of 0.8077 and its test accuracy of 0.7788 are of 15,000 jets each of the same file, "
+        "Its validation accuracy of 0.8077 and its test accuracy of 0.7788 are for 15,000 jets each of the same file, "
         "and differ by six times the standard deviation of such a difference, 0.0047.",
-        "It says that the training accuracy is close to 82 %; its log ends at 78.36 %.",
-        "It says that it employs 900,000 jets of nine files, and that 10,000 samples take long; its listing loads one "
-        "file of 100,000 and its log is of 70,000.",
+        "It states that the training accuracy is close to 82 %; its log ends at 78.36 %.",
+        "It states that it uses 900,000 jets from nine files, and that 10,000 samples take long; its listing loads one "
+        "file of 100,000 and its log is for 70,000.",
     ),
 )

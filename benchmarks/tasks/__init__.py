@@ -1,1 +1,1 @@
-"""One file a physics dataset; each exposes `TASK`."""
+"""One file per physics dataset; each exposes `TASK`."""

@@ -1,16 +1,17 @@
-"""A Higgs boson that decays to taus, or its backgrounds: the ATLAS Higgs machine-learning challenge of 2014.
+"""Higgs boson decays to taus against their backgrounds: the ATLAS Higgs machine-learning challenge of 2014.
 
-The official file is CERN open data 328: CSV, 818,238 events of ATLAS' full simulation with 30 variables of a lepton, a
-hadronic tau, what is missing and up to three jets; -999 where a variable does not exist, such as of a jet that is not
-there; a weight each, by which the expected numbers are 692 of the signal and 411,000 of the background. Its column
-KaggleSet splits it: "t", 250,000 events, trains; "b", 100,000 of the public leaderboard, validates; "v", 450,000 of the
-private one, tests. A file of the challenge without that column is split 70/15/15 by the number of the event.
+The official file is CERN open data 328: CSV, 818,238 events of the full ATLAS simulation with 30 variables of a lepton,
+a hadronic tau, the missing transverse momentum and up to three jets; -999 where a variable is undefined, for example
+because there is no such jet; and event weights, with expected yields of 692 signal and 411,000 background events. Its
+column KaggleSet defines the split: "t", 250,000 events, training; "b", the 100,000 of the public leaderboard,
+validation; "v", the 450,000 of the private one, test. A challenge file without that column is split 70/15/15 by event
+number.
 
-The metric of the challenge is `ams`, measured where 15 % of the events are selected (`benchmarks/significance.py`).
-Only how the events of a class weigh against each other enters a training; the expected numbers enter the AMS alone.
+The metric of the challenge is `ams`, evaluated with 15 % of the events selected (`benchmarks/significance.py`).
+Training uses only the relative weights within each class; the expected yields enter only the AMS.
 
-`benchmarks/simulation/atlas_higgs.py` makes a stand-in of the same columns by kinematics, simpler than the other
-simulations here: it is for the layout, the weights and the missing values, not for comparing with what is published.
+`benchmarks/simulation/atlas_higgs.py` makes a kinematic stand-in with the same columns, simpler than the other
+simulations here: it is for the layout, the weights and the missing values, not for comparison with published results.
 
     make bench TASK=atlas_higgs
     hepbench leaderboard atlas_higgs --by ams
@@ -26,7 +27,7 @@ from hepbench.benchmarks.formats.atlas_higgs import CLASSES, ID_OF_SET, MISSING,
 
 CHUNK = 500  # events simulated from one seed
 EXPECTED = (410_999.847, 691.989)
-"""Background and signal, by the sums of the official weights."""
+"""Background and signal: sums of the official weights."""
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
@@ -36,7 +37,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """By KaggleSet: t trains, b validates, v tests, u is unused; without it 70/15/15 by EventId."""
+    """By KaggleSet: t training, b validation, v test, u unused; without it 70/15/15 by EventId."""
     of_set, event = ids // ID_OF_SET, ids % ID_OF_SET
     by_event = np.searchsorted([14, 17], event % 20, side="right")
     part: np.ndarray = np.where(of_set < 4, np.array([0, 1, 2, -1, 0])[of_set], by_event).astype(np.int8)
@@ -44,7 +45,7 @@ def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 TASK = Task(
-    title="Higgs boson to taus or background: 30 variables, weights, missing values",
+    title="Higgs boson to taus or background: 30 variables, event weights, missing values",
     classes=CLASSES,
     read=read,
     views={"table": lambda arrays: arrays},
@@ -67,7 +68,7 @@ TASK = Task(
             "70 networks with dropout (G. Melis, first of 1,785 teams)",
             {"ams": 3.806},
             "250,000 events",
-            "private leaderboard of the challenge, cut chosen by its author",
+            "private leaderboard of the challenge, cut chosen by the author",
             verified=False,
         ),
         Reference(

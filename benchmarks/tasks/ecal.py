@@ -4,7 +4,7 @@ The official pair of HDF5 files is CMS open-data simulation of single particles 
 (n, 32, 32, 2) float32, channel 0 hit energy in units of 50 GeV, channel 1 hit time; `y` (n,) electron 1, photon 0.
 `benchmarks/simulation/ecal.py` writes the same pair.
 
-The set of features `energy` leaves the times out: what they add is a question that the electron-photon study raises.
+The feature set `energy` leaves out the hit times: what they add is a question that the electron-photon study raises.
 
     make bench TASK=ecal
 """
@@ -19,7 +19,7 @@ from hepbench.benchmarks.formats.ecal import CLASSES, ID_OF_CLASS, read, write
 from hepbench.benchmarks.validation.ecal import validate
 
 CHUNK = 1000  # events simulated from one seed, so that any number of events begins with the same ones
-# The study's rows of each class: train, validation, test; the rest is left unused.
+# Rows of each class in the study: training, validation, test; the others are unused.
 OFFICIAL_ROWS = np.cumsum([160_000, 25_600, 25_600])
 
 
@@ -30,8 +30,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The rows of the study that this task follows where the file has them all; else 70/15/15 of each class, in file
-    order."""
+    """The study's split where the file has all of its rows; else 70/15/15 of each class, in file order."""
     row = ids % ID_OF_CLASS
     part = np.full(len(labels), -1, dtype=np.int8)
     for kind in (0, 1):

@@ -1,14 +1,14 @@
-"""Is there a new particle that decays to top quarks? 27 features of a collision and the mass that is asked about.
+"""A new particle that decays to top quarks: 27 features of a collision and the mass hypothesis.
 
-The official files are the UCI dataset HEPMASS (1601.07913): text, gzipped, a line of 29 comma-separated columns
-`# label` (1 signal, 0 background), `f0` to `f26`, `mass`. Signal is X -> t tbar -> W b W b of mass 500, 750, 1000, 1250
-or 1500 GeV with one W to a lepton, background Standard-Model t tbar; a background row's mass is drawn at random from
-the same set. Half of the rows are signal. Features are normalised; the constants are not published. The mass is an
-input of its own, not a column of the table: a parametrised network is given the mass to look for.
+The official files are the UCI dataset HEPMASS (1601.07913): gzipped text with 29 comma-separated columns, `# label` (1
+signal, 0 background), `f0` to `f26`, `mass`. Signal is X -> t tbar -> W b W b of mass 500, 750, 1000, 1250 or 1500 GeV
+with one W decaying to a lepton, background Standard-Model t tbar; the mass of a background row is drawn at random from
+the same set. Half of the rows are signal. Features are normalised; the constants are not published. The mass is a
+separate input, not a column of the table: the mass hypothesis of a parametrised network.
 
-`all_train.csv.gz` alone is split 70/15/15; with `all_test.csv.gz` beside it that file is the test part, and the last
-tenth of the training file validates. `benchmarks/simulation/hepmass.py` writes a file of the same format, with
-normalisation constants of its own.
+`all_train.csv.gz` alone is split 70/15/15; if `all_test.csv.gz` is present, that file is the test set, and the last
+tenth of the training file the validation set. `benchmarks/simulation/hepmass.py` writes a file of the same format, with
+its own normalisation constants.
 
     make bench TASK=hepmass
 """
@@ -32,8 +32,8 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The test file where it is there, and the last tenth of each class of the training file as validation; else
-    70/15/15 of each class, in file order."""
+    """The test file, if present, as test set, and the last tenth of each class of the training file as validation set;
+    else 70/15/15 of each class, in file order."""
     of_file, row = ids // ID_OF_CLASS, ids % ID_OF_CLASS
     testing = of_file >= 2
     shares = [0.9, 1.0] if testing.any() else [0.70, 0.85]
@@ -46,7 +46,7 @@ def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 TASK = Task(
-    title="X -> t tbar or Standard-Model t tbar: 27 features and the mass asked about",
+    title="X -> t tbar or Standard-Model t tbar: 27 features and the mass hypothesis",
     classes=CLASSES,
     read=read,
     plain_read=plain_read,

@@ -1,11 +1,11 @@
-"""A heavy Higgs boson or top quarks: 21 measured and 7 derived variables of a collision, UCI dataset 280.
+"""Heavy Higgs boson or top quarks: 21 low-level and 7 derived variables of a collision, UCI dataset 280.
 
 The official file HIGGS.csv.gz has 11,000,000 rows without a header, the class and 28 variables, 53 % of them signal: H0
--> W H+ -> W W h0 -> W W b b against t tbar -> W W b b (1402.4735). Its last 500,000 rows test, the 500,000 before them
-validate. `benchmarks/simulation/higgs.py` writes a file of the same columns.
+-> W H+ -> W W h0 -> W W b b against t tbar -> W W b b (1402.4735). Its last 500,000 rows are the test set, the 500,000
+before them the validation set. `benchmarks/simulation/higgs.py` writes a file with the same columns.
 
-The sets of features are those of the published results: `complete`, the default, `low`, what is measured, and `high`,
-the seven masses. A cloud has the six objects, low-level variables alone.
+The feature sets are those of the published results: `complete`, the default; `low`, the low-level variables; and
+`high`, the seven masses. The cloud consists of the six objects, with low-level variables only.
 
     make bench TASK=higgs
     make bench TASK=higgs MODEL="gbdt mlp" SET="features=low"
@@ -42,7 +42,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """Symmetries, and where the normalisation is that of the simulation, which makes b-tags 0 and 1, masses."""
+    """Symmetries; and masses where the normalisation is the simulation's, that is, where it makes b-tags 0 and 1."""
     from hepbench.benchmarks.simulation import higgs as simulation
 
     rows = evenly_spaced(len(labels), collisions.VALIDATED)

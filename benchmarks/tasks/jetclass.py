@@ -1,12 +1,12 @@
-"""What a jet is of, ten classes: QCD, five decays of the Higgs boson, Z, W and two decays of the top quark; JetClass.
+"""Origin of a jet, ten classes: QCD, five Higgs boson decays, Z, W and two top-quark decays; JetClass.
 
 The official files (Zenodo 6619768) are tar archives of ROOT files, jets of 500 to 1000 GeV and radius 0.8: 100 million
-to train in ten archives, 5 million to validate, 20 million to test. Any of the archives make a dataset, alone or
-together; they are read in place. `benchmarks/simulation/boosted_jets.py` writes ROOT files with the same branches.
+for training in ten archives, 5 million for validation, 20 million for testing. Any subset of the archives makes a
+dataset; they are read in place. `benchmarks/simulation/boosted_jets.py` writes ROOT files with the same branches.
 
-The sets of features are those of 2202.03772: `full`, the default, `kinpid` without the displacement of tracks, `kin`
-without the kinds of particles either. The view `momenta` has four-momenta, whose masses tell kinds: it is there under
-`full` and `kinpid` alone. Prepared, a jet takes 4.9 KB: 24 GB for the validation archive, 610 GB for all.
+The feature sets are those of 2202.03772: `full`, the default; `kinpid`, without track displacement; `kin`, also without
+particle identification (PID). The view `momenta` has four-momenta, whose masses reveal the PID: only `full` and
+`kinpid` have it. A prepared jet takes 4.9 KB: 24 GB for the validation archive, 610 GB for all.
 
     make data TASK=jetclass FILES=1      # the validation archive
     make bench TASK=jetclass
@@ -32,7 +32,7 @@ MASSES = {
     "Higgs boson to four quarks": (CLASSES.index("H4q"), 125.0),
     "Higgs boson to gluons": (CLASSES.index("Hgg"), 125.0),
 }
-"""GeV, of what leaves no neutrino."""
+"""Class and mass in GeV, for decays without a neutrino."""
 
 
 def generate(label: int, number: int, seed: int) -> Arrays:
@@ -49,7 +49,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """That of the archives where one of each is there, else 70/15/15 % of each class in sequence."""
+    """That of the archives where there is one of each, else 70/15/15 % of each class in sequence."""
     part = (ids // IDS_OF_PART).astype(np.int8)
     if len(np.unique(part)) == 3:
         return part
@@ -62,7 +62,7 @@ def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """The recipe's window and the masses of what decays, on at most VALIDATED jets."""
+    """The recipe's pT window and the masses of the decaying particles, on at most VALIDATED jets."""
     rows = evenly_spaced(len(labels), validation.VALIDATED)
     return list(validation.checks(np.asarray(arrays["momenta"][rows]), labels[rows], (500, 1000), MASSES))
 
@@ -89,7 +89,7 @@ ARCHIVES = (
 """Names and MD5 sums, as jet-universe/particle_transformer gives them."""
 
 TASK = Task(
-    title="ten kinds of jets of 500-1000 GeV, radius 0.8, as particle-flow objects with tracks' displacement",
+    title="ten classes of jets of 500-1000 GeV, radius 0.8, as particle-flow objects with track displacement",
     classes=CLASSES,
     read=read,
     views={

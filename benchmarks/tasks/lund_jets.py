@@ -1,14 +1,14 @@
-"""Quark or gluon where the best that can be done is known: emissions drawn from a model whose likelihood is exact.
+"""Quark or gluon with a known Bayes optimum: emissions drawn from a model with an exact likelihood.
 
-No detector and no hadrons, and no published files: `benchmarks/simulation/lund_jets.py` has the physics, an emitter and
-the emissions of its primary Lund plane. By the lemma of Neyman and Pearson no classifier is better than the ratio of
-the two likelihoods, which is the entry `optimum`; what any other lacks is what it has not learnt. In the task itself
-emissions are independent, so that the ratio is a product over them. In the variant `correlated` energy is conserved
-and the flavour of the emitter changes unseen, and the ratio is none of a sum over particles.
+No detector, no hadrons and no published files: `benchmarks/simulation/lund_jets.py` has the physics, an emitter and the
+emissions of its primary Lund plane. By the Neyman-Pearson lemma no classifier is better than the ratio of the two
+likelihoods, which is the entry `optimum`; any gap to it is what a model has not learnt. In the task itself emissions
+are independent, so that the ratio factorises over them. In the variant `correlated` energy is conserved and the
+flavour of the emitter changes unobserved, and the ratio is no function of a sum over particles.
 
-The files are those of `qg_jets`, each particle with the code 22 of what has no mass. The set of features `kinematic`,
-the default, is the field's of jets without particles' kinds, relative to the jet's axis; `lund` gives the
-coordinates of the plane, in which the likelihood is written.
+The files have the format of `qg_jets`, with the massless code 22 for every particle. The feature set `kinematic`, the
+default, is the standard one for jets without PID, relative to the jet axis; `lund` gives the coordinates of the plane,
+in which the likelihood is written.
 
     make bench TASK=lund_jets
     make bench TASK=lund_jets:correlated MODEL="optimum pfn particlenet_lite"
@@ -36,13 +36,15 @@ SOURCE = "QG_jets.npz"
 
 
 def read(paths: Sequence[Path]) -> Iterator[Events]:
-    """The chunks of `qg_jets`, of which each event must have one emitter, at rapidity and phi 0."""
+    """The chunks of the reader of `qg_jets`; each event must have exactly one emitter, at rapidity and phi 0."""
     for path in paths:
         start = 0
         for events in qg_jets.read([path]):
             particles = events.arrays["jets"]
             middle = (particles[..., 0] > 0) & (np.hypot(particles[..., 1], particles[..., 2]) == 0)
-            refuse_first(path, "event", start, middle.sum(axis=1) != 1, "not one particle at rapidity and phi 0 in X")
+            refuse_first(
+                path, "event", start, middle.sum(axis=1) != 1, "not exactly one particle at rapidity and phi 0"
+            )
             yield events
             start += len(events.ids)
 
@@ -68,7 +70,7 @@ def views(conserved: bool) -> dict[str, View]:
 
 
 TASK = Task(
-    title="quark or gluon of known optimum: independent emissions in the Lund plane",
+    title="quark or gluon with a known Bayes optimum: independent emissions in the Lund plane",
     classes=qg_jets.CLASSES,
     read=read,
     views=views(conserved=False),
@@ -95,7 +97,7 @@ TASK = replace(
     variants={
         "correlated": replace(
             TASK,
-            title="quark or gluon of known optimum: emissions that conserve energy and change flavour",
+            title="quark or gluon with a known Bayes optimum: emissions that conserve energy and change flavour",
             views=views(conserved=True),
             simulation=Simulation(
                 CHUNK, partial(generate, conserved=True), qg_jets.write, classes=qg_jets.CLASSES, name="correlated"

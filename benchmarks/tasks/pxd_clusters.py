@@ -1,12 +1,12 @@
-"""Six numbers of a cluster in the Belle II pixel detector: anti-deuteron, pion, tetraquark or beam background.
+"""Six variables of a cluster in the Belle II pixel detector: anti-deuteron, pion, tetraquark or beam background.
 
-One text file a kind of particle, `<kind>.txt`, six numbers a line, separated by blanks (commas and semicolons are read,
-too): total charge, seed charge, minimum charge (ADC units of about 217 electrons), size, size in u, size in v (pixels).
-No such file is public: a group puts its own at `data/pxd_clusters/official/<kind>.txt`, or declares names and columns
-of its own in `layout.toml` beside them (`benchmarks/formats/pxd_layout.py`), and `benchmarks/simulation/pxd.py` writes
-the same files; it lists its assumptions and what it does not have.
+One text file per particle type, `<kind>.txt`, with six numbers per line, separated by blanks, commas or semicolons:
+total charge, seed charge, minimum charge (ADC units of about 217 electrons), size, size in u, size in v (pixels). No
+such file is public: a group puts its own at `data/pxd_clusters/official/<kind>.txt`, or declares its own names and
+columns in `layout.toml` next to them (`benchmarks/formats/pxd_layout.py`). `benchmarks/simulation/pxd.py` writes the
+same files; it lists its assumptions and what it leaves out.
 
-The tasks of the literature are pairs, with equal numbers of both; a variant needs the files of its pair alone:
+The tasks of the literature are pairs, with equal numbers of both; a variant needs only the files of its pair:
 
     make bench TASK=pxd_clusters
     make bench TASK=pxd_clusters:tetraquark_vs_background
@@ -42,7 +42,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray, equal: bool = False) -> np.ndarray:
-    """70/20/10 of each class, drawn by a fixed seed; equal: of as many of each as the rarest has, the rest unused."""
+    """70/20/10 of each class, drawn with a fixed seed; equal: of as many of each as the rarest has, the rest unused."""
     part = np.full(len(labels), -1, dtype=np.int8)
     kinds, counts = np.unique(labels, return_counts=True)
     for kind, count in zip(kinds, counts, strict=True):
@@ -69,7 +69,7 @@ def _pair(signal: str, background: str) -> Task:
 
 
 BASE = Task(
-    title="four kinds of particles: Belle II pixel detector, 6 variables of a cluster",
+    title="four particle types: Belle II pixel detector, 6 variables of a cluster",
     classes=CLASSES,
     read=read,
     custom_layout=files_of,

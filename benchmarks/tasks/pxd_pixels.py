@@ -1,23 +1,22 @@
-"""Which particle made this cluster? 9x9 pixels of the Belle II pixel detector, five classes.
+"""Particle that made a cluster: 9x9 pixels of the Belle II pixel detector, five classes.
 
-One text file a kind of particle, `<kind>.txt`, 81 integers a line, separated by blanks (commas and semicolons are read,
-too): the charges, in ADC units of about 217 electrons, of the 9x9 pixels round the seed, the pixel with the highest
-charge, row by row; rows along u, the direction across the ladder (pitch 50 um), columns along v, the direction of the
-beam (55 to 85 um). Zero is a pixel that did not fire. No such file is public: a group puts its own at
-`data/pxd_pixels/official/<kind>.txt`, or declares names and columns of its own in `layout.toml` beside them
-(`benchmarks/formats/pxd_layout.py`), and `benchmarks/simulation/pxd.py` writes the same files.
+One text file per particle type, `<kind>.txt`, with 81 integers per line, separated by blanks, commas or semicolons: the
+charges, in ADC units of about 217 electrons, of the 9x9 pixels around the seed, the pixel with the highest charge, row
+by row; rows along u, the direction across the ladder (pitch 50 um), columns along v, the direction of the beam (55 to
+85 um). Zero is a pixel that did not fire. No such file is public: a group puts its own at
+`data/pxd_pixels/official/<kind>.txt`, or declares its own names and columns in `layout.toml` next to them
+(`benchmarks/formats/pxd_layout.py`). `benchmarks/simulation/pxd.py` writes the same files.
 
-What the simulation does not have is in its docstring. With a monopole of a full Dirac charge the class is easy here:
-nearly every pixel of its core saturates and its knocked-out electrons reach many pixels, while the literature's sample
-gave a third of the monopoles at 99 % purity.
+The docstring of the simulation says what it leaves out. With a monopole of a full Dirac charge the class is easy here:
+nearly every pixel of its core saturates and its delta electrons reach many pixels, while in the literature's sample a
+third of the monopoles were identified at 99 % purity.
 
-In that sample background looks like nothing else, so that the literature asks for the other four, too: the variant
-`without_background`, for which a file of background is not needed. Its events are in the parts that they are in with
-background.
+In that sample background looks like nothing else, so that the literature also studies the other four classes alone: the
+variant `without_background`, which needs no background file. Its events have the same split as with background.
 
-The literature has anti-deuterons and tetraquarks by six variables alone, and hopes that pixels tell apart what those do
-not: variants take the pairs of `pxd_clusters` as pixels. Simulated ones are the clusters of that task, event by event,
-in files of their own; official ones are `anti-deuteron.txt` and `tetraquark.txt` beside the others.
+The literature classifies anti-deuterons and tetraquarks by six variables only, and hopes that pixels separate what
+those do not: variants take the pairs of `pxd_clusters` as pixels. Simulated ones are the clusters of that task, event
+by event, in separate files; official ones are `anti-deuteron.txt` and `tetraquark.txt` next to the others.
 
     make bench TASK=pxd_pixels
     make bench TASK=pxd_pixels:without_background
@@ -50,7 +49,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def generate_of_pair(label: int, number: int, seed: int) -> Arrays:
-    """The pixels of the clusters that `pxd_clusters` has of this class, number and seed."""
+    """The pixels of the clusters of `pxd_clusters` with this class, number and seed."""
     from hepbench.benchmarks.simulation import pxd
 
     kind = CLASSES_OF_PAIRS[label]
@@ -58,7 +57,7 @@ def generate_of_pair(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray, classes: Sequence[str] = CLASSES) -> np.ndarray:
-    """70/20/10 of each class, drawn by a fixed seed of the class, the same with and without the others."""
+    """70/20/10 of each class, drawn with a fixed seed per class: the same with and without the others."""
     part = np.full(len(labels), -1, dtype=np.int8)
     for label, kind in enumerate(classes):
         of_class = np.flatnonzero(labels == label)
@@ -70,7 +69,7 @@ def split(labels: np.ndarray, ids: np.ndarray, classes: Sequence[str] = CLASSES)
 
 
 BASE = Task(
-    title="five kinds of particles: Belle II pixel detector, 9x9 pixels",
+    title="five particle types: Belle II pixel detector, 9x9 pixels",
     classes=CLASSES,
     read=read,
     custom_layout=files_of,
@@ -101,7 +100,7 @@ def _without_background() -> Task:
     classes = tuple(kind for kind in CLASSES if kind != "background")
     return replace(
         BASE,
-        title="four kinds of particles without background: Belle II pixel detector, 9x9 pixels",
+        title="four particle types without background: Belle II pixel detector, 9x9 pixels",
         classes=classes,
         signal=classes.index("monopole"),
         read=partial(read, classes=classes),
@@ -109,7 +108,7 @@ def _without_background() -> Task:
         sources=tuple(Source(f"{kind}.txt", "") for kind in classes),
         split=partial(split, classes=classes),
         validate=partial(validate_pixels, classes=classes),
-        size=200_000,  # what the five of the whole task leave
+        size=200_000,  # the task's 250,000 without background
         references=(),
     )
 

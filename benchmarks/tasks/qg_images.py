@@ -1,25 +1,24 @@
-"""Quark or gluon: 125x125x3 images of jets, tracks beside the two calorimeters of CMS.
+"""Quark or gluon: 125x125x3 jet images of the CMS tracker, ECAL and HCAL.
 
-Three official Parquet files, CMS open-data simulation of dijets at 8 TeV (1902.08276); each makes a dataset, alone
-or with others. Columns `X_jets` list<list<list<double>>> (3, 125, 125), `pt` and `m0` of the jet in GeV, `y` quark 1,
-gluon 0, one jet a row group; as many quarks as gluons. Axes of an image: channel, eta, phi. Channel 0 is the pT of
-tracks, 1 the energy in ECAL, 2 that in HCAL, of which each tower is 5x5 pixels with a 25th of its energy; the tower of
-most energy is in the middle. The reader makes (125, 125, 3) of it by transposing and checks that the blocks of HCAL are
-in channel 2. The quark-gluon image study reshapes straight to (125, 125, 3), which puts pixels elsewhere; it reports a
-training accuracy of 0.698 and a validation and test accuracy of 0.49 to 0.50. The variant `scrambled` is these very
-events with the images as that reshape leaves them, so that what it costs can be measured. Parts are 70/15/15, seeded;
-there is no official split of these files.
+Three official Parquet files, CMS open-data simulation of dijets at 8 TeV (1902.08276); any subset makes a dataset.
+Columns `X_jets` list<list<list<double>>> (3, 125, 125), `pt` and `m0` of the jet in GeV, `y` quark 1, gluon 0, one jet
+per row group; as many quarks as gluons. Axes of an image: channel, eta, phi. Channel 0 is the pT of tracks, 1 the ECAL
+energy, 2 the HCAL energy, where each tower is 5x5 pixels with a 25th of its energy each; the tower with the highest
+energy is in the centre. The reader transposes to (125, 125, 3) and checks that the blocks of HCAL are in channel 2. The
+quark-gluon image study reshapes directly to (125, 125, 3), which scrambles the pixels; it reports a training accuracy
+of 0.698 and a validation and test accuracy of 0.49 to 0.50. The variant `scrambled` has the same events with the images
+as that reshape leaves them, to measure what it costs. The split is 70/15/15, seeded; these files have no official one.
 
-Pixels below 1e-3 GeV become 0, as in the analysis code of the data. What is left is kept as hits (`Sparse`), at
-4 bytes a hit, 4 kB a simulated jet for 188 kB of the dense image: values as float16 are off by 0.05 % at most, a sixth
-of the calorimeters' best resolution.
-`benchmarks/simulation/qg_images.py` writes one such file, with 20 jets a row group.
+Pixels below 1e-3 GeV become 0, as in the analysis code of the data. The others are stored as hits (`Sparse`), 4 bytes
+each, 4 kB per simulated jet instead of 188 kB for the dense image: float16 values are off by 0.05 % at most, a sixth of
+the calorimeters' best resolution. `benchmarks/simulation/qg_images.py` writes one such file, with 20 jets per row
+group.
 
     make bench TASK=qg_images
     make bench TASK=qg_images:scrambled MODEL="cnn_jet_study cnn_jet"
 
-The variant `equal_pt` tests with weights that give quarks and gluons one spectrum of pT, by which alone they are told
-apart otherwise; `features=pt` is what the pT tells by itself.
+The variant `equal_pt` tests with weights that give quarks and gluons the same pT spectrum, since their spectra alone
+distinguish them; `features=pt` measures how far the pT does so on its own.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def slice_of_pt(arrays: Arrays) -> np.ndarray:
-    """(N,) lower edge in GeV of the jet's interval of pT: 0, 90, 110 or 140."""
+    """(N,) lower edge in GeV of the jet's pT interval: 0, 90, 110 or 140."""
     edges = np.array([0, 90, 110, 140])
     result: np.ndarray = edges[np.searchsorted(edges, arrays["context"][:, 0], side="right") - 1]
     return result
@@ -87,22 +86,22 @@ BASE = Task(
         Reference(
             "ViT, 5,178 parameters", {"auc": 0.793}, "all three files", "salcc/QuantumTransformers", verified=True
         ),
-        Reference("GCN", {"auc": 0.778}, "run 0 alone", "ML4SCI/E2E", verified=True),
-        Reference("Xception", {"auc": 0.769}, "run 0 alone", "ML4SCI/E2E", verified=True),
+        Reference("GCN", {"auc": 0.778}, "run 0 only", "ML4SCI/E2E", verified=True),
+        Reference("Xception", {"auc": 0.769}, "run 0 only", "ML4SCI/E2E", verified=True),
     ),
     licence="CMS open data, CC0",
     citation="M. Andrews et al., Nucl. Instrum. Meth. A 977 (2020) 164304, arXiv:1902.08276",
 )
 SCRAMBLED = replace(
     BASE,
-    title="quark or gluon: CMS jet images, their pixels as the image study's reshape puts them",
+    title="quark or gluon: CMS jet images, pixels scrambled by the image study's reshape",
     views={"image": scrambled},
     variables=(),
     references=(),
 )
 EQUAL_PT = replace(
     BASE,
-    title="quark or gluon: CMS jet images, tested with one spectrum of pT",
+    title="quark or gluon: CMS jet images, tested with equal pT spectra",
     reweight=lambda arrays: arrays["context"][:, 0],
     features={
         "all": FeatureSet(),

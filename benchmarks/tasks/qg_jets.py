@@ -1,24 +1,24 @@
 """Quark or gluon: jets of 500 to 550 GeV as lists of particles, Pythia, no detector.
 
 The official 20 files (Zenodo 3164691) have 100,000 jets each under the keys `X` (n, M, 4) float64 = (pT in GeV,
-rapidity, phi, PDG code) of the particles, padded with zeros to the widest jet M of the file, and `y` (n,) quark 1,
-gluon 0. Any of the files make a dataset, alone or together. `benchmarks/simulation/qg_jets.py` writes the same.
+rapidity, phi, PDG code) of the particles, padded with zeros to M, the highest multiplicity in the file, and `y` (n,)
+quark 1, gluon 0. Any subset of the files makes a dataset. `benchmarks/simulation/qg_jets.py` writes the same.
 
 On 5,500 simulated gluon and 5,700 quark jets the means and AUCs of `validate` agree within 1 standard deviation, and
-24 of 26 distributions of the ten hardest particles agree with genuine ones (p from 0.05 to 0.82). Two in gluon jets
-stand out, the kinds of particle (p = 0.005: neutrons and protons are some 6 % too few) and the pT of the fifth (0.008).
+24 of 26 distributions of the ten hardest particles agree with the genuine ones (p from 0.05 to 0.82). Two in gluon jets
+stand out, the particle types (p = 0.005: some 6 % too few neutrons and protons) and the pT of the fifth (0.008).
 
-The set of features `kinematic` takes away what kind of particle each is, as the field's results "without PID" have
-it; `pid`, the default, has charge and five kinds that an experiment can tell apart. `raw` gives a cloud the four
-columns of the file as they are, of every particle: the quark-gluon study's features.
+The feature set `kinematic` has no particle identification, as in published results "without PID"; `pid`, the default,
+has the charge and five particle types that an experiment can distinguish. `raw` gives a cloud the four raw columns of
+the file, for every particle: the quark-gluon study's features.
 
-`kinematic` is not free of the kinds: as in the field's recipe each particle's energy is made with the mass of its kind,
-and with it the axis. Exchanging kinds changes its scores. `massless` makes all energies without a mass, and nothing in
-it depends on kinds. The view `momenta` has four-momenta, whose masses tell the kinds: it is there under `pid` and
-`massless` alone.
+`kinematic` is not entirely free of PID: as in the usual recipe each particle's energy, and hence the jet axis, is
+computed with the mass of its type. Exchanging types changes the scores. `massless` computes all energies without
+masses, and nothing in it depends on types. The view `momenta` has four-momenta, whose masses reveal the type: only
+`pid` and `massless` have it.
 
-The variant `equal_pt` tests with weights that give quarks and gluons one spectrum of pT; `features=pt` is what the pT
-tells by itself.
+The variant `equal_pt` tests with weights that give quarks and gluons the same pT spectrum; `features=pt` measures how
+far the pT distinguishes them on its own.
 
     make bench TASK=qg_jets
 """
@@ -44,7 +44,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """The field's in sequence over the 20 official files, 1.6 million, 200,000 and 200,000; of fewer, 70/15/15 %."""
+    """The usual one in sequence over the 20 official files, 1.6 million, 200,000 and 200,000; for fewer, 70/15/15 %."""
     shares = np.array([0.8, 0.9]) if len(ids) == 20 * FILE_EVENTS else np.array([0.70, 0.85])
     part = np.empty(len(ids), np.int8)
     part[np.argsort(ids, kind="stable")] = np.searchsorted(np.round(shares * len(ids)), np.arange(len(ids)), "right")
@@ -94,7 +94,7 @@ def _published(
 
 
 WITHOUT_PID = (
-    _published("multiplicity alone, kinematic", "1810.05165", None, 0.840, 19.0, None, False),
+    _published("multiplicity only, kinematic", "1810.05165", None, 0.840, 19.0, None, False),
     _published("EFN, kinematic", "1810.05165", None, 0.8824, 28.6, None, False),
     _published("EFP, kinematic", "1810.05165", None, 0.8919, 29.7, None, False),
     _published("PFN, kinematic", "1810.05165", None, 0.8911, 30.8, None, False),
@@ -103,16 +103,16 @@ WITHOUT_PID = (
     _published("ParticleNet-Lite, kinematic", "1902.08570", 0.826, 0.8993, 32.8, 84.6, False),
     _published("ParticleNet, kinematic", "1902.08570", 0.828, 0.9014, 33.7, 85.4, False),
 )
-# Of a row whose AUC was read in its source, only the numbers that were read there too.
+# A row whose AUC was read in its source has only the numbers that were read there too.
 WITH_PID = (
-    _published("ParticleNet-Lite, PID of five kinds", "1902.08570", 0.835, 0.9079, 37.1, 94.5, False),
-    _published("ParticleNet, PID of five kinds", "1902.08570", None, 0.9116, None, None, True),
-    _published("PFN-ID, PID of every kind", "1810.05165", None, 0.9052, None, None, True),
-    _published("LorentzNet, PID of every kind", "2201.08187", 0.844, 0.9161, 43.2, 112.9, True),
-    _published("ParT, PID of every kind", "2202.03772", None, 0.9203, None, None, True),
-    _published("ParT, fine-tuned, PID of every kind", "2202.03772", None, 0.9230, None, None, True),
-    _published("MIParT, PID of every kind", "2407.08682", 0.851, 0.9215, 49.3, 133.9, False),
-    _published("MIParT-L, fine-tuned, PID of every kind", "2407.08682", 0.853, 0.9237, 51.9, 141.4, False),
+    _published("ParticleNet-Lite, PID of five types", "1902.08570", 0.835, 0.9079, 37.1, 94.5, False),
+    _published("ParticleNet, PID of five types", "1902.08570", None, 0.9116, None, None, True),
+    _published("PFN-ID, full PID", "1810.05165", None, 0.9052, None, None, True),
+    _published("LorentzNet, full PID", "2201.08187", 0.844, 0.9161, 43.2, 112.9, True),
+    _published("ParT, full PID", "2202.03772", None, 0.9203, None, None, True),
+    _published("ParT, fine-tuned, full PID", "2202.03772", None, 0.9230, None, None, True),
+    _published("MIParT, full PID", "2407.08682", 0.851, 0.9215, 49.3, 133.9, False),
+    _published("MIParT-L, fine-tuned, full PID", "2407.08682", 0.853, 0.9237, 51.9, 141.4, False),
 )
 
 BASE = Task(
@@ -155,7 +155,7 @@ BASE = Task(
 )
 EQUAL_PT = replace(
     BASE,
-    title="quark or gluon: jets tested with one spectrum of pT",
+    title="quark or gluon: jets tested with equal pT spectra",
     reweight=lambda arrays: jets.total_pt(arrays["jets"]),
     features={**BASE.features, "pt": FeatureSet({"table": 1})},
     references=(),

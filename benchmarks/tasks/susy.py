@@ -1,11 +1,11 @@
-"""Charginos or W bosons: 8 measured and 10 derived variables of two leptons and what is missing, UCI dataset 279.
+"""Charginos or W bosons: 8 low-level and 10 derived variables of two leptons and missing momentum, UCI dataset 279.
 
 The official file SUSY.csv.gz has 5,000,000 rows without a header, the class and 18 variables, 46 % of them signal:
-charginos that decay to W and neutralinos against W pairs (1402.4735). Its last 500,000 rows test, the 500,000 before
-them validate. `benchmarks/simulation/susy.py` writes a file of the same columns.
+charginos that decay to W and neutralinos against W pairs (1402.4735). Its last 500,000 rows are the test set, the
+500,000 before them the validation set. `benchmarks/simulation/susy.py` writes a file with the same columns.
 
-The sets of features are those of the published results: `complete`, the default, `low`, what is measured, and `high`,
-what is derived. A cloud has the three objects, low-level variables alone.
+The feature sets are those of the published results: `complete`, the default; `low`, the low-level variables; and
+`high`, the derived ones. The cloud consists of the three objects, with low-level variables only.
 
     make bench TASK=susy
     make bench TASK=susy MODEL="gbdt mlp" SET="features=low"
@@ -42,8 +42,8 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """Symmetries, and where the normalisation is that of the simulation, which makes the ratio r what it must be, the
-    selection, the official means and the bound of the stransverse mass."""
+    """Symmetries; and, where the normalisation is the simulation's, that is, where it makes r the ratio that it must
+    be, the selection, the official means and the bound of the stransverse mass."""
     from hepbench.benchmarks.simulation import susy as simulation
 
     rows = evenly_spaced(len(labels), collisions.VALIDATED)
@@ -52,17 +52,17 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
     raw = {name: column for name, column in zip(VARIABLES, simulation.denormalise(features).T, strict=True)}
     if np.abs(raw["r"] - raw["m_tr"] / raw["m_r"]).max() < 1e-2:
         share, tolerance = float((raw["lepton2_pt"] > 0.999 * 20).mean()), 0.5 * len(labels) ** -0.5
-        checks.append(Check("share with lepton2_pt of 20 GeV", share, 1.0, tolerance, "1402.4735: selection"))
+        checks.append(Check("fraction with lepton2_pt of 20 GeV", share, 1.0, tolerance, "1402.4735: selection"))
         weight = np.array([0.54, 0.46])[labels] / np.bincount(labels, minlength=2)[labels]  # the official share of each
         for name, expected in (("lepton1_pt", 78.5), ("lepton2_pt", 46.7)):
             mean = float((weight * raw[name]).sum())
             error = float(np.sqrt((weight**2 * (raw[name] - mean) ** 2).sum()))
-            source = "20 GeV over the smallest value, ablanco1950/SUSY_WEIGHTED; masses are chosen for it, to 2 %"
+            source = "20 GeV / the smallest value, ablanco1950/SUSY_WEIGHTED; masses are chosen for it, to 2 %"
             checks.append(Check(f"{name}, mean", mean, expected, float(np.hypot(error, 0.02 * expected)), source))
-        # Two W bosons without anything else are below their mass, but for resolution and width
+        # Two W bosons without anything else stay below their mass, up to resolution and width
         few = float((raw["mt2"][labels == 0] > 100).mean())
         error = max(0.01, float(np.sqrt(few / max(1, (labels == 0).sum()))))
-        checks.append(Check("share of background with mt2 above 100 GeV", few, 0.0, error, "hep-ph/9906349: edge at W"))
+        checks.append(Check("background fraction with mt2 above 100 GeV", few, 0.0, error, "hep-ph/9906349: edge at W"))
     return checks
 
 
@@ -72,7 +72,7 @@ def _published(model: str, features: str, auc: float) -> Reference:
 
 
 TASK = Task(
-    title="charginos or W bosons: 18 variables of two leptons and what is missing",
+    title="charginos or W bosons: 18 variables of two leptons and missing transverse momentum",
     classes=CLASSES,
     read=partial(read, variables=VARIABLES),
     views={

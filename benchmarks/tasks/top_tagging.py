@@ -1,12 +1,13 @@
 """Top quark or QCD: jets of 550 to 650 GeV and radius 0.8 as particle-flow objects, Pythia and a fast detector.
 
-The official three files (Zenodo 2603256) are tables of pandas in HDF5, 1.2 million jets to train, 400,000 to validate
-and 400,000 to test: four-momenta of the 200 hardest objects of each, 14 TeV, Delphes' ATLAS card, no multi-parton
-interactions. `benchmarks/simulation/boosted_jets.py` writes the same three files from a detector of the same card.
+The three official files (Zenodo 2603256) are pandas tables in HDF5, 1.2 million jets for training, 400,000 for
+validation and 400,000 for testing: four-momenta of the 200 hardest objects of each, 14 TeV, Delphes' ATLAS card, no
+multi-parton interactions. `benchmarks/simulation/boosted_jets.py` writes the same three files with a detector
+simulation after the same card.
 
-The set of features `kinematic`, the default, is the field's of jets without particles' kinds, seven a particle; `raw`
-gives E, px, py and pz as they are. The table has variables of jets and N-subjettiness. The view `momenta` has the same
-four-momenta under both sets, in the frame of the jet.
+The feature set `kinematic`, the default, is the standard one for jets without PID, seven features per particle; `raw`
+gives raw E, px, py and pz. The table has jet variables and N-subjettiness. The view `momenta` has the same four-momenta
+in both sets, in the jet frame.
 
     make bench TASK=top_tagging
     make bench TASK=top_tagging MODEL="particlenet_lite part_lite" SET="features=kinematic"
@@ -34,7 +35,7 @@ def generate(label: int, number: int, seed: int) -> Arrays:
 
 
 def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
-    """That of the three files where all are there, else 70/15/15 % in sequence."""
+    """That of the three files where all are present, else 70/15/15 % in sequence."""
     part = (ids // IDS_OF_FILE).astype(np.int8)
     if len(np.unique(part)) == 3:
         return part
@@ -45,7 +46,7 @@ def split(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """The recipe's window and the mass of the top quark, on at most VALIDATED jets."""
+    """The recipe's pT window and the top-quark mass, on at most VALIDATED jets."""
     rows = evenly_spaced(len(labels), validation.VALIDATED)
     particles = np.asarray(arrays["particles"][rows])
     return list(validation.checks(particles, labels[rows], (550, 650), {"top quark": (1, 172.5)}))
@@ -113,7 +114,9 @@ TASK = Task(
         _published("MIParT-L, fine-tuned", "2407.08682", 0.944, 0.9878, 640, 2789, PRETRAINED),
         _published("L-GATr-slim", "2512.17011", None, 0.9869, 546, 2264),
         _published("L-GATr-slim, fine-tuned", "2608.02735", 0.9446, 0.9880, 693, 3062, "48M, then 1.2 million jets"),
-        _published("OmniLearned-L, fine-tuned", "2510.24066", None, 0.9880, 688, 3486, "others, then 1.2 million jets"),
+        _published(
+            "OmniLearned-L, fine-tuned", "2510.24066", None, 0.9880, 688, 3486, "other data, then 1.2 million jets"
+        ),
     ),
     licence="CC-BY-4.0",
     citation="G. Kasieczka, T. Plehn, J. Thompson, M. Russel, Zenodo 2603256; A. Butter et al., SciPost Phys. 7 (2019) "

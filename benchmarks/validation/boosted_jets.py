@@ -1,4 +1,4 @@
-"""What physics and the recipes say of jets with radius 0.8."""
+"""Checks of jets with radius 0.8 against physics and the published recipes."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FEWEST = 20  # jets of a class
 def checks(
     momenta: np.ndarray, labels: np.ndarray, window: tuple[float, float], peaks: Mapping[str, tuple[int, float]]
 ) -> Iterator[Check]:
-    """momenta (N, P, 4). window: of pT in GeV. peaks: what decays -> its class and its mass in GeV."""
+    """momenta (N, P, 4). window: of pT in GeV. peaks: decaying particle -> its class and its mass in GeV."""
     pt, eta, phi, energy = boosted_jets.axes(momenta).T
     tolerance = 0.5 * len(pt) ** -0.5
     inside = ((pt >= window[0] * 0.999) & (pt <= window[1] * 1.001)).mean()

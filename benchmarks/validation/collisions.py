@@ -1,7 +1,8 @@
-"""What physics says of HIGGS and SUSY events, since no figure of the official files is known here.
+"""Checks of HIGGS and SUSY events against physics, since no numbers of the official files are known here.
 
-Sources: symmetries of detector and beams; masses of what decays, at which combinations of jets peak as well as ATLAS
-knows the energy of jets (1112.6426). Peaks in GeV are of simulated events alone, whose normalisation is known.
+Sources: symmetries of detector and beams; masses of decaying particles, at which combinations of jets peak within
+ATLAS' uncertainty of the jet energy (1112.6426). Peaks in GeV are only for simulated events, whose normalisation is
+known.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def symmetries(features: np.ndarray, variables: Sequence[str]) -> Iterator[Check
 
 
 def peak(name: str, values: np.ndarray, expected: float, source: str) -> Iterator[Check]:
-    """The most frequent of these values in GeV, which should be a mass."""
+    """The mode of these values in GeV, which should be a mass."""
     if len(values) < FEWEST:
         return
     rng = np.random.default_rng(0)

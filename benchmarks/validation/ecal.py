@@ -1,4 +1,4 @@
-"""Figures of genuine calorimeter images that events are held against.
+"""Checks of calorimeter images against numbers from genuine ones.
 
 Source: 200 images (98 photons, 102 electrons) of the official files, from which GENUINE and the distributions and
 correlations of `ecal_reference` were taken; energies in units of 50 GeV, widths in crystals, AUCs with electrons as
@@ -51,12 +51,12 @@ VALIDATED = 20_000  # events at most
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
-    """The figures of GENUINE on at most VALIDATED evenly spaced events, and the shapes of `ecal_reference`; none where
-    a class is missing.
+    """The numbers of GENUINE on at most VALIDATED evenly spaced events, and the shapes of `ecal_reference`; empty if a
+    class is missing.
 
-    The error of a figure is that of the genuine sample, the spread of the figure among pseudo-samples of as many
-    events drawn from those at hand; with that of the events at hand, smaller by the root of their number; and with the
-    rounding of the genuine figure as it is known.
+    The error of a number combines that of the genuine sample, the spread among pseudo-samples of the same size drawn
+    from the present events; that of the present events, smaller by the root of their number; and the rounding of the
+    genuine number.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     labels = labels[rows]
@@ -89,9 +89,9 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
 
 
 def shapes(columns: dict[str, np.ndarray], kind: str) -> list[Check | Comparison]:
-    """Those of `ecal_reference` for one class. columns: variables of its events.
+    """Comparisons with `ecal_reference` for one class. columns: variables of its events.
 
-    A distribution is compared in the intervals between the genuine quantiles, whose shares are known; chi2 is
+    A distribution is compared in the intervals between the genuine quantiles, whose fractions are known; chi2 is
     Pearson's with the errors of both samples.
     """
     from scipy.stats import spearmanr
@@ -123,7 +123,8 @@ def shapes(columns: dict[str, np.ndarray], kind: str) -> list[Check | Comparison
 def _figures(
     columns: dict[str, np.ndarray], hits: list[np.ndarray], photons: np.ndarray, electrons: np.ndarray
 ) -> dict[str, float]:
-    """Those of GENUINE. columns: variables of all events; hits: their hits' energies; photons, electrons: events."""
+    """The numbers of GENUINE. columns: variables of all events; hits: energies of their hits; photons, electrons:
+    events."""
     both = np.concatenate([photons, electrons])
     variables = {
         "hits": columns["hits"],

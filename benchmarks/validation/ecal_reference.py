@@ -1,4 +1,4 @@
-"""What showers of genuine photons and electrons look like: quantiles by which simulated ones are judged.
+"""Reference for simulated showers: quantiles of genuine photons and electrons.
 
 Taken from the energies of 200 images (98 photons, 102 electrons) of the official files of the task `ecal` (CMS open
 data, CC0; 1910.07029), with the variables as `features/calorimeter.py` defines them.
@@ -68,7 +68,7 @@ MEANS = {
     "satellite_delta_eta": {"photon": (0.4796, 0.08106), "electron": (0.1961, 0.04629)},
     "satellite_delta_phi": {"photon": (2.173, 0.2171), "electron": (2.637, 0.175)},
 }
-"""Variables that are whole numbers, of which a quantile says little: mean and its error."""
+"""Integer variables, for which quantiles are not informative: mean and its error."""
 
 CORRELATIONS = {
     ("sigma_ieta_ieta", "sigma_iphi_iphi"): {"photon": -0.47, "electron": -0.51},
@@ -76,5 +76,5 @@ CORRELATIONS = {
     ("r_eta", "eta_tail"): {"photon": -0.36, "electron": -0.40},
     ("e2x5_e5x5", "r_eta"): {"photon": 0.02, "electron": -0.01},
 }
-"""Spearman's."""
+"""Spearman correlations."""
 CORRELATION_ERROR = 0.1

@@ -1,8 +1,8 @@
-"""What is known of the official HEPMASS events, and what physics says of them.
+"""Checks of HEPMASS events against what is known of the official ones, and against physics.
 
-Sources: 1601.07913 for shares and masses; symmetries of detector and beams; masses of W and top of the PDG review, at
-which combinations of jets peak as well as ATLAS knows the energy of jets (1112.6426); quartiles and b-tags of 140,000
-rows of the official events in GeV, of `angarmin/hepmass` on GitHub, code/visualization, commit 28104d5.
+Sources: 1601.07913 for fractions and masses; symmetries of detector and beams; masses of W and top from the PDG review,
+at which combinations of jets peak within ATLAS' uncertainty of the jet energy (1112.6426); quartiles and b-tags of
+140,000 rows of the official events in GeV, from `angarmin/hepmass` on GitHub, code/visualization, commit 28104d5.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PSEUDO_SAMPLES = 50
 JET_SCALE = 0.04  # share by which the energy of jets below 60 GeV is known: ATLAS, 1112.6426
 OFFICIAL = "official events in GeV, angarmin/hepmass"
 OFFICIAL_ROWS = {0: 48_092, 500: 16_315, 750: 21_855, 1000: 19_616, 1250: 20_051, 1500: 14_071}
-"""Rows of background (0) and of each mass among which the following was counted."""
+"""Numbers of rows of background (0) and of each mass from which the following numbers were counted."""
 QUARTILES = {
     "lepton_pt": (38.584, 66.036, 116.275),
     "missing_pt": (42.893, 76.254, 138.218),
@@ -37,10 +37,10 @@ TWO_TAGGED = 120_600  # rows in which two of these jets are
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
-    """What physics and the official events say of at most VALIDATED evenly spaced ones.
+    """Checks against physics and the official events, on at most VALIDATED evenly spaced ones.
 
-    Checks that no shift or scale of a feature moves serve both kinds of file. Those in GeV are given for simulated
-    events alone, whose normalisation is known; it is the known one if it makes numbers of jets whole.
+    Checks that are invariant under shift and scale of a feature apply to both kinds of files. Those in GeV are only
+    for simulated events, whose normalisation is known: the one that makes numbers of jets integers.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     labels, features = labels[rows], np.asarray(arrays["features"][rows], np.float64)
@@ -57,7 +57,7 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
 
 
 def _masses(mass: np.ndarray, labels: np.ndarray) -> Iterator[Comparison]:
-    """Each of the five masses is as frequent as the others in either class."""
+    """The five masses are equally frequent in either class."""
     edges = np.array([*(m - 125 for m in MASSES), MASSES[-1] + 125], np.float64)
     for label, kind in enumerate(CLASSES):
         of_class = mass[labels == label]
@@ -92,7 +92,7 @@ def _standard(values: np.ndarray) -> np.ndarray:
 
 
 def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterator[Check]:
-    """The combinations peak at the masses of what they are made of, as well as the energy of jets is known."""
+    """The combinations peak at the masses of the decaying particles, within the uncertainty of the jet energy."""
     from hepbench.benchmarks.simulation import hepmass as simulation
 
     raw = _in_gev(features)
@@ -117,7 +117,7 @@ def _peaks(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterat
 
 
 def _in_gev(features: np.ndarray) -> np.ndarray | None:
-    """None where the normalisation is not that of the simulation, with which numbers of jets would be whole."""
+    """None if the normalisation is not that of the simulation, with which numbers of jets would be integers."""
     from hepbench.benchmarks.simulation import hepmass as simulation
 
     raw = simulation.denormalise(features)
@@ -126,7 +126,7 @@ def _in_gev(features: np.ndarray) -> np.ndarray | None:
 
 
 def _official(features: np.ndarray, mass: np.ndarray, labels: np.ndarray) -> Iterator[Check]:
-    """Quartiles and b-tags, with events weighted to the shares of background and masses among the official rows."""
+    """Quartiles and b-tags, with events weighted to the fractions of background and masses in the official rows."""
     raw = _in_gev(features)
     kinds, kind, number = np.unique(np.where(labels == 1, mass, 0), return_inverse=True, return_counts=True)
     if raw is None or set(kinds) != set(OFFICIAL_ROWS):

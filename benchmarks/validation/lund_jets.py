@@ -1,6 +1,6 @@
-"""Whether emissions and likelihoods agree: the likelihood is normalised and calibrated, and rates are as integrated.
+"""Checks that emissions and likelihoods agree: normalisation and calibration of the likelihood, and integrated rates.
 
-The events are made without integrating a rate, the likelihoods with integrals, so that each tests the other.
+The events are generated without integrating a rate, the likelihoods with integrals, so that each tests the other.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ NORMALISED = "normalisation of the likelihood"
 
 
 def validate(arrays: Arrays, labels: np.ndarray, conserved: bool) -> list[Check]:
-    """Means of likelihood ratios, shares of quarks where the posterior is within bins, and for independent emissions
-    their number."""
+    """Means of likelihood ratios, fractions of quarks in bins of the posterior, and for independent emissions their
+    number."""
     rows = evenly_spaced(len(labels), VALIDATED)
     jets, labels = np.asarray(arrays["jets"][rows]), labels[rows]
     logs = lund_jets.log_likelihoods(jets, conserved)

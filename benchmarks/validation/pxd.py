@@ -1,4 +1,4 @@
-"""What is known of clusters in the Belle II pixel detector, beside what the data at hand or the simulation show.
+"""Checks of clusters in the Belle II pixel detector, and of their simulation, against what is known.
 
 Sources: the digitiser of belle2/basf2 (charge of pions, threshold, pedestals, noise), the PDG review (Landau's most
 probable loss, Bethe's mean) and Ahlen for monopoles. Charges are in ADC units of about 217 electrons, sizes in pixels.
@@ -25,7 +25,7 @@ FIXED = {"pion": 3.5, "proton": 1.0, "deuteron": 0.9, "tetraquark": 0.65}  # bet
 
 
 def validate_clusters(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] = pxd_clusters.CLASSES) -> list[Check]:
-    """What the digitiser and the literature say of any such six numbers, and the simulation at fixed momenta."""
+    """Checks of the six variables against the digitiser and the literature, and the simulation at fixed momenta."""
     rows = evenly_spaced(len(labels), VALIDATED)
     table, labels = np.asarray(arrays["table"][rows]), labels[rows]
     of = {kind: table[labels == label] for label, kind in enumerate(classes)}
@@ -33,9 +33,9 @@ def validate_clusters(arrays: Arrays, labels: np.ndarray, classes: Sequence[str]
 
 
 def validate_pixels(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] = pxd_pixels.CLASSES) -> list[Check]:
-    """What the digitiser and the literature say of any such matrices, and the simulation at fixed momenta.
+    """Checks of the matrices against the digitiser and the literature, and the simulation at fixed momenta.
 
-    Means have their statistical error; a figure that is known as "about" has a tenth of itself.
+    Means have their statistical error; a number known only approximately has an error of 10 %.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     charge, labels = np.asarray(arrays["image"][rows]), labels[rows]
@@ -48,7 +48,7 @@ def validate_pixels(arrays: Arrays, labels: np.ndarray, classes: Sequence[str] =
 
 
 def of_clusters(six: Mapping[str, np.ndarray]) -> list[Check]:
-    """Figures of the clusters' six variables by kind of particle; a kind without clusters is left out."""
+    """Checks of the clusters' six variables by particle type; types without clusters are left out."""
     checks = []
     if len(pions := six.get("pion", NONE)):
         mode, error = most_probable(pions[:, 0])
@@ -69,7 +69,7 @@ def of_clusters(six: Mapping[str, np.ndarray]) -> list[Check]:
 
 def of_saturation(monopoles: np.ndarray) -> list[Check]:
     """Mean and spread of the pixels in a monopole's core, those with all eight neighbours above 60 units. They are
-    chosen by their neighbours, so that a low code of a high pedestal counts like any other."""
+    selected by their neighbours, so that a low code due to a high pedestal counts like any other."""
     high = np.pad(monopoles > 60, ((0, 0), (1, 1), (1, 1)))
     size = monopoles.shape[1]
     around = [high[:, i : i + size, j : j + size] for i in range(3) for j in range(3) if (i, j) != (1, 1)]
@@ -87,7 +87,7 @@ def of_saturation(monopoles: np.ndarray) -> list[Check]:
 
 
 def of_noise(images: np.ndarray) -> list[Check]:
-    """Share of pixels that fire two pixels or more away from any pixel of the cluster."""
+    """Fraction of firing pixels at a distance of two pixels or more from the cluster."""
     from scipy.ndimage import binary_dilation
 
     around = np.zeros((3, 3, 3), bool)
@@ -101,7 +101,7 @@ def of_noise(images: np.ndarray) -> list[Check]:
 
 
 def of_simulation() -> list[Check]:
-    """The simulation itself at fixed momenta and angles, beside formulae."""
+    """The simulation itself at fixed momenta and angles, compared with formulae."""
     checks = []
     for kind, beta_gamma in FIXED.items():
         loss = total_losses(kind, beta_gamma, SIMULATED)

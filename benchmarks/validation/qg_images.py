@@ -1,4 +1,4 @@
-"""Figures that quark and gluon images are held against.
+"""Checks of quark and gluon images.
 
 Sources: the analysis code of the official data for what its construction fixes (equal pixels of an HCAL tower, equal
 numbers of both classes, the least pT); CMS and OPAL for tracks. No pixel of the official files was at hand.
@@ -21,8 +21,8 @@ TRACKS_SOURCE = "OPAL, hep-ex/9903027, whole jets of 40 GeV (reported, unverifie
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
-    """Figures that the construction of the official data and the literature give, on at most VALIDATED evenly spaced
-    jets; none where a class is missing. No pixel of the official files was at hand to calibrate against."""
+    """Checks against the construction of the official data and the literature, on at most VALIDATED evenly spaced jets;
+    empty if a class is missing. No pixel of the official files was available for calibration."""
     rows = evenly_spaced(len(labels), VALIDATED)
     labels = labels[rows]
     if len(np.unique(labels)) < 2:
@@ -48,8 +48,8 @@ def validate(arrays: Arrays, labels: np.ndarray) -> list[Check]:
 
 
 def _figures(image: Sparse, context: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each jet: share of its HCAL blocks that are whole; tracks within 0.5 of the middle, less those that a ring
-    from 0.7 to 1 leads one to expect of pile-up; their pT over that of the jet."""
+    """For each jet: fraction of its HCAL blocks with equal pixels; tracks within 0.5 of the centre, less the pile-up
+    expected from a ring of 0.7 to 1; their pT divided by that of the jet."""
     event, index, energy = image.hits(rows)
     pixel, channel = np.divmod(index, 3)
     row, column = np.divmod(pixel, SIZE)

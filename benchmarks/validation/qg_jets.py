@@ -1,4 +1,4 @@
-"""Figures that quark and gluon jets are held against.
+"""Checks of quark and gluon jets.
 
 Sources: means and AUCs of 3,000 jets that the official recipe gave with another version of Pythia (REGENERATED), and
 distributions of the ten hardest particles of 12,500 official jets (`qg_jets_reference`).
@@ -30,13 +30,13 @@ REGENERATED = {
 
 
 def validate(arrays: Arrays, labels: np.ndarray) -> list[Check | Comparison]:
-    """Two kinds of calibration, on at most VALIDATED evenly spaced jets; none where a class is missing.
+    """Two kinds of checks, on at most VALIDATED evenly spaced jets; empty if a class is missing.
 
-    Means and AUCs of REGENERATED, whose error is that of the 1,500 + 1,500 jets they come from, of those at hand, and
-    the rounding. Then the ten hardest particles beside those of genuine jets, class by class, after the same cut on
-    the number of particles. There a bin's error is that of the two samples' pooled share, so that chi2 is the
-    two-sample one, and 0 in a bin of fewer than FEWEST_OF_BIN jets, where chi2 holds no more; a jet's ten kinds are
-    not independent, and there it is the spread among jets.
+    Means and AUCs of REGENERATED, with the errors of the 1,500 + 1,500 jets they come from, of the present jets, and
+    of the rounding. Then the ten hardest particles compared with those of genuine jets, class by class, after the same
+    cut on the number of particles. There the error of a bin is that of the two samples' pooled fraction, which gives
+    the two-sample chi2, and 0 in a bin of fewer than FEWEST_OF_BIN jets, where chi2 is not valid; the types of a jet's
+    ten particles are not independent, and their error is the spread among jets.
     """
     rows = evenly_spaced(len(labels), VALIDATED)
     labels, x = labels[rows], np.asarray(arrays["jets"][rows])
@@ -73,7 +73,7 @@ def _regenerated(x: np.ndarray, of_class: list[np.ndarray]) -> list[Check]:
 
 
 def _auc(below: np.ndarray, above: np.ndarray) -> tuple[float, float]:
-    """Probability that a value of the second is above one of the first, ties counting half, and its error."""
+    """Probability that a value of the second sample is above one of the first, ties counting half, and its error."""
     values = np.concatenate([below, above])
     labels = np.repeat([0, 1], [len(below), len(above)])
     area = Ranking(labels == 1, values).area

@@ -1,8 +1,8 @@
-"""What the ten hardest particles of genuine quark and gluon jets look like: histograms by which others are judged.
+"""Reference for quark and gluon jets: histograms of the ten hardest particles of genuine ones.
 
-Made of 12,500 jets (6,277 gluon, 6,223 quark) drawn at random from Zenodo 3164691 (P. T. Komiske, E. M. Metodiev,
+From 12,500 jets (6,277 gluon, 6,223 quark) drawn at random from Zenodo 3164691 (P. T. Komiske, E. M. Metodiev,
 J. Thaler, CC-BY-4.0) among those with 10 to 120 particles, of which the ten hardest are known. `tests/test_qg_jets.py`
-makes the histograms again where those jets are at hand.
+reproduces the histograms where those jets are available.
 """
 
 from __future__ import annotations

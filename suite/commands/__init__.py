@@ -1,1 +1,1 @@
-"""One file a verb: the only place that prints."""
+"""One file per command: the only place that prints."""

@@ -1,5 +1,5 @@
-"""What stands on a command line: names, of which a shell completes the known ones, and groups of verbs, where one that
-does not exist gets a hint."""
+"""Types of command-line arguments: names with shell completion, and groups of commands that hint at the closest match
+of an unknown one."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ SEPARATORS = re.compile(r"[\s,]+")
 
 
 class Name(click.ParamType[str]):
-    """A name of a kind. known: gives those that a shell offers. files: it may also be a path, which a shell offers once
-    it begins as one."""
+    """A name of a kind. known: returns the names for shell completion. files: it may also be a path; a word that
+    begins like one is completed as a path."""
 
     def __init__(self, kind: str, known: Callable[[], Iterable[str]], *, files: bool = False):
         self.name = kind
@@ -34,20 +34,20 @@ class Name(click.ParamType[str]):
         return f"Known: {', '.join(self.known())}"
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Those that begin as what is there; of several with commas, as the last."""
+        """Names with the prefix `incomplete`; in a comma-separated list the last name is completed."""
         if self.files and re.match(r"[./~]", incomplete):
             return [CompletionItem(incomplete, type="file")]
         before, comma, last = incomplete.rpartition(",")
         try:
             known = list(self.known())
-        except UserError:  # a shell has no place for what is wrong with a file
+        except UserError:  # an error in a file cannot be shown during completion
             return []
         return [CompletionItem(f"{before}{comma}{name}") for name in known if name.startswith(last)]
 
 
 class OneOf(Name):
-    """One of the few names that a module has in a constant; UserError with the near one for any other. The module is
-    imported where the option is used."""
+    """One of a few names, which a module has in a constant; for any other a UserError that suggests the closest match.
+    The module is imported only when the option is used."""
 
     def __init__(self, kind: str, module: str, constant: str):
         super().__init__(kind, lambda: getattr(importlib.import_module(f"hepbench.{module}"), constant))
@@ -106,8 +106,8 @@ BACKEND = OneOf("backend", "suite.device", "BACKENDS")
 CLUSTER = OneOf("cluster", "suite.workers.batch_system", "SYSTEMS")
 SAMPLER = OneOf("sampler", "suite.tuning.study_spec", "SAMPLERS")
 PRUNER = OneOf("pruner", "suite.tuning.study_spec", "PRUNERS")
-PART = OneOf("part of the split", "suite.data.split", "PARTS")
-PROGRAM = OneOf("program to measure against", "suite.profiling.models", "AGAINST")
+PART = OneOf("set of the split", "suite.data.split", "PARTS")
+PROGRAM = OneOf("program to compare with", "suite.profiling.models", "AGAINST")
 KIND = OneOf("kind", "tracking.leaderboard.figures", "KINDS")
 FORMAT = OneOf("format", "tracking.leaderboard.text", "FORMATS")
 TEXT_FORMAT = OneOf("format", "suite.commands.reproduce", "FORMATS")
@@ -117,16 +117,25 @@ LISTED = OneOf("list", "suite.commands.list", "LISTED")
 
 
 def several(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
-    """Names of words, each a name, several with commas or spaces, or the path of a file, whatever stands in it."""
+    """Names in words: each word is a name, several names separated by commas or spaces, or the path of an existing
+    file, which may contain either. UserError for a word without a name."""
     found: list[str] = []
     for text in texts:
         path = re.sub(r"(\.py):[^/]*$", r"\1", text)
-        found += [text] if Path(path).expanduser().is_file() else filter(None, SEPARATORS.split(text))
+        found += [text] if Path(path).expanduser().is_file() else not_empty(parameter, SEPARATORS.split(text))
     return tuple(dict.fromkeys(found))
 
 
+def not_empty(parameter: click.Parameter, names: Iterable[str]) -> list[str]:
+    """The names that are not empty. UserError if there is none, as from a shell variable that is not set."""
+    found = list(filter(None, names))
+    if not found:
+        raise UserError(f"{max(parameter.opts, key=len)}: give at least one name, or omit it")
+    return found
+
+
 def each(tasks: Sequence[str]) -> list[str]:
-    """The tasks that these words stand for, "all" and `<task>:all` among them. UserError where one is none."""
+    """The tasks that these words stand for, "all" and `<task>:all` included. UserError for an unknown task."""
     names = list(dict.fromkeys(name for word in tasks for name in registry.expand(word)))
     for name in names:
         registry.find("task", name)
@@ -134,10 +143,10 @@ def each(tasks: Sequence[str]) -> list[str]:
 
 
 def one(context: click.Context, parameter: click.Parameter, texts: Sequence[str]) -> str:
-    """The one name that an option was given; UserError for several, of which click would take the last."""
+    """The single name given to an option; UserError for several, of which click would use the last."""
     found = several(context, parameter, texts)
     if len(found) != 1:
-        raise UserError(f"--{parameter.name}: give one, got {', '.join(found) or 'none'}")
+        raise UserError(f"--{parameter.name}: give exactly one, got {', '.join(found) or 'none'}")
     return found[0]
 
 
@@ -170,11 +179,11 @@ MEANT = {
     "submit": "score",
     **{what: f"list {what}" for what in ("tasks", "models", "metrics", "budgets")},
 }
-"""What somebody who types a verb that does not exist is after."""
+"""Unknown command -> what is suggested for it."""
 
 
 class CommandFunction(click.RichCommand):
-    """A command with examples, which stand at the end of its help."""
+    """A command with examples at the end of its help."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any):
         super().__init__(*arguments, **options)
@@ -187,7 +196,7 @@ class CommandFunction(click.RichCommand):
 
 
 class CommandGroup(CommandFunction, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
-    """A group whose complaint about an unknown verb says which one was meant."""
+    """A group whose error for an unknown command suggests the closest match."""
 
     command_class = CommandFunction
 

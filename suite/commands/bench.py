@@ -1,4 +1,4 @@
-"""`hepbench bench`: every model that can serve a task, on each seed, to a leaderboard."""
+"""`hepbench bench`: train and test every model that supports a task, with each seed, and rank them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from hepbench.benchmarks.base import Task
+from hepbench.benchmarks.base import Task, UserError
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import campaign, results, shifted
 from hepbench.suite.campaign import Bench, PlannedTrial
@@ -19,7 +19,7 @@ from hepbench.suite.trial.spec import computed_on
 from hepbench.suite.workers.place import Place
 from hepbench.tracking.runs import Store
 
-CURVES = "every run, with its curves, plots and hardware: make ui"
+CURVES = "all runs, with learning curves, plots and hardware use: make ui"
 
 
 def bench(
@@ -32,17 +32,17 @@ def bench(
     columns: Sequence[str] = (),
     shifts: Sequence[str] = (),
 ) -> int:
-    """Run what has not been run and print the leaderboard. Returns the number of trials that failed.
+    """Run the trials without results and print the leaderboard. Returns the number of failed trials.
 
-    tuned: with the best hyper-parameters that studies found. dry: print what would run, and run nothing.
-    columns: of the table, in place of the usual ones. shifts: shifted samples that the trained models are scored on.
+    tuned: use the best hyper-parameters found by tuning studies. dry: only print what would run. columns: of the table,
+    instead of the default ones. shifts: shifted samples on which the trained models are evaluated.
     """
     results.check_columns([asked.task], columns)
     if shifts:
         shifted.check(asked, shifts)
     store = None if dry else results.open_store()
     failed, parent = _run(asked, tuned, place, store, console, shifts)
-    if store:
+    if store and _any_finished([asked], failed, store):
         leaderboard.write(asked.task, store, console, columns)
         if parent:
             results.keep_ranking(asked.task, store, parent)
@@ -53,7 +53,7 @@ def bench(
 def bench_variants(
     every: Sequence[Bench], *, tuned: bool, dry: bool, place: Place, console: Console, shifts: Sequence[str] = ()
 ) -> int:
-    """The same for the variants of a task, one after the other, with one table of all at the end."""
+    """The same for the variants of a task, one after the other, with one table of all variants at the end."""
     for asked in every if shifts else ():
         shifted.check(asked, shifts)
     store = None if dry else results.open_store()
@@ -63,23 +63,34 @@ def bench_variants(
         failed += unsuccessful
         parents |= {parent: asked.task} if parent else {}
         console.print()
-    if store:
+    if store and _any_finished(every, failed, store):
         leaderboard.write_variants([asked.task for asked in every], store, console)
         for parent, task in parents.items():
-            results.keep_ranking(task, store, parent)
+            if leaderboard.has_results(task, store):
+                results.keep_ranking(task, store, parent)
         console.print(CURVES)
     return failed
+
+
+def _any_finished(every: Sequence[Bench], failed: int, store: Store) -> bool:
+    """Whether there is a leaderboard to print. UserError if no trial has failed and yet none has finished."""
+    if any(leaderboard.has_results(asked.task, store) for asked in every):
+        return True
+    if not failed:
+        reasons = dict.fromkeys(f"{one.model.name} {one.refusal}" for asked in every for one in asked.trials)
+        raise UserError(f"no model of these supports {every[0].task.name}: {'; '.join(reasons)}")
+    return False
 
 
 def _run(
     asked: Bench, tuned: bool, place: Place, store: Store | None, console: Console, shifts: Sequence[str]
 ) -> tuple[int, str | None]:
-    """Run what has not been run; without a store print what that is. Returns the number of trials that failed, and the
-    id of the run that they belong to."""
+    """Run the trials without results; without a store, only print them. Returns the number of failed trials and the id
+    of their parent run."""
     if tuned:
         asked, studies = campaign.with_tuned(asked)
         for model, study in studies.items():
-            taken = f"hyper-parameters of study {study}" if study else "not tuned, its defaults are taken"
+            taken = f"hyper-parameters of study {study}" if study else "not tuned, using its defaults"
             console.print(f"{model}: {taken}")
     seeds = len(asked.seeds)
     computed = computed_on(asked.models, asked.backend, asked.device)
@@ -113,7 +124,7 @@ def _score_shifted(
 
 
 def _print_plan(plan: Sequence[PlannedTrial], console: Console) -> None:
-    table = Table("model", "seed", "", "why")
+    table = Table("model", "seed", "", "reason")
     words = {"run": Text("to run"), "done": Text("already done", "green"), "skip": Text("skipped", "yellow")}
     for one in plan:
         table.add_row(one.trial.model.name, str(one.trial.spec.seed), words[one.state], one.reason)

@@ -1,4 +1,4 @@
-"""`hepbench compare`: two results of a task on the same test events, printed, and as a page."""
+"""`hepbench compare`: two results of a task on the same test events, printed and as an HTML page."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ Shown = tuple[Sequence[str], Sequence[Sequence[str]]]
 """Headings of columns, and cells."""
 
 FEW_EVENTS = 5
-"""That disagree most, as a terminal shows them; the page has more."""
+"""Number of the events with the largest disagreement that are printed; the page has more."""
 
 
 def compare(task: str, one: str, other: str, budget: str | None, console: Console) -> None:
-    """Print every metric's difference and where the two disagree, and write the page."""
+    """Print the difference of each metric and the events on which the two disagree, and write the page."""
     store = results.open_store(to_write=False)
     asked = compare_module.request(task, one, other, store, budget)
     with progress_bar(console, "comparing:", asked.steps, "steps") as advance:
@@ -49,12 +49,12 @@ def compare(task: str, one: str, other: str, budget: str | None, console: Consol
     try:
         line = f"page: {compare_module.write_page(asked, found)}"
     except OSError as error:
-        line = f"no page is written: {error.filename or reports_folder()}: {error.strerror or error}"
+        line = f"page not written: {error.filename or reports_folder()}: {error.strerror or error}"
     console.print(line, soft_wrap=True, highlight=False)
 
 
 def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
-    """(heading, headings of columns, cells) of what there is; narrow where the width asks for it."""
+    """(heading, headings of columns, cells) of each table that is not empty; narrow ones if the width requires it."""
 
     def measured(heads: Sequence[Sequence[str]], cells: Sequence[Sequence[Sequence[str]]]) -> Shown:
         narrow = not fits(heads[0], cells[0], width)
@@ -66,7 +66,7 @@ def _tables(found: Comparison, width: int) -> list[tuple[str, Sequence[str], Seq
         ("", *measured(heads, [table.cells(found, False, narrow) for narrow in (False, True)])),
         ("Slices", *measured(slices, [table.slice_cells(found, narrow) for narrow in (False, True)])),
         ("Where they disagree", table.overlap_headings(found), table.overlap_cells(found)),
-        ("Events whose scores are farthest apart", table.odd_headings(found), table.odd_cells(found)[:FEW_EVENTS]),
-        ("What they cost", table.cost_headings(found), found.costs),
+        ("Events with the largest score differences", table.odd_headings(found), table.odd_cells(found)[:FEW_EVENTS]),
+        ("Costs", table.cost_headings(found), found.costs),
     ]
     return [one for one in every if one[2]]

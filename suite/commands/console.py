@@ -1,4 +1,4 @@
-"""The console of every command, which shows the text of anyone as it is."""
+"""The console of every command; prints text literally, whoever wrote it."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from rich.text import Text
 from hepbench.tracking.printable import printable
 
 OF_A_FILE = 140
-"""Characters of a line where there is no terminal, as in the log of a batch job."""
+"""Line width without a terminal, e.g. in the log of a batch job."""
 
 
 def _is_terminal(descriptor: int) -> bool:
     try:
         return os.isatty(descriptor)
-    except OSError:  # it is closed
+    except OSError:  # closed
         return False
 
 
 class Console(rich.console.Console):
-    """Rich's, without its markup: a name such as [bold] is that name. What is to have a style is a `rich.text.Text`.
-    Control characters reach no terminal but from rich itself."""
+    """Rich's console without markup: a name such as [bold] is printed literally. Styled text is a `rich.text.Text`.
+    Only rich's own control characters reach the terminal."""
 
     def __init__(self, **options: Any):
         super().__init__(markup=False, emoji=False, **options)
@@ -36,7 +36,7 @@ class Console(rich.console.Console):
             self.width = OF_A_FILE
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """As it will be shown, so that a table has room for it."""
+        """The text as printed, so that tables reserve the right width for it."""
         return super().render_str(printable(text), **options)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
@@ -45,13 +45,13 @@ class Console(rich.console.Console):
 
 
 def fits(heads: Sequence[str], cells: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether a table with these headings has room in so many characters."""
+    """Whether a table with these headings fits into `width` characters."""
     widths = [max([len(head), *(len(line[place]) for line in cells)]) for place, head in enumerate(heads)]
     return sum(widths) + 2 * (len(widths) - 1) <= width
 
 
 def print_table(heads: Sequence[str], cells: Sequence[Sequence[str]], console: Console) -> None:
-    """As a table; where names are so long that it does not fit, a line a cell, so that no number is cut."""
+    """Print a table; if it does not fit, print one line per cell, so that no number is cut."""
     if fits(heads, cells, console.width):
         drawn = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True, header_style="bold")
         for number, head in enumerate(heads):

@@ -1,4 +1,4 @@
-"""`hepbench curve`: scores over the number of training events, printed and as a page."""
+"""`hepbench curve`: scores versus the number of training events, printed and as an HTML page."""
 
 from __future__ import annotations
 
@@ -23,11 +23,10 @@ FORMATS = ("table", "markdown")
 
 
 def curve(asked: CurveRequest, *, dry: bool, form: str, place: Place, console: Console) -> int:
-    """Run what has not been run, print what the curves say and write the page. Returns the number of trials that
-    failed.
+    """Run the trials without results, print the learning curves and write the page. Returns the number of failed
+    trials.
 
-    dry: print what would run, and run nothing. form: one of FORMATS; of Markdown, the text alone goes to the standard
-    output.
+    dry: only print what would run. form: one of FORMATS; with "markdown", only the text goes to standard output.
     """
     check_known("format", form, FORMATS)
     names = ", ".join(model.name for model in asked.models)
@@ -44,7 +43,7 @@ def curve(asked: CurveRequest, *, dry: bool, form: str, place: Place, console: C
             _print_plan(asked, listener, console)
             return 0
         outcome = curve_module.run(asked, place, store, listener)
-    with progress_bar(console, "reading scores:", len(outcome.trials), "trainings") as advance:
+    with progress_bar(console, "reading scores:", len(outcome.trials), "runs") as advance:
         found = table.findings(curve_module.result(asked, outcome, store, advance))
     written = curve_module.write(asked, outcome, found, store)
     if form == "markdown":
@@ -68,11 +67,11 @@ def curve(asked: CurveRequest, *, dry: bool, form: str, place: Place, console: C
 def _print_plan(asked: CurveRequest, listener: BenchLines, console: Console) -> None:
     planned = curve_module.plan(asked, listener=listener)
     if planned is None:
-        console.print("how many trainings there are is known once the data are there")
+        console.print("the number of training runs is known once the data are available")
         return
     for model, reason in {one.trial.model.name: one.reason for one in planned if one.state == "skip"}.items():
         console.print(Text.assemble(("skipped", "yellow"), f" {model}: {reason}"), soft_wrap=True)
-    printed = Table("trainings", "seeds", "epochs", "passes an epoch", "")
+    printed = Table("training runs", "seeds", "epochs", "passes per epoch", "")
     words = {"run": Text("to run"), "done": Text("already done", "green")}
     for label in dict.fromkeys(one.label for one in planned if one.state != "skip"):
         some = [one for one in planned if one.label == label]

@@ -1,4 +1,4 @@
-"""`hepbench describe`: what a task is, printed, and as a page with pictures of its events."""
+"""`hepbench describe`: the description of a task, printed and as an HTML page with pictures of its events."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from hepbench.suite.data.files import Files, choose
 from hepbench.suite.paths import reports_folder
 from hepbench.tracking import pages
 
-PICTURED = 3  # events of each class
-AVERAGED = 2_000  # events of each class at most, in averages and distributions
-VARIABLES = 24  # drawn at most
+PICTURED = 3  # events per class
+AVERAGED = 2_000  # maximum events per class in averages and distributions
+VARIABLES = 24  # maximum number drawn
 
 
 def describe(task_given: str, wanted: str, events: int, console: Console) -> Path:
-    """Print what a task is: classes, inputs, sizes, files, licence, citation, published results. Write the page."""
+    """Print classes, inputs, sizes, files, licence, citation and published results of a task. Write the page."""
     entry = registry.find("task", task_given)
     kind = choose(entry, wanted)
     files, prepared = open_data(entry, kind, events, console)
@@ -40,7 +40,7 @@ def describe(task_given: str, wanted: str, events: int, console: Console) -> Pat
     console.print(table, highlight=False)
     published = _published(entry)
     if published:
-        columns = Table("published", "trained on", "source", title="reported, not measured here", title_justify="left")
+        columns = Table("published", "trained on", "source", title="reported, not measured", title_justify="left")
         for model, result, *rest in published:
             columns.add_row(*map(Text, (f"{model}: {result}", *rest)))
         console.print(columns)
@@ -75,7 +75,7 @@ def _facts(entry: Entry[Task], files: Files, prepared: Prepared) -> dict[str, st
         "inputs": "\n".join(inputs),
         "variables": ", ".join(task.variables),
         "context": ", ".join(task.context),
-        "data here": f"{files.kind}, {len(prepared):,} events: "
+        "available data": f"{files.kind}, {len(prepared):,} events: "
         + ", ".join(f"{count:,} {kind}" for kind, count in zip(task.classes, counts, strict=True)),
         "official size": f"{task.size:,} events" if task.size else "",
         "official files": "\n".join(_source(source) for source in task.sources[:4])
@@ -113,8 +113,8 @@ def _rows_by_class(entry: Entry[Task], prepared: Prepared) -> list[np.ndarray]:
 
 
 def _images(entry: Entry[Task], prepared: Prepared) -> list[tuple[Markup, str]]:
-    """(drawing, caption) of events and of average images by class, one for each channel, whose values have a scale
-    of their own; none where the task has no images."""
+    """(drawing, caption) of single events and of average images by class, one per channel, as each channel has its own
+    scale; none if the task has no images."""
     from hepbench.tracking import plots
 
     task = entry.record
@@ -136,15 +136,15 @@ def _images(entry: Entry[Task], prepared: Prepared) -> list[tuple[Markup, str]]:
             drawn += [
                 (
                     pages.inline_svg(events),
-                    f"Some events{of} by class; first axis to the right, second upwards. White: no hit.",
+                    f"Example events{of} by class; first axis to the right, second axis upwards. White: no hit.",
                 ),
-                (pages.inline_svg(averages), f"Averages{of} of up to {AVERAGED:,} events of each class."),
+                (pages.inline_svg(averages), f"Average{of} of up to {AVERAGED:,} events per class."),
             ]
     return drawn
 
 
 def _variables(entry: Entry[Task], prepared: Prepared) -> list[Markup]:
-    """A drawing of each variable of the table by class; none where the task has no table."""
+    """A drawing of each variable of the table by class; none if the task has no table."""
     from hepbench.tracking import plots
 
     task = entry.record

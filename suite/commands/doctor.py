@@ -1,4 +1,4 @@
-"""`hepbench doctor`: what this machine and this environment have. Nothing here imports TensorFlow, Keras or MLflow."""
+"""`hepbench doctor`: this machine and this environment. Nothing here imports TensorFlow, Keras or MLflow."""
 
 from __future__ import annotations
 
@@ -20,17 +20,18 @@ from hepbench.suite.paths import data_folder, home_folder, official_folder
 from hepbench.suite.provenance import versions
 from hepbench.suite.tuning import storage
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.passwords import masked
 
 
 def print_doctor(console: Console, measured: bool = False) -> None:
-    """What this machine and this environment have, line by line. measured: with its rates, which take 20 seconds."""
+    """Print one line per fact of this machine and environment. measured: with the machine's rates (20 seconds)."""
     machine = describe_machine()
     home = home_folder()
     lines = {
         "python": f"{platform.python_version()}, {sys.executable}",
         "system": machine["os"],
-        "processor": f"{machine['cpu']}, {machine['cores_usable']} cores usable",
+        "CPU": f"{machine['cpu']}, {machine['cores_usable']} cores usable",
         "memory": f"{machine['memory_gib']:.1f} GiB",
         "GPU": ", ".join(f"{gpu['name']} {gpu['memory_gib']:.0f} GiB" for gpu in machine["gpus"]) or "none found",
     }
@@ -48,7 +49,7 @@ def print_doctor(console: Console, measured: bool = False) -> None:
         lines[f"data of {name}"] = _files_line(entry)
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
-    table.add_column(overflow="fold")  # paths are to be copied
+    table.add_column(overflow="fold")  # so that paths can be copied
     for name, text in lines.items():
         table.add_row(Text(name, style="bold"), text)
     console.print(table, highlight=False)
@@ -60,9 +61,15 @@ def _rates(home: Path, console: Console) -> dict[str, str]:
     folder = _existing(home)
     with console.status("measuring the machine, 20 s"):
         found = machine_rates(folder)
-    units = {"matrix products": (found.matrix, "GFLOP/s, 32 bits"), "copies": (found.copy, "GB/s in memory")}
-    units["writing"] = found.disk, f"GB/s to {folder}"
-    return {name: f"{rate / 1e9:,.3g} ± {spread / 1e9:.2g} {unit}" for name, ((rate, spread), unit) in units.items()}
+    units = {
+        "matrix multiplication": (found.matrix, "GFLOP/s, 32-bit"),
+        "memory copy": (found.copy, "GB/s"),
+        "disk writes": (found.disk, f"GB/s to {folder}"),
+    }
+    return {
+        name: f"{significant_digits(rate / 1e9)} ± {significant_digits(spread / 1e9, 2)} {unit}"
+        for name, ((rate, spread), unit) in units.items()
+    }
 
 
 def _existing(path: Path) -> Path:
@@ -75,10 +82,10 @@ def _files_line(entry: Entry[Task]) -> str:
     except UserError as error:
         return str(error)
     if paths:
-        return "found " + ", ".join(map(str, paths))
+        return f"found {', '.join(map(str, paths))}"
     folder = official_folder(entry.dataset)
     missing = [source.name for source in entry.record.sources if not (folder / source.name).is_file()]
     published = any(source.url for source in entry.record.sources)
-    how = f"make data TASK={entry.name} fetches it" if published else "none is published"
+    how = f"run make data TASK={entry.name}" if published else "no published files"
     few = ", ".join(missing[:3]) + (f" and {len(missing) - 3} more" if len(missing) > 3 else "")
     return f"missing {few} in {folder}; {how}"

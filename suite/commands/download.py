@@ -1,4 +1,4 @@
-"""`hepbench data`: the official files of a task, fetched and checked, with a bar for each transfer."""
+"""`hepbench data`: the official files of a task, downloaded and verified, with a progress bar per file."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from hepbench.suite.paths import official_folder
 
 
 def fetch(task_given: str, count: int | None, console: Console) -> None:
-    """Fetch the files, or the first `count` of them, and say what is in place."""
+    """Download the files, or only the first `count` of them, and print what is available."""
     task = registry.find("task", task_given)
     if carried := download.carried(task):
-        console.print(f"{task.name}: genuine data are here with a Python package, no download needed: {carried[0]}")
+        console.print(f"{task.name}: genuine data are included in a Python package, no download needed: {carried[0]}")
         return
     if task.record.custom_layout and (paths := task.record.custom_layout(official_folder(task.dataset))):
-        console.print(f"{task.name}: files in a layout of their own are here, as {paths[0]} declares them:")
+        console.print(f"{task.name}: files in a custom layout found, as declared in {paths[0]}:")
         for path in paths[1:]:
             console.print(path, highlight=False, soft_wrap=True)
         return
@@ -39,15 +39,15 @@ def fetch(task_given: str, count: int | None, console: Console) -> None:
             stack.close()
             bars.clear()
             if isinstance(event, download.Waiting):
-                text = f"{name}: {event.reason}; asked again in {event.seconds:.0f} s"
+                text = f"{name}: {event.reason}; retrying in {event.seconds:.0f} s"
                 console.print(text, highlight=False, soft_wrap=True)
                 return
             if isinstance(event, download.NextAddress):
-                text = f"{name}: not from {event.reason}; trying the next address"
+                text = f"{name}: no download from {event.reason}; trying the next address"
                 console.print(text, highlight=False, soft_wrap=True)
                 return
-            console.print(f"{name}: fetched and checked" if event.fetched else f"{name}: in place, as it should be")
+            console.print(f"{name}: downloaded and verified" if event.fetched else f"{name}: present and verified")
 
         paths = download.fetch(task, count, show)
     folder = paths[0].parent
-    console.print(f"{len(paths)} files in {folder}; digests in SHA256SUMS. make bench TASK={task.name} reads them.")
+    console.print(f"{len(paths)} files in {folder}; digests in SHA256SUMS. Used by make bench TASK={task.name}.")

@@ -1,4 +1,4 @@
-"""`hepbench evaluate`: what a finished run's model is worth on labelled files of the task's format."""
+"""`hepbench evaluate`: the model of a finished run on labelled files in the task's format."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ NOT_MEASURABLE = "not measurable"
 def evaluate(
     run_given: str, files: list[Path], out: Path | None, task: str | None, model: str | None, console: Console
 ) -> None:
-    """Print every metric with its error, and write these, scores, ROC and plots into a new folder. task, model: as of
-    `scoring.model_of`."""
+    """Print every metric with its error, and write metrics, scores, ROC and plots to a new folder. task, model: as for
+    `scoring.model_of`. UserError if the folder exists."""
     out = out or Path(f"evaluation-{run_given}")
     if out.exists():
-        raise UserError(f"{out} is there already: give a folder that is not, with --out")
+        raise UserError(f"{out} already exists: give a new folder with --out")
     with scoring.model_of(results.open_store(to_write=False), run_given, task=task, model=model) as (run, saved):
-        with progress_bar(console, "comparing with the training:", None, "events") as advance:
+        with progress_bar(console, "comparing with the training set:", None, "events") as advance:
             provenance = evaluation.provenance_of(run, saved.trial, files, advance)
         with progress_bar(console, "scoring", None, "events") as advance:
             found = evaluation.evaluate(saved, provenance, advance)
@@ -51,7 +51,7 @@ def evaluate(
 
 
 def _tables(found: evaluation.Evaluation, task: Task) -> Iterator[Table]:
-    """Every metric; with more than two classes those of each class besides, a column for each."""
+    """Every metric; with more than two classes also the one-vs-rest metrics, one column per class."""
     classes, values = task.classes, found.metrics
     known = metrics_of(classes, task.metrics)
     whole = metrics_for(len(classes))
@@ -64,7 +64,7 @@ def _tables(found: evaluation.Evaluation, task: Task) -> Iterator[Table]:
             table.add_row(metric.title if metric else name, *told)
     yield table
     if by_class:
-        table = Table("each class against the rest", *(Column(kind, justify="right") for kind in classes))
+        table = Table("one-vs-rest", *(Column(kind, justify="right") for kind in classes))
         for name, metric in whole.items():
             names = [f"{name}_{key}" for key in class_keys(classes)]
             if by_class.issuperset(names):
@@ -79,7 +79,8 @@ def _tables(found: evaluation.Evaluation, task: Task) -> Iterator[Table]:
 
 
 def shown(value: float, error: float, metric: Metric | None, limit: float = math.nan) -> tuple[str, str]:
-    """A value and its error as text, to as many digits as the metric has or as give the error two; or its limit."""
+    """A value and its error as text, with the decimals of the metric or so that the error has two digits; or the
+    limit."""
     if not math.isfinite(value):
         return (f"> {limit:,.1f}", f"at {LIMIT:.0%}") if math.isfinite(limit) else (NOT_MEASURABLE, "")
     decimals = metric.decimals if metric else 4

@@ -1,4 +1,4 @@
-"""`hepbench events`: a part of a task's events in one file, for whoever trains or tests by other means."""
+"""`hepbench events`: one set of a task's events in a file, for external training or scoring."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ def write(
     features: str,
     console: Console,
 ) -> None:
-    """Write ids and raw inputs of the events, and their labels where asked for, to an HDF5 file. view, features: as of
+    """Write ids and raw inputs of the events, with `labels` also their labels, to an HDF5 file. view, features: as for
     `write_events`."""
     if features and not view:
-        raise UserError(f"--features {features}: files have all inputs, a view has sets of features: give --view, too")
+        raise UserError(f"--features {features}: only a view has feature sets: give --view, too")
     task = registry.find("task", task_given)
     out = out or Path(f"{task.name.replace(':', '-')}-{split}.h5")
     with DataLines(console) as listener:
@@ -38,9 +38,9 @@ def write(
     part = opened.part
     given = "with labels" if labels else "without labels"
     console.print(
-        f"{count:,} events of the {split} part of {task.name}, {part.data} data, budget {budget}, {given}: {out}",
+        f"{count:,} events of the {split} set of {task.name}, {part.data} data, budget {budget}, {given}: {out}",
         soft_wrap=True,
         highlight=False,
     )
     if split == "test" and labels:
-        console.print("scores of these events will be marked: the labels of the test part were given out with them")
+        console.print("scores of these events will be marked, as they were written with the labels of the test set")

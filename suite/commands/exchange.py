@@ -1,7 +1,8 @@
-"""`hepbench export` and `hepbench import`: results of one machine on the leaderboard of another."""
+"""`hepbench export` and `hepbench import`: transfer results to the leaderboard of another machine."""
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -19,10 +20,14 @@ from hepbench.suite.progress import progress_bar
 
 
 def write(task_given: str, out: Path | None, console: Console) -> None:
-    """Write every finished result of a task, or of all, to one file."""
-    tasks = [registry.find("task", given).name for given in registry.expand(task_given)]
-    out = out or Path(f"{tasks[0] if len(tasks) == 1 else task_given}-results.zip".replace(":", "-"))
+    """Write all finished results of one task, of its variants or of all experiments to one file."""
     store = results.open_store(to_write=False)
+    if task_given == "all":
+        tasks = sorted(results.finished_experiments(store))
+    else:
+        tasks = [registry.find("task", given).name for given in registry.expand(task_given)]
+    name = tasks[0] if len(tasks) == 1 and task_given != "all" else task_given
+    out = out or Path(f"{name}-results.zip".replace(":", "-"))
     records = archive.records_of(store, tasks)
     with tempfile.TemporaryDirectory() as scratch, progress_bar(console, "exporting", len(records), "runs") as advance:
         left_out = archive.write(out, store, records, Path(scratch), advance)
@@ -34,7 +39,7 @@ def write(task_given: str, out: Path | None, console: Console) -> None:
 
 
 def read(path: Path, own_tasks: Sequence[str], console: Console) -> None:
-    """Merge the results of such a file into the store. own_tasks: files of the tasks that are one's own."""
+    """Merge the results of such a file into the store. own_tasks: files of user-defined tasks."""
     given = [registry.find("task", one) for one in own_tasks]
     store = results.open_store()
     with tempfile.TemporaryDirectory() as scratch:
@@ -49,24 +54,26 @@ def read(path: Path, own_tasks: Sequence[str], console: Console) -> None:
                     merging.merge(one, store)
                     advance(1)
     if there := len(packed) - len(new):
-        console.print(f"{there} run{'s' * (there > 1)} here already, left as they are")
+        console.print(f"{there} run{'s' * (there > 1)} already in the store, unchanged")
     hosts = ", ".join(sorted({one.host for one in new}))
     if new:
         counts = Counter(one.record.tags["task"] for one in new)
         console.print(f"imported {_counted(counts)} from {hosts}", soft_wrap=True, highlight=False)
     for name in sorted(tasks):
-        console.print(f"the leaderboard: hepbench leaderboard {tasks[name].given}", soft_wrap=True, highlight=False)
+        console.print(
+            f"leaderboard: hepbench leaderboard {shlex.quote(tasks[name].given)}", soft_wrap=True, highlight=False
+        )
 
 
 def _tasks(path: Path, names: set[str], given: Sequence[Entry[Task]]) -> dict[str, Entry[Task]]:
-    """Name -> task. UserError for one that is not known."""
+    """Name -> task. UserError for an unknown task."""
     found = {task.name: task for task in given}
     for name in sorted(names - found.keys()):
         try:
             found[name] = registry.find("task", name)
         except UserError as error:
             raise UserError(
-                f"{path}: results of the task {name}, which is not here ({error}): give its file, --task ./my_task.py"
+                f"{path} has results of the unknown task {name} ({error}): give its file with --task ./my_task.py"
             ) from error
     return {name: found[name] for name in names}
 

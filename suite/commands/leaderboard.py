@@ -1,8 +1,9 @@
-"""`hepbench leaderboard`: the ranking of tasks from the store alone, printed, and where it is asked for as a page."""
+"""`hepbench leaderboard`: the ranking of tasks from stored results, printed and optionally as an HTML page."""
 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import click
 from rich.text import Text
 
-from hepbench.benchmarks import registry, study
+from hepbench.benchmarks import study
 from hepbench.benchmarks.base import Reference, Task, UserError, check_known
 from hepbench.benchmarks.registry import Entry
 from hepbench.suite import results
@@ -25,9 +26,9 @@ from hepbench.tracking.runs import Store
 
 @dataclasses.dataclass(frozen=True)
 class Shown:
-    """What is asked to be shown. form: one of `text.FORMATS`. columns: of the table, in place of the usual ones. pairs:
-    with the differences between all rows; JSON and CSV have these in place of the rows. target, metric: as of
-    `results.board_of`. page: the pages are written as well. opened: and shown in a browser."""
+    """What to show. form: one of `text.FORMATS`. columns: of the table, instead of the default ones. pairs: also show
+    the differences between all rows; formats other than "table" contain only these. target, metric: as for
+    `results.board_of`. page: also write the pages. opened: and open them in a browser."""
 
     selection: Selection
     form: str = "table"
@@ -40,12 +41,10 @@ class Shown:
 
 
 def print_leaderboard(given: Sequence[str], shown: Shown, console: Console) -> None:
-    """Print the ranking of tasks, or of all, from the store alone. That of all variants of a task is one table; JSON
-    and CSV have the rows of each. UserError where something is asked that variants side by side do not have."""
+    """Print the ranking of tasks, or of all, from stored results. All variants of a task share one table; JSON and CSV
+    have the rows of each variant. UserError for options that a table of variants does not support."""
     store = results.open_store(to_write=False)
-    tasks = [
-        registry.find("task", name) for name in dict.fromkeys(one for word in given for one in registry.expand(word))
-    ]
+    tasks, left_out = results.stored_tasks(given, store)
     variants = next((word for word in given if word.endswith(":all")), "")
     if variants:
         _check_side_by_side(variants, len(given), shown)
@@ -61,30 +60,33 @@ def print_leaderboard(given: Sequence[str], shown: Shown, console: Console) -> N
                 show(board, console, pairs=shown.pairs)
         else:
             _print_as(shown, boards[0], every if variants else (), console)
+    beside = Console(stderr=shown.form != "table")
+    if left_out:
+        beside.print(Text(results.of_left_out(left_out), style="yellow"), soft_wrap=True)
     if shown.page or shown.opened:
         for task in _with_results(tasks, store) if variants else tasks:
-            path = _write_page(task, results.board_of([task], store), store, Console(stderr=shown.form != "table"))
+            path = _write_page(task, results.board_of([task], store), store, beside)
             if path and shown.opened:
                 click.launch(str(path))
     elif shown.form == "table":
-        console.print(Text(f"with its page: hepbench leaderboard {' '.join(given)} --page, or --open", style="dim"))
+        console.print(Text(f"HTML page: hepbench leaderboard {shlex.join(given)} --page, or --open", style="dim"))
 
 
 def _check_side_by_side(variants: str, words: int, shown: Shown) -> None:
     if words > 1:
-        raise UserError(f"{variants} gives a table of variants: name it alone")
+        raise UserError(f"{variants} gives a table of variants: give it alone, without other tasks")
     if shown.columns:
-        raise UserError("a table of variants has one metric a cell: leave --columns out, or name one variant")
+        raise UserError("a table of variants has one metric per cell: omit --columns, or give a single variant")
     if shown.target is not None:
-        raise UserError("a table of variants has no times: leave --target out, or name one variant")
+        raise UserError("a table of variants has no times: omit --target, or give a single variant")
     if shown.pairs:
-        raise UserError("a table of variants has no pairs of rows: leave --pairs out, or name one variant")
+        raise UserError("a table of variants has no pairs of rows: omit --pairs, or give a single variant")
     if shown.form == "table" and (shown.selection != Selection() or shown.metric != results.SHOWN[0]):
-        raise UserError("a table of variants has all rows: leave --model, --max-latency, --sort and --metric out")
+        raise UserError("a table of variants has all rows: omit --model, --max-latency, --sort and --metric")
 
 
 def _boards(tasks: Sequence[Entry[Task]], store: Store, shown: Shown) -> list[Leaderboard]:
-    """One a task for tables, one of all for what a program reads. UserError for a model that none of them ranks."""
+    """One board per task for tables, one of all tasks for the other formats. UserError for a model without results."""
     selection = shown.selection
     if selection.sort and selection.sort != "model":
         results.check_columns(tasks, [selection.sort])
@@ -97,7 +99,7 @@ def _boards(tasks: Sequence[Entry[Task]], store: Store, shown: Shown) -> list[Le
 
 
 def _print_as(shown: Shown, board: Leaderboard, variants: Sequence[Entry[Task]], console: Console) -> None:
-    """As what a program reads, or as Markdown. variants: those that stand side by side in it."""
+    """Print in a format other than "table". variants: those shown side by side in Markdown."""
     form = shown.form
     if shown.pairs:
         forms = {"json": matrix.as_json, "csv": matrix.as_csv, "markdown": matrix.as_markdown, "latex": matrix.as_latex}
@@ -109,8 +111,8 @@ def _print_as(shown: Shown, board: Leaderboard, variants: Sequence[Entry[Task]],
 
 
 def write_variants(every: Sequence[Entry[Task]], store: Store, console: Console) -> None:
-    """Print the variants of a task side by side, and write the page of each that has results. UserError where none
-    has."""
+    """Print the variants of a task side by side, and write the page of each that has results. UserError if none has
+    any."""
     show_variants(every, store, console)
     for task in _with_results(every, store):
         _write_page(task, results.board_of([task], store), store, console)
@@ -138,9 +140,13 @@ def _references(task: Entry[Task]) -> list[Reference]:
     return [*task.record.references, *study.references(task.name)]
 
 
+def has_results(task: Entry[Task], store: Store) -> bool:
+    return bool(store.runs(task.name, status="FINISHED", tags={"stage": "final"}))
+
+
 def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task]]:
-    """Those in which something has finished; UserError where there is none."""
-    found = [task for task in tasks if store.runs(task.name, status="FINISHED", tags={"stage": "final"})]
+    """The tasks with finished runs; UserError if there are none."""
+    found = [task for task in tasks if has_results(task, store)]
     if not found:
         datasets = {task.dataset for task in tasks}
         every = f"{datasets.pop()}:all" if len(datasets) == 1 else "all"
@@ -149,14 +155,14 @@ def _with_results(tasks: Sequence[Entry[Task]], store: Store) -> list[Entry[Task
 
 
 def write(task: Entry[Task], store: Store, console: Console, columns: Sequence[str] = ()) -> None:
-    """Print the leaderboard of everything in the store, with these columns or the usual ones, and write its page."""
+    """Print the leaderboard of all stored results, with these columns or the default ones, and write its page."""
     board = results.board_of([task], store, columns)
     show(board, console)
     _write_page(task, dataclasses.replace(board, columns=()), store, console)
 
 
 def show(board: Leaderboard, console: Console, *, pairs: bool = False) -> None:
-    """Print the leaderboard. pairs: with the differences between all rows."""
+    """Print the leaderboard. pairs: also the differences between all rows."""
     for part in text.renderables(dataclasses.replace(board, title=""), console.width):
         console.print(part)
     for part in matrix.renderables(board, console.width) if pairs else ():
@@ -164,11 +170,11 @@ def show(board: Leaderboard, console: Console, *, pairs: bool = False) -> None:
 
 
 def _write_page(task: Entry[Task], board: Leaderboard, store: Store, console: Console) -> Path | None:
-    """Write the page, print where and return it; a folder that cannot be written, or is full, costs the page alone."""
+    """Write the page, print and return its path; if it cannot be written, print why and return None."""
     try:
         path = results.write_page(task, board, store)
     except OSError as error:
-        line = f"no page is written: {error.filename or reports_folder()}: {error.strerror or error}"
+        line = f"page not written: {error.filename or reports_folder()}: {error.strerror or error}"
         console.print(line, soft_wrap=True)
         return None
     console.print(f"report: {path}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`hepbench list`: tasks, models, metrics and budgets, and what is here of them.
+"""`hepbench list`: tasks, models, metrics and budgets, and which of them are available.
 
 Nothing here imports TensorFlow, Keras or MLflow.
 """
@@ -23,8 +23,8 @@ LISTED = ("all", "tasks", "models", "metrics", "budgets")
 
 
 def print_list(what: str, console: Console) -> None:
-    """Tasks with their data, models with their views, metrics, budgets; or one of these, models with the number of
-    their trainable parameters on each task."""
+    """Print tasks with their data, models with their views, metrics and budgets; or only one of these, models with
+    their number of trainable parameters on each task."""
     check_known("list", what, LISTED)
     made = {"tasks": _tasks, "models": _models, "metrics": _metrics, "budgets": _budgets}
     for name, make in made.items():
@@ -34,7 +34,7 @@ def print_list(what: str, console: Console) -> None:
         for table in _trainable_parameters(console.width):
             console.print(table)
         console.print(
-            "Trainable parameters with the defaults; trees and floors have no fixed number. –: does not serve."
+            "Trainable parameters with the defaults; trees and baselines have no fixed number. –: incompatible."
         )
     if what == "all":
         console.print(
@@ -43,7 +43,7 @@ def print_list(what: str, console: Console) -> None:
 
 
 def _tasks() -> Table:
-    table = Table("task", "what", "inputs", "data here", title="tasks", title_justify="left")
+    table = Table("task", "description", "inputs", "available data", title="tasks", title_justify="left")
     for name in registry.names("task"):
         entry = registry.find("task", name)
         table.add_row(name, entry.record.title, ", ".join(entry.record.views), _data_here(entry))
@@ -51,7 +51,7 @@ def _tasks() -> Table:
 
 
 def _models() -> Table:
-    table = Table("model", "what", "inputs", "after", title="models", title_justify="left")
+    table = Table("model", "description", "inputs", "source", title="models", title_justify="left")
     for name in registry.names("model"):
         model = registry.find("model", name).record
         table.add_row(name, model.title, model.view or "labels only", model.source)
@@ -59,9 +59,9 @@ def _models() -> Table:
 
 
 def _trainable_parameters(width: int) -> list[Table]:
-    """What `hepbench measure parameters` counted, kept so that a list needs no network built.
+    """The counts of `hepbench measure parameters`, which are stored so that a list builds no networks.
 
-    In as many tables as it takes for no number to be broken at `width` characters.
+    Split into as many tables as needed for no number to be cut at `width` characters.
     """
     with (registry.HOME / "parameters.csv").open() as file:
         models, *tasks = zip(*csv.reader(file), strict=True)
@@ -89,16 +89,16 @@ def _table(columns: Sequence[Sequence[str]]) -> Table:
 def _metrics() -> Table:
     from hepbench.benchmarks.metrics import METRICS
 
-    table = Table("metric", "what", title="metrics, each with its error", title_justify="left")
+    table = Table("metric", "description", title="metrics, each with its error", title_justify="left")
     for name, metric in METRICS.items():
         table.add_row(name, metric.title)
     table.add_section()
-    table.add_row("NAME_CLASS", "of each class against the rest, where there are several")
+    table.add_row("NAME_CLASS", "one-vs-rest, with more than two classes")
     return table
 
 
 def _budgets() -> Table:
-    headings = ("budget", "events at most", "epochs", "on tables", "rounds (trees)", "seeds")
+    headings = ("budget", "max. events", "epochs", "epochs (tables)", "rounds (trees)", "seeds")
     table = Table(*headings, title="budgets", title_justify="left")
     for name, budget in BUDGETS.items():
         events = f"{budget.events:,}" if budget.events else "all"
@@ -113,11 +113,11 @@ def _data_here(entry: Entry[Task]) -> str:
         if paths := official(entry):
             lines.append(f"official: {len(paths)} file{'s' * (len(paths) > 1)}")
         elif entry.record.sources:
-            lines.append("official: not here")
+            lines.append("official: not available")
     except UserError:
-        lines.append("official: in a layout that is not declared rightly, see doctor")
+        lines.append("official: invalid layout.toml, see hepbench doctor")
     if entry.record.simulation:
         folder = simulations_folder(entry.dataset)
         sets = [path.name.split("_")[0][1:] for path in folder.glob("n*")] if folder.is_dir() else []
-        lines.append("simulated: " + (", ".join(f"{int(n):,}" for n in sorted(sets, key=int)) or "not yet"))
+        lines.append("simulated: " + (", ".join(f"{int(n):,}" for n in sorted(sets, key=int)) or "none"))
     return "\n".join(lines)

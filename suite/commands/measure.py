@@ -1,4 +1,4 @@
-"""`hepbench measure`: rates of data and of models on this machine, and the trainable parameters of networks."""
+"""`hepbench measure`: rates of data and of models on this machine, and trainable parameters of networks."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ from hepbench.suite.data.files import choose
 from hepbench.suite.data.simulate import cores
 from hepbench.suite.progress import progress_bar
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.numbers import significant_digits
 
 if TYPE_CHECKING:
     from hepbench.suite.profiling.models import ComparedRates, ModelRates
 
 
 def measure_data(tasks: Sequence[str], simulated: int, read: int, console: Console) -> None:
-    """Print a table: events simulated a second, then of a file of `read` events the seconds to prepare and to open it,
-    the rate, the peak memory, and the rate of the task's plain reader where it has one."""
+    """Print a table: events simulated per second, then for a file of `read` events its size, the rate of preparing it,
+    the peak memory, the time to open it, and the rate of the task's plain reader if it has one."""
     from hepbench.suite.profiling.data import data_rates
 
     jobs = cores()
@@ -48,7 +49,7 @@ def measure_data(tasks: Sequence[str], simulated: int, read: int, console: Conso
         table.add_column(heading, justify="right")
     for task in [registry.find("task", given) for given in tasks or registry.names("task")]:
         if not task.record.simulation:
-            console.print(f"{task.name}: genuine data only, nothing is simulated or measured")
+            console.print(f"{task.name}: genuine data only, not simulated and not measured")
             continue
         with progress_bar(console, f"{task.name}: simulating", simulated, "events") as advance:
             rates = data_rates(task, simulated, read, jobs, advance)
@@ -63,7 +64,9 @@ def measure_data(tasks: Sequence[str], simulated: int, read: int, console: Conso
             "–" if rates.plain is None else f"{rates.plain:,.0f}",
         )
     console.print(table)
-    console.print("Prepared: read from the official format, checked, and written as arrays. Opened: mapped again.")
+    console.print(
+        "Prepared: read from the official format, checked and written as arrays. Opened: memory-mapped again."
+    )
 
 
 def measure_models(
@@ -78,26 +81,26 @@ def measure_models(
     backend: str,
     console: Console,
 ) -> None:
-    """Print a table for each task. Each rate is taken over about `seconds`; against: one of `profiling.models.AGAINST`,
-    in turns with ours. modes: of that program, none: all."""
+    """Print one table per task. Each rate is measured for about `seconds`. against: one of `profiling.models.AGAINST`,
+    interleaved with ours. modes: of that program; none: all."""
     from hepbench.suite.profiling import models as profiling
 
     profiling.check_against(against, modes)
     chosen, _ = device.resolve(wanted_device, backend)
     device.load_keras(chosen, backend)
     found = [registry.find("task", given) for given in tasks]
-    entries = [registry.find("model", given) for given in models or registry.names("model")]
+    entries = registry.find_models(models or registry.names("model"))
     matrix_rate = profiling.matrix_rate()
     machine = describe_machine()
     processor = machine["gpus"][0]["name"] if chosen == "gpu" else f"{machine['cpu']}, {machine['cores_usable']} cores"
-    where = f"{processor}, {backend}, {date.today()}, {matrix_rate / 1e9:,.0f} GFLOP/s in matrix products"
+    where = f"{processor}, {backend}, {date.today()}, {matrix_rate / 1e9:,.0f} GFLOP/s in matrix multiplication"
     with profiling.flop_counter() as count_flops:
         for task in found:
             kind = choose(task, "simulated" if task.record.simulation else "auto")
             _, prepared = open_data(task, kind, events, console)
             table = _table(f"{task.name}: {where}", against)
             missing: list[str] = []
-            samples = {}  # of each view and scaling, read once
+            samples = {}  # by view and scaling, each read once
             for trial in profiling.measurable(task, entries, chosen, backend, against):
                 view = trial.model.record.view
                 key = view, trial.hyperparameters.get("scaling")
@@ -119,17 +122,17 @@ def measure_models(
             console.print(table)
             for line in missing:
                 console.print(Text(f"not measured: {line}"), soft_wrap=True)
-    told = "Training and prediction in events a second; nothing else should run beside this."
+    told = "Training and prediction in events per second; the machine should be otherwise idle."
     if not against:
-        told += f" Medians of {profiling.REPEATS} repeats, ± half of the range that holds 68 % of them."
+        told += f" Medians of {profiling.REPEATS} repeats, ± half of the central 68 % range."
     console.print(told)
 
 
 def _table(title: str, against: str | None) -> Table:
     table = Table(title=title, title_justify="left")
     table.add_column("model", no_wrap=True)
-    headings = ["trainable\nparameters", "FLOPs of a\nprediction", "training\n/s", "prediction\n/s"]
-    headings.append("training: share of\nmatrix rate")
+    headings = ["trainable\nparameters", "FLOPs per\nprediction", "training\n/s", "prediction\n/s"]
+    headings.append("training: fraction of\nmatrix rate")
     if against:
         headings = ["batch", "training\n/s", f"{against}:\ntraining /s", "ratio", "prediction\n/s", f"{against}:\n/s"]
         headings += ["mode"] if against == "weaver" else []
@@ -143,10 +146,10 @@ def _cells(rates: ModelRates) -> list[str]:
     return [
         rates.model,
         f"{rates.parameters:,}",
-        missing if rates.flops is None else f"{rates.flops / 1e6:,.3g} M",
+        missing if rates.flops is None else f"{significant_digits(rates.flops / 1e6)} M",
         f"{'whole ' * rates.whole}{_with_spread(rates.training, rates.training_spread)}",
         _with_spread(rates.prediction, rates.prediction_spread),
-        missing if rates.matrix_share is None else f"{100 * rates.matrix_share:.2g} %",
+        missing if rates.matrix_share is None else f"{significant_digits(100 * rates.matrix_share, 2)} %",
     ]
 
 
@@ -155,7 +158,7 @@ def _with_spread(rate: float, spread: float | None) -> str:
 
 
 def _compared_cells(rates: ComparedRates, fastest: bool) -> list[str]:
-    """Of theirs the fastest mode beside the model, the others below it."""
+    """Cells of a row: the fastest mode of the other program is next to the model, its other modes are below."""
     numbers = [rates.training, rates.their_training, rates.ratio, rates.prediction, rates.their_prediction]
     forms = [",.0f", ",.0f", ".2f", ",.0f", ",.0f"]
     cells = ["–" if rates.missing else format(number, form) for number, form in zip(numbers, forms, strict=True)]
@@ -164,7 +167,7 @@ def _compared_cells(rates: ComparedRates, fastest: bool) -> list[str]:
 
 
 def print_parameters() -> None:
-    """Write to standard output what `benchmarks/parameters.csv` must hold."""
+    """Write the content of `benchmarks/parameters.csv` to standard output."""
     from hepbench.suite.profiling.models import parameters_by_task
 
     tasks = registry.names("task")

@@ -1,4 +1,4 @@
-"""`hepbench measure gpu`: all that needs a GPU, part by part."""
+"""`hepbench measure gpu`: all measurements that need a GPU, part by part."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hepbench.suite.profiling import gpu
 
 
 def measure_gpu(out: Path, only: Sequence[str], seconds: float, dry: bool, console: Console) -> int:
-    """Print lines as they are measured, and write files into `out`. Returns how many checks failed and how many parts
-    did not come to their end."""
+    """Print lines as they are measured, and write files into `out`. Returns the number of failed checks plus the number
+    of parts that did not finish."""
     from hepbench.suite.profiling.gpu_parts import PARTS
 
     setting, reason = gpu.setting_of(dry)
     if setting.dry:
-        console.print(f"dry run on the CPU ({reason}): nothing of it is a figure of a GPU", soft_wrap=True)
+        console.print(f"dry run on the CPU ({reason}): its numbers say nothing about a GPU", soft_wrap=True)
     else:
-        console.print(f"on {reason}, in {seconds / 60:.0f} minutes at most", soft_wrap=True)
+        console.print(f"on {reason}, at most {seconds / 60:.0f} minutes", soft_wrap=True)
     told: dict[str, int] = {}
 
     def listener(state: gpu.Measured) -> None:

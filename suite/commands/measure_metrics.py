@@ -1,4 +1,4 @@
-"""`hepbench measure metrics`: how long the metrics of many scores take."""
+"""`hepbench measure metrics`: the computing time of metrics on many scores."""
 
 from __future__ import annotations
 
@@ -12,18 +12,19 @@ from hepbench.suite.commands.measure_statistics import FORMS
 from hepbench.suite.profiling import metrics
 from hepbench.suite.progress import progress_bar
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.printable import markdown_table
 
-HEADINGS = ["what", "s of one core", "times numpy.argsort"]
+HEADINGS = ["metric", "s on one core", "relative to numpy.argsort"]
 
 
 def measure_metrics(events: int, form: str, console: Console) -> None:
-    """Print a table of the core's time that metrics of so many events take."""
+    """Print a table of the single-core time of metrics on this many events."""
     check_known("format", form, FORMS)
     with progress_bar(console, "measuring", metrics.STEPS, "steps") as advance:
         found = metrics.costs(events, advance)
     title = f"{events:,} events, {describe_machine()['cpu']}"
-    lines = [[one.what, f"{one.seconds:.3g}", f"{one.sorts:.3g}"] for one in found]
+    lines = [[one.what, significant_digits(one.seconds), significant_digits(one.sorts)] for one in found]
     if form == "markdown":
         sys.stdout.write(
             "\n".join([f"**{title}**", "", *markdown_table([HEADINGS, [":---", "---:", "---:"], *lines]), ""])

@@ -1,8 +1,9 @@
-"""`hepbench measure onnx`: models as ONNX files on one thread, with 32 bits and with 8, beside the trained ones."""
+"""`hepbench measure onnx`: models as 32-bit and 8-bit ONNX files on one thread, compared with the trained ones."""
 
 from __future__ import annotations
 
 import csv
+import shlex
 import sys
 from collections.abc import Sequence
 from datetime import date
@@ -18,13 +19,14 @@ from hepbench.suite.commands.console import Console
 from hepbench.suite.export.graph import require_onnx
 from hepbench.suite.profiling.onnx import AT_ONCE, TRAINED, Form, exportable, forms_of
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.printable import markdown_table
 
 WIDE = 100
-"""Columns of a terminal that everything has room in."""
+"""Width of a terminal, in characters, that fits the whole table."""
 
 SHORT = ("differs\nby", "AUC", "loss\nof AUC", "event\nms", "99 %\nms", "events\n/ms")
-"""Headings of a terminal's table, of HEADINGS from the fourth on."""
+"""Short forms, for a terminal, of HEADINGS from the fourth on."""
 
 FORMS = ("table", "markdown", "csv")
 TEXTS = ("task", "model", "form")
@@ -38,18 +40,20 @@ CSV = (
 
 
 def measure_onnx(tasks: Sequence[str], models: Sequence[str], seconds: float, form: str, console: Console) -> None:
-    """Print a table of the latest runs of these models, or of all that have one; each time is taken over about so many
-    seconds, none where that is 0."""
+    """Print a table of the latest runs of these models, or of all models with one. seconds: duration of each timing; 0:
+    no timing."""
     check_known("format", form, FORMS)
     require_onnx()
     store = results.open_store(to_write=False)
-    entries = [registry.find("model", given) for given in models]
+    entries = registry.find_models(models)
     own = {entry.name: entry.given for entry in entries if not entry.shipped}
     found = [registry.find("task", given) for given in tasks]
     runs = [(task, run) for task in found for run in exportable(task, entries, store)]
     if not runs:
         names = ", ".join(task.name for task in found)
-        raise UserError(f"no finished run of {names} has a model to export: run hepbench bench {found[0].given} first")
+        raise UserError(
+            f"no finished run of {names} has a model to export: run hepbench bench {shlex.quote(found[0].given)} first"
+        )
     machine = describe_machine()
     where = f"{machine['cpu']}, {machine['cores_usable']} cores"
     lines: list[Form] = []
@@ -69,7 +73,7 @@ def measure_onnx(tasks: Sequence[str], models: Sequence[str], seconds: float, fo
 
 
 def _print(forms: Sequence[Form], title: str, form: str, console: Console) -> None:
-    """With the names of tasks where there are several."""
+    """Print the table, with names of tasks if there are several."""
     several = len({one.task for one in forms}) > 1
     lines = [_cells(one) for one in forms if not one.missing]
     missing = [f"{one.task}, {one.model}, {one.form}: not measured: {one.missing}" for one in forms if one.missing]
@@ -86,13 +90,13 @@ def _print(forms: Sequence[Form], title: str, form: str, console: Console) -> No
     for one in missing:
         console.print(Text(one), soft_wrap=True)
     console.print(
-        "ONNX and 8 bits: in ONNX Runtime on one thread; rates by 1,000 events at once. Loss of AUC: on the run's test "
-        "events, ± the paired error. Nothing else should run beside this."
+        "ONNX and 8 bits: in ONNX Runtime on one thread; rates in batches of 1,000 events. Loss of AUC: on the test "
+        "set of the run, ± the paired error. The machine should be otherwise idle."
     )
 
 
 def _table(lines: Sequence[Sequence[str]], several: bool, width: int) -> Table:
-    """Each model's forms below it; without the size of the file where a terminal has no room for it."""
+    """The forms of each model are listed below it; without file sizes if the terminal is too narrow."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)
     table.add_column("model", no_wrap=True)
     for name in SHORT if width < WIDE else (*SHORT, "MiB"):
@@ -113,15 +117,15 @@ def _cells(found: Form) -> list[str]:
         "" if found.difference is None else f"{found.difference:.1e}",
         "" if found.auc is None else f"{found.auc:.4f}",
         "" if found.loss is None else f"{found.loss[0]:.4f} ± {found.loss[1]:.4f}",
-        "–" if times is None else f"{times.p50:.2g}",
-        "–" if times is None or times.p99 is None else f"{times.p99:.2g}",
-        "–" if times is None else f"{times.rate / 1e3:.3g}" if times.rate < 1e6 else f"{times.rate / 1e3:,.0f}",
+        "–" if times is None else significant_digits(times.p50, 2),
+        "–" if times is None or times.p99 is None else significant_digits(times.p99, 2),
+        "–" if times is None else significant_digits(times.rate / 1e3),
         "" if found.mib is None else f"{found.mib:.2f}",
     ]
 
 
 def _numbers(found: Form) -> list[object]:
-    """As CSV has them; what was not measured is left empty."""
+    """The cells for CSV; empty if not measured."""
     loss, times = found.loss or (None, None), found.times
     of_times = (None,) * 3 if times is None else (times.p50, times.p99, times.rate)
     numbers = (found.difference, found.auc, *loss, *of_times, found.mib)

@@ -1,4 +1,4 @@
-"""`hepbench measure start`: how long a worker takes to its first step."""
+"""`hepbench measure start`: the start-up time of a worker up to its first training step."""
 
 from __future__ import annotations
 
@@ -23,22 +23,21 @@ from hepbench.tracking.hardware.machine import describe_machine
 def measure_start(
     task_given: str, models: Sequence[str], events: int, wanted: str, backend: str, console: Console
 ) -> None:
-    """Print a row for each network that serves the task; on JAX a second, of a process that finds what is compiled."""
+    """Print one row per network; on JAX a second one, of a process with a warm compilation cache. UserError for a model
+    that is incompatible with the task or no Keras network."""
     chosen, _ = device.resolve(wanted, backend)
     task = registry.find("task", task_given)
     kind = choose(task, "simulated" if task.record.simulation else "auto")
-    entries = [registry.find("model", given) for given in models]
+    entries = registry.find_models(models)
     trials = [Trial(Spec(task.given, one.given, 0, "full", kind, chosen, backend), task, one) for one in entries]
     for trial in trials:
         if trial.refusal or not trial.model.record.in_keras:
-            raise UserError(
-                f"{trial.model.name}: {trial.refusal or 'it is no Keras network, and nothing is compiled for it'}"
-            )
+            raise UserError(f"{trial.model.name}: {trial.refusal or 'not a Keras network, so nothing is compiled'}")
     open_data(task, kind, events, console)
     machine = describe_machine()
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     table.add_column("model")
-    for heading in ("imports\ns", "data\ns", "first steps\ns", "whole\ns"):
+    for heading in ("imports\ns", "data\ns", "first steps\ns", "total\ns"):
         table.add_column(heading, justify="right")
     for trial in trials:
         with console.status(Text(f"{task.name}: {trial.model.name}")):
@@ -49,5 +48,5 @@ def measure_start(
     console.print(Text(f"{task.name}: {where}, {backend}, {date.today()}"))
     console.print(table)
     if backend == "jax":
-        console.print("again: a second process, which finds what the first has compiled.")
-    console.print("Nothing else should run beside this.")
+        console.print("again: a second process, with the compilation cache of the first.")
+    console.print("The machine should be otherwise idle.")

@@ -1,4 +1,4 @@
-"""`hepbench measure statistics`: toys that show whether the errors of the metrics and the tests hold."""
+"""`hepbench measure statistics`: toy studies of the errors of the metrics and of the tests."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ COVERED = [
     "toys with a value",
     *(f"{level:.0%}" for level in coverage.LEVELS),
 ]
-TESTED = ["events", "distance", "metric", "equal, told apart", "unequal, told apart", "by the independent test"]
+TESTED = ["events", "distance", "metric", "type I error rate", "power", "power, unpaired test"]
 
 
 def measure_statistics(events: Sequence[int], toys: int, form: str, console: Console) -> None:
-    """Print a table of intervals that contain the truth, and one of tests, with so many toys of so many events each."""
+    """Print a table of the coverage of intervals and one of the tests, from this many toys of this many events each."""
     check_known("format", form, FORMS)
     with progress_bar(
         console, "toys", sum(number for *_, number, _ in coverage.studies(events, toys)), "toys"
@@ -53,8 +53,8 @@ def measure_statistics(events: Sequence[int], toys: int, form: str, console: Con
         for one in tested
     ]
     for title, headings, cells in (
-        ("Intervals that contain the truth", COVERED, lines),
-        ("Tests of a difference at 5 %", TESTED, tests),
+        ("Coverage of intervals", COVERED, lines),
+        ("Tests of a difference at the 5 % level", TESTED, tests),
     ):
         if form == "markdown":
             rule = [":---" if name in ("quantity", "metric") else "---:" for name in headings]

@@ -1,4 +1,4 @@
-"""`hepbench measure step`: where the time of a network's training step goes."""
+"""`hepbench measure step`: profile of a network's training step."""
 
 from __future__ import annotations
 
@@ -23,32 +23,33 @@ from hepbench.suite.profiling.machine import copy_rate
 from hepbench.suite.profiling.step import Kernel, StepProfile, profile_of
 from hepbench.suite.trial.spec import Spec, Trial
 from hepbench.tracking.hardware.machine import describe_machine
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.printable import markdown_table
 
 EVENTS = 2_000
-"""Of the task, which are repeated to a length that can be timed."""
+"""Events of the task, which are repeated to a length that can be timed."""
 
 SHOWN = 12
-"""Rows of each table; the last sums up what is left."""
+"""Rows of each table; one more row sums the remaining ones."""
 
-HEADINGS = ("calls", "ms", "share of the kernels' time", "MiB", "share of the copy rate")
+HEADINGS = ("calls", "ms", "fraction of kernel time", "MiB", "fraction of copy rate")
 
 
 def measure_step(
     task_given: str, models: Sequence[str], seconds: float, form: str, wanted_device: str, console: Console
 ) -> None:
-    """Print for each model its step: the whole, by kind of kernel and pass, and by layer."""
+    """Print the profile of each model's step: in total, by kind of kernel and pass, and by layer and pass."""
     check_known("format", form, FORMS)
     chosen, _ = device.resolve(wanted_device, "tensorflow")
     device.load_keras(chosen, "tensorflow")
     task = registry.find("task", task_given)
     trials = []
-    for entry in [registry.find("model", given) for given in models]:
+    for entry in registry.find_models(models):
         trial = Trial(Spec(task.given, entry.given, 0, "full", "simulated", chosen, "tensorflow"), task, entry)
         if trial.refusal:
             raise UserError(f"{entry.name} on {task.name}: {trial.refusal}")
         if not entry.record.in_keras:
-            raise UserError(f"{entry.name} is no Keras network: it has no steps")
+            raise UserError(f"{entry.name} is not a Keras network: it has no training steps")
         trials.append(trial)
     matrix, copied = profiling.matrix_rate(), copy_rate(min(seconds, 2.0))
     _, prepared = open_data(task, choose(task, "simulated" if task.record.simulation else "auto"), EVENTS, console)
@@ -67,13 +68,14 @@ def measure_step(
 
 def _print(found: StepProfile, title: str, matrix: float, copied: float, form: str, console: Console) -> None:
     events = found.batch_size / found.seconds
-    told = f"a step of {found.batch_size} events takes {1e3 * found.seconds:.3g} ms, {events:,.0f} events/s: "
+    duration = significant_digits(1e3 * found.seconds)
+    told = f"a step of {found.batch_size} events takes {duration} ms, {events:,.0f} events/s: "
     if found.flops is None:
-        told += "share of the rate of matrix products not measured, which needs JAX to count"
+        told += "fraction of the matrix multiplication rate not measured, as counting FLOPs requires JAX"
     else:
         share = found.flops / found.seconds / matrix
-        told += f"{100 * share:.2g} % of {matrix / 1e9:,.0f} GFLOP/s in matrix products"
-    told += f"; copies in memory {copied / 1e9:.3g} GB/s; kernels over {found.steps} profiled steps"
+        told += f"{significant_digits(100 * share, 2)} % of {matrix / 1e9:,.0f} GFLOP/s in matrix multiplication"
+    told += f"; memory copy {significant_digits(copied / 1e9)} GB/s; kernels from {found.steps} profiled steps"
     tables = [
         (["kernel", "pass"], _rows(found.kernels, lambda one: (one.kind, one.stage), copied)),
         (["layer", "pass"], _rows(found.kernels, lambda one: (one.layer or "–", one.stage), copied)),
@@ -91,15 +93,15 @@ def _print(found: StepProfile, title: str, matrix: float, copied: float, form: s
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for name in names:
             table.add_column(name)
-        for name in ("calls", "ms", "share", "MiB", "of copy rate"):
+        for name in ("calls", "ms", "fraction", "MiB", "of copy rate"):
             table.add_column(name, justify="right", no_wrap=True)
         for row in rows:
             table.add_row(*map(Text, row))
         console.print(table)
     console.print(
-        "ms: of the threads that begin a kernel, of which several may run at once, not of those that help it, with the "
-        "profiler's own cost; kernels of a few microseconds are not traced. MiB: memory that the kernels ask for; "
-        "some write over what they take in, and ask for none.",
+        "ms: time in the threads that start a kernel, of which several may run in parallel, without the threads that "
+        "help it and including the profiler's overhead; kernels of a few microseconds are not traced. MiB: memory "
+        "allocated by the kernels; kernels that work in place allocate none.",
         soft_wrap=True,
     )
 
@@ -116,11 +118,11 @@ def _rows(kernels: Iterable[Kernel], key: Callable[[Kernel], tuple[str, str]], c
     return [
         [
             *names,
-            f"{calls:.3g}",
-            f"{1e3 * seconds:.3g}",
+            significant_digits(calls),
+            significant_digits(1e3 * seconds),
             f"{100 * seconds / total:.1f} %",
-            f"{size / 2**20:.3g}",
-            f"{100 * size / seconds / copied:.2g} %" if seconds and size else "–",
+            significant_digits(size / 2**20),
+            f"{significant_digits(100 * size / seconds / copied, 2)} %" if seconds and size else "–",
         ]
         for names, (calls, seconds, size) in ordered
     ]

@@ -1,4 +1,4 @@
-"""Data opened with a progress bar and a line on what was taken."""
+"""Opens data with a progress bar and prints a line on what is used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from hepbench.suite.progress import DataLines
 
 
 def open_data(task: Entry[Task], kind: str, events: int | None, console: Console) -> tuple[Files, Prepared]:
-    """As `data.opening.open_data` does it, shown on the console."""
+    """`data.opening.open_data` with its progress on the console."""
     with DataLines(console) as listener:
         return opening.open_data(task, kind, events, listener)

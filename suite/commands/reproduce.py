@@ -1,4 +1,4 @@
-"""`hepbench reproduce`: a study's experiments again, its numbers beside ours, printed and as a page."""
+"""`hepbench reproduce`: the experiments of a study, its numbers compared with ours, printed and as an HTML page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FORMATS = ("table", "markdown")
 
 
 def print_studies(console: Console) -> None:
-    """Every study with its experiments."""
+    """Print every study with its numbers of experiments and of published numbers."""
     for name in study.names():
         one = study.find(name)
         numbers = sum(len(experiment.reported) for experiment in one.experiments)
@@ -35,8 +35,8 @@ def print_studies(console: Console) -> None:
 
 
 def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, console: Console) -> int:
-    """Run what has not been run, print each number of the document beside ours, and write the page. Returns how many
-    experiments failed. form: one of FORMATS; of Markdown, the text alone goes to the standard output."""
+    """Run the trials without results, print each published number next to ours, and write the page. Returns the number
+    of failed experiments. form: one of FORMATS; with "markdown", only the text goes to standard output."""
     check_known("format", form, FORMATS)
     console.print(Text.assemble((asked.name, "bold"), f": {asked.study.title}"), soft_wrap=True)
     console.print(asked.study.source, highlight=False, soft_wrap=True)
@@ -49,7 +49,9 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
         _print_plan(asked, console)
         return 0
     if not any(setup.trials for setup in asked.setups):
-        raise UserError(f"nothing of {asked.name} runs under the budget {asked.budget}: {asked.setups[0].left_out}")
+        raise UserError(
+            f"no experiment of {asked.name} runs within the budget {asked.budget}: {asked.setups[0].left_out}"
+        )
     store = results.open_store()
     with ReproduceLines(console) as listener:
         outcome = reproducing.run(asked, place, store, listener)
@@ -65,7 +67,7 @@ def reproduce(asked: Reproduction, *, dry: bool, form: str, place: Place, consol
 
 
 def _print_plan(asked: Reproduction, console: Console) -> None:
-    """Two lines an experiment: what becomes of it, and what it is."""
+    """Print two lines per experiment: what would run, and its settings."""
     planned = reproducing.plan(asked)
     for setup in asked.setups:
         experiment, settings = setup.experiment, dict(setup.experiment.settings)
@@ -89,21 +91,21 @@ def _print(page: reproduction.Page, console: Console) -> None:
         console.print(Text.assemble((part.name, "bold"), f"  {part.title}"))
         for line in (
             " · ".join(part.facts),
-            f"left out by the budget: {'; '.join(part.reduced)}" if part.reduced else "",
+            f"reduced by the budget: {'; '.join(part.reduced)}" if part.reduced else "",
             f"not run: {part.left_out}" if part.left_out else "",
         ):
             if line:
                 console.print(Text(line, style="dim"))
         if part.numbers:
             cells = [[number.what, number.document, number.here, number.difference] for number in part.numbers]
-            _print_table(("number", "document", "here", "difference"), cells, console)
+            _print_table(("number", "original", "here", "difference"), cells, console)
         if part.modes:
             _print_table(reproduction.MODE_HEADINGS, reproduction.mode_rows(part), console)
             console.print(Text(part.modes_in_words))
     for compared in page.comparisons:
         console.print()
         console.print(Text(compared.question, style="bold"))
-        console.print(Text(f"the document: {compared.statement}", style="dim"))
+        console.print(Text(f"original: {compared.statement}", style="dim"))
         _print_table(["experiment", *compared.columns], compared.rows, console)
     for what, command in page.elsewhere.items():
         console.print(Text(f"{what}: {command}"), soft_wrap=True)

@@ -1,22 +1,22 @@
-"""`hepbench rescore`: every metric of stored runs again, from the scores that they keep."""
+"""`hepbench rescore`: recompute all metrics of stored runs from their scores."""
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Sequence
 
-from hepbench.benchmarks import registry
 from hepbench.benchmarks.base import UserError
 from hepbench.suite import rescoring, results
-from hepbench.suite.commands import arguments
 from hepbench.suite.commands.console import Console
 from hepbench.suite.progress import progress_bar
 
 
 def rescore(given: Sequence[str], console: Console) -> None:
-    """Measure again, print how many runs, and why others are left as they are. UserError where nothing has finished."""
+    """Recompute, and print the number of runs and why others are unchanged. UserError if there are no finished runs."""
     store = results.open_store()
-    tasks = [registry.find("task", name) for name in arguments.each(given)]
+    tasks, left_out = results.stored_tasks(given, store)
+    if left_out:
+        console.print(results.of_left_out(left_out), soft_wrap=True, highlight=False)
     runs = {task.name: rescoring.finals(task, store) for task in tasks}
     if not any(runs.values()):
         asked = given[0] if len(given) == 1 else shlex.quote(" ".join(given))
@@ -25,10 +25,10 @@ def rescore(given: Sequence[str], console: Console) -> None:
         found = runs[task.name]
         if not found:
             continue
-        with progress_bar(console, f"{task.name}: measuring again", len(found), "runs") as advance:
+        with progress_bar(console, f"{task.name}: recomputing metrics", len(found), "runs") as advance:
             skipped = rescoring.rescore(task, store, found, lambda: advance(1))
         console.print(
-            f"{task.name}: {len(found) - len(skipped)} runs measured again from their scores", highlight=False
+            f"{task.name}: metrics of {len(found) - len(skipped)} runs recomputed from their scores", highlight=False
         )
         for run, reason in skipped.items():
-            console.print(f"left as it is: {run[:12]}: {reason}", soft_wrap=True, highlight=False)
+            console.print(f"unchanged: {run[:12]}: {reason}", soft_wrap=True, highlight=False)

@@ -1,4 +1,4 @@
-"""`hepbench score`: scores that were made elsewhere, rated and entered on the leaderboard."""
+"""`hepbench score`: external scores, evaluated and added to the leaderboard."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hepbench.suite.progress import DataLines
 
 
 def score(task_given: str, path: Path, facts: Mapping[str, Any], force: bool, console: Console) -> None:
-    """Check and rate the scores, store them and print the leaderboard. facts: fields of a `Submission`."""
+    """Check and evaluate the scores, store them and print the leaderboard. facts: fields of a `Submission`."""
     task = registry.find("task", task_given)
     submission = Submission(**facts)
     store = results.open_store()
@@ -23,7 +23,7 @@ def score(task_given: str, path: Path, facts: Mapping[str, Any], force: bool, co
         entered = enter(task, path, submission, store, force=force, listener=listener)
     name = f"{submission.name} seed {submission.seed}"
     if entered.evaluated is None:
-        console.print(f"{name}: these very scores are there already, run {entered.run[:12]}", soft_wrap=True)
+        console.print(f"{name}: identical scores already exist, run {entered.run[:12]}", soft_wrap=True)
     else:
         found = entered.evaluated.metrics
         count = len(entered.evaluated.found.ids)

@@ -1,4 +1,4 @@
-"""`hepbench simulate`: raw files on request, in the official format."""
+"""`hepbench simulate`: simulated files in the official format."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from hepbench.suite.progress import progress_bar
 
 
 def simulate(task_given: str, events: int, seed: int, jobs: int | None, out: Path | None, console: Console) -> None:
-    """Write simulated files into a new folder, or where bench looks for them; resumes where it was stopped."""
+    """Write simulated files to a new folder, or to where bench looks for them; resumes where it was stopped."""
     entry = registry.find("task", task_given)
     simulation_of(entry)
     folder = out.resolve() if out else simulated_folder(entry, events, seed)
     if out and folder.exists():
-        raise UserError(f"{folder} is there already: give a folder that is not")
+        raise UserError(f"{folder} already exists: give a new folder with --out")
     jobs = jobs or cores()
     started = time.perf_counter()
     with progress_bar(console, "simulating", events, "events") as advance:
         made = simulate_files(entry, events, seed, folder, jobs, advance)
     seconds = time.perf_counter() - started
     if made:
-        rate = f"{made / seconds:,.0f} a second with {jobs} process{'es' * (jobs > 1)}"
+        rate = f"{made / seconds:,.0f} per second with {jobs} process{'es' * (jobs > 1)}"
         console.print(f"{made:,} events in {seconds:.1f} s, {rate}")
     for path in sorted(folder.iterdir()):
         console.print(f"{path} ({path.stat().st_size:,} bytes)", highlight=False, soft_wrap=True)

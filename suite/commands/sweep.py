@@ -1,4 +1,4 @@
-"""`hepbench sweep`: what each batch size costs, and which learns soonest."""
+"""`hepbench sweep`: the cost of each batch size, and which one reaches the target AUC fastest."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from hepbench.suite.sweep import MachineBusy, Plan, SweepEvent, SweepRequest, Tr
 from hepbench.tracking.sweep import page, record, table
 
 WIDE = 125
-"""Characters that the whole table takes."""
+"""Width of the whole table in characters."""
 
 
 def sweep(asked: SweepRequest, *, dry: bool, console: Console) -> int:
-    """Measure what has not been measured and print what was found. Returns the number of trainings that failed.
+    """Measure what has not been measured and print the results. Returns the number of failed training runs.
 
-    dry: print what would run, and run nothing.
+    dry: only print what would run.
     """
     names = (asked.model.name, "bold"), " on ", (asked.task.name, "bold")
     console.print(Text.assemble(*names, f": {asked.model.record.title}"))
@@ -51,7 +51,7 @@ def sweep(asked: SweepRequest, *, dry: bool, console: Console) -> int:
 
 
 class SweepLines:
-    """Shows a sweep, from its data to its last training; is its listener, within a `with` block."""
+    """Shows a sweep, from its data to its last training run; is its listener, within a `with` block."""
 
     def __init__(self, console: Console):
         self.console = console
@@ -70,7 +70,7 @@ class SweepLines:
             case Plan():
                 self._planned(event)
             case MachineBusy():
-                text = f": others use {event.percent:.0f} % of its cores, and times will be too long"
+                text = f": other processes use {event.percent:.0f} % of its cores; times will be too long"
                 self.console.print(Text.assemble(("the machine is busy", "yellow"), text), soft_wrap=True)
             case TrainingEvent():
                 self._training(event)
@@ -80,10 +80,12 @@ class SweepLines:
     def _planned(self, plan: Plan) -> None:
         done = sum(one.state == "done" for one in plan.trainings)
         if done:
-            self.console.print(f"{done} of {len(plan.trainings)} trainings are there already; --force runs them again")
+            self.console.print(
+                f"{done} of {len(plan.trainings)} results already exist and are reused; --force reruns them"
+            )
         if plan.left_out:
             sizes = record.listed(plan.left_out)
-            text = f" {sizes}: the training part has {plan.train_events:,} events"
+            text = f" {sizes}: the training set has {plan.train_events:,} events"
             self.console.print(Text.assemble(("left out", "yellow"), text))
 
     def _training(self, told: TrainingEvent) -> None:
@@ -92,7 +94,7 @@ class SweepLines:
         self._trainings.show(title, title, event)
         if event.kind == "done":
             text = (
-                f" {title}: trained in {result['train_seconds']:.1f} s, validation AUC at the end "
+                f" {title}: trained in {result['train_seconds']:.1f} s, final validation AUC "
                 f"{result['final_val_auc']:.4f}"
             )
             self.console.print(Text.assemble(("done", "green"), text), soft_wrap=True)
@@ -103,7 +105,7 @@ class SweepLines:
 def _print_plan(plan: Plan, console: Console) -> None:
     printed = Table("device", "batch size", "epochs", "seed", "")
     words = {"run": Text("to run"), "done": Text("already done", "green")}
-    words["unknown"] = Text("to run, unless the data are too few")
+    words["unknown"] = Text("to run, if the training set is large enough")
     for one in plan.trainings:
         epochs = str(one.trial.hyperparameters.get("epochs", ""))
         size = f"{one.batch_size:,}"

@@ -1,9 +1,10 @@
-"""`hepbench tune`: a study of a model on a task, from the first trial to the test on fresh seeds."""
+"""`hepbench tune`: a hyper-parameter study of a model on a task, from the first trial to the test on new seeds."""
 
 from __future__ import annotations
 
 import contextlib
 import math
+import shlex
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from hepbench.suite.tuning.retest import KINDS, is_default
 from hepbench.suite.tuning.storage import DatabaseGone
 from hepbench.suite.tuning.study_spec import StudySpec
 from hepbench.suite.workers.place import Place
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.statistics import LEVEL
 
 if TYPE_CHECKING:
@@ -40,15 +42,15 @@ if TYPE_CHECKING:
 
 
 def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
-    """Start or resume the study until it has its trials, test its best, and print what was found. Returns the number
-    of trainings that failed."""
+    """Start or resume the study until it has its trials, test the best one, and print the results. Returns the number
+    of failed training runs."""
     base = study_spec.base
     computed = computed_on([study_spec.model], base.backend, base.device)
     what = f": {study_spec.model.record.title} on {study_spec.task.record.title}"
     console.print(Text.assemble((study_spec.name, "bold"), what))
     console.print(
-        f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} of the "
-        f"validation part · {study_spec.sampler}, pruning {study_spec.pruner} · {computed} "
+        f"budget {base.budget} · {study_spec.trials} trials · {' and '.join(study_spec.objective_names)} on the "
+        f"validation set · sampler {study_spec.sampler}, pruner {study_spec.pruner} · {computed} "
         f"({study_spec.device_reason})"
     )
     with StudyLines(study_spec.name, console) as listener:
@@ -64,19 +66,19 @@ def tune(study_spec: StudySpec, place: Place, console: Console) -> int:
 
 
 def print_database_gone(event: DatabaseGone, console: Console) -> None:
-    said = ("the database of studies does not answer", "yellow")
+    said = ("the study database does not answer", "yellow")
     console.print(Text.assemble(said, f", retrying in {event.seconds:.1f} s"))
 
 
 class StudyLines:
-    """Shows a study, from its data to its last training; is its listener, within a `with` block."""
+    """Shows a study, from its data to its last training run; is its listener, within a `with` block."""
 
     def __init__(self, name: str, console: Console):
         self.name = name
         self.console = console
         self._finals = BenchLines(console)
         self._search = TrialProgress(console, epochs=False)
-        self._live = contextlib.ExitStack()  # one at a time draws on the terminal
+        self._live = contextlib.ExitStack()  # only one may draw on the terminal at a time
 
     def __enter__(self) -> StudyLines:
         self._live.enter_context(self._finals)
@@ -93,7 +95,9 @@ class StudyLines:
                 print_database_gone(event, self.console)
             case Requeued():
                 listed = ", ".join(map(str, event.trials))
-                self.console.print(f"interrupted before: trial {listed}, marked and queued once again")
+                self.console.print(
+                    f"interrupted earlier: trial {listed}, marked as failed and queued again (at most once)"
+                )
             case SearchProgress():
                 self._live.close()
                 self._live.enter_context(self._search)
@@ -105,18 +109,20 @@ class StudyLines:
                 self._progress(event.progress)
             case TimeIsUp():
                 text = f" after {event.finished} of {event.wanted} trials; the same command resumes"
-                self.console.print(Text.assemble(("time is up", "yellow"), text))
+                self.console.print(Text.assemble(("timeout reached", "yellow"), text))
             case RetestStarted():
                 self._live.close()
                 self._live.enter_context(self._finals)
-                self.console.print(f"testing trial {event.trial} and the defaults, {event.seeds} fresh seeds each:")
+                self.console.print(f"testing trial {event.trial} and the defaults, {event.seeds} new seeds each:")
             case ComparisonStarted():
                 self._live.close()
                 self._live.enter_context(self.console.status("comparing on the test events"))
 
     def _trial_ended(self, event: SearchTrialEnded) -> None:
         progress = event.progress
-        text = event.reason or ", ".join(f"{name} {value:.4g}" for name, value in event.values.items())
+        text = event.reason or ", ".join(
+            f"{name} {significant_digits(value, 4)}" for name, value in event.values.items()
+        )
         best = ""
         if progress.best is not None:
             value, number = progress.best
@@ -136,20 +142,20 @@ class StudyLines:
 
 
 def _print_found(study: Study, study_spec: StudySpec, console: Console) -> None:
-    """What the study has found, all of it kept in its own attributes; of two objectives, the front."""
+    """Print the results of the study, which are all in its attributes; with two objectives, the Pareto front."""
     if len(study_spec.objectives) > 1:
         _print_front(study, study_spec, console)
         return
     best = storage.best(study)
     if best is None:
-        reason = "no trial keeps to the limits" if study_spec.limits else "no trial is complete"
+        reason = "no trial is within the limits" if study_spec.limits else "no trial is complete"
         console.print(Text.assemble(("no best trial", "yellow"), f": {reason}"))
     elif is_default(study_spec, best):
-        console.print(f"no trial is better than the defaults, trial {best.number}, on the validation part")
+        console.print(f"no trial is better than the defaults (trial {best.number}) on the validation set")
     elif outcome := study.user_attrs.get("outcome"):
         _print_outcome(study_spec, best, outcome, console)
     else:
-        said = ("not all of the final trainings are there", "yellow")
+        said = ("some final training runs are missing", "yellow")
         console.print(Text.assemble(said, ": the same command retries them"))
 
 
@@ -161,46 +167,47 @@ def _print_outcome(study_spec: StudySpec, best: FrozenTrial, outcome: Mapping[st
         chosen.add_row(name, _short(found.get(name, default)), _short(default))
     console.print(chosen)
     objective = outcome["objective"]
-    table = Table("", f"{objective}, test", "spread of seeds", "train s", "trainable parameters")
+    table = Table("", f"{objective}, test", "seed spread", "training s", "trainable parameters")
     for kind in KINDS:
         table.add_row(
             kind,
             f"{outcome[kind]:.4f}",
             f"{outcome[f'{kind}_spread']:.4f}",
-            f"{outcome[f'{kind}_train_seconds']:.3g}",
+            significant_digits(outcome[f"{kind}_train_seconds"]),
             f"{outcome[f'{kind}_parameters']:,.0f}",
         )
     console.print(table)
     gain, error, seeds = outcome["gain"], outcome["gain_error"], outcome["seeds"]
-    p = outcome.get("gain_p", math.nan)  # which an older version did not keep
+    p = outcome.get("gain_p", math.nan)  # not stored by older versions
     verdict = f"{'better' if gain > 0 else 'worse'} than the defaults"
     if not p <= 1 - LEVEL:
-        verdict = "not told apart from the defaults"
-    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} fresh seeds each: {verdict}, p = {p:.2g}")
+        verdict = "not significantly different from the defaults"
+    console.print(f"gain {gain:+.4f} ± {error:.4f} in {objective}, {seeds} new seeds each: {verdict}, p = {p:.2g}")
     console.print(
-        f"validation: best trial {outcome['validation_best']:.4f}, refitted {outcome['validation_refitted']:.4f}: "
-        f"the search's optimism is {outcome['optimism']:+.4f}"
+        f"validation: best trial {outcome['validation_best']:.4f}, retrained {outcome['validation_refitted']:.4f}: "
+        f"optimism of the search {outcome['optimism']:+.4f}"
     )
-    console.print(f"bench it: {_bench_command(study_spec, found)} --seeds {seeds}", soft_wrap=True)
+    console.print(f"to bench it: {_bench_command(study_spec, found)} --seeds {seeds}", soft_wrap=True)
 
 
 def _print_front(study: Study, study_spec: StudySpec, console: Console) -> None:
-    """The trials that no other beats in both objectives, the best in the first objective first."""
-    title = "Pareto front, of the validation part; none of these has been tested"
+    """Print the trials that no other beats in both objectives, sorted by the first objective."""
+    title = "Pareto front on the validation set; none of these has been tested"
     table = Table("trial", *study_spec.objective_names, "command", title=title, title_justify="left")
     sign = -1 if study_spec.objectives[0].higher_is_better else 1
     for trial in sorted(study.best_trials, key=lambda one: sign * one.values[0]):
         command = _bench_command(study_spec, trial.user_attrs["parameters"])
-        table.add_row(str(trial.number), *(f"{value:.4g}" for value in trial.values), command)
+        table.add_row(str(trial.number), *(significant_digits(value, 4) for value in trial.values), command)
     console.print(table)
 
 
 def _bench_command(study_spec: StudySpec, hyperparameters: Mapping[str, Any]) -> str:
     base = study_spec.base
-    parts = [f"hepbench bench {base.task} --model {base.model} --budget {base.budget} --data {base.data}"]
+    words = ["hepbench", "bench", base.task, "--model", base.model, "--budget", base.budget, "--data", base.data]
     if base.backend != "tensorflow":
-        parts.append(f"--backend {base.backend}")
-    return " ".join([*parts, *(f"--set {name}={as_text(value)}" for name, value in sorted(hyperparameters.items()))])
+        words += ["--backend", base.backend]
+    words += [word for name, value in sorted(hyperparameters.items()) for word in ("--set", f"{name}={as_text(value)}")]
+    return shlex.join(words)
 
 
 def _short(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""`hepbench ui`: MLflow's own pages on the store, opened by views that are prepared."""
+"""`hepbench ui`: the MLflow UI on the store, with prepared views."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from hepbench.tracking.views import page_of
 
 
 def open_ui(port: int, console: Console) -> None:
-    """Prepare the views, print their addresses, and become the MLflow server on the store, until Ctrl-C; a store that
-    is a server has pages of its own. UserError where another program has the port."""
+    """Prepare the views, print their addresses, and become the MLflow server on the store until Ctrl-C; a store that is
+    a server has its own UI. UserError if another program uses the port."""
     store = results.open_store()
     if store.is_server:
         address = f"{store.address.rstrip('/')}/"
-        lines = [f"the store is a server with a UI of its own: {address}{runs.EXPERIMENTS}"]
+        lines = [f"the store is a server with its own UI: {address}{runs.EXPERIMENTS}"]
     else:
         refuse_taken_port(port)
         address = runs.ui_address(port=port)
-        lines = [f"MLflow will answer at {address}{runs.EXPERIMENTS} (Ctrl-C ends it)"]
+        lines = [f"MLflow UI: {address}{runs.EXPERIMENTS} (stop with Ctrl-C)"]
     for name, experiment_id in views.prepare(store).items():
         lines += ["", f"{name}:"]
         lines += [f"  {'models, a table':<18} {address}{page_of(experiment_id, views.MODELS)}"]

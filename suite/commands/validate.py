@@ -1,4 +1,4 @@
-"""`hepbench validate`: a task's data against its calibration figures, line by line, and as a page with plots."""
+"""`hepbench validate`: a task's data compared with its calibration figures, printed and as an HTML page with plots."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ AGREE_P = 0.0027  # the same for a distribution, as a probability
 
 
 def validate(task_given: str, wanted: str, events: int, console: Console) -> None:
-    """Print each figure of a task beside that of its data with the difference in standard deviations, and each
-    distribution with its chi-square; write the page."""
+    """Print each calibration figure of a task next to that of its data, with the difference in standard deviations, and
+    each distribution with its chi-square; write the page. UserError for a task without such figures."""
     entry = registry.find("task", task_given)
     if not entry.record.validate:
         those = ", ".join(name for name in registry.names("task") if registry.find("task", name).record.validate)
-        raise UserError(f"task {entry.name} has no calibration figures to compare with; there are those of {those}")
+        raise UserError(f"task {entry.name} has no calibration figures to compare with; tasks with some: {those}")
     kind = choose(entry, wanted)
     files, prepared = open_data(entry, kind, events, console)
     found = entry.record.validate(prepared.arrays, prepared.labels)
@@ -85,8 +85,8 @@ def _cells(one: Check | Comparison) -> list[str]:
 
 
 def _drawings(checks: Sequence[Check], comparisons: Sequence[Comparison]) -> dict[str, Any]:
-    """differences: of the checks, in standard deviations, None without any. distributions: (drawing, caption) of each
-    comparison."""
+    """differences: drawing of the checks, in standard deviations; None without checks. distributions: (drawing,
+    caption) of each comparison."""
     from hepbench.tracking import plots
 
     differences = None

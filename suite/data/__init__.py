@@ -1,1 +1,1 @@
-"""From files to views: verified, prepared once, memory-mapped, split."""
+"""From files to model inputs: verified, prepared once, memory-mapped, split."""

@@ -1,4 +1,4 @@
-"""What a task's `read` yields and its views compute, checked once, so that whatever comes after may rely on it."""
+"""Checks the output of a task's `read` and views once, so that all later code may rely on it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from hepbench.benchmarks.weighting import fault_of
 
 
 def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events]:
-    """The chunks with labels and ids as (n,) int64, weights as (n,) float32 and finite arrays; what the task
-    says is missing is NaN in them.
+    """The chunks with labels and ids as (n,) int64, weights as (n,) float32 and finite arrays, in which values that the
+    task declares as missing are NaN.
 
-    Raises UserError for anything else. It begins with `where`, which names the task, and tells the array, the first
+    Raises UserError for anything else, beginning with `where`, which names the task, with the array, the first bad
     event, counted from 0 over all chunks, and what was expected.
     """
     if not isinstance(chunks, Iterable):
@@ -56,11 +56,11 @@ def checked(where: str, task: Task, chunks: Iterable[Events]) -> Iterator[Events
 def finite_arrays(
     where: str, arrays: Arrays, count: int, first: int = 0, missing: Mapping[str, float] | None = None
 ) -> dict[str, Any]:
-    """Arrays of `count` numbers or images each, all finite in single precision, in which networks compute, but for NaN
-    in those that `missing` names, also in place of the number that it tells. first: the number of their first event.
+    """Arrays of `count` numbers or images each, all finite in single precision, which networks use, except for NaN in
+    those that `missing` names, where NaN also replaces the number that it gives. first: number of the first event.
     Raises UserError for others."""
     if unknown := sorted(set(missing or ()) - set(arrays)):
-        raise UserError(f"{where}: missing names {unknown[0]!r}; expected some of its arrays: {', '.join(arrays)}")
+        raise UserError(f"{where}: missing names {unknown[0]!r}; expected one of its arrays: {', '.join(arrays)}")
     made: dict[str, Any] = {}
     for name, array in arrays.items():
         if not isinstance(array, np.ndarray | Sparse) or isinstance(array, np.ma.MaskedArray):
@@ -77,15 +77,14 @@ def finite_arrays(
 
 
 def check_ids(where: str, ids: np.ndarray) -> None:
-    """Raises UserError where two events have the same id. ids: (n,) int64 of all events."""
+    """Raises UserError if two events have the same id. ids: (n,) int64 of all events."""
     order = np.argsort(ids, kind="stable")
     again = order[1:][ids[order[1:]] == ids[order[:-1]]]
     if len(again):
         event = int(again.min())
         before = int(np.flatnonzero(ids == ids[event])[0])
         raise UserError(
-            f"{where}: ids: event {event:,} has {ids[event]}, as event {before:,} has; expected a number of its own "
-            "for each, over all files"
+            f"{where}: ids: event {event:,} has {ids[event]}, like event {before:,}; expected unique ids over all files"
         )
 
 
@@ -129,7 +128,7 @@ def _ids(where: str, ids: Any) -> np.ndarray:
 def _finite(
     where: str, name: str, values: np.ndarray, first: int, missing: float | None, sparse: Sparse | None = None
 ) -> np.ndarray:
-    """Numbers in the byte order of this machine. sparse: the images whose hits they are."""
+    """The numbers in the byte order of this machine. sparse: the images, if the numbers are their hits."""
     if values.dtype.kind not in "iubf":
         raise UserError(f"{where}: {name} has the dtype {values.dtype}; expected numbers")
     values = values.astype(values.dtype.newbyteorder("="), copy=False)
@@ -148,7 +147,7 @@ def _finite(
     event, inner = (
         (int(np.searchsorted(sparse.offsets, place[0], "right")) - 1, ()) if sparse else (place[0], place[1:])
     )
-    fix = f", or missing={{{name!r}: nan}} of the task, for what was not measured" if np.isnan(value) else ""
+    fix = f", or missing={{{name!r}: nan}} in the task, for missing values" if np.isnan(value) else ""
     at = f" at {list(inner)}" if inner else ""
     raise UserError(
         f"{where}: {name}: event {first + event:,} has {value}{at}; expected a finite number in single precision{fix}"

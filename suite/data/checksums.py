@@ -1,7 +1,7 @@
-"""Checksums of prepared arrays, by which damage is found when they are opened.
+"""Checksums of prepared arrays, which detect damage when they are opened.
 
-A folder holds `checksums.json`: of each array its size, the CRC-32 of its bytes, and the state in which a file had
-them. While the state is the same no byte is read, so that opening gigabytes takes milliseconds; files that were copied
+A folder has `checksums.json`: for each array its size, the CRC-32 of its bytes, and the state of the file when it had
+them. While the state is unchanged no byte is read, so that opening gigabytes takes milliseconds; files that were copied
 or touched are read once.
 """
 
@@ -22,7 +22,7 @@ BLOCK = 2**22  # bytes
 
 
 def write_checksums(folder: Path) -> None:
-    """Of all arrays in the folder, and of those in its folder `arrays`."""
+    """Write the checksums of all arrays in the folder and in its subfolder `arrays`."""
     known = {}
     for name in _arrays_in(folder):
         path = folder / name
@@ -31,8 +31,8 @@ def write_checksums(folder: Path) -> None:
 
 
 def damaged(folder: Path) -> str | None:
-    """The first file of the folder that is not as it was written, or is missing; None where all are as they should be.
-    What has no checksums, or none that can be read, is not."""
+    """The first file of the folder that differs from what was written, or is missing; None if all are intact. Missing
+    or unreadable checksums count as damage."""
     try:
         known: dict[str, Any] = json.loads((folder / CHECKSUMS).read_text(encoding="utf-8"))
         names = _arrays_in(folder)
@@ -50,7 +50,7 @@ def damaged(folder: Path) -> str | None:
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
         return CHECKSUMS
     if changed:
-        with contextlib.suppress(OSError):  # of another user, or on a full disk: the next to open reads the bytes again
+        with contextlib.suppress(OSError):  # of another user, or a full disk: the bytes are read again next time
             write_atomically(folder / CHECKSUMS, json.dumps(known, indent=1))
     return None
 

@@ -1,9 +1,9 @@
 """Prepared arrays: read once, memory-mapped, with the views of each model family.
 
-A folder of prepared data holds labels.npy, ids.npy, weights.npy of weighted events, and arrays and views as .npy; its
-name holds the digests of the files and of the code that read them. It appears by a rename when it is whole, so that a
-command that was stopped leaves nothing that looks like data; and with checksums, by which what was damaged since is
-found and prepared again.
+A folder of prepared data has labels.npy, ids.npy, weights.npy for weighted events, and arrays and views as .npy; its
+name contains the digests of the files and of the code that read them. It appears by a rename when complete, so that an
+interrupted command leaves nothing that looks like data. Its checksums detect later damage, which is then prepared
+again.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from hepbench.suite.data.simulate import Progress, cores, simulate_files
 from hepbench.suite.paths import prepared_folder
 
 VIEW_CHUNK = 4096  # events for which a view is computed at a time
-VIEW_BYTES = 2**28  # of such events at most
+VIEW_BYTES = 2**28  # maximum size of these events
 
 Damage = Callable[[Path], None]
-"""Is told of a file that is not as it was written."""
+"""Called with the path of a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -67,13 +67,12 @@ def obtain(
     progress: Progress = lambda done: None,
     found: Damage = lambda path: None,
 ) -> Files:
-    """The raw files, simulating them if that is what `kind` (official or simulated) asks for and they are not there, or
-    one of them is damaged, which `found` is told. UserError where a file that counts as official is not the published
-    one."""
+    """The raw files of this `kind` (official or simulated). Simulated ones are generated if they do not exist or one of
+    them is damaged, which is reported to `found`. UserError if an official file is not the published one."""
     if kind == "official":
         paths = official(entry)
         if not paths:
-            raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
+            raise UserError(f"the official files of {entry.name} are missing: run make data TASK={entry.name}")
         check_published(entry, paths)
     else:
         events = events_wanted(entry, budget_events)
@@ -91,16 +90,16 @@ def obtain(
 def prepare(
     entry: Entry[Task], files: Files, progress: Progress = lambda done: None, found: Damage = lambda path: None
 ) -> Prepared:
-    """Read the files into .npy arrays once and open these. A second process that asks meanwhile waits for the first.
-    A variant that reads files as its task does shares the task's arrays. found: is told what was damaged since it was
-    prepared, and is prepared again."""
+    """Read the files into .npy arrays once and open these. A concurrent second process waits for the first. A variant
+    with the same reader as its task shares the task's arrays. found: called with arrays that were damaged since and are
+    prepared again."""
     folder = _folder_of(entry, files.digest)
     _made(folder, lambda scratch: _write(scratch, files, entry, progress), found)
     return _opened(folder)
 
 
 def prepared_here(entry: Entry[Task], digest: str) -> Prepared | None:
-    """What was prepared of files with this digest, where it is there and undamaged; nothing is made."""
+    """The prepared arrays of files with this digest, if they exist undamaged; nothing is prepared."""
     folder = _folder_of(entry, digest)
     return _opened(folder) if folder.is_dir() and not damaged(folder) else None
 
@@ -123,7 +122,7 @@ def _opened(folder: Path) -> Prepared:
 
 
 def _made(folder: Path, make: Callable[[Path], None], found: Damage = lambda path: None) -> None:
-    """Let the folder be there, with every array as it was written. Of processes that ask at once one makes it."""
+    """Make sure that the folder exists with intact arrays. Of concurrent processes only one makes it."""
     if folder.is_dir() and not damaged(folder):
         return
     with locked(folder):
@@ -139,10 +138,10 @@ def _made(folder: Path, make: Callable[[Path], None], found: Damage = lambda pat
 
 
 def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "") -> Arrays:
-    """The inputs of one view, under a set of features, over all events, memory-mapped; computed by chunks and kept on
+    """The inputs of one view, under a feature set, over all events, memory-mapped; computed in chunks and cached at
     first use.
 
-    A view that hands arrays through, unchanged or with pixels rearranged, gives those arrays' own maps, not copies.
+    A view that passes arrays through, unchanged or with pixels rearranged, gives their own memory maps, not copies.
     """
     compute = entry.record.view(name, features)
     few = {key: array[:2] for key, array in prepared.arrays.items()}
@@ -152,8 +151,8 @@ def view_of(entry: Entry[Task], prepared: Prepared, name: str, features: str = "
         source = next((one for one in entry.record.missing if one in few and _same_memory(value, few[one])), None)
         if source and key not in FILLED:
             raise UserError(
-                f"{entry.name}: view {name}: {key} is {source}, of which values may be missing: only "
-                f"{' and '.join(FILLED)} may have NaN, so let the view put a number there"
+                f"{entry.name}: view {name}: {key} is {source}, which may have missing values: only "
+                f"{' and '.join(FILLED)} may have NaN, so the view must replace them with a number"
             )
     passed = {
         key: _rearranged(prepared.arrays[source], value)
@@ -188,14 +187,14 @@ def _same_memory(one: np.ndarray | Sparse, other: np.ndarray | Sparse) -> bool:
 
 
 def _rearranged(whole: np.ndarray | Sparse, few: np.ndarray | Sparse) -> np.ndarray | Sparse:
-    """The whole array with its pixels where the few have theirs."""
+    """The whole array with its pixels rearranged as in the few."""
     if isinstance(whole, Sparse) and isinstance(few, Sparse) and few.places is not whole.places:
         return replace(whole, places=few.places)
     return whole
 
 
 def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths: Sequence[Path]) -> NoReturn:
-    """Raises UserError that names those of the files which do not tell the class of their events."""
+    """Raises UserError naming the files without labels."""
     without = []
     for path in paths:
         with contextlib.suppress(UserError):  # of a reader that wants all of them together
@@ -203,27 +202,27 @@ def refuse_unlabelled(read: Callable[[Sequence[Path]], Iterator[Events]], paths:
                 without.append(path)
     names = ", ".join(map(str, without or paths))
     raise UserError(
-        f"{names}: no labels: neither the file nor its name tells the class of an event, which training and testing "
-        "need. hepbench predict scores events without"
+        f"{names}: no labels: neither the file nor its name gives the class of an event, which training and testing "
+        "need. hepbench predict scores unlabelled events"
     )
 
 
-FIX_FILE = "Mend the file, or leave out what is named"
-"""Of a file that a reader refuses, where nothing else is known of it."""
+FIX_FILE = "Fix the file, or remove what is named"
+"""Hint for a file that a reader rejects, if nothing else is known about it."""
 
 
 def _fix_hint(entry: Entry[Task], files: Files) -> str:
-    """What helps where a reader refuses one of these files."""
+    """Hint for the user if a reader rejects one of these files."""
     if files.kind == "simulated":
         return f"Remove {files.paths[0].parent}, and the events are simulated again"
     published = {source.name for source in entry.record.sources if source.url}
     if published & {path.name for path in files.paths}:
-        return f"Remove the file and run hepbench data {entry.dataset}, which fetches what was published, or mend it"
+        return f"Remove the file and run hepbench data {entry.dataset}, which downloads the published one, or fix it"
     return FIX_FILE
 
 
 def with_fix_hint(chunks: Iterator[Events], fix: str) -> Iterator[Events]:
-    """The chunks of a reader of ours; what it refuses is told with what helps."""
+    """The chunks of one of this suite's readers; its errors get a hint."""
     try:
         yield from chunks
     except UserError as error:
@@ -252,7 +251,7 @@ def _write(folder: Path, files: Files, entry: Entry[Task], progress: Progress) -
 
     _append(folder / "arrays", arrays())
     if not sum(map(len, ids)):
-        raise UserError(f"{entry.name}: read yields no events of {', '.join(map(str, paths))}")
+        raise UserError(f"{entry.name}: read yields no events from {', '.join(map(str, paths))}")
     check_ids(entry.name, np.concatenate(ids))
     np.save(folder / "labels.npy", np.concatenate(labels))
     np.save(folder / "ids.npy", np.concatenate(ids))
@@ -261,8 +260,8 @@ def _write(folder: Path, files: Files, entry: Entry[Task], progress: Progress) -
 
 
 def _append(folder: Path, chunks: Iterator[Arrays]) -> None:
-    """Stream named arrays to one .npy each, with memory for a chunk alone. The header is written last: numpy pads
-    it so that the number of events can grow in place. A Sparse becomes three files, its hits and their number."""
+    """Stream named arrays to one .npy each, with memory for only one chunk. The header is written last: numpy pads it
+    so that the number of events can grow in place. A Sparse becomes three files, its hits and their number."""
     header = np.lib.format.write_array_header_1_0
     files, shapes, dtypes = {}, {}, {}
     with contextlib.ExitStack() as stack:
@@ -272,7 +271,7 @@ def _append(folder: Path, chunks: Iterator[Arrays]) -> None:
                     files[name] = stack.enter_context((folder / f"{name}.npy").open("wb"))
                     shapes[name], dtypes[name] = (0, *array.shape[1:]), array.dtype
                     header(files[name], _described(dtypes[name], shapes[name]))
-                # write, since ndarray.tofile raises an OSError that does not tell a full disk
+                # write, since the OSError of ndarray.tofile does not identify a full disk
                 files[name].write(np.ascontiguousarray(array, dtypes[name]).data)
                 shapes[name] = (shapes[name][0] + len(array), *shapes[name][1:])
         for name, file in files.items():

@@ -1,8 +1,8 @@
-"""Fetches the published files of a task and checks them; tells a listener how far it is.
+"""Downloads the published files of a task and verifies them; reports progress to a listener.
 
-requests carries the transfer, with the proxy, the certificates and the netrc that its environment names. Resuming, in a
-later command too, stands here: no library of the field's asks for a byte range and makes sure that the rest is the rest
-of the same file.
+requests does the transfer, with the proxy, certificates and netrc of its environment. Resuming, also by a later
+command, is implemented here: no common library requests a byte range and verifies that the remainder belongs to the
+same file.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ if TYPE_CHECKING:
     from requests import Response
 
 BLOCK = 2**20  # bytes
-ATTEMPTS = 4  # at an address; each resumes where the one before it stopped
+ATTEMPTS = 4  # per address; each resumes where the previous one stopped
 TIMEOUT = 30  # seconds without a byte
 LONGEST_WAIT = 300.0
-"""Seconds; a server that asks for a longer pause is not waited for."""
+"""Seconds; if a server asks for a longer pause, the download gives up."""
 BUSY = (408, 429, 500, 502, 503, 504)
-"""Answers of a server that may give the file a little later."""
+"""Status codes of a server that may provide the file a little later."""
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """So many bytes of a file have arrived, of a total where it is known."""
+    """`done` bytes of a file have arrived, of a total if known."""
 
     source: Source
     done: int
@@ -50,7 +50,7 @@ class Transfer:
 
 @dataclass(frozen=True)
 class Waiting:
-    """An address is asked again after so many seconds, for this reason."""
+    """An address is tried again after this number of seconds, for this reason."""
 
     source: Source
     seconds: float
@@ -59,7 +59,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class NextAddress:
-    """An address did not give the file, for this reason; the next is tried."""
+    """An address did not provide the file, for this reason; the next is tried."""
 
     source: Source
     reason: str
@@ -67,7 +67,7 @@ class NextAddress:
 
 @dataclass(frozen=True)
 class Checked:
-    """A file is in place and as it should be. fetched: it came just now."""
+    """A file is present and verified. fetched: it was just downloaded."""
 
     source: Source
     fetched: bool
@@ -78,8 +78,8 @@ Listener = Callable[[DownloadEvent], None]
 
 
 class Refused(Exception):
-    """An address does not give the file; the message says why. wait: seconds after which it may, None where asking
-    again is of no use."""
+    """An address does not provide the file; the message says why. wait: seconds after which it may, None if retrying is
+    pointless."""
 
     def __init__(self, reason: str, wait: float | None = None):
         super().__init__(reason)
@@ -87,20 +87,19 @@ class Refused(Exception):
 
 
 def carried(task: Entry[Task]) -> list[Path] | None:
-    """Genuine data that an installed Python package carries; None where the task's come by download or not at all."""
+    """Genuine data shipped in an installed Python package; None if the task's are downloaded or do not exist."""
     return task.record.locate() if task.record.locate else None
 
 
 def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path]:
-    """The official files of a task, or the first `count` of them, downloaded where they are not in place and checked
-    in any case.
+    """The official files of a task, or the first `count` of them, downloaded if missing and verified in any case.
 
-    A published sha256 or md5 is compared; otherwise the size, where one is known, and the structure as the task's
-    reader sees it. Digests are recorded in SHA256SUMS beside the files. Raises UserError if a file cannot be had.
+    A published sha256 or md5 is compared; otherwise the size, if known, and the structure as the task's reader sees it.
+    Digests are recorded in SHA256SUMS next to the files. Raises UserError if a file cannot be obtained.
     """
     record, folder = task.record, official_folder(task.dataset)
     if not record.sources:
-        raise UserError(f"{task.name} has no published file: DATA=simulated makes its data")
+        raise UserError(f"{task.name} has no published file: DATA=simulated generates its data")
     needed = record.required_sources or sum(not source.optional for source in record.sources)
     if count is not None and not needed <= count <= len(record.sources):
         raise UserError(f"{task.name} has {len(record.sources)} files and needs at least {needed}, got files={count}")
@@ -113,8 +112,8 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
             if there:
                 _check(path, source, record)
             elif not source.url:
-                or_else = ", or declare what you have in layout.toml beside it" if record.custom_layout else ""
-                raise UserError(f"{source.name} is published nowhere: put your own file at {path}{or_else}")
+                or_else = ", or declare your files in layout.toml next to it" if record.custom_layout else ""
+                raise UserError(f"{source.name} is not published: put your own file at {path}{or_else}")
             else:
                 _retrieve(source, arriving / source.name, path, record, listener)
         listener(Checked(source, fetched=not there))
@@ -125,7 +124,7 @@ def fetch(task: Entry[Task], count: int | None, listener: Listener) -> list[Path
 
 
 def _retrieve(source: Source, arriving: Path, final: Path, task: Task, listener: Listener) -> None:
-    """Fetch a file from the first of its addresses that has it."""
+    """Download a file from the first of its addresses that provides it."""
     arriving.parent.mkdir(parents=True, exist_ok=True)
     part = arriving.with_name(f"{arriving.name}.part")
     reasons = []
@@ -148,13 +147,13 @@ def _retrieve(source: Source, arriving: Path, final: Path, task: Task, listener:
                 listener(NextAddress(source, reasons[-1]))
     size = f" ({source.size:,} bytes)" if source.size else ""
     raise UserError(
-        f"{source.name} could not be fetched from {'; nor from '.join(reasons)}. "
-        f"Repeat the command to resume, or fetch it by hand and put it at {final}{size}"
+        f"{source.name} could not be downloaded from {'; nor from '.join(reasons)}. "
+        f"Repeat the command to resume, or download it manually and put it at {final}{size}"
     )
 
 
 def _transfer(url: str, part: Path, source: Source, listener: Listener) -> None:
-    """Bring `part` to its end, in several attempts. Raises Refused."""
+    """Complete `part`, in several attempts. Raises Refused."""
     import tenacity
 
     def wait(state: tenacity.RetryCallState) -> float:
@@ -175,8 +174,8 @@ def _transfer(url: str, part: Path, source: Source, listener: Listener) -> None:
 
 
 def _attempt(url: str, part: Path, source: Source, listener: Listener) -> None:
-    """One attempt, with a byte range where `part` has begun and the rest can be told to be of the same file: by what
-    the server called its version, or by a published digest."""
+    """One attempt, with a byte range if `part` exists and the remainder can be verified to belong to the same file: by
+    the server's version of it, or by a published digest."""
     import requests
 
     begun, version = _begun(part, url)
@@ -195,13 +194,13 @@ def _attempt(url: str, part: Path, source: Source, listener: Listener) -> None:
                 return
             if reply.status_code == 416 or (reply.status_code == 206 and not _continues(reply, begun, version)):
                 part.unlink(missing_ok=True)
-                raise Refused("the file has changed meanwhile and is fetched anew", wait=0)
+                raise Refused("the file has changed meanwhile and is downloaded again", wait=0)
             _refuse_status(reply)
             _store(reply, url, part, source, listener)
 
 
 def _store(reply: Response, url: str, part: Path, source: Source, listener: Listener) -> None:
-    """Write what the server sends, byte for byte, at the end of `part` or in its place."""
+    """Write what the server sends, byte for byte, at the end of `part` or over it."""
     resumed = reply.status_code == 206
     done = part.stat().st_size if resumed else 0
     left = reply.headers.get("Content-Length", "")
@@ -211,8 +210,8 @@ def _store(reply: Response, url: str, part: Path, source: Source, listener: List
     if not resumed:
         if _is_page(first, reply.headers.get("Content-Type", "")):
             raise Refused(
-                f"{urllib.parse.urlsplit(reply.url).hostname} sends a web page in place of the file: it may want a "
-                "login, or a licence accepted, in a browser"
+                f"{urllib.parse.urlsplit(reply.url).hostname} sends a web page in place of the file: it may require a "
+                "login or the acceptance of a licence in a browser"
             )
         part.unlink(missing_ok=True)
         write_atomically(_note(part), json.dumps({"url": url, "version": _version(reply.headers)}))
@@ -229,7 +228,7 @@ def _store(reply: Response, url: str, part: Path, source: Source, listener: List
 
 @contextlib.contextmanager
 def _faults(url: str) -> Iterator[None]:
-    """What goes wrong on the way, as Refused."""
+    """Converts errors of the transfer to Refused."""
     import requests
     import urllib3
 
@@ -237,7 +236,7 @@ def _faults(url: str) -> Iterator[None]:
     try:
         yield
     except requests.exceptions.SSLError as error:
-        fix = "where your site has certificates of its own, REQUESTS_CA_BUNDLE names their file"
+        fix = "if your site has its own certificates, set REQUESTS_CA_BUNDLE to their file"
         raise Refused(f"the certificate of {host} is not accepted ({_last_words(error)}): {fix}") from None
     except requests.exceptions.ProxyError as error:
         proxy = requests.utils.get_environ_proxies(url).get(urllib.parse.urlsplit(url).scheme, "")
@@ -245,7 +244,7 @@ def _faults(url: str) -> Iterator[None]:
     except (requests.Timeout, urllib3.exceptions.ReadTimeoutError):
         raise Refused(f"{host} does not answer", wait=0) from None
     except (requests.ConnectionError, urllib3.exceptions.HTTPError):
-        raise Refused(f"no connection to {host}, or it broke off", wait=0) from None
+        raise Refused(f"no connection to {host}, or it was interrupted", wait=0) from None
     except OSError as error:
         if error.errno is not None:  # of the disk
             raise
@@ -261,19 +260,19 @@ def _refuse_status(reply: Response) -> None:
         raise Refused(f"{host} answers {reason}")
     wait = _seconds(reply.headers.get("Retry-After", ""))
     if wait > LONGEST_WAIT:
-        raise Refused(f"{host} answers {reason} and asks to come back in {wait:,.0f} s")
+        raise Refused(f"{host} answers {reason} and asks to retry in {wait:,.0f} s")
     raise Refused(f"{host} answers {reason}", wait)
 
 
 def user_agent() -> str:
-    """hepbench/VERSION and where to read what that is: servers refuse what does not name itself."""
+    """hepbench/VERSION and a link: some servers reject clients that do not identify themselves."""
     about = importlib.metadata.metadata("hepbench")
     addresses = [line.split(", ", 1)[1] for line in about.get_all("Project-URL") or []]
     return f"hepbench/{about['Version']} ({f'+{addresses[0]}' if addresses else about['Summary']})"
 
 
 def _begun(part: Path, url: str) -> tuple[int, str]:
-    """Bytes that have arrived, and what this address called the version of the file that they are of, if anything."""
+    """Bytes that have arrived, and the version of their file by this address, if any."""
     try:
         note = json.loads(_note(part).read_text())
         return part.stat().st_size, note["version"] if note["url"] == url else ""
@@ -282,31 +281,31 @@ def _begun(part: Path, url: str) -> tuple[int, str]:
 
 
 def _note(part: Path) -> Path:
-    """What is known of a part, beside it."""
+    """File next to a partial download with its address and version."""
     return part.with_name(f"{part.name}.json")
 
 
 def _version(headers: Mapping[str, str]) -> str:
-    """What names the very bytes: a strong ETag, or else the time of their last change."""
+    """Identifier of the exact content: a strong ETag, or else the time of the last change."""
     tag = headers.get("ETag", "")
     return tag if tag.startswith('"') else headers.get("Last-Modified", "")
 
 
 def _continues(reply: Response, begun: int, version: str) -> bool:
-    """Whether a part of a file is the asked one: some servers pay no heed to If-Range."""
+    """Whether a reply has the requested range: some servers ignore If-Range."""
     sent = reply.headers.get("Content-Range", "").removeprefix("bytes ").partition("-")[0]
     named = _version(reply.headers)
     return sent == str(begun) and (not version or not named or named == version)
 
 
 def _total(reply: Response) -> int | None:
-    """Of `bytes */1234`, 1234."""
+    """1234 from `bytes */1234`."""
     total = reply.headers.get("Content-Range", "").rpartition("/")[2]
     return int(total) if total.isdigit() else None
 
 
 def _seconds(retry_after: str) -> float:
-    """Of Retry-After, which gives seconds or a date; 0 where it gives neither."""
+    """Seconds from Retry-After, which gives seconds or a date; 0 if neither."""
     if retry_after.strip().isdigit():
         return float(retry_after)
     try:
@@ -316,7 +315,7 @@ def _seconds(retry_after: str) -> float:
 
 
 def _is_page(beginning: bytes, content_type: str) -> bool:
-    """Whether bytes that should begin a data file begin a web page."""
+    """Whether what should be a data file begins like a web page."""
     text = beginning[:1024].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     return text.startswith((b"<!doctype html", b"<html")) or (
         b"html" in content_type.lower().encode() and text[:1] == b"<"
@@ -324,7 +323,7 @@ def _is_page(beginning: bytes, content_type: str) -> bool:
 
 
 def _last_words(error: Exception) -> str:
-    """The fault itself, of an error that wraps others."""
+    """The innermost message of an error that wraps others."""
     return " ".join(str(error).rpartition(": ")[2].strip("()'\" ").split())[:200]
 
 
@@ -335,9 +334,9 @@ def _check(path: Path, source: Source, task: Task) -> None:
         kind, published = source.digest
         digest = digest_of_file(path, kind)
         if digest != published:
-            raise UserError(f"{path.name}: {kind} is {digest}, published is {published}: remove it and fetch again")
+            raise UserError(f"{path.name}: {kind} is {digest}, published is {published}: remove it and download again")
     elif source.size is not None and found != source.size:
-        raise UserError(f"{path.name}: {found:,} bytes, published are {source.size:,}: remove it and fetch again")
-    events = next(iter(task.read([path])), None)  # the reader complains of what is not its format
+        raise UserError(f"{path.name}: {found:,} bytes, published are {source.size:,}: remove it and download again")
+    events = next(iter(task.read([path])), None)  # the reader rejects other formats
     if events and events.labels is None:
         refuse_unlabelled(task.read, [path])

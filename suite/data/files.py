@@ -1,4 +1,4 @@
-"""The raw files of a task: official or simulated, where they lie, and their digests."""
+"""The raw files of a task: official or simulated, their locations and digests."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ class Files:
 
 
 def official(entry: Entry[Task]) -> list[Path] | None:
-    """The official files of a task where enough are in place: in its folder, or carried by a package. UserError for
-    files that are there in a layout which nothing or nothing right declares."""
+    """The official files of a task if enough are present: in its folder, or shipped in a package. UserError for files
+    in a custom layout without a valid declaration."""
     task = entry.record
     folder = official_folder(entry.dataset)
     if task.custom_layout and (declared := task.custom_layout(folder)):
@@ -45,46 +45,47 @@ def official(entry: Entry[Task]) -> list[Path] | None:
 
 
 def simulated_folder(entry: Entry[Task], events: int, seed: int) -> Path:
-    """Where a simulation's files lie. The name holds the generators' code, so that data of an older one stay behind."""
+    """Folder of a simulation's files. Its name contains the digest of the generators' code, so that data from older
+    code are not used."""
     version = fingerprint.code_of_generators(entry)[:8]
     name = entry.record.simulation.name if entry.record.simulation else ""
     return simulations_folder(entry.dataset) / f"{name}{'_' * bool(name)}n{events}_seed{seed}_{version}"
 
 
 def list_of_written(folder: Path) -> Path:
-    """Where the names of the files stand that a simulation wrote into this folder: beside it."""
+    """File next to this folder with the names of the files that a simulation wrote into it."""
     return folder.parent / f".{folder.name}.files"
 
 
 def simulated_files(folder: Path) -> list[Path]:
-    """The files of a simulation, whatever else was put beside them; all of the folder where nothing lists them."""
+    """The files of a simulation, without others in the folder; all files if there is no list."""
     listed = list_of_written(folder)
     names = set(listed.read_text(encoding="utf-8").splitlines()) if listed.is_file() else None
     return sorted((path for path in folder.iterdir() if names is None or path.name in names), reverse=True)
 
 
 def choose(entry: Entry[Task], kind: str) -> str:
-    """What `auto` means for this task now, or the given kind if the task can serve it: official or simulated."""
+    """Meaning of `auto` for this task now, or the given kind if the task supports it: official or simulated."""
     check_known("data", kind, KINDS)
     task = entry.record
     if kind == "auto":
         kind = "official" if official(entry) or not task.simulation else "simulated"
     if kind == "simulated" and not task.simulation:
-        raise UserError(f"task {entry.name} has genuine data only: leave DATA=auto, or give DATA=official")
+        raise UserError(f"task {entry.name} has only genuine data: omit DATA, or give DATA=official")
     if kind == "official" and not official(entry):
-        raise UserError(f"the official files of {entry.name} are not here: run make data TASK={entry.name}")
+        raise UserError(f"the official files of {entry.name} are missing: run make data TASK={entry.name}")
     return kind
 
 
 def events_wanted(entry: Entry[Task], budget_events: int | None) -> int:
-    """How many events a simulation makes under a budget: the official dataset's number at most. A variant with fewer
-    classes than are simulated has as many events of each as if they were all."""
+    """Number of events that a simulation generates under a budget: at most that of the official dataset. A variant with
+    fewer classes than are simulated has as many events of each as if it had them all."""
     events = min(n for n in (budget_events, entry.record.size) if n is not None)
     return math.ceil(events * len(simulated_classes(entry)) / len(entry.record.classes))
 
 
 class DataAsked(Protocol):
-    """What a command asks for of a task: kind of data, budget, and events in place of the budget's."""
+    """A command's request for data of a task: kind of data, budget, and events in place of the budget's."""
 
     @property
     def task(self) -> Entry[Task]: ...
@@ -100,21 +101,21 @@ class DataAsked(Protocol):
 
 
 def events_to_simulate(asked: DataAsked) -> int:
-    """How many events are to be simulated before anything runs; 0 where the data are there."""
+    """Number of events to be simulated before anything runs; 0 if the data exist."""
     most = budgets.most_events(asked.budget, asked.events)
     missing = asked.data == "simulated" and not is_simulated(asked.task, most)
     return events_wanted(asked.task, most) if missing else 0
 
 
 def simulated_classes(entry: Entry[Task]) -> tuple[str, ...]:
-    """What the simulation of a task makes, in the order of its class index: for a variant, too, all classes of the
-    task, unless it has a simulation of its own."""
+    """Classes that the simulation of a task generates, in the order of its class index: also for a variant all classes
+    of the task, unless it has its own simulation."""
     return (entry.record.simulation and entry.record.simulation.classes) or entry.base.classes
 
 
 def check_published(entry: Entry[Task], paths: list[Path]) -> None:
-    """Raises UserError for a file that counts as official and has another sha256 or md5 than is published. Some
-    publishers give none, and files of a group's own layout have none."""
+    """Raises UserError for an official file with another sha256 or md5 than the published one. Some publishers give
+    none, and files in a group's own layout have none."""
     folder = official_folder(entry.dataset)
     published = {folder / source.name: source.digest for source in entry.record.sources if source.digest}
     for path in paths:
@@ -127,7 +128,7 @@ def check_published(entry: Entry[Task], paths: list[Path]) -> None:
             fix = "Reinstall the package" if carried else f"Remove it and run make data TASK={entry.dataset}"
             raise UserError(
                 f"{path}: {kind} is {digest}, published is {' or '.join(expected)}: it is not the official file. "
-                f"{fix}; for a file of your own write a task with a Source without {kind}"
+                f"{fix}; for your own file write a task with a Source without {kind}"
             )
 
 
@@ -137,7 +138,7 @@ def digest_of_files(paths: list[Path]) -> str:
 
 
 def digest_of_file(path: Path, kind: str = "sha256") -> str:
-    """sha256 or md5 of a file, kept beside its state, so that gigabytes are read once."""
+    """sha256 or md5 of a file, cached with its state, so that gigabytes are read once."""
     path = path.resolve()
     before = state_of(path)
     kept = data_folder() / ("digests.json" if kind == "sha256" else f"digests_{kind}.json")
@@ -146,13 +147,13 @@ def digest_of_file(path: Path, kind: str = "sha256") -> str:
         return str(known[str(path)][1])
     digest = _digest(path, kind)
     if state_of(path) == before:
-        with contextlib.suppress(OSError):  # it is a cache: of another user, on a full disk, in a home to be read only
+        with contextlib.suppress(OSError):  # a cache: may belong to another user, on a full disk or a read-only home
             write_atomically(kept, json.dumps({**_known_digests(kept), str(path): [before, digest]}, indent=1))
     return digest
 
 
 def changed_since(folder: Path) -> Path | None:
-    """A file of the folder that is gone or has changed since its digest was kept; None where none is known to."""
+    """A file of the folder that is missing or has changed since its digest was cached; None if none is known."""
     for name, (state, digest) in _known_digests(data_folder() / "digests.json").items():
         path = Path(name)
         if path.parent == folder.resolve() and not (
@@ -168,14 +169,14 @@ def _digest(path: Path, kind: str) -> str:
 
 
 def state_of(path: Path) -> list[int]:
-    """What changes whenever a file's content does: inode, size, and the times of the change of content and of state;
-    the last no program sets back."""
+    """State that changes whenever a file's content does: inode, size, mtime and ctime; no program can set back the
+    last."""
     state = path.stat()
     return [state.st_ino, state.st_size, state.st_mtime_ns, state.st_ctime_ns]
 
 
 def _known_digests(path: Path) -> dict[str, Any]:
-    """File -> [state, digest], as far as that can be read: what was cut or is another's is computed again."""
+    """File -> [state, digest], as far as readable: anything truncated or of another user is computed again."""
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -191,5 +192,5 @@ def _is_digest(value: object) -> bool:
 
 
 def is_simulated(task: Entry[Task], events: int | None) -> bool:
-    """Whether the files that a simulation under a budget of so many events makes are there."""
+    """Whether the simulated files for a budget of this number of events exist."""
     return simulated_folder(task, events_wanted(task, events), 0).is_dir()

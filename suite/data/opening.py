@@ -1,4 +1,4 @@
-"""Opens a task's data: files found or simulated, then read once into arrays; tells a listener how far it is."""
+"""Opens a task's data: files found or simulated, then read once into arrays; reports progress to a listener."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hepbench.suite.data.files import Files, events_wanted, is_simulated
 
 @dataclass(frozen=True)
 class SimulationStarted:
-    """There are no official data of the task, and so many events are simulated."""
+    """There are no official data of the task; `events` are simulated."""
 
     task: Entry[Task]
     events: int
@@ -23,7 +23,7 @@ class SimulationStarted:
 
 @dataclass(frozen=True)
 class DataProgress:
-    """So many more events are simulated or prepared, of a total where it is known."""
+    """`events` more are simulated or prepared, of a total if known."""
 
     doing: Literal["simulating", "preparing"]
     events: int
@@ -32,14 +32,14 @@ class DataProgress:
 
 @dataclass(frozen=True)
 class DataDamaged:
-    """A simulated or prepared file is not as it was written, and the data are made again."""
+    """A simulated or prepared file is damaged; the data are regenerated."""
 
     path: Path
 
 
 @dataclass(frozen=True)
 class DataOpened:
-    """Data are there as arrays."""
+    """The data are available as arrays."""
 
     files: Files
     events: int
@@ -51,8 +51,8 @@ DataEvent = SimulationStarted | DataProgress | DataDamaged | DataOpened
 def open_data(
     task: Entry[Task], kind: str, events: int | None, listener: Callable[[DataEvent], None]
 ) -> tuple[Files, Prepared]:
-    """kind: "official" or "simulated". events: how many are simulated at most, None: as many as the official data have.
-    What is there already is used again."""
+    """kind: "official" or "simulated". events: maximum number of simulated events, None: that of the official data.
+    Existing files and arrays are reused."""
     wanted = events_wanted(task, events)
     if kind == "simulated" and not is_simulated(task, events):
         listener(SimulationStarted(task, wanted))

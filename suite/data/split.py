@@ -1,4 +1,4 @@
-"""The parts of a dataset: train, validation, test."""
+"""The split of a dataset: training, validation and test set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from hepbench.suite.data.dataset import Prepared
 PARTS = ("train", "validation", "test")
 
 Rows = dict[str, np.ndarray]
-"""Rows of each part: {"train": (n,) int64, "validation": ..., "test": ...}, in ascending order."""
+"""Rows of each set: {"train": (n,) int64, "validation": ..., "test": ...}, in ascending order."""
 
 
 def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[Rows, str]:
-    """Rows of each part, and the sha256 of the choice. Where the budget allows fewer events than there are, each part
-    keeps the same share of its own, drawn once for all by a fixed seed.
+    """Rows of each set, and the sha256 of the choice. If the budget allows fewer events than there are, the same
+    fraction of each set is used, drawn with a fixed seed.
 
     Returns (rows, hash).
     """
@@ -36,7 +36,7 @@ def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[Ro
         classes = np.unique(prepared.labels[of_part])
         if len(classes) < len(task.classes):
             missing = [kind for label, kind in enumerate(task.classes) if label not in classes]
-            raise UserError(f"the {name} part has {len(of_part)} events and no {', '.join(missing)}: give more events")
+            raise UserError(f"the {name} set has {len(of_part)} events and no {', '.join(missing)}: give more events")
         rows[name] = of_part
     text = hashlib.sha256()
     for name in PARTS:
@@ -45,18 +45,19 @@ def split_events(task: Task, prepared: Prepared, events: int | None) -> tuple[Ro
 
 
 def with_fewer(rows: Rows, labels: np.ndarray, events: int | None, seed: int) -> Rows:
-    """The same parts with so many of the training events; None: all. labels: (N,) of the whole file.
+    """The same split with only `events` of the training events; None: all. labels: (N,) of the whole file.
 
-    The events of a seed are nested: fewer are among more. The classes have the shares of the whole training part, to an
-    event. UserError where there are not as many, or none of a class.
+    Each number of events is drawn independently, so that statistical fluctuations at different numbers are independent,
+    as learning curves assume. The classes have the proportions of the whole training set, to an event. UserError if
+    there are not enough events, or none of a class.
     """
     if events is None:
         return rows
     train = rows["train"]
     if not 1 <= events <= len(train):
-        raise UserError(f"the training part has {len(train):,} events, and {events:,} of them are asked for")
-    rng, of_train = np.random.default_rng([2026, seed]), labels[train]
-    place = np.empty(len(train))  # in the order of a class, drawn at random, as a share of the class
+        raise UserError(f"the training set has {len(train):,} events, but {events:,} of them are requested")
+    rng, of_train = np.random.default_rng([2026, seed, events]), labels[train]
+    place = np.empty(len(train))  # random rank within the class, as a fraction of the class
     classes, counts = np.unique(of_train, return_counts=True)
     for label, count in zip(classes, counts, strict=True):
         place[of_train == label] = (rng.permutation(count) + 0.5) / count

@@ -1,4 +1,4 @@
-"""Weights of the events of a part, as a training or a test takes them."""
+"""Event weights of a training, validation or test set, for training or testing."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from hepbench.benchmarks.weighting import by_class, equal_spectra
 from hepbench.suite.data.dataset import VIEW_CHUNK, Prepared
 
 BINS = 100
-"""Of equally many events, in which spectra are made equal."""
+"""Bins of equal numbers of events, in which spectra are made equal."""
 
 
 def weights_of(
     task: Entry[Task], prepared: Prepared, rows: np.ndarray, use: Literal["training", "testing"]
 ) -> np.ndarray | None:
-    """(n,) float32 weights of these events, as the files have them or as the task reweights; None where each counts
-    one. UserError where those of a class sum to zero."""
+    """(n,) float32 weights of these events, from the files or the task's reweighting; None if each counts one.
+    UserError if those of a class sum to zero."""
     if use == "testing" and task.record.reweight:
         values = [
             np.asarray(task.record.reweight({name: array[some] for name, array in prepared.arrays.items()}))
@@ -36,14 +36,14 @@ def weights_of(
 def reweighted(task: Task, labels: np.ndarray, values: np.ndarray) -> np.ndarray:
     """(n,) float32 that give each class the same spectrum of these values (n,)."""
     if values.shape != labels.shape or not np.isfinite(values).all():
-        raise UserError(f"{task.title}: reweight must give a finite number for each event, got shape {values.shape}")
+        raise UserError(f"{task.title}: reweight must give one finite number per event, got shape {values.shape}")
     weights = equal_spectra(labels, values, BINS)
     check_weights(task, labels, weights)
     return weights
 
 
 def check_weights(task: Task, labels: np.ndarray, weights: np.ndarray) -> None:
-    """UserError where these events cannot be weighed so."""
+    """UserError for invalid weights of these events."""
     try:
         by_class(labels, weights)
     except ValueError as error:
@@ -51,13 +51,13 @@ def check_weights(task: Task, labels: np.ndarray, weights: np.ndarray) -> None:
 
 
 def training_weights(task: Entry[Task], prepared: Prepared, rows: np.ndarray) -> np.ndarray | None:
-    """(n,) float32 as `Sample.weights`."""
+    """(n,) float32, see `Sample.weights`."""
     weights = weights_of(task, prepared, rows, "training")
     return None if weights is None else by_class(prepared.labels[rows], weights).astype(np.float32)
 
 
 def tags_of(task: Task, prepared: Prepared) -> dict[str, str]:
-    """What a run tells of the weights of its events; nothing where each counts one."""
+    """Tags of a run that describe its event weights; none if each event counts one."""
     found = []
     if prepared.weights is not None:
         found.append("events weighted in " + ("training and testing" if task.weights == "both" else task.weights))

@@ -76,7 +76,7 @@ def records_of(store: Store, tasks: Iterable[str]) -> list[Record]:
         for run in store.runs(task, status="FINISHED", tags={"stage": "final"}):
             if run["tags"].keys() >= {*IDENTITY, *GROUP}:
                 tags = {name: text for name, text in run["tags"].items() if not name.startswith(OF_A_STORE)}
-                times = (run["start"], run["end"] or run["start"])
+                times = (run["start"], max(run["start"], run["end"] or run["start"]))  # a clock may have been set back
                 numbers = {name: value for name, value in run["metrics"].items() if math.isfinite(value)}
                 found.append(Record(run["id"], run["name"], *times, tags, numbers, run["parameters"]))
     return found
@@ -195,6 +195,8 @@ def _record(path: Path, found: Any) -> Record:
             raise TypeError("it is of no trial")
         if not re.fullmatch(r"\d{0,18}", record.tags.get("events", "")):
             raise TypeError("events is no number")
+        if not record.tags.get("imported_from", "somewhere").strip():
+            raise TypeError("imported_from names no machine")
     except (TypeError, AttributeError) as error:
         raise UserError(f"{path}: the record of a run is none ({shown(error)}): export it again") from None
     return record

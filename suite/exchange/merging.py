@@ -27,6 +27,9 @@ round and rank in other ways."""
 
 MEASURED = ("", "_error", "_limit", "_low", "_high")
 
+FIRST = "imported_"
+"""Before "configuration" and "identity": the tags that keep those which the run has where it was trained."""
+
 
 @dataclass(frozen=True)
 class Checked:
@@ -132,12 +135,13 @@ def merge(checked: Checked, store: Store) -> str:
 
 
 def tags_of(packed: Packed) -> dict[str, str]:
-    """Those of the record, and where it is from. Its identity becomes another, so that it is never taken for a result
-    of this machine, nor such a one for it."""
+    """Those of the record, and where it is from. Its identity becomes another, whatever the record says, so that it is
+    never taken for a result of this machine, nor such a one for it; it is the same by whichever machines it came."""
     record = packed.record
     kept = {name: text for name, text in record.tags.items() if not name.startswith(OF_A_STORE)}
-    if "imported_from" not in kept:
-        kept |= {name: hash_of(["imported", packed.host, kept[name]]) for name in ("configuration", "identity")}
+    for name in ("configuration", "identity"):
+        first = kept.setdefault(f"{FIRST}{name}", kept[name])
+        kept[name] = hash_of(["imported", packed.host, first])
     return {**kept, "imported_from": packed.host, "imported_run": record.origin}
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.metadata
-import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,9 @@ from hepbench.tracking.runs import Store
 
 LONGEST_ADDRESS = 500
 
+LARGEST = 10**18 - 1
+"""Of its numbers: 18 digits, as `archive` reads them."""
+
 
 @dataclass(frozen=True)
 class Submission:
@@ -51,8 +53,10 @@ class Submission:
             raise UserError(f"{self.name} is the name of a model of this suite: give another --name")
         for name, least in (("seed", 0), ("train_events", 1), ("parameters", 0), ("latency_ms", 0)):
             value = getattr(self, name)
-            if value is not None and not (math.isfinite(value) and value >= least):
-                raise UserError(f"{name} must be a number of at least {least}, got {value}")
+            if value is not None and not least <= value <= LARGEST:
+                raise UserError(f"{name} must be a number from {least} to {LARGEST:.0e}, got {str(value)[:100]}")
+        if self.latency_ms == 0:
+            raise UserError("latency_ms must be greater than 0; leave it out if it is not known")
         for name in ("url", "code"):
             address = getattr(self, name)
             if address and not (re.fullmatch(r"https?://[!-~]+", address) and len(address) <= LONGEST_ADDRESS):

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from hepbench.benchmarks.base import Sample, UserError
+from hepbench.benchmarks.base import Sample, Scaling, UserError
 from hepbench.benchmarks.sampling import evenly_spaced
 from hepbench.suite import scoring
 from hepbench.suite.atomic import atomic_folder
@@ -134,16 +134,22 @@ def export_firmware(
                 "model": trial.model.name,
                 "classes": trial.task.record.classes,
                 "inputs": [tensor.name for tensor in saved.fitted.keras_model.inputs],
-                "scaling": {
-                    name: {"shift": shift.tolist(), "scale": scale.tolist()}
-                    for name, (shift, scale) in saved.scaling.items()
-                },
-                "scaled": "(x - shift) * scale by the last axis; what the project takes in is scaled",
+                "scaling": scaling_facts(saved.scaling),
+                "scaled": "(x - shift) * scale by the last axis; what the project takes in is scaled. With fill and "
+                "marked: fill first replaces a missing x, and a column for each of marked is added, 1 where missing",
                 "bits": BITS,
                 "estimate": firmware.estimate or "not available",
             }
             (folder / "hepbench.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
     return Project(saved, events, trained, firmware)
+
+
+def scaling_facts(scaling: Scaling) -> dict[str, dict[str, list[float]]]:
+    """What a project's inputs are scaled by, as JSON can hold it; fill and marked where values may be missing."""
+    names = ("shift", "scale", "fill", "marked")
+    return {
+        name: {of: values.tolist() for of, values in zip(names, known, strict=False)} for name, known in scaling.items()
+    }
 
 
 def _graph_of(saved: SavedModel, sample: Sample) -> Any:

@@ -1,7 +1,8 @@
 """An ONNX file with weights of 8 bits, by ONNX Runtime's quantisation after training.
 
-"dynamic": weights of matrix products have 8 bits, and what goes into a product is brought to 8 bits by its own range,
-event by event of a batch. "static": convolutions too, by ranges that are fixed beforehand on training events.
+"dynamic": weights of matrix multiplications have 8 bits, and what goes into one is brought to 8 bits by its current
+range, one over all events of a batch: a score depends on the other events of its batch. "static": convolutions too, by
+ranges that are fixed beforehand on training events.
 """
 
 from __future__ import annotations

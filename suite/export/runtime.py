@@ -9,7 +9,6 @@ import numpy as np
 from hepbench.benchmarks.base import Sample
 
 BATCH = 1024
-"""Events that are scored at a time; fewer where an event is large."""
 
 BATCH_BYTES = 2**23
 
@@ -26,10 +25,11 @@ class Runtime:
         self.session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         self.names = [one.name for one in self.session.get_inputs()]
 
-    def predict(self, sample: Sample) -> np.ndarray:
-        """(n, classes) float32 scores of events that are not scaled, in the order of `sample.rows`."""
+    def predict(self, sample: Sample, at_once: int = BATCH) -> np.ndarray:
+        """(n, classes) float32 scores of events that are not scaled, in the order of `sample.rows`. at_once: events
+        that are scored at a time; fewer where an event is large."""
         size = max(1, sum(math.prod(sample.shapes[name]) * 4 for name in self.names))
-        batch = max(1, min(BATCH, BATCH_BYTES // size))
+        batch = max(1, min(at_once, BATCH_BYTES // size))
         parts = []
         for start in range(0, len(sample), batch):
             rows = sample.rows[start : start + batch]

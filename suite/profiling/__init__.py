@@ -1,1 +1,1 @@
-"""Rates of data and models, and against peers."""
+"""Benchmarks of data, models and this machine, and comparisons with other libraries."""

@@ -1,19 +1,20 @@
-"""Toys that show whether intervals cover, whether equal models are told apart, and what is found of unequal ones.
+"""Toy studies of the coverage of intervals, and of the false-positive rate and power of tests of differences.
 
-A toy has two classes of events, as likely as each other, whose variable x is normal with a standard deviation of one
-and means that lie `distance` apart. A model sees x with noise of its own and tells the logarithm of the true odds of
-what it sees, so that every metric has a value that is known: the truth that intervals are to contain.
+A toy has two equally likely classes of events, whose variable x is normal with a standard deviation of one and means
+`distance` apart. A model sees x with its own noise and predicts the true log-odds given what it sees, so that every
+metric has a known true value, which intervals should contain.
 """
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from hepbench.benchmarks.metrics import EFFICIENCIES, METRICS, PURITIES
+from hepbench.benchmarks.metrics import BINS, EFFICIENCIES, METRICS, PURITIES
 from hepbench.benchmarks.scored import Scored, log_scores_of
 from hepbench.suite.differences import bootstrapped, compared, trainings_of
 from hepbench.tracking import statistics
@@ -21,7 +22,7 @@ from hepbench.tracking import statistics
 LEVELS = (0.68, 0.95)
 DISTANCES = (1.0, 2.0)
 NOISE, MORE_NOISE = 0.5, 0.65
-"""Of two models on the same events: with the same they are equally good, with more the other is worse."""
+"""Noise of two models on the same events: with the same noise they are equally good, with more the other is worse."""
 
 MEASURED = (
     "auc",
@@ -30,9 +31,13 @@ MEASURED = (
     "recall",
     "log_loss",
     "brier",
+    "ece",
     *(f"rejection_{percent}" for percent in EFFICIENCIES),
     *(f"efficiency_at_purity_{percent}" for percent in PURITIES),
 )
+OVERCONFIDENT = (1.1, 1.3)
+"""Log-odds relative to the true ones, for additional models whose calibration error is measured."""
+
 DIFFERENCES = (
     ("auc", False),
     ("accuracy", False),
@@ -42,24 +47,24 @@ DIFFERENCES = (
     ("rejection_70", False),
     ("efficiency_at_purity_90", True),
 )
-"""Metrics whose differences are measured, and whether by the bootstrap: of a rejection it is shown beside the parts of
-the events, by which it is compared."""
+"""Metrics whose differences are measured, and whether by the bootstrap: for a rejection it is shown in addition to the
+influences of the events, which the comparison uses."""
 
 RESAMPLINGS = 200
-"""Of the bootstrap of a toy."""
+"""Resamplings in the bootstrap of a toy."""
 
 SEEDS = ((2, 0.0), (2, 1.0), (2, 3.0), (3, 1.0), (3, 3.0), (5, 3.0))
-"""Trainings, and the spread of their true AUC in errors of the test set."""
+"""Number of seeds, and the spread of their true AUC in units of the test-set error."""
 
 Advance = Callable[[int], None]
-"""Is called with the number of toys that were made since."""
+"""Called with the number of toys generated since the last call."""
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """Of one quantity on test sets of so many events. truth: what it is. measured: share of the toys that gave a value;
-    a limit, or the interval of what has no value, counts as an interval. covered: share of the intervals at each of
-    LEVELS that contain the truth."""
+    """Coverage of one quantity on test sets of this number of events. truth: its true value. measured: fraction of toys
+    that gave a value; limits, and intervals without a value, count as intervals. covered: fraction of the intervals at
+    each of LEVELS that contain the truth."""
 
     quantity: str
     distance: float
@@ -71,8 +76,8 @@ class Coverage:
 
 @dataclass(frozen=True)
 class Tested:
-    """Of the test of a difference. false: share of pairs of equal models that are called different at 5 %. power: share
-    of pairs of unequal models that are; independent: the same by the test that takes both errors as independent."""
+    """The test of a difference. false: fraction of pairs of equal models that are found different at 5 %. power:
+    fraction of pairs of unequal models that are; independent: the same with errors treated as independent."""
 
     metric: str
     distance: float
@@ -82,8 +87,8 @@ class Tested:
     independent: float
 
 
-def truth(name: str, distance: float, noise: float = 0.0) -> float:
-    """What a metric is for infinitely many events."""
+def truth(name: str, distance: float, noise: float = 0.0, factor: float = 1.0) -> float:
+    """The value of a metric for infinitely many events. factor: on the log-odds, for a calibration error."""
     from scipy.integrate import quad
     from scipy.optimize import brentq
     from scipy.stats import norm
@@ -101,6 +106,8 @@ def truth(name: str, distance: float, noise: float = 0.0) -> float:
             return float(norm.pdf(x)) * own
 
         return float(quad(loss, -9, 9)[0])
+    if name == "ece":
+        return _calibration_error(apart, factor)
     percent = int(name.rsplit("_", 1)[1]) / 100
     if name.startswith("rejection"):
         return float(1 / norm.sf(norm.isf(percent, apart)))
@@ -112,22 +119,44 @@ def truth(name: str, distance: float, noise: float = 0.0) -> float:
     return float(norm.sf(brentq(excess, -8, 12) - apart))
 
 
+def _calibration_error(apart: float, factor: float) -> float:
+    """Mean over bins of equally many events of |fraction of positives - mean predicted probability|."""
+    from scipy.integrate import quad
+    from scipy.optimize import brentq
+    from scipy.stats import norm
+
+    def below(x: float, share: float) -> float:
+        return float(norm.cdf(x) + norm.cdf(x - apart)) / 2 - share
+
+    def gap(x: float) -> float:
+        odds = apart * (x - apart / 2)
+        return float(norm.pdf(x) + norm.pdf(x - apart)) / 2 * (_logistic(odds) - _logistic(factor * odds))
+
+    edges = [-9, *(brentq(below, -9, 9 + apart, args=(place / BINS,)) for place in range(1, BINS)), 9 + apart]
+    return math.fsum(abs(float(quad(gap, low, high)[0])) for low, high in itertools.pairwise(edges))
+
+
+def _logistic(odds: float) -> float:
+    return 1 / (1 + math.exp(-odds))
+
+
 def coverage(events: int, distance: float, toys: int, advance: Advance) -> list[Coverage]:
-    """Of the intervals of every metric of MEASURED."""
+    """Coverage of the intervals of every metric of MEASURED, and of the calibration error of OVERCONFIDENT models."""
     rng = np.random.default_rng([events, round(100 * distance)])
-    truths = {name: truth(name, distance) for name in MEASURED}
-    inside = {name: np.zeros(len(LEVELS)) for name in MEASURED}
-    measured, shown = dict.fromkeys(MEASURED, 0), dict.fromkeys(MEASURED, 0)
+    asked = [(name, 1.0) for name in MEASURED] + [("ece", factor) for factor in OVERCONFIDENT]
+    truths = {one: truth(one[0], distance, factor=one[1]) for one in asked}
+    inside = {one: np.zeros(len(LEVELS)) for one in asked}
+    measured, shown = dict.fromkeys(asked, 0), dict.fromkeys(asked, 0)
     for _ in range(toys):
         labels, variable = _events(rng, events, distance)
-        scored = _model(labels, variable, distance, 0.0, rng)
-        for name in MEASURED:
-            metric = METRICS[name]
+        models = {factor: _model(labels, variable, distance, 0.0, rng, factor) for factor in (1.0, *OVERCONFIDENT)}
+        for one in asked:
+            metric, scored = METRICS[one[0]], models[one[1]]
             value, error = metric.of(scored, 1)
             limit = metric.limit(scored, 1) if metric.limit and math.isnan(value) else math.nan
-            measured[name] += math.isfinite(value)
+            measured[one] += math.isfinite(value)
             if math.isfinite(value) or math.isfinite(limit) or metric.interval:
-                shown[name] += 1
+                shown[one] += 1
                 for place, level in enumerate(LEVELS):
                     if metric.interval:
                         low, high = metric.interval(scored, 1, statistics.quantile(_exact(level)))
@@ -135,18 +164,18 @@ def coverage(events: int, distance: float, toys: int, advance: Advance) -> list[
                         low, high = limit, math.inf
                     else:
                         low, high = interval(value, error, metric.scale, level)
-                    inside[name][place] += low <= truths[name] <= high
+                    inside[one][place] += low <= truths[one] <= high
         advance(1)
     return [
         Coverage(
-            METRICS[name].heading,
+            METRICS[name].heading + (f", log-odds × {factor:g}" if factor != 1 else ""),
             distance,
             events,
-            truths[name],
-            measured[name] / toys,
-            tuple(float(one) for one in inside[name] / max(1, shown[name])),
+            truths[name, factor],
+            measured[name, factor] / toys,
+            tuple(float(one) for one in inside[name, factor] / max(1, shown[name, factor])),
         )
-        for name in MEASURED
+        for name, factor in asked
     ]
 
 
@@ -160,8 +189,8 @@ def _exact(level: float) -> float:
 
 
 def differences(events: int, distance: float, toys: int, advance: Advance) -> tuple[list[Coverage], list[Tested]]:
-    """Of the DIFFERENCES between two models on the same events: the intervals of unequal ones, and the test of equal
-    and unequal ones."""
+    """The DIFFERENCES between two models on the same events: coverage of the intervals for unequal ones, and the test
+    of equal and unequal ones."""
     rng = np.random.default_rng([events, round(100 * distance), 1])
     inside = {kind: np.zeros(len(LEVELS)) for kind in DIFFERENCES}
     false, power, independent, measured = ({kind: 0 for kind in DIFFERENCES} for _ in range(4))
@@ -217,8 +246,8 @@ def _titled(name: str, drawn: bool) -> str:
 
 
 def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> list[Coverage]:
-    """Of the intervals of the mean AUC over few seeds, whose networks see the events with noise of their own, and
-    differ in what they separate."""
+    """Coverage of the intervals of the mean AUC over few seeds, whose networks have independent noise and different
+    true AUCs."""
     rng = np.random.default_rng([events, round(100 * distance), 2])
     area = truth("auc", distance, NOISE)
     found = []
@@ -238,13 +267,13 @@ def over_seeds(events: int, distance: float, toys: int, advance: Advance) -> lis
                 low, high = combined.interval("linear", _exact(level))
                 inside[place] += low <= area <= high
             advance(1)
-        name = f"mean AUC of {seeds} seeds that spread by {spread:g} errors of the test set"
+        name = f"mean AUC of {seeds} seeds with a spread of {spread:g} test-set errors"
         found.append(Coverage(name, distance, events, area, 1.0, tuple(float(one) for one in inside / toys)))
     return found
 
 
 def studies(events: Sequence[int], toys: int) -> list[tuple[str, int, int, float]]:
-    """(kind, events, toys, distance) of each study that `every` makes."""
+    """(kind, events, toys, distance) of each study that `every` runs."""
     found = []
     for number in events:
         for distance in DISTANCES:
@@ -275,7 +304,14 @@ def _events(rng: np.random.Generator, events: int, distance: float) -> tuple[np.
     return labels, rng.normal(size=events) + distance * labels
 
 
-def _model(labels: np.ndarray, variable: np.ndarray, distance: float, noise: float, rng: np.random.Generator) -> Scored:
+def _model(
+    labels: np.ndarray,
+    variable: np.ndarray,
+    distance: float,
+    noise: float,
+    rng: np.random.Generator,
+    factor: float = 1.0,
+) -> Scored:
     seen = variable + noise * rng.normal(size=len(variable)) if noise else variable
     odds = (seen - distance / 2) * distance / (1 + noise**2)
-    return Scored(labels, log_scores_of(odds[:, None]))
+    return Scored(labels, log_scores_of(factor * odds[:, None]))

@@ -1,7 +1,7 @@
-"""How fast a task's events are simulated, read and opened, and with how much memory.
+"""Rates at which a task's events are simulated, read and opened, and the memory needed.
 
-Simulating is measured as it is. Reading is measured on a file of any length, written by the task's own `write` from
-the simulated events again and again: for a rate their content does not matter.
+Simulation is measured directly. Reading is measured on a file of any length, written by the task's own `write` by
+repeating the simulated events: for a rate their content does not matter.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from hepbench.suite.data.simulate import simulate_files
 from hepbench.suite.processes import call_in_process
 
 PLAIN_EVENTS = 1_000
-"""Events that a plain reader is given: it is slow."""
+"""Events for a plain reader, which is slow."""
 
 
 @dataclass(frozen=True)
 class DataRates:
-    """Rates in events a second. read: events of the file that was read, of `size` bytes. peak: most MiB that reading
-    held. opened: seconds to map the arrays again. plain: of the task's plain reader, None where it has none."""
+    """Rates in events per second. read: number of events in the file, of `size` bytes. peak: peak memory of reading in
+    MiB. opened: seconds to map the arrays again. plain: rate of the task's plain reader, None if it has none."""
 
     simulated: float
     read: int
@@ -43,11 +43,11 @@ class DataRates:
 
 
 def data_rates(task: Entry[Task], simulated: int, read: int, jobs: int, progress: Callable[[int], None]) -> DataRates:
-    """Simulate so many events by so many processes, telling progress, and read a file of so many. UserError where the
-    task has genuine data only."""
+    """Simulate `simulated` events with `jobs` processes, reporting progress, and read a file of `read` events.
+    UserError if the task has only genuine data."""
     simulation, kinds = task.record.simulation, len(simulated_classes(task))
     if simulation is None:
-        raise UserError(f"{task.name}: genuine data only, nothing is simulated or measured")
+        raise UserError(f"{task.name}: only genuine data, nothing is simulated or measured")
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
         started = time.perf_counter()
@@ -66,7 +66,7 @@ def data_rates(task: Entry[Task], simulated: int, read: int, jobs: int, progress
 
 
 def _write(simulation: Simulation, chunks: dict[int, Arrays], events: int, folder: Path) -> list[Path]:
-    """Files of this many events, the same chunk of each class again and again."""
+    """Files of this number of events, repeating the same chunk of each class."""
     folder.mkdir()
     counts = [events // len(chunks) + (label < events % len(chunks)) for label in chunks]
 
@@ -94,7 +94,7 @@ def _prepare(task_given: str, paths: list[Path], home: str) -> tuple[float, floa
 
 
 def _peak_mib() -> float:
-    """Most memory that this process has held. Linux' getrusage would begin with what its parent held."""
+    """Peak memory of this process. getrusage on Linux would include that of its parent."""
     status = Path("/proc/self/status")
     if status.is_file():
         return int(status.read_text().split("VmHWM:")[1].split()[0]) / 1024
@@ -103,7 +103,7 @@ def _peak_mib() -> float:
 
 
 def _read_plainly(task_given: str, paths: list[Path]) -> float:
-    """Events a second of the task's plain reader."""
+    """Events per second of the task's plain reader."""
     read = registry.find("task", task_given).record.plain_read
     assert read is not None
     started = time.perf_counter()

@@ -1,8 +1,8 @@
-"""Everything that needs a GPU, in one command of ten minutes: parts, the most valuable first, each in a process of its
-own with a time limit, so that one that fails, hangs or crashes takes no other with it. What is known is written after
-every line.
+"""Everything that needs a GPU, in one command of ten minutes: parts, the most valuable first, each in its own process
+with a time limit, so that one that fails, hangs or crashes does not affect the others. Results are written after every
+line.
 
-On a machine without a GPU, or where it is asked for, it is a dry run: the same parts on the processor, with a few
+On a machine without a GPU, or if requested, it is a dry run: the same parts on the CPU, with a few
 events, to see that they run. Nothing of a dry run is a figure of anything.
 """
 
@@ -32,7 +32,7 @@ from hepbench.tracking.printable import markdown_table
 BACKEND = "jax"
 
 SECONDS = 570.0
-"""Of all parts together."""
+"""Time limit of all parts together."""
 
 MARKDOWN, CSV, ERRORS = "gpu.md", "gpu.csv", "gpu-errors.txt"
 """Files of the results."""
@@ -44,7 +44,7 @@ Value = float | str
 
 @dataclass(frozen=True)
 class Setting:
-    """dry: on the processor with a few events. device: "gpu", or "cpu" of a dry run."""
+    """dry: on the CPU with a few events. device: "gpu", or "cpu" for a dry run."""
 
     dry: bool
     device: str
@@ -52,7 +52,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Line:
-    """What was measured of a subject, by name with units. passed: of what is checked; None where nothing is."""
+    """Measurements of a subject, by name with units. passed: result of a check; None if nothing is checked."""
 
     subject: str
     values: Mapping[str, Value]
@@ -61,7 +61,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Part:
-    """seconds: its limit, where all are measured in `SECONDS`. measure: gives what is known, as it becomes known."""
+    """seconds: its limit, if all are measured in `SECONDS`. measure: yields results as they become available."""
 
     title: str
     seconds: float
@@ -70,7 +70,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Measured:
-    """A part, what was measured of it, in how many seconds, and why no more."""
+    """A part, its measurements, the seconds they took, and why some are missing."""
 
     name: str
     title: str
@@ -81,18 +81,18 @@ class Measured:
 
     @property
     def failures(self) -> int:
-        """Checks that did not pass; 1 where the part did not come to its end."""
+        """Number of failed checks, plus 1 if the part did not complete."""
         return sum(line.passed is False for line in self.lines) + bool(self.lacks)
 
 
 Listener = Callable[[Measured], None]
-"""Is told of a part after each of its lines, and at its end."""
+"""Called with a part after each of its lines, and at its end."""
 
 
 def setting_of(dry: bool) -> tuple[Setting, str]:
-    """What can be measured here, and on what. UserError where JAX is not installed."""
+    """What can be measured here, and why. UserError if JAX is not installed."""
     chosen, reason = device.resolve("cpu" if dry else "auto", BACKEND)
-    return Setting(chosen == "cpu", chosen), "a dry run was asked for" if dry else reason
+    return Setting(chosen == "cpu", chosen), "a dry run was requested" if dry else reason
 
 
 def run(
@@ -103,7 +103,7 @@ def run(
     seconds: float = SECONDS,
     listener: Listener = lambda _: None,
 ) -> list[Measured]:
-    """Measure all parts, or `only` these, in so many seconds at most, and write `out`/gpu.md and gpu.csv."""
+    """Measure all parts, or `only` these, within this number of seconds, and write `out`/gpu.md and gpu.csv."""
     for name in only:
         check_known("part", name, parts)
     out.mkdir(parents=True, exist_ok=True)
@@ -122,7 +122,7 @@ def run(
 
 
 def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterator[Measured]:
-    """The part as it is at its start, after each line, and at its end."""
+    """The part at its start, after each line, and at its end."""
     found = Measured(name, part.title)
     if limit < 1:
         yield replace(found, lacks="not measured: no time was left")
@@ -159,7 +159,7 @@ def _in_process(name: str, part: Part, setting: Setting, limit: float) -> Iterat
 
 
 def _measure(part: Part, setting: Setting, connection: Connection) -> None:
-    """In the process of a part."""
+    """Runs in the process of a part."""
     end_with_parent()
     lacks = ("", "")
     try:
@@ -175,7 +175,7 @@ def _measure(part: Part, setting: Setting, connection: Connection) -> None:
 
 
 def write(out: Path, setting: Setting, measured: Sequence[Measured]) -> None:
-    """gpu.md, gpu.csv, and gpu-errors.txt where something failed."""
+    """gpu.md, gpu.csv, and gpu-errors.txt if something failed."""
     write_atomically(out / MARKDOWN, _markdown(setting, measured))
     write_atomically(out / CSV, _csv(setting, measured))
     if details := "\n".join(f"{one.name}\n{one.details}" for one in measured if one.details):
@@ -224,14 +224,14 @@ def _verdict(one: Measured) -> str:
 
 
 def shown(value: Value) -> str:
-    """Of a table's cell."""
+    """Text of a table cell."""
     if isinstance(value, str):
         return value
     return "–" if value != value else f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _csv(setting: Setting, measured: Sequence[Measured]) -> str:
-    """A line for each number."""
+    """One line per number."""
     where = _where(setting)
     text = io.StringIO()
     lines = csv.writer(text, lineterminator="\n")

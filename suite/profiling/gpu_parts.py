@@ -1,4 +1,4 @@
-"""The parts of `hepbench measure gpu`, in the order of their worth. Each gives lines as they become known."""
+"""The parts of `hepbench measure gpu`, most valuable first. Each yields lines as results become available."""
 
 from __future__ import annotations
 
@@ -36,21 +36,21 @@ from hepbench.suite.workers.place import Place
 from hepbench.tracking.hardware import machine
 
 EVENTS = 1_000
-"""Of each task's data."""
+"""Events of each task's data."""
 
 FEW = 240
-"""Of a dry run."""
+"""Events in a dry run."""
 
 FIRST = "ecal"
-"""The task of whatever is done on one alone."""
+"""The task for measurements on a single one."""
 
 CLOUDS = ("qg_jets", "lund_jets")
-"""Tasks whose clouds are timed: the first that there are events of; simulating the second needs no Pythia."""
+"""Tasks whose clouds are timed: the first with available events; simulating the second does not require Pythia."""
 
 TIMED = ("particlenet", "part", "particlenet_lite", "part_lite")
 
 BATCH = 512
-"""Events of a batch of these, as in their papers."""
+"""Batch size of these, as in their papers."""
 
 COMPILED = Mode(compiled=True, optimiser_compiled=True, tf32=True)
 THEIRS = {
@@ -59,7 +59,7 @@ THEIRS = {
     "as-installed": Mode(),
     "compile-optimizer, use-amp": replace(COMPILED, bfloat16=True),
 }
-"""weaver-core's modes on a GPU. Compiled it is let multiply float32 as JAX does there, by TF32."""
+"""weaver-core's modes on a GPU. Compiled, it may multiply float32 with TF32, as JAX does there."""
 
 ROUNDS = (
     ("float32", ("compile-optimizer",)),
@@ -67,17 +67,17 @@ ROUNDS = (
     ("float32", ("compile", "as-installed")),
 )
 DRY_ROUNDS = (("float32", ("as-installed",)),)
-"""Precision, and modes that ours is set beside, the most valuable first."""
+"""Precision, and modes that ours is compared with, most valuable first."""
 
 SHORT = {"epochs": 1, "rounds": 20, "batch_size": 64, "passes": 1}
-"""Hyper-parameters of the trainings that are compared with the processor's."""
+"""Hyper-parameters of the training runs that are compared with the CPU's."""
 
 REPEATS = 3
 SEEDS = 8
 
 
 def _data(setting: Setting, name: str) -> tuple[Entry[Task], Prepared]:
-    """A task's events: those that lie here, or simulated ones. UserError where neither can be had."""
+    """A task's events: local files, or simulated ones. UserError if neither are available."""
     task = registry.find("task", name)
     kind = choose(task, "simulated" if task.record.simulation else "auto")
     try:
@@ -91,7 +91,7 @@ def _trial(setting: Setting, task: str, model: str, **parameters: Any) -> Trial:
 
 
 def computer(setting: Setting) -> Iterator[Line]:
-    """What it does at best."""
+    """Its peak performance."""
     import jax
     import jax.numpy as jnp
 
@@ -127,7 +127,7 @@ def data(setting: Setting) -> Iterator[Line]:
 
 
 def _clouds(setting: Setting, model: str) -> tuple[Trial, Sample]:
-    """Events to be timed on."""
+    """Events for timing."""
     for name in (FIRST,) if setting.dry else CLOUDS:
         try:
             task, prepared = _data(setting, name)
@@ -141,7 +141,7 @@ def _clouds(setting: Setting, model: str) -> tuple[Trial, Sample]:
 
 
 def rates(setting: Setting) -> Iterator[Line]:
-    """Of each network ours, then weaver-core's, in one round after another of `ROUNDS`."""
+    """For each network ours, then weaver-core's, in the rounds of `ROUNDS`."""
     seconds = 0.02 if setting.dry else 2.0
     ours: dict[tuple[str, str], float] = {}
     lacks = ""
@@ -201,9 +201,8 @@ def _their_rates(trial: Trial, sample: Sample, mode: Mode, seconds: float) -> di
 
 
 def entries(setting: Setting) -> Iterator[Line]:
-    """A short training of each entry that has something to do on a GPU, on each of its tasks, here and on the
-    processor: the scores of one seed differ by less than those of two seeds do on the processor. First every entry on
-    one task, then on another."""
+    """A short training run of each entry that uses a GPU, on each of its tasks, here and on the CPU: the scores of one
+    seed must differ by less than those of two seeds on the CPU. First every entry on one task, then on another."""
     with _pool(setting.device, 1 if setting.dry else 5) as here, _pool("cpu", 1 if setting.dry else 8) as there:
         pairs = _pairs(setting)
         both = []
@@ -221,7 +220,7 @@ def entries(setting: Setting) -> Iterator[Line]:
 
 
 def _pairs(setting: Setting) -> list[Trial]:
-    """Those that train on a GPU where there is one: networks and XGBoost's trees."""
+    """Entries that train on a GPU if there is one: networks and XGBoost's trees."""
     tasks = [FIRST] if setting.dry else [name for name in registry.names("task") if _is_there(setting, name)]
     models = ("mlp", "gbdt") if setting.dry else registry.names("model")
     by_model = []
@@ -237,7 +236,7 @@ def _pairs(setting: Setting) -> list[Trial]:
 
 
 def _is_there(setting: Setting, name: str) -> bool:
-    """Whether there are events of a task; why there are none stands in the part `data`."""
+    """Whether there are events of a task; the part `data` reports why there are none."""
     try:
         _data(setting, name)
     except UserError:
@@ -262,7 +261,7 @@ def _begin(chosen: str, processes: int) -> None:
 def short_training(
     task: str, model: str, setting: Setting, chosen: str, seeds: Sequence[int]
 ) -> tuple[list[np.ndarray], np.ndarray, float]:
-    """(scores of the test events of each seed, their labels, seconds of all)."""
+    """(scores of the test events for each seed, their labels, total seconds)."""
     from hepbench.suite.training.loop import fit_network
 
     trial = _trial(replace(setting, device=chosen), task, model)
@@ -327,8 +326,8 @@ def seeds(setting: Setting) -> Iterator[Line]:
 
 
 def memory(setting: Setting) -> Iterator[Line]:
-    """Batches that do not fit are met, told and halved."""
-    trial, sample = _clouds(setting, "pfn")  # which is compiled soonest
+    """Batches that do not fit into memory are detected, reported and halved."""
+    trial, sample = _clouds(setting, "pfn")  # which compiles fastest
     most = 32 if setting.dry else 2**19
 
     def fits(size: int) -> bool:
@@ -356,7 +355,7 @@ LOGGED = {
 
 
 def logged(setting: Setting) -> Iterator[Line]:
-    """A bench as a user runs it, batch size found by itself; what MLflow has of it afterwards."""
+    """A bench as a user runs it, with automatic batch size, and its record in MLflow."""
     events = FEW if setting.dry else 6_000
     models = ("mlp",) if setting.dry else ("cnn", "gbdt")
     settings = {"batch_size": batch_size.AUTO, "epochs": 1 if setting.dry else 8}
@@ -380,7 +379,7 @@ def logged(setting: Setting) -> Iterator[Line]:
 
 
 def batches(setting: Setting) -> Iterator[Line]:
-    """Rates by the size of a batch."""
+    """Rates versus batch size."""
     for model in ("pfn",) if setting.dry else ("particlenet_lite", "pfn", "part_lite"):
         trial, sample = _clouds(setting, model)
         for size in (16,) if setting.dry else (64, 256, 1024, 4096, 16384):
@@ -391,7 +390,7 @@ def batches(setting: Setting) -> Iterator[Line]:
 
 
 def precision(setting: Setting) -> Iterator[Line]:
-    """What 16 bits do to scores: one entry of each family, trained alike."""
+    """Effect of 16-bit precision on scores: one entry of each family, trained identically."""
     for model in ("mlp",) if setting.dry else ("mlp", "pfn", "particlenet_lite", "cnn", "gnn", "part_lite"):
         trial = _trial(setting, FIRST, model)
         _, prepared = _data(setting, FIRST)
@@ -426,12 +425,12 @@ def _short_network(trial: Trial, train: Sample, valid: Sample, test: Sample, see
 PARTS = {
     "machine": Part("The machine", 20, computer),
     "data": Part("Data", 40, data),
-    "rates": Part("Rates, beside weaver-core", 200, rates),
-    "entries": Part("Every entry, beside the processor", 120, entries),
+    "rates": Part("Rates, compared with weaver-core", 200, rates),
+    "entries": Part("Every entry, compared with the CPU", 120, entries),
     "memory": Part("Batches that do not fit", 45, memory),
     "logged": Part("What is logged of a bench", 60, logged),
     "seeds": Part("Several seeds in one program", 25, seeds),
     "precision": Part("Scores in 16 bits", 40, precision),
     "batches": Part("Rates by batch size", 20, batches),
 }
-"""Name -> part, in the order in which they are measured."""
+"""Name -> part, in the order of measurement."""

@@ -1,4 +1,4 @@
-"""What the machine does at best: products of matrices, copies in memory, writing to disk; in 20 seconds, by numpy."""
+"""Peak rates of the machine: matrix multiplication, memory copies, writing to disk; in 20 seconds, with numpy."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from hepbench.benchmarks.base import UserError
 from hepbench.suite.trial.prediction_times import rate_and_spread
 
 MATRIX = 2048
-"""A side of the matrices that are multiplied, of 32-bit numbers."""
+"""Side of the multiplied matrices, of 32-bit numbers."""
 
 COPIED = 2**28
-"""Bytes that are copied at a time, many times what a processor's caches hold."""
+"""Bytes copied at a time, many times the size of CPU caches."""
 
 WRITTEN = 2**27
-"""Bytes that are written to a file at a time, and brought to the disk."""
+"""Bytes written to a file at a time, and synchronised to disk."""
 
 SECONDS = 6.0
-"""For which each of the three is repeated."""
+"""Seconds for which each of the three is repeated."""
 
 LEAST = 3
-"""Repeats at least."""
+"""Minimum number of repeats."""
 
 
 @dataclass(frozen=True)
 class MachineRates:
-    """Medians of the repeats, each with half of the range that holds 68 % of them. matrix: floating-point operations a
-    second. copy: bytes copied a second, each read and written. disk: bytes written a second, in the folder that is
-    measured."""
+    """Medians of the repeats, each with half of the range that contains 68 % of them. matrix: floating-point operations
+    per second. copy: bytes copied per second, each read and written. disk: bytes written per second in the given
+    folder."""
 
     matrix: tuple[float, float]
     copy: tuple[float, float]
@@ -42,8 +42,8 @@ class MachineRates:
 
 
 def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
-    """Measure for three times so many seconds. folder: where the file is written, and removed again. UserError where
-    that cannot be."""
+    """Measure each rate for this number of seconds. folder: where a temporary file is written. UserError if it cannot
+    be."""
     matrix = np.ones((MATRIX, MATRIX), np.float32)
     product = np.empty_like(matrix)
     source = np.ones(WRITTEN, np.uint8)
@@ -59,7 +59,7 @@ def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
 
             disk = _rate(write, WRITTEN, seconds)
     except OSError as error:
-        raise UserError(f"{folder}: cannot be written to be measured ({error.strerror or error})") from error
+        raise UserError(f"{folder}: cannot be written to for the measurement ({error.strerror or error})") from error
     return MachineRates(
         _rate(lambda: np.matmul(matrix, matrix, out=product), 2 * MATRIX**3, seconds),
         _copies(seconds),
@@ -68,7 +68,7 @@ def machine_rates(folder: Path, seconds: float = SECONDS) -> MachineRates:
 
 
 def copy_rate(seconds: float = SECONDS) -> float:
-    """Bytes copied in memory a second, each read and written: the median of copies for so many seconds."""
+    """Bytes copied in memory per second, each read and written: the median of copies over this number of seconds."""
     return _copies(seconds)[0]
 
 
@@ -78,7 +78,7 @@ def _copies(seconds: float) -> tuple[float, float]:
 
 
 def _rate(step: Callable[[], object], work: float, seconds: float) -> tuple[float, float]:
-    """(median, spread) of work a second, after a step that is not timed."""
+    """(median, spread) of work per second, after an untimed step."""
     step()
     taken: list[float] = []
     started = now = time.perf_counter()

@@ -1,4 +1,4 @@
-"""How long the metrics of many scores take, beside what sorting them takes."""
+"""CPU time of the metrics of many scores, compared with sorting them."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hepbench.benchmarks.metrics import METRICS
 from hepbench.benchmarks.scored import Scored, log_scores_of
 
 REPEATS = 7
-"""Of each measurement, in turns, of which the median counts."""
+"""Repeats of each measurement, interleaved; the median counts."""
 
 RESAMPLINGS = 2000
-"""Of the paired bootstrap."""
+"""Resamplings of the paired bootstrap."""
 
 DRAWN = ("rejection_30", "rejection_50", "rejection_70")
-"""What the bootstrap measures of two models."""
+"""Metrics of two models in the bootstrap."""
 
 Advance = Callable[[int], None]
 
 
 @dataclass(frozen=True)
 class Cost:
-    """seconds: of one core's time. sorts: how many times `numpy.argsort` of the same scores."""
+    """seconds: on one core. sorts: in units of `numpy.argsort` of the same scores."""
 
     what: str
     seconds: float
@@ -34,8 +34,8 @@ class Cost:
 
 
 def costs(events: int, advance: Advance = lambda done: None) -> list[Cost]:
-    """Of two models' scores of so many events: `numpy.argsort`; the AUC with its error and placements; the paired
-    bootstrap of three rejections."""
+    """Costs for two models' scores of this number of events: `numpy.argsort`; the AUC with its error and placements;
+    the paired bootstrap of three rejections."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, events)
     variable = rng.normal(size=events) + 1.5 * labels
@@ -71,4 +71,4 @@ def costs(events: int, advance: Advance = lambda done: None) -> list[Cost]:
 
 
 STEPS = 2 * REPEATS + 1
-"""How many steps `costs` advances by."""
+"""Number of steps that `costs` reports."""

@@ -1,7 +1,7 @@
-"""Size, work and speed of an entry on a task, alone or in turns with another program.
+"""Size, FLOPs and speed of an entry on a task, alone or interleaved with another program.
 
-FLOPs are those that XLA counts of one prediction, of a cloud with as many points as the task's clouds have on average;
-a step of training is taken as three predictions. Rates are of a network that is compiled, on scaled events in memory.
+FLOPs are counted by XLA for one prediction, for a cloud with the task's average number of points; a training step
+counts as three predictions. Rates are for a compiled network, on scaled events in memory.
 """
 
 from __future__ import annotations
@@ -42,22 +42,22 @@ from hepbench.suite.trial.run import training_of
 from hepbench.suite.trial.spec import Spec, Trial, cut, refusal
 
 MATRIX = 2048
-"""A side of the matrices whose product is the machine's rate."""
+"""Side of the matrices whose multiplication gives the machine's rate."""
 
 REPEATED_EVENTS = 50_000
-"""To which a shorter sample is repeated, so that an epoch is no matter of its start; fewer below a second."""
+"""Number to which a shorter sample is repeated, so that the start of an epoch does not matter; fewer below a second."""
 
 SAMPLE_BYTES = 2**28
-"""Of a repeated sample at most."""
+"""Maximum size of a repeated sample."""
 
 TURNS = 3
-"""That each of two programs takes."""
+"""Turns of each of two programs."""
 
 REPEATS = 5
-"""Of a rate that is measured alone, whose median is told."""
+"""Repeats of a rate measured alone, of which the median is reported."""
 
 AGAINST = ("keras", "weaver")
-"""Programs to measure against: plain `keras.Model.fit` on the same networks, and weaver-core's networks with the same
+"""Programs to compare with: plain `keras.Model.fit` on the same networks, and weaver-core's networks with the same
 layers on the same clouds."""
 
 FlopCounter = Callable[[Trial, Sample], "float | None"]
@@ -66,9 +66,9 @@ FlopCounter = Callable[[Trial, Sample], "float | None"]
 
 @dataclass(frozen=True)
 class ModelRates:
-    """training, prediction: events a second, medians of `REPEATS`; their spread: half of the range that holds 68 % of
-    these. whole: of a whole training, as there are no steps, once. flops: of a prediction. matrix_share: of the
-    training's FLOPs in the machine's rate. None where it is not measured."""
+    """training, prediction: events per second, medians of `REPEATS`; their spread: half of the range that contains 68 %
+    of these. whole: measured once on a whole training run, as there are no steps. flops: of a prediction. matrix_share:
+    FLOPs of the training as a fraction of the machine's rate. None where not measured."""
 
     model: str
     parameters: int
@@ -83,8 +83,8 @@ class ModelRates:
 
 @dataclass(frozen=True)
 class ComparedRates:
-    """Ours and theirs, events a second, medians of `TURNS` turns; ratio: median of ours over theirs in training. mode:
-    of theirs, "" where it has one alone; missing: why it was not measured, where every number is NaN."""
+    """Ours and theirs in events per second, medians of `TURNS` turns; ratio: median of ours divided by theirs in
+    training. mode: of theirs, "" if it has only one; missing: why it was not measured, if all numbers are NaN."""
 
     model: str
     batch_size: int
@@ -98,9 +98,9 @@ class ComparedRates:
 
 
 def check_against(against: str | None, modes: Sequence[str] = ()) -> None:
-    """UserError for a program or a mode of it that is unknown or not installed."""
+    """UserError for a program or mode that is unknown or not installed."""
     if against:
-        check_known("program to measure against", against, AGAINST)
+        check_known("program to compare with", against, AGAINST)
     for mode in modes:
         check_known("mode of weaver-core", mode, MODES)
     if modes and against != "weaver":
@@ -112,7 +112,7 @@ def check_against(against: str | None, modes: Sequence[str] = ()) -> None:
 def measurable(
     task: Entry[Task], models: Sequence[Entry[Model]], chosen: str, backend: str, against: str | None
 ) -> list[Trial]:
-    """A trial of each model that serves the task and that the other program has, too."""
+    """A trial of each model that supports the task and that the other program also has."""
     trials = [
         Trial(Spec(task.given, model.given, 0, "full", "simulated", chosen, backend), task, model) for model in models
     ]
@@ -128,7 +128,7 @@ def measurable(
 def sample_of(
     task: Entry[Task], prepared: Prepared, view: str, hyperparameters: Mapping[str, Any], seconds: float
 ) -> Sample:
-    """All events, scaled on themselves, repeated to a length that can be timed in so many seconds."""
+    """All events, scaled on themselves, repeated to a length that can be timed in this number of seconds."""
     whole = view_of(task, prepared, view, hyperparameters.get("features", "")) if view else {}
     inputs = cut(task.record, whole, hyperparameters)
     rows = np.arange(len(prepared))
@@ -144,7 +144,7 @@ def sample_of(
 def rates_alone(
     trial: Trial, sample: Sample, seconds: float, matrix_rate: float, count_flops: FlopCounter
 ) -> ModelRates:
-    """Each rate is taken over about so many seconds, in `REPEATS` parts. matrix_rate: as `matrix_rate` gives it."""
+    """Each rate is measured for about this number of seconds, in `REPEATS` parts. matrix_rate: from `matrix_rate`."""
     build, classes = trial.model.record.build, len(trial.task.record.classes)
     if build is None or not trial.model.record.in_keras:
         return _rates_of_whole_training(trial, sample)
@@ -168,7 +168,7 @@ def rates_alone(
 
 
 def _rates_of_whole_training(trial: Trial, sample: Sample) -> ModelRates:
-    """A tenth of the events validates."""
+    """A tenth of the events is used for validation."""
     fit = training_of(trial.model, trial.task.record.signal)
     rows = np.random.default_rng(0).permutation(len(sample))
     valid, train = (
@@ -194,7 +194,7 @@ def _rates_of_whole_training(trial: Trial, sample: Sample) -> ModelRates:
 
 @contextmanager
 def flop_counter() -> Iterator[FlopCounter]:
-    """Counts in a process of its own, where Keras runs on JAX."""
+    """Counts in a separate process, where Keras runs on JAX."""
     if importlib.util.find_spec("jax") is None:
         yield lambda trial, sample: None
         return
@@ -218,7 +218,7 @@ def _keras_on_jax() -> None:
 
 
 def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, hyperparameters: dict[str, Any]) -> float:
-    """Of a prediction of one event, counted by XLA."""
+    """FLOPs to predict one event, counted by XLA."""
     import jax
     import jax.numpy as jnp
 
@@ -240,7 +240,7 @@ def _flops(model: str, shapes: dict[str, tuple[int, ...]], classes: int, hyperpa
 
 
 def matrix_rate() -> float:
-    """FLOPs a second of a product of two matrices, the best of six."""
+    """FLOPs per second of a matrix multiplication, the best of six."""
     from keras import ops
 
     x = ops.ones((MATRIX, MATRIX), "float32")
@@ -255,8 +255,8 @@ def matrix_rate() -> float:
 def rates_against(
     against: str, trial: Trial, sample: Sample, seconds: float, modes: Sequence[str] = ()
 ) -> list[ComparedRates]:
-    """Ours and each mode of theirs in turns, each rate over about so many seconds; the fastest of theirs in training
-    first, what could not be measured last. modes: of weaver-core, none: all."""
+    """Ours and each mode of theirs, interleaved, each rate over about this number of seconds; the fastest of theirs in
+    training first, those that could not be measured last. modes: of weaver-core, none: all."""
     build, classes = trial.model.record.build, len(trial.task.record.classes)
     assert build is not None
     hyperparameters = trial.hyperparameters
@@ -294,7 +294,7 @@ def _first_line(error: Exception) -> str:
 def _keras_rates(
     model: Entry[Model], sample: Sample, hyperparameters: Mapping[str, Any], classes: int, seconds: float
 ) -> Iterator[Rates]:
-    """(training, prediction) of `keras.Model.fit` and `predict`, each an epoch over scaled arrays in memory."""
+    """(training, prediction) of `keras.Model.fit` and `predict`, each one epoch over scaled arrays in memory."""
     import keras
 
     build = model.record.build
@@ -323,8 +323,8 @@ def _keras_rates(
 
 
 def parameters_by_task(progress: Callable[[int], None]) -> dict[str, dict[str, int]]:
-    """model -> task -> trainable parameters of the network with its defaults, of every shipped network and task that
-    it serves. The shapes come from a few events of each task, simulated in a folder that is removed again.
+    """model -> task -> trainable parameters of the network with its defaults, for every shipped network and each task
+    that it supports. The shapes come from a few events of each task, simulated in a temporary folder.
 
     progress: called with 1 for each network and task.
     """

@@ -1,4 +1,4 @@
-"""What a model is worth as an ONNX file: agreement with the trained model, loss by 8 bits, latency on one thread.
+"""A model as an ONNX file: agreement with the trained model, loss from 8-bit quantisation, latency on one thread.
 
 hepbench measure onnx --task ecal
 """
@@ -18,7 +18,7 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scored import Scored, logarithms
 from hepbench.suite.export.exporting import Exported, export
 from hepbench.suite.export.quantisation import WAYS, quantised
-from hepbench.suite.export.runtime import Runtime
+from hepbench.suite.export.runtime import BATCH, Runtime
 from hepbench.suite.trial.artifacts import log_scores
 from hepbench.suite.trial.prediction_times import (
     FOR_P99,
@@ -33,13 +33,13 @@ from hepbench.tracking.runs import Store
 
 TRAINED, ON_ONE_THREAD = "as trained", "ONNX Runtime, one thread"
 AT_ONCE = 1_000
-"""Events that are predicted at once for the rate."""
+"""Events predicted at once for the rate."""
 
 
 @dataclass(frozen=True)
 class Times:
-    """p50, p99: milliseconds of the prediction of one event; the second None where there are too few predictions.
-    rate: events a second, `AT_ONCE` at once."""
+    """p50, p99: milliseconds to predict one event; p99 None if there are too few predictions. rate: events per second,
+    `AT_ONCE` at once."""
 
     p50: float
     p99: float | None
@@ -48,9 +48,10 @@ class Times:
 
 @dataclass(frozen=True)
 class Form:
-    """A model in one of its forms. difference: the largest of a score from the trained model's. auc: on the run's test
-    events; loss: what it has less than the trained model, with one standard deviation of the paired difference. times:
-    None where none were asked for. mib: of the file; None: there is none. missing: why there is none of these."""
+    """A model in one of its forms. difference: largest difference of a score from the trained model's. auc: on the
+    run's test events; loss: its decrease from the trained model's, with one standard deviation of the paired
+    difference. times: None if not requested. mib: size of the file; None: there is none. missing: why these are
+    missing."""
 
     task: str
     model: str
@@ -75,8 +76,8 @@ def exportable(task: Entry[Task], models: Sequence[Entry[Model]], store: Store) 
 
 
 def forms_of(store: Store, run_id: str, seconds: float, task: Entry[Task], model: str | None) -> Iterator[Form]:
-    """The model of a run as trained, as a file, and with 8 bits. seconds: for which each is timed; 0: nothing is.
-    model: the user's own file, where it is one."""
+    """The model of a run as trained, as a file, and quantised to 8 bits. seconds: for which each is timed; 0: no
+    timing. model: the user's own file, if it is one."""
     names = task.name, next(run["tags"]["model"] for run in store.find(run_id))
     own = None if task.shipped else task.given
     try:
@@ -96,14 +97,19 @@ def forms_of(store: Store, run_id: str, seconds: float, task: Entry[Task], model
                     yield dataclasses.replace(form, missing=reason)
                     continue
                 if file is not None:
-                    yield _with_bits(found, form, file, seconds)
+                    yield _with_bits(found, form, file, way, seconds)
     except UserError as error:
         yield Form(*names, ON_ONE_THREAD, missing=str(error))
 
 
-def _with_bits(found: Exported, form: Form, file: bytes, seconds: float) -> Form:
-    """The form of a file with fewer bits, with its numbers."""
-    scores = Runtime(file).predict(found.test)
+def scores_with_bits(file: bytes, way: str, test: Sample) -> np.ndarray:
+    """(n, classes) scores of a quantised file; for "dynamic" event by event, as its ranges depend on the batch."""
+    return Runtime(file).predict(test, 1 if way == "dynamic" else BATCH)
+
+
+def _with_bits(found: Exported, form: Form, file: bytes, way: str, seconds: float) -> Form:
+    """The form of a quantised file, with its numbers."""
+    scores = scores_with_bits(file, way, found.test)
     auc, *loss = auc_and_loss(found.test.labels, scores, found.scores, found.model.trial.task.record.signal)
     return dataclasses.replace(
         form,
@@ -118,8 +124,8 @@ def _with_bits(found: Exported, form: Form, file: bytes, seconds: float) -> Form
 def auc_and_loss(
     labels: np.ndarray, scores: np.ndarray, trained: np.ndarray, signal: int
 ) -> tuple[float, float, float]:
-    """AUC of scores (n, classes), what it has less than that of the trained model's, and one standard deviation of the
-    paired difference."""
+    """AUC of scores (n, classes), its decrease from the trained model's, and one standard deviation of the paired
+    difference."""
     auc = METRICS["auc"]
     assert auc.influences is not None
     ours, theirs = (Scored(labels, logarithms(one)) for one in (scores, trained))
@@ -137,12 +143,12 @@ def _auc(found: Exported, scores: np.ndarray) -> float:
 
 
 def file_times(file: bytes, sample: Sample, seconds: float = 1.0) -> Times:
-    """Of an ONNX file on one thread, each timed for so many seconds. sample: events that are not scaled."""
+    """Times of an ONNX file on one thread, each measured for this number of seconds. sample: unscaled events."""
     return times_of(Runtime(file).predict, sample, seconds)
 
 
 def times_of(predict: Predict, sample: Sample, seconds: float) -> Times:
-    """Of a model, on events as it takes them."""
+    """Times of a model, on events in its own input format."""
     alone = 1e3 * repeated(predict, first(sample, 1), seconds, LATENCIES, MOST_LATENCIES)
     together = repeated(predict, first(sample, AT_ONCE), seconds, REPEATS, MOST_LATENCIES)
     p99 = float(np.percentile(alone, 99)) if len(alone) >= FOR_P99 else None

@@ -1,4 +1,4 @@
-"""What the sampler of the hardware costs the work that it watches: the same work with it and without, in turns."""
+"""Overhead of hardware monitoring: the same work with and without the sampler, interleaved."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ import numpy as np
 from hepbench.tracking.hardware.sampler import Sampler
 
 SIDE = 384
-"""Of the matrices that are multiplied."""
+"""Side of the multiplied matrices."""
 
 TURN = 2.0
-"""Seconds of work before the other way takes its turn; long enough for a sample at the start, one within and one at the
-end, as in a run of so many seconds."""
+"""Seconds of work before switching; long enough for a sample at the start, one in between and one at the end, as in a
+run of this length."""
 
 
 @dataclass(frozen=True)
 class SamplerCost:
-    """share: of the work that is lost to the sampler, the mean over pairs of turns; error: its standard deviation over
-    the square root of their number. samples: a turn has on average."""
+    """share: fraction of the work lost to the sampler, the mean over pairs of turns; error: their standard deviation
+    divided by the square root of their number. samples: per turn, on average."""
 
     share: float
     error: float
@@ -30,15 +30,15 @@ class SamplerCost:
 
 
 def sampler_cost(seconds: float, progress: Callable[[int], None] = lambda done: None) -> SamplerCost:
-    """About so many seconds of products of matrices on all cores, in pairs of turns, of which first the one and then
-    the other has the sampler; two pairs at least. progress: is called after each pair."""
+    """About this number of seconds of matrix multiplications on all cores, in pairs of turns, one with and one without
+    the sampler in alternating order; at least two pairs. progress: called after each pair."""
     matrix, product = np.ones((SIDE, SIDE), np.float32), np.empty((SIDE, SIDE), np.float32)
     pairs = max(2, round(seconds / (2 * TURN)))
     turn = min(TURN, seconds / (2 * pairs))
     taken: list[int] = []
 
     def work() -> float:
-        """Products a second."""
+        """Products per second."""
         started, done = time.perf_counter(), 0
         while time.perf_counter() - started < turn:
             np.matmul(matrix, matrix, out=product)

@@ -1,7 +1,7 @@
-"""Several seeds of one network trained in one program of JAX, beside one alone: a measurement of what it would bring.
+"""Several seeds of one network trained in one JAX program, compared with a single one: the potential gain.
 
-A bench does not do so. Its trial is one training that stops by its own validation, is logged, stopped, continued and
-judged alone, and that one of another machine can repeat; seeds in one program stop together and share one fault.
+A bench does not do this. Its trial is one training run, with its own early stopping, logged, stopped, resumed and
+evaluated by itself, which another machine can reproduce; seeds in one program stop together and fail together.
 """
 
 from __future__ import annotations
@@ -22,9 +22,8 @@ FEW = 1_000
 
 @dataclass(frozen=True)
 class SeedsAtOnce:
-    """Seconds of the steps of one seed alone (the median), and of all in one program; compiling is not in them.
-    difference: the largest of any score of `FEW` events between the two ways
-    after one epoch: rounding grows from step to step."""
+    """Seconds of the steps of a single seed (the median), and of all in one program, without compilation. difference:
+    the largest between the two ways in any score of `FEW` events after one epoch: rounding grows from step to step."""
 
     one: float
     all: float
@@ -32,8 +31,8 @@ class SeedsAtOnce:
 
 
 def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> SeedsAtOnce:
-    """Each seed draws its weights and the order of its batches as a training of `fit_network` does. UserError where
-    Keras does not run on JAX."""
+    """Each seed draws its weights and the order of its batches like `fit_network`. UserError if Keras does not run on
+    JAX."""
     import jax
     import keras
 
@@ -44,7 +43,7 @@ def seeds_at_once(trial: Trial, train: Sample, seeds: int, epochs: int) -> Seeds
     from hepbench.suite.training.steps import chunk_of_jax, structured_batch, values_of, variables_of
 
     if keras.backend.backend() != "jax":
-        raise UserError("several seeds in one program need BACKEND=jax")
+        raise UserError("several seeds in one program require BACKEND=jax")
     build, options = trial.model.record.build, {**DEFAULTS, **trial.hyperparameters}
     assert build is not None
     states, classes = [], len(trial.task.record.classes)

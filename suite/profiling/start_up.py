@@ -1,4 +1,4 @@
-"""How long a process takes from nothing to its first step of training: imports, data, what is compiled."""
+"""Start-up time of a process until its first training step: imports, data, compilation."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from hepbench.suite.trial.spec import Spec, Trial, look_up
 
 @dataclass(frozen=True)
 class StartUp:
-    """Seconds: of Python and the imports, of opening the data, and of building the network, its first steps and its
-    first prediction. kept: whether JAX found what an earlier process has compiled."""
+    """Seconds for Python and the imports, for opening the data, and for building the network with its first steps and
+    first prediction. kept: whether JAX used the compilation cache of an earlier process."""
 
     model: str
     kept: bool
@@ -37,7 +37,7 @@ class StartUp:
 
 
 def start_ups(trial: Trial, events: int) -> Iterator[StartUp]:
-    """Of a new process; on JAX of a second one, too, which finds what the first has compiled."""
+    """Times of a new process; on JAX also of a second one, which uses the compilation cache of the first."""
     before = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     with tempfile.TemporaryDirectory() as scratch:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = str(Path(scratch))
@@ -52,7 +52,7 @@ def start_ups(trial: Trial, events: int) -> Iterator[StartUp]:
 
 
 def _start(spec: Spec, events: int, asked: float) -> tuple[float, float, float]:
-    """As a worker begins; asked: by the clock of the machine, when the process was asked for."""
+    """The start of a worker; asked: time of day when the process was requested."""
     device.load_keras(spec.device, spec.backend, ours=True)
     importlib.import_module(spec.backend)
     imported = time.time()

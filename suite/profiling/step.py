@@ -28,18 +28,18 @@ from hepbench.suite.training.steps import training_steps
 from hepbench.suite.trial.spec import Trial
 
 LEAST_CHUNKS = 3
-"""Of batches, which are timed and then profiled."""
+"""Chunk of batches, which are timed and then profiled."""
 
 TRACED = 3
-"""How closely TensorFlow's profiler looks: at most; kernels of a few microseconds it leaves out all the same."""
+"""Level of TensorFlow's profiler: the maximum; it still omits kernels of a few microseconds."""
 
 FORWARD, BACKWARD, UPDATE = "forward", "backward", "update"
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """All calls of one kind of operation in one pass of one layer. calls, seconds: of a step; bytes: of memory
-    that they ask for, results among them where they do not write over what they take in."""
+    """All calls of one kind of operation in one pass of one layer. calls, seconds: per step; bytes: of memory that they
+    allocate, including results unless written in place."""
 
     kind: str
     stage: str
@@ -51,8 +51,8 @@ class Kernel:
 
 @dataclass(frozen=True)
 class StepProfile:
-    """seconds: of a step without the profiler, the median of chunks. steps: that were profiled. flops: of a step, three
-    predictions as XLA counts them; None where they are not counted."""
+    """seconds: per step without the profiler, the median of chunks. steps: number profiled. flops: per step, three
+    predictions as XLA counts them; None if they are not counted."""
 
     batch_size: int
     steps: int
@@ -62,13 +62,13 @@ class StepProfile:
 
 
 def profile_of(trial: Trial, sample: Sample, seconds: float, count_flops: FlopCounter) -> StepProfile:
-    """Steps of this trial's training: timed for about so many seconds, then profiled for as many. UserError for what
-    is no network, and for another backend than TensorFlow."""
+    """Training steps of this trial: timed for about this number of seconds, then profiled for as long. UserError for
+    models that are not Keras networks, and for backends other than TensorFlow."""
     build = trial.model.record.build
     if build is None or not trial.model.record.in_keras:
-        raise UserError(f"{trial.model.name} is no Keras network: it has no steps")
+        raise UserError(f"{trial.model.name} is not a Keras network: give one, such as mlp")
     if trial.spec.backend != "tensorflow":
-        raise UserError("steps are profiled on TensorFlow: leave --backend out")
+        raise UserError("steps are profiled only on TensorFlow: omit --backend")
     options = {**DEFAULTS, **trial.hyperparameters}
     start_session(0, trial.spec.device)
     classes = len(trial.task.record.classes)
@@ -82,7 +82,7 @@ def profile_of(trial: Trial, sample: Sample, seconds: float, count_flops: FlopCo
     rates = np.full(feed.batches_per_chunk, 1e-4, np.float32)
 
     def chunks() -> Iterator[float]:
-        """Runs chunks for about so many seconds and gives the seconds of a step of each."""
+        """Runs chunks for about this number of seconds and returns the seconds per step of each."""
         shuffle, started, done = np.random.default_rng(0), time.perf_counter(), 0
         while True:
             for inputs, targets in feed.epoch(shuffle):
@@ -138,12 +138,12 @@ def _kernels(path: Path, steps: int) -> tuple[Kernel, ...]:
 
 
 _OPERATION = re.compile(r"[\w./>-]+:_?[A-Z]\w*")
-"""As TensorFlow calls a kernel in a profile: name of the operation, and its kind."""
+"""TensorFlow's name of a kernel in a profile: name of the operation, and its kind."""
 
 
 def _own_seconds(line: Any, names: dict[int, str], stats: dict[int, str]) -> Iterator[tuple[str, float, float]]:
-    """(name, seconds, bytes) of each kernel on one thread, without the kernels that run within it, as those of a loop's
-    body within the loop."""
+    """(name, seconds, bytes) of each kernel on one thread, without the kernels that run within it, such as those in the
+    body of a loop."""
     open_ones: list[list[Any]] = []  # [name, end, own picoseconds, bytes]
     for event in sorted(line.events, key=lambda one: (one.offset_ps, -one.duration_ps)):
         while open_ones and open_ones[-1][1] <= event.offset_ps:
@@ -162,8 +162,8 @@ def _own_seconds(line: Any, names: dict[int, str], stats: dict[int, str]) -> Ite
 
 
 def _stage_and_layer(place: str) -> tuple[str, str]:
-    """By the names that Keras and TensorFlow give to operations: a network's are below `functional`, and the part after
-    that is the layer, whose name may have a number more than Keras'."""
+    """From the names that Keras and TensorFlow give to operations: a network's are below `functional`, followed by the
+    layer, whose name may have an additional number."""
     parts = place.split("/")
     at = [number for number, part in enumerate(parts) if part.startswith(("functional", "sequential"))]
     layer = parts[at[0] + 1] if at and at[0] + 1 < len(parts) - 1 else ""

@@ -21,15 +21,15 @@ if TYPE_CHECKING:
     import keras
 
 Rates = tuple[Callable[[], float], Callable[[], float]]
-"""Two functions that measure, of training and of prediction, and give events a second."""
+"""Two functions that measure training and prediction, in events per second."""
 
 
 TRAINING = 3
-"""Predictions that take about as long as a step of training on as many events."""
+"""Predictions that take about as long as a training step on the same number of events."""
 
 
 def for_seconds(step: Callable[[], int], seconds: float) -> float:
-    """Events a second of a step that gives the number of events it has done, repeated for so many seconds."""
+    """Events per second of a step that returns its number of events, repeated for this number of seconds."""
     started, events = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         events += step()
@@ -39,8 +39,8 @@ def for_seconds(step: Callable[[], int], seconds: float) -> float:
 def rates_of(
     build: Callable[..., keras.Model], sample: Sample, parameters: Parameters, classes: int, seconds: float = 2.0
 ) -> tuple[keras.Model, Callable[[], float], Callable[[], float]]:
-    """(network, training, prediction): the network compiled and warm, and two functions that each take about this
-    many seconds and give events a second, over as many of the events as they can do in that time."""
+    """(network, training, prediction): the compiled and warmed-up network, and two functions that each take about this
+    many seconds and return events per second, over as many events as they process in that time."""
     import keras
 
     options = {**DEFAULTS, **parameters}
@@ -79,12 +79,12 @@ def rates_of(
 
 
 def _first(sample: Sample, count: int) -> Sample:
-    """The first so many events, or all."""
+    """The first `count` events, or all."""
     return replace(sample, rows=sample.rows[:count], labels=sample.labels[:count])
 
 
 def _predicted_in(seconds: float, network: Network, sample: Sample) -> int:
-    """About how many events the network predicts in so many seconds, a batch or more. The first batch compiles."""
+    """Approximate number of events predicted in this time, at least a batch. The first batch compiles."""
     batch = _first(sample, network.batch_size(inputs_of(sample, network)))
     network.predict(batch)
     started = time.perf_counter()

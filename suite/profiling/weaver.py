@@ -1,4 +1,4 @@
-"""weaver-core's networks, to be measured against."""
+"""weaver-core's networks, for comparison."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ WEAVER = {
     },
     "part": {},
 }
-"""What weaver-core calls the layers of our entries, its own defaults for `part`."""
+"""weaver-core's options for the layers of our entries, its own defaults for `part`."""
 
 
 @dataclass(frozen=True)
 class Mode:
-    """How weaver-core's program is run. keeps_memory: with `device.MEMORY_KEPT`, on the processor. compiled: with its
-    option --compile, the optimiser too with --compile-optimizer. bfloat16: with --use-amp. tf32: matrices of float32
-    are multiplied as JAX has them multiplied on a GPU; PyTorch does so where it is told."""
+    """Mode of weaver-core's program. keeps_memory: with `device.MEMORY_KEPT`, on the CPU. compiled: with its option
+    --compile, the optimiser too with --compile-optimizer. bfloat16: with --use-amp. tf32: float32 matrices are
+    multiplied as in JAX on a GPU; PyTorch does so only if told to."""
 
     keeps_memory: bool = False
     compiled: bool = False
@@ -62,11 +62,11 @@ MODES = {
     "compile": Mode(keeps_memory=True, compiled=True),
     "compile-optimizer": Mode(keeps_memory=True, compiled=True, optimiser_compiled=True),
 }
-"""Those that it has on a processor, by the name of an option's value."""
+"""Modes on a CPU, by the name of an option's value."""
 
 
 def require_weaver() -> None:
-    """UserError where weaver-core or PyTorch is not installed."""
+    """UserError if weaver-core or PyTorch is not installed."""
     try:
         import torch  # noqa: F401
         import weaver.nn.model.ParticleNet  # noqa: F401
@@ -97,9 +97,9 @@ def weaver_rates(
     mode: Mode,
     on: str = "cpu",
 ) -> Iterator[Rates]:
-    """(training, prediction) of weaver-core's network on the same clouds; no loader stands between, the arrays are in
-    the memory of the device, "cpu" or "gpu". It has a process of its own, as in its own program, where nothing of
-    `device` is set but what the mode says."""
+    """(training, prediction) of weaver-core's network on the same clouds; without a loader, with the arrays in the
+    memory of the device, "cpu" or "gpu". It has its own process, as in its own program, with no settings of `device`
+    other than the mode's."""
     size = int(hyperparameters["batch_size"])
     few = replace(sample, rows=sample.rows[: 16 * size], labels=sample.labels[: 16 * size])
     batch = few.take(slice(None))
@@ -124,7 +124,7 @@ def weaver_rates(
 
 @contextmanager
 def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """For processes that are started meanwhile."""
+    """Environment variables for processes started in the block."""
     before = dict(os.environ)
     os.environ.update(variables)
     try:
@@ -140,8 +140,8 @@ _weaver_steps: dict[str, Callable[[], int]] = {}  # in weaver-core's process
 def _start_weaver(
     name: str, sizes: tuple[int, int], arrays: list[np.ndarray], labels: np.ndarray, batch: int, mode: Mode, on: str
 ) -> None:
-    """Its network for (features, classes), trained with AdamW in batches trimmed to their longest as it does itself,
-    compiled and warm."""
+    """Its network for (features, classes), trained with AdamW in batches trimmed to their longest event as it does
+    itself, compiled and warmed up."""
     import torch
 
     torch.set_num_threads(cores())
@@ -193,7 +193,7 @@ def _start_weaver(
 
 
 def _rate_of_weaver(step: str, seconds: float, on: str) -> float:
-    """Events a second; of a GPU until it has done what it was told."""
+    """Events per second; on a GPU including the time until all its work is done."""
     started, events = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
         events += _weaver_steps[step]()

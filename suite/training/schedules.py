@@ -12,7 +12,7 @@ from hepbench.benchmarks.base import Parameters, UserError
 
 def learning_rates(done: np.ndarray, options: Parameters) -> np.ndarray:
     """(S,) learning rate of each step, given the share (S,) of the training that is done before it."""
-    highest, lowest = float(options["learning_rate"]), float(options["minimum_learning_rate"])
+    highest, lowest = float(options["learning_rate"]), lowest_rate(options)
     rates: np.ndarray = np.full(len(done), highest)
     if options["schedule"] == "step":
         steps = np.array(step_epochs(options["step_epoch"]))
@@ -25,6 +25,11 @@ def learning_rates(done: np.ndarray, options: Parameters) -> np.ndarray:
     elif options["schedule"] == "one_cycle":
         rates = np.interp(done, [0, 0.4, 0.8, 1], [highest / 10, highest, highest / 10, lowest])
     return rates
+
+
+def lowest_rate(options: Parameters) -> float:
+    """Where the schedules end: at the minimum, unless the learning rate itself is lower."""
+    return min(float(options["minimum_learning_rate"]), float(options["learning_rate"]))
 
 
 def step_epochs(given: Any) -> list[float]:
@@ -56,7 +61,7 @@ class Plateau:
         elif self._cooling == 0:
             self._waited += 1
             if self._waited >= self._options["plateau_patience"]:
-                self.rate = max(self.rate * self._options["plateau_factor"], self._options["minimum_learning_rate"])
+                self.rate = max(self.rate * self._options["plateau_factor"], lowest_rate(self._options))
                 self._waited, self._cooling = 0, self._options["plateau_cooldown"]
 
     def state(self) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Steps of training of a PyTorch network, for the loop that trains Keras networks, too.
 
-Adam and RMSprop have the constants that Keras' have, and weights decay as there: decoupled, of every weight.
+SGD and RMSprop take the steps of Keras', Adam those of PyTorch with Keras' constants, and weights decay as there:
+decoupled, of every weight.
 """
 
 from __future__ import annotations
@@ -23,8 +24,6 @@ from hepbench.suite.training.torch_network import TorchNetwork, layers_of_module
 
 if TYPE_CHECKING:
     import torch
-
-EPSILON, RHO = 1e-7, 0.9
 
 
 def set_up_torch(
@@ -150,11 +149,13 @@ def optimiser_of(weights: list[torch.nn.Parameter], options: Parameters) -> torc
     """Adam, SGD or RMSprop, as the hyper-parameters say, without decay."""
     import torch
 
+    from hepbench.suite.training.torch_optimisers import EPSILON, SGD, RMSprop
+
     rate = float(options["learning_rate"])
     if options["optimiser"] == "sgd":
-        return torch.optim.SGD(weights, rate, momentum=float(options["momentum"]))
+        return SGD(weights, rate, float(options["momentum"]))
     if options["optimiser"] == "rmsprop":
-        return torch.optim.RMSprop(weights, rate, alpha=RHO, eps=EPSILON)
+        return RMSprop(weights, rate)
     return torch.optim.Adam(weights, rate, eps=EPSILON)
 
 

@@ -105,7 +105,7 @@ class Loaded:
         for name, shape in shapes.items():
             if arrays[name].shape[1:] != shape:
                 raise UserError(f"{name} must be of shape (n, {', '.join(map(str, shape))}), got {arrays[name].shape}")
-        count = len(next(iter(arrays.values()), np.asarray(inputs)))
+        count = len(next(iter((arrays or given).values()), inputs))
         sample = Sample(arrays, np.arange(count), np.zeros(count, np.int64), self._model.scaling)
         scores: np.ndarray = np.exp(log_scores(self._model.fitted, sample)).astype(np.float32)
         return scores

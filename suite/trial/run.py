@@ -22,7 +22,7 @@ from hepbench.suite.data.dataset import Prepared, obtain, prepare
 from hepbench.suite.data.split import PARTS, split_events, with_fewer
 from hepbench.suite.data.weights import weights_of
 from hepbench.suite.device import out_of_memory
-from hepbench.suite.paths import home_folder, training_file
+from hepbench.suite.paths import home_folder
 from hepbench.suite.trial.artifacts import (
     VALIDATION_SCORES,
     StoredScores,
@@ -34,7 +34,7 @@ from hepbench.suite.trial.artifacts import (
 from hepbench.suite.trial.inputs import missing_told, samples_of, slices_of
 from hepbench.suite.trial.pyfunc import describe_model
 from hepbench.suite.trial.score_metrics import ROC, evaluate_scores, of_validation, rejections, write_evaluated
-from hepbench.suite.trial.spec import Trial, identity_of
+from hepbench.suite.trial.spec import Trial
 from hepbench.suite.trial.warm_start import InitialWeights, fetch
 
 if TYPE_CHECKING:
@@ -54,12 +54,20 @@ Listener = Callable[[dict[str, Any]], None]
 
 
 def run(
-    trial: Trial, store: Store, run_id: str, listener: Listener, final: bool, data_digest: str, split_hash: str
+    trial: Trial,
+    store: Store,
+    run_id: str,
+    listener: Listener,
+    final: bool,
+    data_digest: str,
+    split_hash: str,
+    checkpoint_file: Path,
 ) -> dict[str, float]:
     """Run one trial and log it to a run that has been started; returns the metrics. The caller ends the run.
 
     final: test at the end, and keep scores, plots and the model; a trial of a study sees the validation part alone and
-    keeps numbers. Raises UserError where the data found are not those of the digest and the split.
+    keeps numbers. checkpoint_file: where the training is saved, and resumed from. Raises UserError where the data found
+    are not those of the digest and the split.
     """
     from hepbench.benchmarks import budgets
     from hepbench.suite.training.checkpoint import Checkpoint, delete
@@ -103,7 +111,7 @@ def run(
         store.log(run_id, values, step)
 
     listener({"stage": "training"})
-    checkpoint = Checkpoint(training_file(identity_of(trial, data_digest, split_hash)[1]), run_id)
+    checkpoint = Checkpoint(checkpoint_file, run_id)
     fit = training_of(model, signal, start, checkpoint)
     with Sampler(gpu=0 if spec.device == "gpu" else None, sink=hardware) as sampler:
         fit_started, joules = time.perf_counter(), sampler.energy()

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import math
 import shlex
 from collections.abc import Iterable
 from typing import Any
@@ -16,6 +17,9 @@ from hepbench.benchmarks.registry import Entry
 from hepbench.benchmarks.scaling import DEFAULT as SCALING
 from hepbench.benchmarks.scaling import methods_of
 from hepbench.suite import fingerprint, provenance
+
+COUNTS = ("epochs", "batch_size", "passes", "rounds")
+"""Hyper-parameters that count what a training does."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,12 +65,14 @@ def known_hyperparameters(task: Task, model: Model) -> dict[str, Any]:
 
 def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
     """The defaults of the family, capped by what the budget allows, and what the trial sets in their place; of epochs
-    that may be more than the budget's. UserError where that is not known, or more rounds than are allowed."""
+    that may be more than the budget's. UserError where that is not known, cannot train, or is more rounds than are
+    allowed."""
     known = known_hyperparameters(task, model)
     for name in spec.parameters:
         check_known(f"hyper-parameter of {spec.model}", name, known)
     parameters = {name: known[name] for name in (*model.defaults, *(["features"] if task.features else []))}
     parameters |= spec.parameters
+    _check_trainable(spec.parameters)
     if task.features:
         check_known("set of features", str(parameters["features"]), task.features)
     if model.view:
@@ -76,6 +82,17 @@ def hyperparameters_of(task: Task, model: Model, spec: Spec) -> dict[str, Any]:
         if name in parameters and not (name == "epochs" and name in spec.parameters):
             parameters[name] = min(parameters[name], most)
     return parameters
+
+
+def _check_trainable(parameters: Parameters) -> None:
+    """UserError for a number with which nothing is trained."""
+    for name, value in parameters.items():
+        if not isinstance(value, int | float):  # "auto"
+            continue
+        if name in COUNTS and not (value >= 1 and value % 1 == 0):
+            raise UserError(f"{name}={value}: it must be a whole number above 0")
+        if name == "learning_rate" and not 0 < value < math.inf:
+            raise UserError(f"{name}={value}: it must be above 0 and finite")
 
 
 def check_budget(parameters: Parameters, model: Model, budget: str) -> None:

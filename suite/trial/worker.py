@@ -63,6 +63,12 @@ def _store() -> Store:
         return runs.connect(None, results_folder())
 
 
+def _checkpoint_name(identity: str, run: dict[str, Any]) -> str:
+    """What decides a trial's result; of a forced one also the command, so that it starts afresh and never resumes from
+    what an equal trial, which may be running, saves."""
+    return f"{identity}-{run['parent']}" if "forced" in run["tags"] else identity
+
+
 def run_in_worker(
     spec: Spec, run: dict[str, Any], final: bool, data_digest: str, split_hash: str, key: str, topic: str
 ) -> dict[str, Any]:
@@ -90,6 +96,7 @@ def run_in_worker(
                 thread.join()
             device.set_environment(spec.device, spec.backend)
             trial = look_up(spec)
+            checkpoint = training_file(_checkpoint_name(identity_of(trial, data_digest, split_hash)[1], run))
             if trial.model.record.in_keras:
                 _keras(spec.device, spec.backend)
                 if spec.device == "gpu":
@@ -101,11 +108,11 @@ def run_in_worker(
             listener({"run": run_id})
             return {
                 "run": run_id,
-                "result": run_module.run(trial, store, run_id, listener, final, data_digest, split_hash),
+                "result": run_module.run(trial, store, run_id, listener, final, data_digest, split_hash, checkpoint),
             }
         except Stopped:
             if key in _stopped:  # nobody goes on with it, as after an interrupt
-                delete(training_file(identity_of(trial, data_digest, split_hash)[1]))
+                delete(checkpoint)
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
             return {

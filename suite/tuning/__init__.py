@@ -1,1 +1,1 @@
-"""Studies: specification, storage, search, retest on fresh seeds, report."""
+"""Hyper-parameter studies: specification, storage, search, retest on fresh seeds, report."""

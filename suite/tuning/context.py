@@ -1,4 +1,4 @@
-"""What the parts of a running study share."""
+"""State shared by the parts of a running study."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from hepbench.tracking.runs import Store
 
 @dataclass(frozen=True)
 class RunContext:
-    """campaign: what the study's runs have in common. parent: id of the run that they belong to. workers: starts the
-    processes when it is first called. listener: is told what happens."""
+    """campaign: what the study's runs have in common. parent: id of their parent run. workers: starts the processes at
+    its first call. listener: receives events."""
 
     campaign: Campaign
     parent: str

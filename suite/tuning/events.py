@@ -1,4 +1,4 @@
-"""What a study tells its listener, as it happens."""
+"""Events that a study sends to its listener."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from hepbench.suite.workers.jobs import Event
 
 @dataclass(frozen=True)
 class Requeued:
-    """These trials were interrupted by the end of an earlier call: marked as failed, and queued once again."""
+    """Trials interrupted by the end of an earlier call: marked as failed and requeued, each at most once."""
 
     trials: Sequence[int]
 
 
 @dataclass(frozen=True)
 class SearchProgress:
-    """How far the search is. counts: trials by state. finished, wanted: trials. best: the value and the number of the
-    best trial, None before there is one and with two objectives. seconds_left: estimated; infinite if unknown."""
+    """Progress of the search. counts: trials by state. finished, wanted: numbers of trials. best: value and number of
+    the best trial, None before there is one and with two objectives. seconds_left: estimate; infinite if unknown."""
 
     counts: Mapping[str, int]
     finished: int
@@ -31,7 +31,7 @@ class SearchProgress:
 
 @dataclass(frozen=True)
 class SearchEvent:
-    """What became known of a trial of the search."""
+    """An event of a trial of the search."""
 
     trial: int
     event: Event
@@ -50,7 +50,7 @@ class SearchTrialEnded:
 
 @dataclass(frozen=True)
 class TimeIsUp:
-    """The search ends before it has all of its trials."""
+    """The time limit ends the search before all trials are done."""
 
     finished: int
     wanted: int
@@ -58,8 +58,8 @@ class TimeIsUp:
 
 @dataclass(frozen=True)
 class RetestStarted:
-    """The best trial's hyper-parameters and the defaults are trained on so many fresh seeds each; each training's
-    events follow."""
+    """The best trial's hyper-parameters and the defaults are trained on this number of fresh seeds each; the events of
+    each training run follow."""
 
     trial: int
     seeds: int
@@ -67,7 +67,7 @@ class RetestStarted:
 
 @dataclass(frozen=True)
 class ComparisonStarted:
-    """The trainings on fresh seeds are there, and their scores of the test events are compared."""
+    """The training runs on fresh seeds are finished, and their scores of the test events are compared."""
 
 
 StudyEvent = (

@@ -1,4 +1,4 @@
-"""The page of a study: what it found, and Optuna's own plots of it, interactive and in one file."""
+"""The page of a study: its results, and Optuna's interactive plots, in one file."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ OUTCOME = {
     "default": "test set, defaults",
     "gain": "gain",
     "gain_error": "error of the gain",
-    "gain_p": "p that there is none, paired on the same test events",
-    "tuned_spread": "spread of the seeds, tuned",
-    "default_spread": "spread of the seeds, defaults",
-    "validation_best": "validation, the best trial",
+    "gain_p": "p-value of no gain, paired on the same test events",
+    "tuned_spread": "spread over seeds, tuned",
+    "default_spread": "spread over seeds, defaults",
+    "validation_best": "validation, best trial",
     "validation_refitted": "validation, its hyper-parameters on fresh seeds",
     "optimism": "optimism of the search",
 }
-"""What `tuning.retest` keeps of a comparison -> what the page calls it."""
+"""Result of a comparison stored by `tuning.retest` -> its name on the page."""
 
 SIGNED = ("gain", "optimism")
-"""Of these, those whose sign says something."""
+"""Those whose sign is meaningful."""
 
 LOW = "PedAnovaImportanceEvaluator computes the importances of params to achieve low"
-"""What Optuna warns of wherever it is told what to look at, as `_to_be_low` does."""
+"""Warning of Optuna whenever a target is given, as by `_to_be_low`."""
 
 IMPORTANT = 8
-"""Hyper-parameters that the parallel-coordinate plot shows at most, the most important ones."""
+"""Maximum number of hyper-parameters in the parallel-coordinate plot, the most important ones."""
 
 
 def path_of(study: Study, folder: Path) -> Path:
@@ -46,12 +46,13 @@ def path_of(study: Study, folder: Path) -> Path:
 
 
 def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
-    """Write the page of a study, and keep in the study what its hyper-parameters matter, as attribute "importance"."""
+    """Write the page of a study, and store the importance of its hyper-parameters as the study's attribute
+    "importance"."""
     trials = study.get_trials(deepcopy=False)
     counts = storage.counted(trials)
     about = [
         f"{described['model']} on {described['task']}, budget {described['budget']}: "
-        f"{' and '.join(described['objectives'])} of the validation part",
+        f"{' and '.join(described['objectives'])} on the validation set",
         ", ".join(f"{count} {state}" for state, count in counts.items() if count) + " trials",
     ]
     importance = _importance(study)
@@ -70,7 +71,7 @@ def write(study: Study, described: Mapping[str, Any], path: Path) -> None:
 
 
 def _outcome(study: Study) -> dict[str, Any] | None:
-    """The comparison on fresh seeds as text, and the hyper-parameters that were tested in it; None before it."""
+    """The comparison on fresh seeds as text, with the hyper-parameters tested in it; None before it."""
     outcome = study.user_attrs.get("outcome")
     if not outcome:
         return None
@@ -90,7 +91,7 @@ def _outcome(study: Study) -> dict[str, Any] | None:
 
 
 def _importance(study: Study) -> dict[str, float]:
-    """Share of the first objective's variance by hyper-parameter; none with too few trials, or without variance."""
+    """Fraction of the first objective's variance by hyper-parameter; empty with too few trials or without variance."""
     import optuna
 
     complete = study.get_trials(deepcopy=False, states=[optuna.trial.TrialState.COMPLETE])
@@ -105,7 +106,7 @@ def _importance(study: Study) -> dict[str, float]:
 
 
 def _to_be_low(study: Study) -> Callable[[FrozenTrial], float] | None:
-    """Of a study with two objectives, the first as optuna wants it for importances: good where it is low."""
+    """For a study with two objectives, the first as Optuna needs it for importances: lower is better."""
     if len(study.directions) == 1:
         return None
     sign = -1 if study.directions[0].name == "MAXIMIZE" else 1
@@ -113,7 +114,7 @@ def _to_be_low(study: Study) -> Callable[[FrozenTrial], float] | None:
 
 
 def _drawings(study: Study, objectives: list[str], important: list[str]) -> list[tuple[str, Any]]:
-    """(title, plotly figure) of each plot that the study has trials enough for."""
+    """(title, plotly figure) of each plot for which the study has enough trials."""
     import optuna.visualization as draw
 
     first = objectives[0]

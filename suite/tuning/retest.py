@@ -1,4 +1,4 @@
-"""The end of a study: the best trial's hyper-parameters and the defaults on the same fresh seeds, tested once."""
+"""Final comparison of a study: the best trial's hyper-parameters and the defaults on the same fresh seeds."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ Run = Mapping[str, Any]
 
 
 def retest(study: Study, study_spec: StudySpec, context: RunContext) -> int:
-    """Train the best and the defaults on fresh seeds, test each once, and keep what the search gained as the study's
-    attribute "outcome". Returns how many trainings failed; 1 where no trial is the best. A front is not tested."""
+    """Train the best and the defaults on fresh seeds, test each once, and store the gain of the search as the study's
+    attribute "outcome". Returns the number of failed training runs; 1 if there is no best trial. A Pareto front is not
+    tested."""
     if len(study_spec.objectives) > 1:
         return 0
     best = storage.best(study)
@@ -90,8 +91,8 @@ def _mark(store: Store, name: str, finals: Iterable[Run], best: Sequence[Run]) -
 def _compare(
     study_spec: StudySpec, best: FrozenTrial, trained: Mapping[str, Sequence[Run]], store: Store
 ) -> dict[str, Any]:
-    """The objective of the tuned model and the defaults on the test set, their difference with its error, and how
-    much better the search's best looked than its hyper-parameters are."""
+    """The objective of the tuned model and the defaults on the test set, their difference with its error, and the
+    optimism of the search: how much better its best trial looked than its hyper-parameters are."""
     objective, signal = study_spec.objectives[0], study_spec.task.record.signal
     values = {kind: _values(found, f"test_{objective.name}") for kind, found in trained.items()}
     stored = {kind: [differences.scores_of(store, run["id"]) for run in found] for kind, found in trained.items()}

@@ -1,4 +1,4 @@
-"""The search of a study: ask Optuna for trials, let workers run them, tell it their ends."""
+"""The search of a study: gets trials from Optuna, lets workers run them, and reports the results to it."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 
 MOST_FAILURES = 5
-"""Failed trials in a row that end a study."""
+"""Consecutive failed trials that end a study."""
 
 
 def search(study: Study, study_spec: StudySpec, context: RunContext, deadline: float) -> int:
-    """Run trials until there are as many as the specification wants, or until the deadline, a time of
-    `time.monotonic`. Returns how many failed. UserError where too many fail in a row."""
+    """Run trials until there are as many as specified, or until the deadline, a time of `time.monotonic`. Returns how
+    many failed. UserError if too many fail in a row."""
     going = _Search(study, study_spec, context, deadline)
     workers = context.workers()
     with closing_runs(context.store) as open_runs:
@@ -50,7 +50,7 @@ def search(study: Study, study_spec: StudySpec, context: RunContext, deadline: f
             raise
     if len(going.failures_in_a_row) >= MOST_FAILURES:
         raise UserError(
-            f"{MOST_FAILURES} trials in a row have failed, the first with: {going.failures_in_a_row[0]}. Mend it; "
+            f"{MOST_FAILURES} trials in a row have failed, the first with: {going.failures_in_a_row[0]}. Fix it; "
             "the same command resumes the study"
         )
     if time.monotonic() > deadline:
@@ -59,7 +59,7 @@ def search(study: Study, study_spec: StudySpec, context: RunContext, deadline: f
 
 
 class _Search:
-    """A search in its course: what is in flight, and what has ended."""
+    """State of a running search: trials in flight and ended."""
 
     def __init__(self, study: Study, study_spec: StudySpec, context: RunContext, deadline: float):
         self.study = study
@@ -89,7 +89,7 @@ class _Search:
         return self.context.campaign.job(trial, f"trial {proposal.number}", tags, parent, False, proposal)
 
     def is_to_be_pruned(self, proposal: optuna.Trial, event: Event) -> bool:
-        """Report an epoch to Optuna, and ask it."""
+        """Report an epoch to Optuna, and ask whether to prune the trial."""
         value = self.study_spec.epoch_value(event.message["metrics"])
         if value is None or proposal.number in self.pruned:
             return False
@@ -102,8 +102,8 @@ class _Search:
         return False
 
     def end(self, proposal: optuna.Trial, event: Event, open_runs: OpenRuns) -> None:
-        """Tell Optuna, the store and the listener of a trial's end. Optuna is told first: what it knows decides,
-        should this process be killed before the run is ended."""
+        """Report a trial's end to Optuna, the store and the listener. Optuna comes first: its state decides if this
+        process is killed before the run is ended."""
         from optuna.exceptions import UpdateFinishedTrialError
 
         state, values, message = _verdict(self.study_spec, event, proposal.number in self.pruned)
@@ -155,7 +155,7 @@ def _verdict(study_spec: StudySpec, event: Event, pruned: bool) -> tuple[str, li
 
 
 def _finite(measured: Mapping[str, float]) -> dict[str, float]:
-    """What JSON can hold."""
+    """The finite values, which JSON can represent."""
     return {name: float(value) for name, value in measured.items() if math.isfinite(value)}
 
 

@@ -1,4 +1,4 @@
-"""Studies of Optuna: where they are kept, whose they are, and what is in them. No other module opens their database."""
+"""Storage of Optuna studies: location, locks and contents. No other module opens their database."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ if TYPE_CHECKING:
 
 
 VARIABLE = "OPTUNA_STORAGE"
-"""Names the database, sqlite:/// or postgresql://, in place of a file beside the results."""
+"""Environment variable with the database, sqlite:/// or postgresql://, instead of a file next to the results."""
 
 RETRY_SECONDS = 60.0
-"""Seconds that a database which has gone, or stands still, is waited for."""
+"""Seconds to wait for a database that is unreachable or does not respond."""
 
 UNLOCKING = 5.0
-"""Seconds that a lock which goes with the connection is let go of."""
+"""Seconds to wait for the release of a lock, which ends with the connection in any case."""
 
 
 @dataclass(frozen=True)
 class DatabaseGone:
-    """The database of studies does not answer, and the call is retried after so many seconds."""
+    """The database of studies does not answer; the call is retried after this number of seconds."""
 
     seconds: float
 
@@ -47,7 +47,7 @@ Listener = Callable[[DatabaseGone], None]
 
 
 def ignore(event: DatabaseGone) -> None:
-    """The listener that listens to nothing."""
+    """A listener that ignores all events."""
 
 
 def location() -> str:
@@ -56,8 +56,8 @@ def location() -> str:
 
 
 def connect(listener: Listener = ignore) -> BaseStorage:
-    """The database of studies, created where it is missing. StoreError where it cannot be reached or written, or is
-    lost later and stays away: each call of Optuna's waits for it `with_retries`, and tells the listener."""
+    """The database of studies, created if missing. StoreError if it cannot be reached or written, or is lost later for
+    too long: each call of Optuna waits for it `with_retries`, and informs the listener."""
     import optuna
     import sqlalchemy
 
@@ -86,14 +86,14 @@ def connect(listener: Listener = ignore) -> BaseStorage:
 
 
 def _make_tables(uri: str) -> None:
-    """Optuna's, in an empty database."""
+    """Create Optuna's tables in an empty database."""
     import optuna
 
     optuna.storages.RDBStorage(uri).engine.dispose()
 
 
 def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:
-    """The same storage, each of whose calls is made `with_retries`."""
+    """The same storage, with every call made `with_retries`."""
     import optuna
 
     cached = optuna.storages.get_storage(storage)
@@ -111,7 +111,7 @@ def _waiting(storage: RDBStorage, listener: Listener) -> BaseStorage:
 
 
 def with_retries(call: Callable[..., Any], *arguments: Any, listener: Listener = ignore, **options: Any) -> Any:
-    """The call's answer; it is retried while the database is unreachable; StoreError after RETRY_SECONDS."""
+    """The result of the call, retried while the database is unreachable; StoreError after RETRY_SECONDS."""
     import optuna
     import sqlalchemy
     import tenacity
@@ -130,18 +130,18 @@ def with_retries(call: Callable[..., Any], *arguments: Any, listener: Listener =
     except tenacity.RetryError as error:
         gone = error.last_attempt.exception()
         raise StoreError(
-            f"the database of studies {masked(location())} has been gone for {RETRY_SECONDS:.0f} s: {_reason(gone)}"
+            f"the database of studies {masked(location())} was unreachable for {RETRY_SECONDS:.0f} s: {_reason(gone)}"
         ) from gone
 
 
 _connections: weakref.WeakSet[Any] = weakref.WeakSet()
-"""Of this process to PostgreSQL."""
+"""Connections of this process to PostgreSQL."""
 
 
 @contextlib.contextmanager
 def _cut_after(seconds: float) -> Iterator[None]:
-    """Cut the connections to PostgreSQL where the block takes longer, as a server that stands still answers none, and
-    the library waits for it without end. The block meets an error then."""
+    """Cut the connections to PostgreSQL if the block takes longer, since the library would wait forever for a server
+    that does not respond. The block then gets an error."""
     timer = threading.Timer(seconds, _cut)
     timer.daemon = True
     if _connections:
@@ -154,14 +154,14 @@ def _cut_after(seconds: float) -> Iterator[None]:
 
 def _cut() -> None:
     for connection in list(_connections):
-        # Suppressed: it is closed already.
+        # Suppressed: it is already closed.
         with contextlib.suppress(Exception), socket.socket(fileno=os.dup(connection.fileno())) as one:
             one.shutdown(socket.SHUT_RDWR)
 
 
 @contextlib.contextmanager
 def alone(name: str) -> Iterator[None]:
-    """Hold a study for this process alone, and let go when it ends in whatever way. UserError where another has it."""
+    """Hold a study exclusively, until this process ends in any way. UserError if another process has it."""
     uri = location()
     held = UserError(f"the study {name} is being run by another process: wait for it, or give another --study")
     with _held_file(uri, name, held) if uri.startswith("sqlite") else _held_in_postgresql(uri, name, held):
@@ -188,7 +188,7 @@ def _held_file(uri: str, name: str, held: UserError) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _held_in_postgresql(uri: str, name: str, held: UserError) -> Iterator[None]:
-    """By an advisory lock of a connection of its own, which the server frees where this process dies."""
+    """By an advisory lock of a separate connection, which the server releases if this process dies."""
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
@@ -216,8 +216,8 @@ def named(storage: BaseStorage, name: str) -> Study | None:
 
 
 def counted(trials: list[FrozenTrial]) -> dict[str, int]:
-    """How many trials are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and
-    retried counts once, as that which took its place."""
+    """Numbers of trials that are "complete", "pruned", "failed", "running" and "waiting". One that was interrupted and
+    retried counts once, by its replacement."""
     replaced = {trial.user_attrs["retry_of"] for trial in trials if "retry_of" in trial.user_attrs}
     counts = dict.fromkeys(("complete", "pruned", "failed", "running", "waiting"), 0)
     for trial in trials:
@@ -237,7 +237,7 @@ def finished(trials: list[FrozenTrial]) -> int:
 
 
 def best(study: Study) -> FrozenTrial | None:
-    """The best trial that keeps to the constraints; None where there is none."""
+    """The best trial that satisfies the constraints; None if there is none."""
     try:
         return study.best_trial
     except ValueError:
@@ -245,8 +245,9 @@ def best(study: Study) -> FrozenTrial | None:
 
 
 def requeue_interrupted(study: Study) -> list[int]:
-    """Mark as failed the trials that nobody runs any more, and queue each once again; returns their numbers. To be
-    called by who holds the study alone. A trial's attribute "begun" says that a worker had begun it."""
+    """Mark as failed the trials that no process runs any more, and requeue each, unless a worker had started it twice;
+    returns their numbers. The caller must hold the study exclusively. A trial's attribute "begun" says that a worker
+    had started it."""
     import optuna
 
     trials = study.get_trials(deepcopy=False)
@@ -255,7 +256,7 @@ def requeue_interrupted(study: Study) -> list[int]:
     for trial in trials:
         if trial.state != optuna.trial.TrialState.RUNNING:
             continue
-        # Queued before it is marked, so that no kill in between loses it. What no worker had begun has lost no chance.
+        # Queued before it is marked, so that no kill in between loses it. A trial not yet started loses no attempt.
         begun, second = (trial.user_attrs.get(name, False) for name in ("begun", "second"))
         if not (begun and second) and trial.number not in replaced:
             attributes = {"retry_of": trial.number, "second": begun or second}

@@ -1,8 +1,9 @@
-"""A study: search a model's hyper-parameters on the validation part, then train the best and the defaults on the same
+"""A study: search a model's hyper-parameters on the validation set, then train the best and the defaults on the same
 fresh seeds and test each once.
 
-The trials are Optuna's, in the database of `tuning.storage`; this process alone asks for them and tells their ends, and
-workers run them. Only the trainings on fresh seeds see the test set. Nothing here prints: a listener is told.
+The trials are Optuna's, in the database of `tuning.storage`; only this process requests them and reports their results,
+and workers run them. Only the training runs on fresh seeds use the test set. Nothing here prints: a listener gets
+events.
 
     study_spec = resolve(StudyRequest("magic", "mlp", budget="smoke"))
     outcome = study.run(study_spec)
@@ -47,8 +48,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StudyOutcome:
-    """study: Optuna's, with what was found in its attributes. page: its report. failed: how many trials and final
-    trainings failed in this call."""
+    """study: the Optuna study, with results in its attributes. page: its report. failed: number of trials and final
+    training runs that failed in this call."""
 
     study: Study
     page: Path
@@ -57,14 +58,14 @@ class StudyOutcome:
 
 def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = ignore) -> StudyOutcome:
     """Start or resume the study until it has its trials, then test its best. place: where; None: on this machine, one
-    trial at a time, or one a GPU. Raises StoreError, UserError."""
+    trial at a time, or one per GPU. Raises StoreError, UserError."""
     deadline = time.monotonic() + study_spec.seconds
     place = place or Place()
     name, task, base = study_spec.name, study_spec.task, study_spec.base
     storage = storage_module.connect(listener)
     reserved = place.reserve(base.device, base.backend, study_spec.model.record.in_keras)
     with reserved as workers, storage_module.alone(name):
-        # Opening a store takes seconds, and a study that has been answered can do without it.
+        # Opening a store takes seconds, and a finished study does not need it.
         existing = storage_module.named(storage, name)
         answer = {"seeds": study_spec.seeds, "store": results.store_location()}
         answered = existing is not None and existing.user_attrs.get("answered") == answer
@@ -86,7 +87,7 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
         store = store or results.open_store()
         store.reconcile(task.name)
         kept = study.user_attrs.get("run", {})
-        known = kept.get("id") if kept.get("store") == results.store_location() else None
+        known = kept.get("id") if kept.get("store") == results.store_location() and store.find(kept["id"]) else None
         with parent_run(store, f"tune {name}", campaign, _tags(study_spec), known) as (parent, note):
             if not known:
                 study.set_user_attr("run", {"id": parent, "store": results.store_location()})
@@ -112,13 +113,13 @@ def run(study_spec: StudySpec, place: Place | None = None, listener: Listener = 
 
 
 def counts_text(study: Study) -> str:
-    """How many trials are in which state."""
+    """Numbers of trials by state, as text."""
     counts = storage_module.counted(study.get_trials(deepcopy=False))
     return ", ".join(f"{count} {state}" for state, count in counts.items() if count)
 
 
 def _tags(study_spec: StudySpec) -> dict[str, str]:
-    """Of the run that the study's runs belong to."""
+    """Tags of the parent run of the study's runs."""
     import optuna
 
     return {
@@ -133,7 +134,7 @@ def _tags(study_spec: StudySpec) -> dict[str, str]:
 
 
 def _description(study_spec: StudySpec, campaign: Campaign) -> dict[str, Any]:
-    """What must be the same for a study to be resumed, in the form that the database gives back."""
+    """Everything that must be unchanged for a study to be resumed, as the database returns it."""
     base = study_spec.base
     digest, split_hash = campaign.tags["data_digest"], campaign.tags["split_hash"]
     configuration, _ = identity_of(Trial(base, study_spec.task, study_spec.model), digest, split_hash)
@@ -183,7 +184,7 @@ def _open(storage: BaseStorage, existing: Study | None, study_spec: StudySpec, d
         study.set_user_attr("about", dict(described))
         with warnings.catch_warnings():  # which say that Optuna may rename the function
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            study.set_metric_names(list(study_spec.objective_names))  # what Optuna's dashboard calls its axes
+            study.set_metric_names(list(study_spec.objective_names))  # labels of the axes in Optuna's dashboard
     return study
 
 
@@ -201,7 +202,7 @@ def _sampler(name: str, seed: int) -> BaseSampler:
 
 
 def _pruner(study_spec: StudySpec) -> BasePruner:
-    """Of two objectives nothing is pruned: Optuna cannot."""
+    """With two objectives nothing is pruned: Optuna does not support it."""
     import optuna
 
     base = Trial(study_spec.base, study_spec.task, study_spec.model).hyperparameters
@@ -219,7 +220,7 @@ STATUSES = {"complete": "FINISHED", "pruned": "FINISHED", "failed": "FAILED"}
 
 
 def _settle_runs(store: Store, experiment: str, study: Study, parent: str) -> None:
-    """Give the runs of an earlier call, which may have been killed, the states that Optuna knows of their trials."""
+    """Give the runs of an earlier call, which may have been killed, the states of their trials in Optuna."""
     trials = study.get_trials(deepcopy=False)
     states = {trial.number: storage_module.state_of(trial) for trial in trials}
     retried = {trial.user_attrs.get("retry_of") for trial in trials}

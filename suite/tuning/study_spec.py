@@ -1,4 +1,4 @@
-"""What a study asks: of which task and model, for which objectives, within which limits, searched how."""
+"""Specification of a study: task, model, objectives, limits, sampler and pruner."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 from hepbench.benchmarks import budgets, metrics, registry
 from hepbench.benchmarks.base import Model, Task, UserError, check_known, check_names, plain
 from hepbench.benchmarks.registry import Entry
-from hepbench.suite import device
+from hepbench.suite.campaign import MOST_SEEDS, whole_number
 from hepbench.suite.data.files import choose
 from hepbench.suite.settings import settings_by_model
 from hepbench.suite.trial.score_metrics import VALIDATION
 from hepbench.suite.trial.spec import Spec, Trial, check_budget, known_hyperparameters
+from hepbench.suite.workers.place import Place
 from hepbench.tracking.printable import printable
 
 if TYPE_CHECKING:
@@ -27,15 +28,15 @@ SAMPLERS = ("tpe", "random", "nsga2")
 PRUNERS = ("median", "hyperband", "halving", "none")
 
 FIRST_SEED = 1_000_000
-"""Seeds of the trials begin here, so that no final training repeats the chance of one that was selected."""
+"""Seeds of the trials begin here, so that no final training run repeats the random seed of a selected one."""
 
 
 @dataclass(frozen=True)
 class Objective:
-    """What a study optimises: a metric of the validation part, or a cost.
+    """What a study optimises: a metric on the validation set, or a cost.
 
-    name: as it is asked for. title: what it is, in words. measured: its key among the metrics of a trial.
-    epochwise: what trainings report after each epoch by which a trial is pruned; None: nothing.
+    name: as requested. title: description. measured: its key among the metrics of a trial.
+    epochwise: quantity reported after each epoch, used for pruning; None: nothing.
     """
 
     name: str
@@ -52,12 +53,12 @@ class Objective:
 COSTS = {
     cost.name: cost
     for cost in (
-        Objective("latency", "milliseconds of the prediction of one event", "latency_ms"),
+        Objective("latency", "milliseconds to predict one event", "latency_ms"),
         Objective("parameters", "trainable parameters", "parameters"),
         Objective("train_seconds", "seconds of training", "train_seconds"),
     )
 }
-"""What a second objective or a limit may be beside the metrics."""
+"""Costs, which a second objective or a limit may be in addition to the metrics."""
 
 
 def metric_objective(name: str) -> Objective:
@@ -67,11 +68,11 @@ def metric_objective(name: str) -> Objective:
 
 @dataclass(frozen=True)
 class StudyRequest:
-    """What a user asks for, in the user's words; `resolve` looks up what they stand for.
+    """A user's request, by names; `resolve` looks them up.
 
-    task, model: names or paths. settings: hyper-parameters that are not searched. trials: how many the study is to
-    have; None: the budget's number. timeout: such as "30m". max_latency: such as "1ms". max_parameters: such as
-    "100k". name: of the study; None: task-model-budget. seeds: fresh trainings of the best and of the defaults.
+    task, model: names or paths. settings: hyper-parameters that are not searched. trials: total number in the study;
+    None: the budget's. timeout: such as "30m". max_latency: such as "1ms". max_parameters: such as "100k". name: of the
+    study; None: task-model-budget. seeds: number of fresh seeds for the best and for the defaults.
     """
 
     task: str
@@ -94,11 +95,11 @@ class StudyRequest:
 
 @dataclass(frozen=True)
 class StudySpec:
-    """What a study asks.
+    """Specification of a study.
 
-    base: a trial without what is searched. space: an Optuna trial -> hyper-parameters. limits: cost -> the most that
-    is allowed. trials: how many the study is to have. seeds: fresh trainings of the best and of the defaults.
-    seconds: how long the search may take. device_reason: why the base has its device.
+    base: a trial without the searched hyper-parameters. space: an Optuna trial -> hyper-parameters. limits: cost ->
+    maximum. trials: total number in the study. seeds: number of fresh seeds for the best and for the defaults.
+    seconds: time limit of the search. device_reason: why the base has its device.
     """
 
     name: str
@@ -117,33 +118,35 @@ class StudySpec:
 
     @functools.cached_property
     def defaults(self) -> dict[str, Any]:
-        """Every hyper-parameter where nothing is searched."""
+        """All hyper-parameters, without any search."""
         return known_hyperparameters(self.task.record, self.model.record) | self.base.parameters
 
     def trial(self, hyperparameters: Mapping[str, Any], seed: int) -> Trial:
-        """The base with these hyper-parameters in place of its own. Those that equal the model's defaults are no
-        setting, as a bench has it."""
+        """The base with these hyper-parameters instead of its own. Those equal to the model's defaults do not count as
+        settings, as in a bench."""
         return Trial(replace(self.base, parameters=self.changed(hyperparameters), seed=seed), self.task, self.model)
 
     def proposed(self, proposal: optuna.Trial) -> Trial:
-        """Ask Optuna's trial for its hyper-parameters."""
+        """The trial with the hyper-parameters suggested by Optuna's trial."""
         return self.trial({**self.base.parameters, **self.suggested(proposal)}, FIRST_SEED + proposal.number)
 
     def suggested(self, proposal: optuna.Trial) -> Mapping[str, Any]:
-        """What the space asks of Optuna's trial, with what the user has set in place of a suggestion."""
+        """The hyper-parameters that the space takes from Optuna's trial, with the user's settings instead of
+        suggestions."""
         fixing: Any = _Fixing(proposal, self.base.parameters)
         return self.space(fixing)
 
     def changed(self, hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-        """Those that differ from the model's defaults."""
+        """Those that differ from the model's defaults, and epochs, whose default is capped by the budget, unlike a
+        setting."""
         known = known_hyperparameters(self.task.record, self.model.record)
         given = {name: plain(name, value) for name, value in hyperparameters.items()}
-        return {name: value for name, value in given.items() if value != known[name]}
+        return {name: value for name, value in given.items() if value != known[name] or name == "epochs"}
 
     @functools.cached_property
     def distributions(self) -> dict[str, str]:
-        """hyper-parameter -> its distribution as JSON, of what is searched. UserError where the space is empty,
-        contradicts itself, or gives a hyper-parameter that is not known."""
+        """Searched hyper-parameter -> its distribution as JSON. UserError if the space is empty, contradicts itself, or
+        gives an unknown hyper-parameter."""
         return _distributions_of(self)
 
     @property
@@ -151,12 +154,11 @@ class StudySpec:
         return [objective.name for objective in self.objectives]
 
     def values(self, measured: Mapping[str, float]) -> list[float]:
-        """The objectives of a trial's metrics; NaN where one could not be measured."""
+        """Values of the objectives from a trial's metrics; NaN where not measurable."""
         return [measured.get(objective.measured, math.nan) for objective in self.objectives]
 
     def epoch_value(self, reported: Mapping[str, float]) -> float | None:
-        """What pruning goes by, of what was reported after an epoch; None where there is nothing to go by, as where
-        there are two objectives."""
+        """The value used for pruning from the report of an epoch; None if there is none, as with two objectives."""
         if len(self.objectives) > 1:
             return None
         value = reported.get(self.objectives[0].epochwise or "")
@@ -164,8 +166,8 @@ class StudySpec:
 
 
 class _Fixing:
-    """An Optuna trial that answers with what the user has set in place of a suggestion, and takes any `plain` value of
-    a hyper-parameter, and numpy's, among choices and as bounds."""
+    """An Optuna trial that returns the user's settings instead of suggestions, and accepts any `plain` value of a
+    hyper-parameter, and numpy values, as choices and bounds."""
 
     def __init__(self, proposal: optuna.Trial, fixed: Mapping[str, Any]):
         self._proposal = proposal
@@ -192,18 +194,20 @@ class _Fixing:
 
 
 def stored(value: Any) -> Any:
-    """The value of a hyper-parameter as Optuna's database keeps it, which gives no tuple back."""
+    """The value of a hyper-parameter for Optuna's database, which cannot return tuples."""
     return repr(value) if isinstance(value, tuple) else value
 
 
-def resolve(request: StudyRequest) -> StudySpec:
-    """Raises UserError for what is not known, contradicts itself or cannot be had."""
+def resolve(request: StudyRequest, place: Place | None = None) -> StudySpec:
+    """The specification of a request, to be run at this place; None: on this machine. Raises UserError for anything
+    unknown, contradictory or unavailable."""
     task, model = registry.find("task", request.task), registry.find("model", request.model)
     trials = budgets.find(request.budget).trials if request.trials is None else request.trials
     if trials < 1:
         raise UserError(f"TRIALS must be at least 1, got {trials}")
     if request.seeds < 2:
-        raise UserError(f"SEEDS must be at least 2, as their spread is part of the answer, got {request.seeds}")
+        raise UserError(f"SEEDS must be at least 2, as their spread is part of the result, got {request.seeds}")
+    whole_number("SEEDS", request.seeds, 2, MOST_SEEDS)
     check_known("sampler", request.sampler, SAMPLERS)
     check_known("pruner", request.pruner, PRUNERS)
     seconds = seconds_of(request.timeout) if request.timeout else math.inf
@@ -213,12 +217,12 @@ def resolve(request: StudyRequest) -> StudySpec:
         limits["latency"] = 1e3 * seconds_of(request.max_latency)
     if request.max_parameters:
         limits["parameters"] = count_of(request.max_parameters)
-    chosen, reason = device.resolve(request.device, request.backend)
+    chosen, reason = (place or Place()).resolve(request.device, request.backend)
     kind = choose(task, request.data)
     fixed = settings_by_model(request.settings, task, [model])[model.name]
     base = Spec(task.given, model.given, FIRST_SEED, request.budget, kind, chosen, request.backend, fixed)
     if refusal := Trial(base, task, model).refusal:
-        raise UserError(f"{model.name} cannot serve {task.name}: {refusal}")
+        raise UserError(f"{model.name} does not support {task.name}: {refusal}")
     study_spec = StudySpec(
         name=printable(request.name or f"{task.name}-{model.name}-{request.budget}"),
         task=task,
@@ -234,7 +238,7 @@ def resolve(request: StudyRequest) -> StudySpec:
         seconds=seconds,
         device_reason=reason,
     )
-    _ = study_spec.distributions  # a space that cannot be searched is refused before anything begins
+    _ = study_spec.distributions  # an invalid space is rejected before anything starts
     return study_spec
 
 
@@ -245,7 +249,7 @@ def _distributions_of(study_spec: StudySpec) -> dict[str, str]:
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     where = f"the search space of {study_spec.model.name}"
     found: dict[str, str] = {}
-    for _ in range(20):  # a space may ask for some hyper-parameters only where others have certain values
+    for _ in range(20):  # a space may request some hyper-parameters only if others have certain values
         proposal = study.ask()
         try:
             given = study_spec.suggested(proposal)
@@ -255,19 +259,19 @@ def _distributions_of(study_spec: StudySpec) -> dict[str, str]:
             check_known(f"hyper-parameter in {where}", name, study_spec.defaults)
         first = study_spec.trial({**study_spec.base.parameters, **given}, FIRST_SEED)
         check_budget(first.spec.parameters, first.model.record, first.spec.budget)
-        _ = first.hyperparameters  # refuses what is not known
+        _ = first.hyperparameters  # rejects unknown ones
         for name, distribution in proposal.distributions.items():
             text = optuna.distributions.distribution_to_json(distribution)
             if found.setdefault(name, text) != text:
-                raise UserError(f"{where} is wrong: it gives two ranges of {name}, and one is allowed")
+                raise UserError(f"{where} is wrong: it gives two ranges of {name}, but only one is allowed")
     if not found:
-        why = "all of it is set" if study_spec.base.parameters else "it has no hyper-parameters that are searched"
+        why = "all of it is set" if study_spec.base.parameters else "it has no searched hyper-parameters"
         raise UserError(f"{where} is empty: {why}. Tune another model, or leave a hyper-parameter to the search")
     return dict(sorted(found.items()))
 
 
 def defaults_inside(study_spec: StudySpec) -> dict[str, Any]:
-    """The defaults, as far as the space holds them."""
+    """The defaults, as far as they are inside the space."""
     import optuna
 
     inside = {}
@@ -281,11 +285,11 @@ def defaults_inside(study_spec: StudySpec) -> dict[str, Any]:
 
 
 def objectives_of(given: Sequence[str], classes: int) -> tuple[Objective, ...]:
-    """One metric, or a metric and another or a cost, that a task with so many classes has; UserError otherwise."""
+    """One metric, or a metric and a second metric or cost, defined for this number of classes; UserError otherwise."""
     known = metrics.metrics_for(classes)
     first, *others = dict.fromkeys(given)
     if len(others) > 1:
-        raise UserError(f"one objective or two, got {1 + len(others)}: {' '.join([first, *others])}")
+        raise UserError(f"give one objective or two, got {1 + len(others)}: {' '.join([first, *others])}")
     check_known("objective", first, known, more=" first")
     for other in others:
         check_known("second objective", other, (*known, *COSTS))
@@ -299,9 +303,9 @@ def seconds_of(text: str) -> float:
     try:
         seconds = float(number) * units[text[len(number) :].strip()]
     except (ValueError, KeyError):
-        raise UserError(f"a time such as 90s, 30m, 2h or 1ms is expected, got {text!r}") from None
-    if not seconds > 0:
-        raise UserError(f"a time must be above 0, got {text!r}")
+        raise UserError(f"expected a time such as 90s, 30m, 2h or 1ms, got {text!r}") from None
+    if not 0 < seconds < math.inf:
+        raise UserError(f"a time must be above 0 and finite, got {text!r}")
     return seconds
 
 
@@ -312,7 +316,7 @@ def count_of(text: str) -> float:
     try:
         count = float(number) * units[text[len(number) :]]
     except (ValueError, KeyError):
-        raise UserError(f"a number such as 5000, 100k or 2M is expected, got {text!r}") from None
-    if not count > 0:
-        raise UserError(f"a limit must be above 0, got {text!r}")
+        raise UserError(f"expected a number such as 5000, 100k or 2M, got {text!r}") from None
+    if not 0 < count < math.inf:
+        raise UserError(f"a limit must be above 0 and finite, got {text!r}")
     return count

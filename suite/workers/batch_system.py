@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shlex
 import sys
 import tempfile
@@ -27,8 +28,8 @@ LOGS = {"o": "out", "e": "err"}  # option of sbatch -> ending of the file
 
 @dataclass(frozen=True)
 class BatchSystem:
-    """A batch system, and what is asked of it for each worker. system: "slurm" or "htcondor". memory: as "8GB".
-    walltime: as "04:00:00"."""
+    """A batch system, and the resources requested per worker. system: "slurm" or "htcondor". memory: such as "8GB".
+    walltime: such as "04:00:00"."""
 
     system: str
     queue: str | None = None
@@ -36,6 +37,23 @@ class BatchSystem:
     gpus: int = 0
     memory: str = "8GB"
     walltime: str | None = None
+
+    def __post_init__(self) -> None:
+        """UserError for values that no batch system accepts."""
+        from dask.utils import parse_bytes
+
+        check_known("cluster", self.system, SYSTEMS)
+        try:
+            enough = parse_bytes(self.memory) > 0
+        except ValueError:
+            enough = False
+        if not enough:
+            raise UserError(f"memory must be such as 8GB, got {self.memory!r}")
+        if self.walltime is not None:
+            if self.system == "htcondor":
+                _seconds(self.walltime)
+            elif not re.fullmatch(r"[0-9]+([-:][0-9]+)*", self.walltime):
+                raise UserError(f"walltime must be such as 04:00:00, got {self.walltime!r}")
 
     def start(self, jobs: int) -> Workers:
         """Submit this many jobs; trials begin as soon as the first of them runs."""
@@ -55,7 +73,7 @@ class BatchSystem:
             return Workers(client, cluster, None, at_end.pop_all())
 
     def job_script(self) -> str:
-        """What would be submitted for each worker."""
+        """The job script that would be submitted for each worker."""
         with _folder_of_certificate(self) as certificate:
             cluster = _cluster(self, Path(certificate))
             try:
@@ -66,10 +84,9 @@ class BatchSystem:
 
 
 def _folder_of_certificate(batch: BatchSystem) -> tempfile.TemporaryDirectory[str]:
-    """An empty folder of the user alone that the machines of the jobs see."""
+    """An empty folder that only the user can read and the jobs' machines see."""
     import dask
 
-    check_known("cluster", batch.system, SYSTEMS)
     of_site = dask.config.get(f"jobqueue.{batch.system}.shared-temp-directory", None)
     folder = Path(os.path.expandvars(of_site)).expanduser() if of_site else jobs_folder()
     folder.mkdir(parents=True, exist_ok=True)
@@ -106,11 +123,11 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
             *("--memory-limit", "0", "--worker-class", f"{security.__name__}.Worker"),
         ],
         "log_directory": str(jobs_folder()),
-        # Any free port: two clusters may be started on one login node. What the site has set stays.
+        # Any free port: two clusters may be started on one login node. The site's settings have precedence.
         "scheduler_options": {"port": 0} | of_site | {"dashboard": False},
     }
     if batch.system == "slurm":
-        # Dask-jobqueue's own lines of the logs do not quote their path.
+        # Dask-jobqueue's own log directives do not quote their path.
         logs = [f"-{kind} {shlex.quote(f'{jobs_folder()}/hepbench-%J.{ending}')}" for kind, ending in LOGS.items()]
         gpus = [f"--gres=gpu:{batch.gpus}"] if batch.gpus else []
         return SLURMCluster(
@@ -132,15 +149,15 @@ def _cluster(batch: BatchSystem, certificate: Path) -> JobQueueCluster:
 
 
 def _of_site(batch: BatchSystem, name: str, without: Any) -> Any:
-    """What the site has set under this name in jobqueue.yaml, to which ours is added."""
+    """The site's setting of this name in jobqueue.yaml, to which ours is added."""
     import dask
 
     return dask.config.get(f"jobqueue.{batch.system}.{name}", None) or without
 
 
 def _seconds(walltime: str) -> int:
-    try:
-        hours, minutes, seconds = map(int, walltime.split(":"))
-    except ValueError:
-        raise UserError(f"a walltime such as 04:00:00 is expected, got {walltime!r}") from None
+    """Seconds from a walltime, for HTCondor."""
+    if not re.fullmatch("[0-9]+:[0-9]+:[0-9]+", walltime):
+        raise UserError(f"walltime must be such as 04:00:00, got {walltime!r}")
+    hours, minutes, seconds = map(int, walltime.split(":"))
     return 3600 * hours + 60 * minutes + seconds

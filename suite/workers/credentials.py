@@ -1,5 +1,5 @@
-"""What opens the store of results, for workers of a batch system: it reaches them over the connection that their
-certificate protects, and stands in no job script, which others of the machine may read."""
+"""Credentials of the store of results for workers of a batch system: sent over the connection protected by their
+certificate, and never written into the job script, which other users of the machine may read."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from distributed.diagnostics.plugin import WorkerPlugin
 
 BEGINNINGS = ("MLFLOW_TRACKING_", "MLFLOW_HTTP_", "PG")
-"""Of names of variables: addresses, users, passwords and certificates of MLflow and of PostgreSQL."""
+"""Prefixes of environment variables: addresses, users, passwords and certificates of MLflow and PostgreSQL."""
 
 
 class Credentials(WorkerPlugin):

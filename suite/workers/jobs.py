@@ -1,4 +1,4 @@
-"""What passes between a campaign and the workers: jobs, and events of them."""
+"""Messages between a campaign and the workers: jobs, and events from them."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from hepbench.suite.trial.spec import Spec
 
 RETRIES = 1
-"""How often a trial is begun again where the process that runs it dies."""
+"""How often a trial is restarted if its process dies."""
 
 
 @dataclass(frozen=True)
 class Job:
     """A trial for a worker.
 
-    run: the arguments of `Store.start` for its run. final: test at the end; otherwise the validation part alone is
-    used. data_digest, split_hash: what the worker must find, so that a machine that sees other files says so.
-    context: whatever the sender wants to have beside the answer; it stays with the sender. stall_timeout: seconds
-    without an epoch or another step after which it is ended.
+    run: the arguments of `Store.start` for its run. final: test at the end; otherwise only the validation set is used.
+    data_digest, split_hash: what the worker must find, so that a machine with other files reports an error. context:
+    anything the sender needs with the answer; it stays with the sender. stall_timeout: seconds without an epoch or
+    another step after which it is terminated.
     """
 
     spec: Spec
@@ -34,13 +34,12 @@ class Job:
 
 @dataclass(frozen=True)
 class Event:
-    """What became known of a job.
+    """An event of a job.
 
-    kind: "started" (run: the id of its run; again if the trial was begun again, `lost` then being the run before),
-    "elsewhere" (message: {"holder"}, who runs it already and is waited for),
-    "stage", "epoch" (message: as a `trial.run.Listener` is given it), and at its end one of "done" (message: the
-    trial's metrics), "stopped" and "failed" (message: {"error", "details"}, and "of_store" where the store of results
-    failed it).
+    kind: "started" (run: the id of its run; repeated if the trial is restarted, with `lost` the previous run),
+    "elsewhere" (message: {"holder"}, who already runs it and is waited for),
+    "stage", "epoch" (message: as passed to a `trial.run.Listener`), and at its end one of "done" (message: the trial's
+    metrics), "stopped" and "failed" (message: {"error", "details"}, and "of_store" if the store of results failed).
     """
 
     job: Job

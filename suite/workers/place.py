@@ -1,4 +1,4 @@
-"""Where trials are to run: this machine, a Dask scheduler, or a batch system."""
+"""Where trials run: this machine, a Dask scheduler, or a batch system."""
 
 from __future__ import annotations
 
@@ -21,29 +21,42 @@ if TYPE_CHECKING:
     from hepbench.suite.workers.batch_system import BatchSystem
 
 SCHEDULER_TIMEOUT = "10s"
-"""How long a Dask scheduler that others have started is waited for."""
+"""Timeout of the connection to an existing Dask scheduler."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where trials are to run. jobs: how many at once on this machine; None: one for each GPU, or one with all cores.
-    scheduler: address of a Dask scheduler that is there already, in place of this machine. batch: a batch system that
-    is asked for so many workers. share_gpu: let more jobs than GPUs share them."""
+    """Where trials run. jobs: number in parallel on this machine; None: one per GPU, or one with all cores. scheduler:
+    address of an existing Dask scheduler, instead of this machine. batch: a batch system, with `jobs` workers.
+    share_gpu: let more jobs than GPUs share them."""
 
     jobs: int | None = None
     share_gpu: bool = False
     scheduler: str | None = None
     batch: BatchSystem | None = None
 
+    def resolve(self, wanted: str, backend: str) -> tuple[str, str]:
+        """As `device.resolve`, for the workers: in a batch system "auto" is "gpu" if GPUs are requested for them, and
+        "gpu" is accepted unchecked on other machines, where every trial checks it."""
+        if wanted == "gpu" and (self.batch or self.scheduler):
+            chosen, reason = "gpu", "as asked"
+        elif wanted == "auto" and self.batch:
+            gpus = self.batch.gpus
+            chosen, reason = "gpu" if gpus else "cpu", f"{gpus} GPU{'s' * (gpus != 1)} per worker"
+        else:
+            return device.resolve(wanted, backend)
+        device.resolve("cpu", backend)  # whether the backend is installed
+        return chosen, reason
+
     def at_once(self, chosen: str) -> int:
-        """How many trials run side by side on this machine; 0 where they run on others. chosen: "cpu" or "gpu"."""
+        """Number of trials in parallel on this machine; 0 if they run on others. chosen: "cpu" or "gpu"."""
         if self.scheduler or self.batch:
             return 0
         return self.jobs or (len(machine.gpus()) if chosen == "gpu" else 1)
 
     def start(self, chosen: str, backend: str, networks: bool) -> Workers:
-        """Start the workers. chosen: "cpu" or "gpu". networks: with the imports begun that networks need. UserError
-        where they cannot be had."""
+        """Start the workers. chosen: "cpu" or "gpu". networks: start the imports that networks need. UserError if they
+        cannot be started."""
         if self.scheduler:
             workers = of_scheduler(self.scheduler)
         elif self.batch:
@@ -59,8 +72,8 @@ class Place:
 
     @contextlib.contextmanager
     def reserve(self, chosen: str, backend: str, networks: bool) -> Iterator[Callable[[], Workers]]:
-        """Gives a function that returns the workers and starts them at its first call, so that who finds nothing to
-        run starts none. They end with the block."""
+        """Gives a function that returns the workers and starts them at its first call, so that none are started if
+        there is nothing to run. They end with the block."""
         started: list[Workers] = []
         with without_main_file(), contextlib.ExitStack() as stack:
 
@@ -73,8 +86,8 @@ class Place:
 
 
 def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) -> Workers:
-    """This many processes on this machine, each with its share of the cores, or with a GPU of its own. They are reached
-    on loopback alone, with the certificate that is made for them."""
+    """This number of processes on this machine, each with its share of the cores, or with its own GPU. They listen only
+    on loopback, with a certificate created for them."""
     check_jobs(jobs, chosen, share_gpu)
     import dask
     from distributed import Client, Nanny, SpecCluster
@@ -84,8 +97,8 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
     cores = _cores()
     usable = machine.cores_usable()
     share = max(1, int(usable) // jobs)
-    # Under a container's quota each has its number of threads alone: bound to cores, as those of all other containers
-    # would be, they would meet on the first ones of the machine.
+    # Under a container's quota only their number of threads is limited: bound to cores, like those of all other
+    # containers, they would compete for the first ones of the machine.
     bound = jobs > 1 and usable == len(cores)
     log.parent.mkdir(parents=True, exist_ok=True)
     log.write_text("")
@@ -114,7 +127,7 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
         {
             "distributed.nanny.pre-spawn-environ": device.threads(share) | device.MEMORY_KEPT,
             "distributed.scheduler.allowed-failures": RETRIES,
-            # A silent process here was stopped, as by Ctrl-Z, or is in a long step: one that ends is noticed anyway.
+            # A silent process here is suspended, as by Ctrl-Z, or in a long step: the end of one is noticed anyway.
             "distributed.scheduler.worker-ttl": None,
             "distributed.comm.timeouts.connect": "60s",
         }
@@ -125,15 +138,15 @@ def on_this_machine(jobs: int, chosen: str, log: Path, share_gpu: bool = False) 
 
 
 def of_scheduler(address: str) -> Workers:
-    """The workers of a Dask cluster that runs already."""
+    """The workers of an existing Dask cluster."""
     from distributed import Client
 
     try:
         client = Client(address, timeout=SCHEDULER_TIMEOUT, set_as_default=False)
     except TypeError as error:  # Dask's word for a tls:// address without a certificate
         raise UserError(
-            f"the Dask scheduler {address} asks for a certificate, and none is set: give DASK_DISTRIBUTED__COMM__TLS__"
-            "CA_FILE, ..__CLIENT__CERT and ..__CLIENT__KEY, as docs/security.md shows"
+            f"the Dask scheduler {address} requires a certificate, and none is set: set DASK_DISTRIBUTED__COMM__TLS__"
+            "CA_FILE, ..__CLIENT__CERT and ..__CLIENT__KEY, as in docs/security.md"
         ) from error
     except (OSError, TimeoutError, ValueError) as error:
         raise UserError(
@@ -144,7 +157,7 @@ def of_scheduler(address: str) -> Workers:
     if wide:
         client.close()
         raise UserError(
-            f"workers of {address} have {max(wide)} threads, and two trials in one process are in each other's way: "
+            f"workers of {address} have {max(wide)} threads, but trials in the same process interfere with each other: "
             f"start them with `dask worker {address} --nthreads 1`"
         )
     return Workers(client, None, None)

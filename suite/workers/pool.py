@@ -1,7 +1,7 @@
-"""Processes that a Dask scheduler hands trials to, each running one trial at a time.
+"""Processes to which a Dask scheduler gives trials, each running one trial at a time.
 
-A process lives from trial to trial, since importing TensorFlow takes seconds. Its crash, a full memory or a lost
-machine ends one trial and nothing else: Dask runs that trial once more in another process.
+A process is reused from trial to trial, since importing TensorFlow takes seconds. A crash, exhausted memory or a lost
+machine affects only one trial: Dask runs it once more in another process.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 
 
 TICK = 5.0
-"""Seconds between two looks at trials that are silent."""
+"""Seconds between two checks for stalled trials."""
 
 LIFETIME = 30
-"""Trials after which a process is replaced: it keeps two or three megabytes of each."""
+"""Trials after which a process is replaced: each leaks two or three megabytes."""
 
 DIED = f"the trial's process died {1 + RETRIES} times"
 
 
 class Workers:
-    """Processes under a Dask scheduler. Use as a context manager; leaving it ends those that were started here.
+    """Processes under a Dask scheduler. A context manager, which on exit ends those that were started here.
 
-    at_end: what ends with them.
+    at_end: resources that are released with them.
     """
 
     def __init__(self, client: Client, cluster: Any, log: Path | None, at_end: contextlib.ExitStack | None = None):
@@ -62,14 +62,14 @@ class Workers:
         return len(self.client.nthreads())
 
     def warm(self, chosen: str, backend: str) -> None:
-        """Begin the long imports in every process, and return at once."""
+        """Start the long imports in every process, and return immediately."""
         self.client.run(start_imports, chosen, backend, wait=False, on_error="ignore")
 
     def run(self, next_job: Callable[[], Job | None]) -> Iterator[Event]:
-        """Run jobs, as many at once as there are workers, and yield what becomes known of them until all have ended.
+        """Run jobs, as many at once as there are workers, and yield their events until all have ended.
 
-        next_job gives the next, or None where there is none for now; it is asked again whenever a worker falls free.
-        Leaving the iteration early cancels what still runs.
+        next_job gives the next, or None if there is none at the moment; it is called again whenever a worker is free.
+        Leaving the iteration early cancels running jobs.
         """
         futures: dict[str, tuple[Job, Any]] = {}
         runs: dict[str, list[str]] = {}
@@ -103,9 +103,9 @@ class Workers:
                     minutes = silent.pop(one) / 60
                     future.cancel()
                     self._replace(places[one])
-                    hung = f"it hung: nothing was heard of it for {minutes:.0f} min, the limit of {job.spec.budget}"
+                    hung = f"it hung: no progress for {minutes:.0f} min, the stall timeout of {job.spec.budget}"
                     yield Event(job, "failed", runs[one][-1], {"error": hung, "details": ""})
-                if key not in futures:  # the last words of a job that was ended
+                if key not in futures:  # a late message from a terminated job
                     continue
                 job, future = futures[key]
                 if kind == "end":
@@ -114,7 +114,7 @@ class Workers:
                     event = Event(job, "started", value["run"], value, lost=runs[key][-1] if runs[key] else None)
                     runs[key].append(value["run"])
                     places[key], silent[key] = value["worker"], 0.0
-                    if len(runs[key]) > 1 + RETRIES:  # a scheduler that others set up may allow more of them
+                    if len(runs[key]) > 1 + RETRIES:  # an external scheduler may allow more of them
                         future.cancel()
                         error = {"error": DIED, "details": ""}
                         yield event
@@ -125,7 +125,7 @@ class Workers:
                 if event.kind in ("done", "stopped", "failed"):
                     del futures[key]
                     silent.pop(key, None)
-                    future.release()  # or the scheduler would run it again for the answer that goes with its process
+                    future.release()  # else the scheduler would rerun it for the result that is lost with its process
                     self._age(places.get(key))
                 yield event
         finally:
@@ -134,12 +134,12 @@ class Workers:
                     future.cancel()
 
     def stop(self, event: Event) -> None:
-        """End the job of an event at its next epoch; it answers "stopped"."""
+        """Stop the job of an event at its next epoch; it answers "stopped"."""
         address = event.message["worker"]
         self.client.run(stop, event.message["key"], workers=[address], wait=False, on_error="ignore")
 
     def _age(self, address: str | None) -> None:
-        """Count a trial that a process of our own has ended, and replace one that has had its share."""
+        """Count a trial of one of our own processes, and replace the process after LIFETIME trials."""
         if address is None or self._cluster is None:
             return
         self._trials[address] += 1
@@ -148,13 +148,13 @@ class Workers:
             self._replace(address)
 
     def _has_nanny(self, address: str) -> bool:
-        """Whether another process would start the worker again."""
+        """Whether another process would restart the worker."""
         known = self.client.scheduler_info(n_workers=-1)["workers"]
         return bool(known.get(address, {}).get("nanny"))
 
     def _replace(self, address: str) -> None:
-        """End a worker's process, whatever it does; its nanny starts another."""
-        with contextlib.suppress(Exception):  # it is gone, or has no nanny: the others go on
+        """Terminate a worker's process; its nanny starts another."""
+        with contextlib.suppress(Exception):  # it is gone, or has no nanny: the others continue
             self.client.restart_workers([address], timeout=60, raise_for_error=False)
 
     def _ended(self, job: Job, future: Any, runs: list[str]) -> Event:

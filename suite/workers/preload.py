@@ -1,4 +1,4 @@
-"""What a worker on this machine does first, as a Dask preload: keeps to its cores, and prints to its log alone."""
+"""Dask preload of a worker on this machine: binds it to its cores and redirects its output to the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ LOG = "HEPBENCH_WORKER_LOG"
 
 
 def dask_setup(worker: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is the parent's to answer
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     descriptor = os.open(os.environ[LOG], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(descriptor, stream.fileno())  # what TensorFlow's C++ prints goes there too

@@ -1,7 +1,7 @@
-"""Who may reach the processes that run trials: whoever holds the certificate that is made for the run, and no one else.
+"""Access to the processes that run trials: only with the certificate created for the run.
 
-Dask's workers run what they are sent, so each of their ports asks for that certificate (TLS, verified on both sides),
-and the web pages that Dask would serve beside them, which ask for nothing, are not there.
+Dask's workers execute what they are sent, so each of their ports requires that certificate (TLS, verified on both
+sides), and Dask's own web pages, which require nothing, are disabled.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ LOOPBACK = "127.0.0.1"
 
 
 def certificate() -> Any:
-    """A Security with a key and a certificate that nothing else has; without them a connection is refused. Kept in
-    memory."""
+    """A Security with a new key and certificate, in memory; connections without them are refused."""
     return Security.temporary()
 
 
 def as_files(certificate: Any, folder: Path) -> Security:
-    """The same as files that the user alone can read, for processes of other machines that see the folder."""
+    """The same as files that only the user can read, for processes on other machines that see the folder."""
     paths = {}
     for name, text in (("certificate.pem", certificate.tls_ca_file), ("key.pem", certificate.tls_client_key)):
         paths[name] = str(folder / name)
@@ -40,7 +39,7 @@ def as_files(certificate: Any, folder: Path) -> Security:
 
 
 class _InJobScript(Security):
-    """Dask-jobqueue writes the worker's paths into a line of the job script, as they are."""
+    """Quotes the worker's paths, which dask-jobqueue writes into the job script unquoted."""
 
     def get_tls_config_for_role(self, role: str) -> dict[str, Any]:
         config: dict[str, Any] = super().get_tls_config_for_role(role)  # type: ignore[no-untyped-call]
@@ -59,8 +58,8 @@ class Scheduler(_WithoutPages, distributed.Scheduler):
 
 
 class Worker(_WithoutPages, distributed.Worker):
-    """Dask's worker without its web server, nor the profiler that fills its pages."""
+    """Dask's worker without its web server and without the profiler for its pages."""
 
     def trigger_profile(self) -> None:
-        """Nothing. Dask's asks for the frames of all threads a hundred times a second while a trial runs; where Python
-        before 3.11.9 collects garbage within that call, the process stands still for ever (CPython issue 106883)."""
+        """Do nothing. Dask's version reads the frames of all threads a hundred times a second while a trial runs; if
+        Python before 3.11.9 collects garbage within that call, the process deadlocks (CPython issue 106883)."""

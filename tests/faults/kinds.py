@@ -30,14 +30,14 @@ KINDS = {
     for kind in (
         Kind("kill", "processes killed: parent, worker, group; KILL, TERM, INT, HUP", kills.KILLS, kills.kill),
         Kind("disk", "full disk at each step", disk.DISKS, disk.fill),
-        Kind("mlflow", "MLflow server stopped or standing still", len(servers.LOST), servers.lose_mlflow),
-        Kind("postgresql", "PostgreSQL restarted or standing still", len(servers.RESTARTED), servers.lose_postgresql),
-        Kind("equal", "four equal calls at once", len(crowds.EQUAL), crowds.equal_calls),
-        Kind("trials", "300 short trials in a row", 1, crowds.short_trials),
+        Kind("mlflow", "MLflow server killed or suspended", len(servers.LOST), servers.lose_mlflow),
+        Kind("postgresql", "PostgreSQL restarted or suspended", len(servers.RESTARTED), servers.lose_postgresql),
+        Kind("equal", "four identical calls at once", len(crowds.EQUAL), crowds.equal_calls),
+        Kind("trials", "300 short trials in sequence", 1, crowds.short_trials),
         Kind("model", "hostile models", len(inputs.MODELS), inputs.train_hostile),
         Kind("name", "hostile names of homes and studies", len(inputs.NAMES), inputs.call_by_name),
         *(
-            Kind(f"file_{task}", f"spoilt files of {task}", inputs.FILES, functools.partial(inputs.read_file, task))
+            Kind(f"file_{task}", f"corrupted files of {task}", inputs.FILES, functools.partial(inputs.read_file, task))
             for task in inputs.FORMATS
         ),
     )

@@ -1,4 +1,4 @@
-"""The figures of a comparison: both curves with their ratio, scores against each other, slices."""
+"""The figures of a comparison: both curves with their ratio, scores versus each other, slices."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ COLOURS = plots.COLOURS[0], plots.COLOURS[2]
 """Of one and of the other."""
 
 WIDEST = 3.0
-"""High over low of an interval of the ratio that tells something, and of a linear axis of it."""
+"""High over low of an interval of the ratio that is informative, and of a linear axis of it."""
 
 
 def draw_roc(found: Comparison) -> Figure:
-    """Background over signal efficiency of both with the bands of their intervals; below, their ratio with its own."""
+    """Background versus signal efficiency of both with their intervals; below, their ratio with its own."""
     return _draw_curves(found, inverted=True)
 
 
@@ -76,7 +76,7 @@ def _band(axes: Axes, x: np.ndarray, band: Band, colour: str, label: str) -> Non
 
 
 def _limits_of_ratio(axes: Axes, ratio: Band) -> None:
-    """Room for the ratio itself, and for the band where that is narrow enough to tell something."""
+    """Room for the ratio itself, and for the band where that is narrow enough to be informative."""
     from matplotlib.ticker import LogLocator, NullFormatter
 
     shown = ratio.value[np.isfinite(ratio.value)]
@@ -154,11 +154,11 @@ def _differences(axes: Axes, x: np.ndarray, measured: list[Measured]) -> None:
 
 
 CURVES = (
-    "Above: ROC curves and background rejection, means over the trainings. Below: their ratio, the first over "
-    f"the second. Bands: {percent(LEVEL)} intervals; that of the ratio is of the same events. Dotted: chance."
+    "Top: ROC curves and background rejection, means over the seeds. Bottom: their ratio, the first over the second. "
+    f"Bands: {percent(LEVEL)} intervals; for the ratio, on the same events. Grey, dotted: chance."
 )
 DENSITIES = (
-    "Log-odds of the signal, means over the trainings, event by event; the outermost bins hold what lies beyond. Off "
-    "the diagonal the two disagree."
+    "Log-odds of the signal, means over the seeds, event by event; the outermost bins hold what lies beyond. Off the "
+    "diagonal the two disagree."
 )
-SLICES = f"Above: both, below: their difference or ratio on the same events. Bars: {percent(LEVEL)} intervals."
+SLICES = f"Top: both. Bottom: their difference or ratio on the same events. Bars: {percent(LEVEL)} intervals."

@@ -36,7 +36,7 @@ class Measured:
 
     @property
     def better(self) -> int:
-        """1 where one is told apart as the better, -1 where the other is, 0 where neither is."""
+        """1 where one is significantly better, -1 where the other is, 0 where neither is."""
         if not self.p <= 1 - LEVEL or not self.difference.value:
             return 0
         return 1 if (self.difference.value > 0) == self.metric.higher_is_better else -1

@@ -15,11 +15,11 @@ def percent(share: float, decimals: int = 0) -> str:
 
 
 LEGEND = (
-    "Every difference is taken on the same test events, event by event, so that what both sides share drops out; its "
-    "error, half of the 68 % interval, holds the choice of the events and, of several trainings, the chance in them.",
-    f"×: ratio. p: that there is no difference, of this metric alone; of many metrics, one in twenty is below "
-    f"{percent(1 - LEVEL)} by chance. In slices p is corrected for all of them (Holm). =: not told apart, p > "
-    f"{percent(1 - LEVEL)}.",
+    "Every difference is taken on the same test events, event by event, so that what both sides share cancels; its "
+    "error, half of the 68 % interval, includes the finite test sample and, with several seeds, their variance.",
+    f"×: ratio. p: of no difference, for this metric alone; of many metrics, one in twenty is below "
+    f"{percent(1 - LEVEL)} by chance. In slices p is corrected for all of them (Holm). =: not significantly different, "
+    f"p > {percent(1 - LEVEL)}.",
     "–: not measured, or not measurable with these events.",
 )
 
@@ -118,14 +118,14 @@ def verdicts(found: Comparison) -> list[str]:
         return [f"{heading} cannot be measured of both with these events."]
     if ranking.better:
         first = names[0] if ranking.better > 0 else names[1]
-        lines = [f"{first} is the better by {heading}: {' − '.join(names)} = {told}, {_p(ranking.p)}."]
+        lines = [f"{first} is better by {heading}: {' − '.join(names)} = {told}, {_p(ranking.p)}."]
     else:
-        lines = [f"Not told apart by {heading}: {' − '.join(names)} = {told}, {_p(ranking.p)}."]
+        lines = [f"Not significantly different by {heading}: {' − '.join(names)} = {told}, {_p(ranking.p)}."]
     rest = [one for name, one in found.measured.items() if one is not ranking and name not in found.by_class]
     measured = [one for one in rest if math.isfinite(one.p)]
     apart = [one.metric.heading for one in measured if one.better]
     if measured:
-        what = f"told apart by {', '.join(apart)}" if apart else "told apart by none of them"
+        what = f"significantly different by {', '.join(apart)}" if apart else "none significantly different"
         lines.append(f"Of {len(measured)} other metrics, each alone: {what}.")
     return [*lines, *_seeds(found, ranking.difference)]
 
@@ -134,15 +134,15 @@ def _seeds(found: Comparison, difference: Difference) -> list[str]:
     single = [side.name for side in (found.one, found.other) if len(side.runs) == 1]
     if single:
         return [
-            f"One training of {' and of '.join(single)}: this is about these networks alone; what another "
-            "training would give is not known."
+            f"One training run of {' and of '.join(single)}: the result holds for these trained models only; the "
+            "run-to-run variance is unknown."
         ]
     most = f"more than {MOST_SEEDS}" if difference.needed is None else str(difference.needed)
-    return [f"It takes {most} trainings of each to find a difference of this size with a power of {percent(POWER)}."]
+    return [f"Finding a difference of this size with a power of {percent(POWER)} takes {most} seeds of each."]
 
 
 def overlap_headings(found: Comparison) -> list[str]:
-    return ["events", "by both", f"{found.one.name} alone", f"{found.other.name} alone", "by neither"]
+    return ["events", "by both", f"{found.one.name} only", f"{found.other.name} only", "by neither"]
 
 
 def overlap_cells(found: Comparison) -> list[list[str]]:
@@ -156,10 +156,10 @@ def overlap_cells(found: Comparison) -> list[list[str]]:
 def agreement_lines(found: Comparison) -> list[str]:
     """How often trainings put an event into different classes."""
     agreement = found.agreement
-    lines = [f"One training of each puts {percent(agreement.between, 2)} of the events into different classes."]
+    lines = [f"One training run of each puts {percent(agreement.between, 2)} of the events into different classes."]
     for side, share in zip((found.one, found.other), agreement.within, strict=True):
         if math.isfinite(share):
-            lines.append(f"Two trainings of {side.name} do so with {percent(share, 2)}.")
+            lines.append(f"Two training runs of {side.name} do so with {percent(share, 2)}.")
     return lines
 
 
@@ -192,4 +192,4 @@ def about(side: Side) -> str:
     """A line on one side."""
     several = "s" * (len(side.runs) > 1)
     seeds = f" (seed{several} {', '.join(map(str, side.seeds))})" if side.seeds else ""
-    return f"{side.name}: {len(side.runs)} training{several}{seeds}{side.about}"
+    return f"{side.name}: {len(side.runs)} training run{several}{seeds}{side.about}"

@@ -1,1 +1,1 @@
-"""Learning curves: scores over the number of training events, crossings and power laws, as table, figures and page."""
+"""Learning curves: scores versus number of training events, crossovers and power laws, as table, figures and page."""

@@ -1,4 +1,4 @@
-"""The figures of learning curves: scores, what is missing to 1 with its power laws, and differences."""
+"""The figures of learning curves: scores, 1 - AUC with its power laws, and differences."""
 
 from __future__ import annotations
 
@@ -15,19 +15,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-MARKERS = "osD^vP*X<>"
-
 
 def _marked(found: Findings) -> dict[str, tuple[str, str]]:
     """Model -> (colour, marker)."""
-    return {
-        line.model: (plots.COLOURS[place % len(plots.COLOURS)], MARKERS[place % len(MARKERS)])
-        for place, line in enumerate(found.curves.measured)
-    }
+    looks = {line.model: plots.look(place) for place, line in enumerate(found.curves.measured)}
+    return {model: (look.colour, look.marker) for model, look in looks.items()}
 
 
 def draw_scores(found: Findings) -> Figure:
-    """AUC over the number of training events; a band where one model overtakes another within the events."""
+    """AUC versus the number of training events; a band where one model overtakes another within the events."""
     drawing, axes = plots.figure(figsize=(7.2, 5.0))
     for line in found.curves.measured:
         colour, marker = _marked(found)[line.model]
@@ -52,7 +48,7 @@ def draw_scores(found: Findings) -> Figure:
 
 
 def draw_laws(found: Findings) -> Figure:
-    """1 - AUC over the number of training events, both logarithmic, with the power laws that fit."""
+    """1 - AUC versus the number of training events, both logarithmic, with the power laws that fit."""
     drawing, axes = plots.figure(figsize=(7.2, 5.0))
     for line in found.curves.measured:
         colour, marker = _marked(found)[line.model]
@@ -107,8 +103,8 @@ def draw_gaps(found: Findings) -> Figure:
             [gap.events * beside for gap in some],
             values,
             reach,
-            color=plots.COLOURS[place % len(plots.COLOURS)],
-            marker=MARKERS[place % len(MARKERS)],
+            color=plots.look(place).colour,
+            marker=plots.look(place).marker,
             label=plots.literal(f"{one} − {other}"),
             capsize=2,
         )

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 FIGURES: Mapping[str, tuple[Callable[[Findings], Figure], str]] = {
     "scores": (
         figures.draw_scores,
-        "AUC on the test events by the number of training events, 68 % intervals. Dotted, with a 95 % band: where one "
-        "model overtakes another.",
+        "AUC on the test set versus the number of training events, 68 % intervals. Dotted, with a 95 % band: "
+        "crossovers.",
     ),
-    "power-laws": (figures.draw_laws, "What is missing to an AUC of 1, and the power laws that fit it."),
-    "differences": (figures.draw_gaps, "Paired differences, 95 % intervals, each alone."),
+    "power-laws": (figures.draw_laws, "1 − AUC, and the power laws that fit it."),
+    "differences": (figures.draw_gaps, "Paired differences with 95 % intervals, uncorrected for their number."),
 }
 """Name of a file -> what draws it, and its caption."""
 

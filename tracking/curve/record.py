@@ -17,7 +17,7 @@ CHANCE = 0.5
 @dataclass(frozen=True)
 class Training:
     """auc: of the test events. influences: (n,) what each of these adds to it, as of `statistics.Trainings`. seconds:
-    of training. last_was_best: whether the validation loss was lowest at the end of a training that its budget ended."""
+    of training. last_was_best: whether the validation loss was lowest at the end of a training ended by its budget."""
 
     auc: float
     influences: np.ndarray

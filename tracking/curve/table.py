@@ -16,18 +16,18 @@ from hepbench.tracking.printable import markdown_table
 Cells = list[str]
 
 LEGEND = (
-    "±: half of the 68 % interval of the mean over the seeds, by the choice of the test events and the chance in "
-    "training. A seed draws the training events, too; all models take the same ones with the same seed.",
-    "Differences are paired, seed by seed and test event by test event; =: not told apart at 95 %, with Holm's "
-    "correction for all differences of the table.",
-    "Crossover: from that number of training events on the mean of the one stays above the other's; its 95 % interval "
-    "comes of curves drawn within the errors.",
+    "±: half of the 68 % interval of the mean over the seeds, from the finite test sample and run-to-run variance. A "
+    "seed also selects the training events; all models use the same ones with the same seed.",
+    "Differences are paired, seed by seed and test event by test event; =: not significantly different at 5 %, with "
+    "Holm's correction for all differences of the table.",
+    "Crossover: from that number of training events on, the mean of one stays above the other's; its 95 % interval "
+    "is from curves drawn within the errors.",
     "1 − AUC = a + b·N^−c; errors of c and a: where χ² rises by 1. The test events are common to all points and in the "
-    "covariance of the fit. p: that the law is true.",
+    "covariance of the fit. p: p-value of the fit.",
 )
 
 EARLY = (
-    "↑: the validation loss was lowest at the end of the budget in one training or more: longer ones may reach more."
+    "↑: the validation loss was lowest at the end of the budget in one or more training runs: longer ones may improve."
 )
 
 UNBOUNDED = "no end"
@@ -112,7 +112,7 @@ def overtaking_rows(found: Findings) -> list[Cells]:
     """A row every two models."""
     return [
         [
-            one.ahead if one.certain else f"{one.ahead}, not for certain",
+            one.ahead if one.certain else f"{one.ahead}, not significantly",
             one.behind,
             "at each" if math.isnan(one.at) else _round(one.at),
             _interval(one),
@@ -135,7 +135,7 @@ def _round(events: float) -> str:
     return f"{round(events, -digits):,.0f}"
 
 
-LAW_HEADINGS = ("model", "from events", "exponent c", "a, with events without end", "χ² / degrees", "p", "")
+LAW_HEADINGS = ("model", "from events", "exponent c", "a (infinite events)", "χ² / dof", "p", "")
 
 
 def law_rows(found: Findings) -> list[Cells]:
@@ -160,7 +160,7 @@ def law_rows(found: Findings) -> list[Cells]:
 def _not_fitted(found: Findings, model: str) -> str:
     points = len(next(line for line in found.curves.measured if line.model == model).measured)
     if points < LEAST_POINTS:
-        return f"not fitted: {points} point{'s' * (points != 1)}, and {LEAST_POINTS} are the least"
+        return f"not fitted: {points} point{'s' * (points != 1)}, at least {LEAST_POINTS} are needed"
     return "not fitted: its scores have no error"
 
 
@@ -194,11 +194,11 @@ def _of_overtaking(found: Findings, one: Crossover) -> str:
         sentence = f"{one.ahead} overtakes {one.behind} at {_round(one.at)} training events (95 %: {_interval(one)})"
         sentence += f" and is ahead by {at_all}."
     if not one.certain:
-        sentence += f" It is not established that {one.ahead} is ahead at {one.most:,} events: the errors allow both."
+        sentence += f" At {one.most:,} events the lead of {one.ahead} is not significant."
     if same:
-        sentence += f" Not told apart at {_listed([gap.events for gap in same])}."
+        sentence += f" Not significantly different at {_listed([gap.events for gap in same])}."
     if one.before:
-        sentence += f" Their means cross at {' and '.join(map(_round, one.before))}, too."
+        sentence += f" Their means also cross at {' and '.join(map(_round, one.before))}."
     return sentence
 
 
@@ -209,13 +209,13 @@ def _of_laws(found: Findings) -> Iterator[str]:
             continue
         law = part or whole
         start = f" from {law.start:,} events on" if part else ""
-        failed = f"χ² = {whole.chi2:.1f} of {whole.degrees} degrees, p = {whole.p:.2g}"
+        failed = f"χ² = {whole.chi2:.1f} for {whole.degrees} degrees of freedom, p = {whole.p:.2g}"
         if not law.fits:
             yield f"{model}: a power law of 1 − AUC does not fit ({failed})."
             continue
         over = f"{model}: over all points a power law does not fit ({failed});" if part else f"{model}:"
         if not law.determined:
-            yield f"{over} what the points tell{start} does not determine an exponent{_range_95(law)}."
+            yield f"{over} the points{start} do not determine an exponent{_range_95(law)}."
             continue
         yield (
             f"{over} 1 − AUC falls{start} as a + b·N^−c with c = {_asymmetric(law.exponent, law.interval, 2)} and "
@@ -247,7 +247,7 @@ def notes(found: Findings) -> list[str]:
         if point.failures
     ]
     if all(len(point.trainings) == 1 for line in curves.measured for point in line.measured):
-        lines.append("One training each: what another seed would change is not measured, and in no error or interval.")
+        lines.append("One seed each: the run-to-run variance is not measured and not in any error or interval.")
     early = [
         f"{line.model} at {_listed(events)}"
         for line in curves.measured
@@ -259,9 +259,9 @@ def notes(found: Findings) -> list[str]:
 def tables(found: Findings) -> list[tuple[str, Sequence[str], Sequence[Sequence[str]]]]:
     """(heading, headings of columns, cells) of what there is."""
     every: list[tuple[str, Sequence[str], Sequence[Sequence[str]]]] = [
-        ("AUC on the test events", score_headings(found), score_rows(found)),
+        ("AUC on the test set", score_headings(found), score_rows(found)),
         ("Differences", gap_headings(found), gap_rows(found)),
-        ("Who overtakes whom", OVERTAKING_HEADINGS, overtaking_rows(found)),
+        ("Crossovers", OVERTAKING_HEADINGS, overtaking_rows(found)),
         ("Power laws", LAW_HEADINGS, law_rows(found)),
     ]
     return [one for one in every if one[2]]

@@ -6,13 +6,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hepbench.tracking.plots import COLOURS
+from hepbench.tracking import plots
+from hepbench.tracking.leaderboard.plot_data import MOST_DRAWN
 
 Spec = dict[str, Any]
 
 HEIGHT = 340
 MOST_BANDS = 6
-"""Rows whose bands can be told apart."""
+"""Rows whose bands can be distinguished."""
+
+LIMITS = "Hollow: a lower limit at 95 %."
 
 FAINT = "rgba(128, 128, 128, 0.22)"
 GREY = "#8b93a0"
@@ -47,8 +50,10 @@ STYLE: Spec = {
 }
 """Ink is the page's own, dark or light."""
 
-ROW = {"field": "row", "type": "nominal", "title": None, "legend": {"symbolType": "stroke", "symbolOpacity": 1}}
-"""Its scale, which row has which colour, is the script's."""
+ROW: Spec = {"field": "row", "type": "nominal", "title": None, "legend": {"symbolOpacity": 1}}
+"""Of colour, dash or shape: its scale, which row has which, is set by the script."""
+
+OF_LINES = {**ROW, "legend": {**ROW["legend"], "symbolType": "stroke", "symbolSize": 900}}
 
 
 def specs(
@@ -58,21 +63,21 @@ def specs(
     of each list with its (value, label) pairs.
 
     signal, background: what the curves are of. classes: of a task with more than two. choices: name of a list -> its
-    pairs, such as "x" and "y" of the Pareto plot; a plot that has nothing to choose from is left out where it needs it.
+    pairs, such as "x" and "y" of the Pareto plot; a plot that needs a choice and has none is left out.
     """
     of_class = {"class": [(name, name) for name in classes]} if len(classes) > 2 else {}
     band = (
-        "Lines: means over the seeds. Bands: 95 % intervals, of the test events and the spread of the seeds, which is "
-        f"taken over neighbouring points; of {MOST_BANDS} rows or fewer. Dotted: chance."
+        "Lines: means over the seeds. Bands: 95 % intervals from the finite test sample and the spread of the seeds, "
+        f"averaged over neighbouring points; for up to {MOST_BANDS} rows. Grey, dotted: chance."
     )
     found = [
         _plot("rejection", "Background rejection", band, _curve(signal, background, inverted=False), of_class),
         _plot("roc", "ROC", band, _curve(signal, background, inverted=True), of_class),
-        _plot("interval", "The metric that ranks", "Bars: 95 % intervals. Dotted: that of the best.", _intervals()),
+        _plot("interval", "Ranking metric", f"Bars: 95 % intervals. Dotted: that of the best. {LIMITS}", _intervals()),
         _plot(
             "pareto",
-            "What it costs",
-            "Large: no other of these is better in both (Pareto front).",
+            "Score versus cost",
+            f"Large: no other of these is better in both (Pareto front). Bars: 95 % intervals. {LIMITS}",
             _pareto(),
             {name: choices[name] for name in ("x", "y")},
         ),
@@ -86,22 +91,29 @@ def specs(
         _plot(
             "calibration",
             "Calibration",
-            "Share of events for which it came true, over the probability that was told; first seed, one standard "
-            "deviation. Dotted: calibrated.",
-            _calibration(signal if len(classes) == 2 else "the class told"),
+            "Fraction of positives versus predicted probability; first seed, one standard deviation. Grey, dotted: "
+            "calibrated.",
+            _calibration(signal if len(classes) == 2 else "the predicted class"),
         ),
         _plot(
             "shifts",
             "Performance and resilience",
-            "How much a shifted sample changes the AUC, over the AUC of the test part; none is trained on it. Best "
-            "is the lower right. Bars: one standard deviation. Large: no other is better in both (Pareto front).",
+            "Change of the AUC on a shifted sample, which no model is trained on, versus the AUC on the test set. "
+            "Best: lower right. Bars: one standard deviation. Large: no other is better in both (Pareto front).",
             _shifts(),
             {"shift": choices["shift"]},
         ),
         _plot("slices", "Slices", "Bars: one standard deviation.", _slices(), {"slice": choices["slice"]}),
     ]
     if len(classes) > 2:
-        found.append(_plot("confusion", "Confusion", "Events by class, of the first row drawn.", _confusion(classes)))
+        found.append(
+            _plot(
+                "confusion",
+                "Confusion matrix",
+                "Fractions of each true class, of the first row drawn.",
+                _confusion(classes),
+            )
+        )
     return [plot for plot in found if all(plot["choices"].values())]
 
 
@@ -117,7 +129,7 @@ def _number(name: str, title: str | None = None, **scale: Any) -> Spec:
 
 
 def _told(**fields: str) -> list[Spec]:
-    """What a point tells under the mouse: field -> heading."""
+    """What a point shows under the mouse: field -> heading."""
     return [{"field": "row", "title": "model"}] + [
         {"field": name, "type": "quantitative", "title": title, "format": ".4~g"} for name, title in fields.items()
     ]
@@ -135,12 +147,19 @@ def _line(points: Sequence[tuple[float, float]], **more: Any) -> Spec:
 SEEN_BY_MOUSE = {"opacity": 0, "size": 70}
 
 
+def _marked(encoding: Spec) -> list[Spec]:
+    """Layers of points; those of limits are hollow."""
+    filled = {"mark": {"type": "point", "filled": True, "opacity": 1}, "transform": [{"filter": "!datum.limit"}]}
+    hollow = {"mark": {"type": "point", "strokeWidth": 2, "opacity": 1}, "transform": [{"filter": "datum.limit"}]}
+    return [{**layer, "encoding": encoding} for layer in (filled, hollow)]
+
+
 def _curve(signal: str, background: str, inverted: bool) -> Spec:
     name = f"{'ε_B' if inverted else '1/ε_B'} ({background})"
     scale: Spec = {"domain": [0, 1]} if inverted else {"type": "log"}
     steps = [0.01 * step for step in range(1, 101)]
     return {
-        "encoding": {"color": ROW, "x": _number("x", f"ε_S ({signal})", domain=[0, 1])},
+        "encoding": {"color": OF_LINES, "x": _number("x", f"ε_S ({signal})", domain=[0, 1])},
         "layer": [
             _line([(step, step if inverted else 1 / step) for step in steps]),
             {
@@ -150,6 +169,7 @@ def _curve(signal: str, background: str, inverted: bool) -> Spec:
             {
                 "mark": {"type": "line", "clip": True, "strokeWidth": 2, "point": SEEN_BY_MOUSE},
                 "encoding": {
+                    "strokeDash": OF_LINES,
                     "y": _number("value", name, **scale),
                     "tooltip": _told(x="ε_S", value=name, low="from", high="to"),
                 },
@@ -176,10 +196,7 @@ def _intervals() -> Spec:
                 "mark": {"type": "rule", "strokeWidth": 2},
                 "encoding": {"x": _number("low", zero=False), "x2": {"field": "high"}},
             },
-            {
-                "mark": {"type": "point", "filled": True, "size": 80, "opacity": 1},
-                "encoding": {"x": _number("value", zero=False)},
-            },
+            *_marked({"x": _number("value", zero=False), "size": {"value": 80}}),
         ],
     }
 
@@ -193,38 +210,39 @@ def _pareto() -> Spec:
                 "mark": {"type": "line", "color": GREY, "strokeDash": [2, 3], "strokeWidth": 1.2},
             },
             {"mark": {"type": "rule"}, "encoding": {"color": ROW, "y": _number("low"), "y2": {"field": "high"}}},
-            {
-                "mark": {"type": "point", "filled": True, "opacity": 1},
-                "encoding": {
+            *_marked(
+                {
                     "color": ROW,
+                    "shape": ROW,
                     "size": {"condition": {"test": "datum.front", "value": 160}, "value": 60},
-                },
-            },
+                }
+            ),
         ],
     }
 
 
 def _shifts() -> Spec:
     found = _pareto()
-    x, y = _number("x", "AUC of the test part", zero=False), _number("y", zero=True)  # its title is the script's
+    x, y = _number("x", "AUC on the test set", zero=False), _number("y", zero=True)  # its title is the script's
     return {**found, "encoding": {"x": x, "y": y, "tooltip": _told(x="AUC", y="change %")}}
 
 
 def _learning() -> Spec:
     return {
-        "mark": {"type": "line", "strokeWidth": 1.8, "point": {"size": 14}},
+        "mark": {"type": "line", "strokeWidth": 1.8, "point": {"size": 30}},
         "encoding": {
             "color": ROW,
-            "x": {**_number("epoch", "epoch or round", zero=False), "axis": {"tickMinStep": 1, "format": "~d"}},
+            "shape": ROW,
+            "x": {**_number("epoch", "epoch or round", zero=False), "axis": {"format": ",d"}},  # ticks: the script's
             "y": _number("value", zero=False),
             "strokeDash": {
                 "field": "part",
                 "type": "nominal",
                 "title": None,
                 "scale": {"domain": ["validation", "training"], "range": [[1, 0], [5, 4]]},
-                "legend": {"symbolType": "stroke", "symbolStrokeColor": "currentColor"},
+                "legend": None,  # its caption says it
             },
-            "tooltip": [*_told(epoch="epoch", value="value"), {"field": "part", "title": "part"}],
+            "tooltip": [*_told(epoch="epoch", value="value"), {"field": "part", "title": "set"}],
         },
     }
 
@@ -232,8 +250,8 @@ def _learning() -> Spec:
 def _calibration(name: str) -> Spec:
     scale = {"domain": [0, 1]}
     return {
-        "encoding": {"color": ROW, "x": _number("x", f"probability of {name}", **scale)},
-        "layer": [_line([(0, 0), (1, 1)]), *_points("share of events for which it is true", **scale)],
+        "encoding": {"color": ROW, "x": _number("x", f"predicted probability of {name}", **scale)},
+        "layer": [_line([(0, 0), (1, 1)]), *_points("fraction of positives", **scale)],
     }
 
 
@@ -254,6 +272,7 @@ def _points(title: str | None, **scale: Any) -> list[Spec]:
         {
             "mark": {"type": "line", "strokeWidth": 1.6, "clip": True, "point": {"size": 40}},
             "encoding": {
+                "shape": ROW,
                 "y": _number("value", title, **scale),
                 "tooltip": _told(x="at", value="value", low="from", high="to"),
             },
@@ -267,7 +286,7 @@ def _confusion(classes: Sequence[str]) -> Spec:
             "x": {
                 "field": "guessed",
                 "type": "nominal",
-                "title": "scores highest as",
+                "title": "predicted class",
                 "sort": list(classes),
                 "axis": {"labelAngle": -25},
             },
@@ -279,10 +298,10 @@ def _confusion(classes: Sequence[str]) -> Spec:
                 "encoding": {
                     "color": {**_number("share", domain=[0, 1], scheme="blues"), "legend": None},
                     "tooltip": [
-                        {"field": "true"},
-                        {"field": "guessed"},
+                        {"field": "true", "title": "true class"},
+                        {"field": "guessed", "title": "predicted class"},
                         {"field": "events", "format": ","},
-                        {"field": "share", "format": ".1%"},
+                        {"field": "share", "title": "fraction", "format": ".1%"},
                     ],
                 },
             },
@@ -297,5 +316,22 @@ def _confusion(classes: Sequence[str]) -> Spec:
     }
 
 
-PALETTE = COLOURS
-"""Of the rows that are drawn, in turn."""
+DASHES = ([1, 0], [7, 3], [8, 3, 2, 3], [2, 2], [9, 3, 2, 3, 2, 3])
+"""Those of `plots.DASHES`."""
+
+SHAPES = {
+    "o": "circle",
+    "s": "square",
+    "D": "diamond",
+    "^": "triangle-up",
+    "v": "triangle-down",
+    "P": "cross",
+    "<": "triangle-left",
+    ">": "triangle-right",
+}
+
+LOOKS = [
+    {"color": one.colour, "strokeDash": DASHES[plots.DASHES.index(one.line)], "shape": SHAPES[one.marker]}
+    for one in map(plots.look, range(MOST_DRAWN))
+]
+"""Of the rows that are drawn, in turn: as of `plots.look`."""

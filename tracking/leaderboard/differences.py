@@ -77,8 +77,8 @@ def compare(
 
 
 def mark_tied(table: Sequence[Row], differences: Differences) -> None:
-    """Let "tied" of the rows of a table say whether the paired test tells them apart from the first. Rows without a
-    pair keep what their errors say."""
+    """Set "tied" of the rows of a table where the paired test finds no significant difference from the first. Rows
+    without a pair keep what their errors give."""
     for row in table[1:]:
         pair = differences.between(id_of(table[0]), id_of(row))
         if pair:

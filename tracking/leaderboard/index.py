@@ -1,4 +1,4 @@
-"""The index of a folder of leaderboards' pages: what each page tells of itself, and a link to it."""
+"""The index of a folder of leaderboard pages: the summary of each, and a link to it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hepbench.tracking import pages
 FILE = "index.html"
 
 READ = 20_000
-"""Letters of a page within which it tells of itself."""
+"""Letters of a page within which its summary is."""
 
 
 class _Head(HTMLParser):
@@ -36,7 +36,7 @@ class _Head(HTMLParser):
 
 
 def render(folder: Path) -> str:
-    """The index of the pages in this folder; those that are no leaderboards are listed below, by their titles."""
+    """The index of the pages in this folder; other pages are listed below, by their titles."""
     boards, others = [], []
     for path in sorted(folder.glob("*.html")):
         if path.name == FILE:
@@ -51,7 +51,7 @@ def render(folder: Path) -> str:
 
 
 def _read(path: Path) -> tuple[dict[str, Any], str]:
-    """(what a page tells of itself, its title); nothing where it is no leaderboard's."""
+    """(summary of a page, its title); empty where it is no leaderboard."""
     head = _Head()
     with path.open(encoding="utf-8", errors="replace") as file:
         head.feed(file.read(READ).partition("</head>")[0])

@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 NOT_SIGNIFICANT = (
-    f"=: not told apart, p > {1 - statistics.LEVEL:.0%} after Holm's correction for all pairs of the table. Row minus "
-    "column, of rejections row over column; all on the same test events."
+    f"=: not significantly different, p > {1 - statistics.LEVEL:.0%} after Holm's correction for all pairs of the "
+    "table. Row minus column, for rejections row over column; all on the same test events."
 )
 SEEDS = (
-    "seeds: trainings of each with which a difference of this size from the first is found at "
-    f"{1 - statistics.LEVEL:.0%} with a power of {statistics.POWER:.0%}, for this pair alone; ?: one of both has one "
-    "seed, and what training adds is not known."
+    "seeds: number of seeds of each with which a difference of this size from the first is found at "
+    f"{1 - statistics.LEVEL:.0%} with a power of {statistics.POWER:.0%}, for this pair alone; ?: one of the two has "
+    "one seed, so that its run-to-run variance is unknown."
 )
 
 

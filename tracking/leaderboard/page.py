@@ -6,6 +6,7 @@ import contextlib
 import re
 from collections import Counter
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
@@ -14,7 +15,7 @@ from hepbench.tracking import pages, statistics
 from hepbench.tracking.leaderboard import charts, matrix, shifts
 from hepbench.tracking.leaderboard.differences import mark_tied
 from hepbench.tracking.leaderboard.plot_data import EFFICIENCIES, PlotData
-from hepbench.tracking.leaderboard.ranking import Row, groups, ranked
+from hepbench.tracking.leaderboard.ranking import Row, groups, ranked, value_or_limit
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
     NOT_MEASURED,
@@ -41,7 +42,7 @@ COSTS = (
     "train_seconds",
     *(one for one in NUMBERS if "energy" in one),
 )
-"""What a score is drawn over, where it was measured."""
+"""What a score is drawn as a function of, where it was measured."""
 
 FIRST, LAST = ("rank", "model"), (TARGET, "hardware", "seeds")
 """Columns that stand before and behind what was measured."""
@@ -52,6 +53,18 @@ BY_CLASS = ("auc", "precision", "recall", "rejection_50", "rejection_90", "effic
 """Metrics of each class that the table of the best model shows."""
 
 
+@dataclass(frozen=True)
+class Slice:
+    """name: the task's own. headings: metric -> its heading."""
+
+    name: str
+    headings: Mapping[str, str]
+
+
+Slices = Mapping[str, Slice]
+"""What stands for each slice of the task in the names of metrics -> what it is."""
+
+
 def render(
     board: Leaderboard,
     drawn: Mapping[str, PlotData] | None = None,
@@ -60,16 +73,15 @@ def render(
     background: str = "background",
     classes: Mapping[str, str] | None = None,
     about: Sequence[str] = (),
-    slices: Mapping[str, Mapping[str, str]] | None = None,
+    slices: Slices | None = None,
     library: str = "",
 ) -> str:
-    """The page: the tables, the plots, published results, differences, sources, and how to repeat each row.
+    """The page: the tables, the plots, published results, differences, sources, and how to reproduce each row.
 
     drawn: what is drawn of rows, by the first of their run_ids. signal, background: the classes that curves are of.
-    classes: of a task with more than two, what stands for each in the names of metrics; then the page has each class
-    against the rest. about: paragraphs below the title, such as data, licence and citation. slices: what stands for
-    each slice of the task in the names of metrics -> metric -> heading; rows have `<metric>_<slice>_<value>`. library:
-    the JavaScript of `pages.vega`; without it nothing is drawn.
+    classes: of a task with more than two, what stands for each in the names of metrics; then the page has metrics
+    one-vs-rest. about: paragraphs below the title, such as data, licence and citation. slices: of the task; rows have
+    `<metric>_<slice>_<value>`. library: the JavaScript of `pages.vega`; without it nothing is drawn.
     """
     drawn = drawn or {}
     tables = list(groups(board.rows))
@@ -90,8 +102,9 @@ def render(
         "classes": names,
         "ranks": _ranks(board, tables),
         "rows": {row["run_ids"][0]: _row_data(row, labels, drawn, slices or {}) for row in board.rows},
+        "slices": {_beginning(names): axes for axes, names in slices_of(board.rows, slices or {}).items()},
         "plots": {plot["kind"]: plot["spec"] for plot in plots},
-        "colours": charts.PALETTE,
+        "looks": charts.LOOKS,
         "first": FIRST_DRAWN,
         "bands": charts.MOST_BANDS,
     }
@@ -144,7 +157,7 @@ def _columns(
     ]
 
 
-KINDS = ("Metrics", "Cost and hardware", "Each class against the rest", "Slices")
+KINDS = ("Metrics", "Cost and hardware", "One-vs-rest", "Slices")
 """Under which columns are chosen."""
 
 
@@ -173,9 +186,7 @@ def _labels(tables: Sequence[Sequence[Row]]) -> dict[str, str]:
     return {run: f"{name} {run[:6]}" if name in twice else name for run, name in named.items()}
 
 
-def _row_data(
-    row: Row, labels: Mapping[str, str], drawn: Mapping[str, PlotData], slices: Mapping[str, Mapping[str, str]]
-) -> dict[str, Any]:
+def _row_data(row: Row, labels: Mapping[str, str], drawn: Mapping[str, PlotData], slices: Slices) -> dict[str, Any]:
     """What the script needs of a row."""
     run = row["run_ids"][0]
     names = [name for name in row if f"{name}_error" in row]
@@ -194,15 +205,15 @@ def _row_data(
                 for full, value in _values_of([row], f"{metric}_{name}_").items()
                 if row[full] is not None
             ]
-            for name, headings in slices.items()
-            for metric in headings
+            for name, cut in slices.items()
+            for metric in cut.headings
         },
         "shifts": _shifts_of(row),
     }
 
 
 LARGEST = "largest of all"
-"""Shift, among the choices of the figure: that by which the AUC of a row changes most."""
+"""Shift, among the choices of the figure: the one by which the AUC of a row changes most."""
 
 
 def _shifts_of(row: Row) -> dict[str, list[float]]:
@@ -212,9 +223,7 @@ def _shifts_of(row: Row) -> dict[str, list[float]]:
     return {LARGEST: list(largest), **found} if largest else {}
 
 
-def _choices(
-    board: Leaderboard, drawn: Mapping[str, PlotData], slices: Mapping[str, Mapping[str, str]]
-) -> dict[str, list[tuple[str, str]]]:
+def _choices(board: Leaderboard, drawn: Mapping[str, PlotData], slices: Slices) -> dict[str, list[tuple[str, str]]]:
     """The lists beside the plots that something can be chosen from: (value, label) pairs."""
     costs = [(name, NUMBERS[name]) for name in COSTS if any(row.get(name) is not None for row in board.rows)]
     scores = [(name, board.metrics[name].heading) for name in _measured(board, board.shown)]
@@ -224,8 +233,8 @@ def _choices(
         if any({name, f"val_{name}"} & one.history.keys() for one in drawn.values())
     ]
     cut = []
-    for heading, names in slices_of(board.rows, slices).items():
-        cut.append((next(iter(names)).rpartition("_")[0], heading + _flat(board.rows[0], names)))
+    for (up, across), names in slices_of(board.rows, slices).items():
+        cut.append((_beginning(names), f"{up} versus {across}{_flat(board.rows[0], names)}"))
     moved = shifts.names_of(board.rows)
     return {
         "x": [*costs, *scores] if costs else [],
@@ -236,19 +245,24 @@ def _choices(
     }
 
 
-def slices_of(rows: Sequence[Row], slices: Mapping[str, Mapping[str, str]]) -> dict[str, dict[str, float]]:
-    """What is drawn against what, in words -> name of the metric of each value -> that value, where there are two or
-    more."""
+def slices_of(rows: Sequence[Row], slices: Slices) -> dict[tuple[str, str], dict[str, float]]:
+    """Headings of what is drawn and of the slice -> name of the metric of each value -> that value, where there are two
+    or more."""
     found = {}
-    for name, headings in slices.items():
-        for metric, heading in headings.items():
-            if len(names := _values_of(rows, f"{metric}_{name}_")) > 1:
-                found[f"{heading} against {name.replace('_', ' ')}"] = names
+    for key, cut in slices.items():
+        for metric, heading in cut.headings.items():
+            if len(names := _values_of(rows, f"{metric}_{key}_")) > 1:
+                found[heading, cut.name] = names
     return found
 
 
+def _beginning(names: Mapping[str, float]) -> str:
+    """That the names of the metrics of a slice have in common, `<metric>_<slice>`."""
+    return next(iter(names)).rpartition("_")[0]
+
+
 def _flat(best: Row, names: Mapping[str, float]) -> str:
-    """Whether the cut of the first row is flat, where an efficiency is told."""
+    """Whether the cut of the first row is flat, where the metric is an efficiency."""
     known = [name for name in names if best.get(name) is not None]
     if "efficiency" not in next(iter(names)) or len(known) < 2:
         return ""
@@ -266,7 +280,7 @@ def _values_of(rows: Sequence[Row], beginning: str) -> dict[str, float]:
 
 
 def _measured(board: Leaderboard, names: Sequence[str]) -> list[str]:
-    return [name for name in names if any(row.get(name) is not None for row in board.rows)]
+    return [name for name in names if any(value_or_limit(row, name) is not None for row in board.rows)]
 
 
 def _rankable(board: Leaderboard) -> list[tuple[str, str]]:
@@ -276,14 +290,14 @@ def _rankable(board: Leaderboard) -> list[tuple[str, str]]:
 
 
 def _ranks(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> dict[str, dict[str, tuple[int, bool]]]:
-    """Metric -> first run of a row -> its rank in its table by this metric, and whether it is not told apart from the
-    first: by the paired test where there is one, else by the errors."""
+    """Metric -> first run of a row -> its rank in its table by this metric, and whether it is not significantly
+    different from the first: by the paired test where there is one, else by the errors."""
     found: dict[str, dict[str, tuple[int, bool]]] = {}
     paired = dict(zip((table[0]["run_ids"][0] for table in tables), board.differences, strict=bool(board.differences)))
     for name, _ in _rankable(board):
         found[name] = {}
         for table in tables:
-            needed = (name, f"{name}_error")
+            needed = [f"{name}{part}" for part in ("", "_error", "_low", "_high")]
             kept = ("model", "configuration", "run_ids")
             copies = [{**{one: row[one] for one in kept}, **{one: row.get(one) for one in needed}} for row in table]
             order = ranked([{**row, "tied": False} for row in copies], board.metrics[name])
@@ -302,7 +316,7 @@ def _filters(rows: Sequence[Row]) -> list[tuple[str, str, list[str]]]:
 
 
 def _summary(board: Leaderboard, tables: Sequence[Sequence[Row]]) -> str:
-    """What an index of pages reads of this one: JSON."""
+    """What an index of pages reads from this one: JSON."""
     metric = board.ranked_by
     cell = next((column.cell for column in everything(board) if column.name == metric.name), None)
     return pages.as_json(
@@ -377,7 +391,7 @@ def _shifted(rows: Sequence[Row]) -> dict[str, Any] | None:
 
 def _sorted_by(row: Row, name: str) -> Any:
     """A number, or a text; None is the last."""
-    return matrix.name_of(row) if name == "model" else row.get(name)
+    return matrix.name_of(row) if name == "model" else value_or_limit(row, name)
 
 
 ADDRESS = re.compile(r"https?://[^\s,;)]+|arXiv:\s*(\d{4}\.\d{4,5})")
@@ -403,7 +417,7 @@ def _reported(board: Leaderboard, columns: Sequence[Mapping[str, Any]]) -> list[
 
 
 def _of_classes(board: Leaderboard, rows: Sequence[Row], classes: Mapping[str, str]) -> dict[str, Any]:
-    """Each class against the rest: the AUC of every model, and more of the best."""
+    """One-vs-rest: the AUC of every model, and more of the best."""
     best = rows[0]
     areas = [f"auc_{key}" for key in (*classes.values(), "micro", "macro")]
     columns = {column.name: column for column in everything(board)}
@@ -424,9 +438,8 @@ def _of_classes(board: Leaderboard, rows: Sequence[Row], classes: Mapping[str, s
 
 def _share(board: Leaderboard, row: Row, rows: Sequence[Row]) -> float | None:
     """Length in percent of the bar behind a value of the ranking metric: from chance to the best of the table."""
-    value: float | None = row[board.ranked_by.name]
-    best: float = rows[0][board.ranked_by.name]
-    if board.chance is None or value is None:
+    value, best = (value_or_limit(one, board.ranked_by.name) for one in (row, rows[0]))
+    if board.chance is None or value is None or best is None:
         return None
     reach = best - board.chance
     if (reach > 0) != board.ranked_by.higher_is_better or not reach:

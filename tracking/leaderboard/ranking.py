@@ -25,10 +25,10 @@ IDENTITY = {"model", "seed", "configuration", "identity"}
 """Tags without which a run is not one of a benchmark."""
 
 SUBMITTED = "submitted"
-"""The tag `origin` of a run whose scores were made by other means than a training of this suite."""
+"""The tag `origin` of a run of external scores."""
 
 THROUGHPUTS = tuple(f"throughput_{events}" for events in (1, 10, 100, 1_000, 10_000))
-"""Events a second, so many predicted at once."""
+"""Events per second, by the number predicted at once."""
 
 COSTS = (
     "open_seconds",
@@ -44,7 +44,7 @@ COSTS = (
     "train_events_per_second",
     *THROUGHPUTS,
 )
-"""What a run tells of its times: seconds of its parts, one event's prediction, events a second."""
+"""Times of a run: seconds of its parts, one event's prediction, events per second."""
 
 HARDWARE = (
     "hardware_cpu_mean_percent",
@@ -55,14 +55,14 @@ HARDWARE = (
     "hardware_gpu_power_mean_watt",
     "hardware_gpu_energy_joule",
 )
-"""What a run tells of its use of the machine, as `Sampler.summary` names it."""
+"""Use of the machine by a run, as `Sampler.summary` names it."""
 
 BUSY_PERCENT = 10
-"""Share of the machine's CPU time that others take meanwhile, above which times count as taken on a busy machine."""
+"""Per cent of the machine's CPU time used by others, above which times count as measured on a busy machine."""
 
 ENERGY = ("train_cpu_joule", "train_gpu_joule", "million_cpu_joule", "million_gpu_joule")
-"""Of a training, and of a million predictions as those of the test part, by counters: of the machine's processors, and
-of the GPU in use."""
+"""Of a training run, and of a million predictions as on the test set, by the counters of the machine's CPUs and of the
+GPU in use."""
 
 TIED_WITHIN = 2
 """Combined errors from the best within which a row counts as tied."""
@@ -78,7 +78,8 @@ def rows(
 
     runs: as `Store.runs` gives them; those that did not finish or are not final are left out. A trial that was
     repeated counts once a machine, by its latest run, and a configuration once a machine, by its latest version:
-    that of the same model, hyper-parameters, start, device, backend and machine that it was imported from. metrics:
+    that of the same model, hyper-parameters, start, device, backend and machine that it was imported from. Submitted
+    scores and ensembles count once, wherever they or their members were trained. metrics:
     records by name; every row has all of them, None where they were not measured. ranked_by: the name of one.
     titles: model name -> what it is.
 
@@ -107,8 +108,9 @@ def rows(
         tags = run["tags"]
         group = tuple(tags.get(name, "") for name in GROUP)
         hyperparameters = tuple(sorted(run["parameters"].items()))
-        where = (tags.get("device"), tags.get("backend"), tags.get("imported_from", ""))
-        same = (group, tags["model"], hyperparameters, tags.get("start", ""), *where)
+        chosen = "weights" in tags and not tags.get("set")  # an ensemble: each seed may have members on other devices
+        where = ("", "") if chosen else (tags.get("device"), tags.get("backend"))
+        same = (group, tags["model"], hyperparameters, tags.get("start", ""), *where, tags.get("imported_from", ""))
         versions[same][tags["configuration"]].append(run)
 
     groups: dict[tuple[str, ...], list[Row]] = defaultdict(list)
@@ -140,7 +142,9 @@ def _newest(versions: Sequence[Sequence[Mapping[str, Any]]]) -> Iterator[list[Ma
 
 
 def _machine(run: Mapping[str, Any]) -> str:
-    return str(run["tags"].get("hardware", ""))
+    """That computed a run; "" for submitted scores and an ensemble, of which the latest replaces any earlier one."""
+    tags = run["tags"]
+    return "" if tags.get("origin") == SUBMITTED or "weights" in tags else str(tags.get("hardware", ""))
 
 
 def id_of(row: Mapping[str, Any]) -> str:
@@ -175,10 +179,11 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
         row["title"] = f"training code: {row['training_code']}, test labels seen: {row['test_labels_seen']}"
     row["seeds"] = len(runs)
     for name in dict.fromkeys([*metrics, *_tested(runs)]):
-        row |= _combined(name, runs, metrics[name].scale if name in metrics else _scale_of_slice(name, metrics))
+        scale = metrics[name].scale if name in metrics else _scale_of_slice(name, metrics)
+        row |= _combined(name, runs, scale, metrics[name].lowest if name in metrics else -math.inf)
 
     row |= _load(runs)
-    hardware = sorted(set(map(_machine, runs)))
+    hardware = sorted({run["tags"].get("hardware", "") for run in runs})
     for name in (*COSTS, *HARDWARE, *ENERGY):  # a mean over different machines says nothing
         row[name] = _mean(runs, name) if len(hardware) == 1 else None
     trainable = _mean(runs, "parameters")
@@ -199,7 +204,7 @@ def _row(runs: Sequence[Mapping[str, Any]], metrics: Mapping[str, Metric], title
 
 
 def _command(of_first: str, seeds: Sequence[int]) -> str:
-    """The command that trains all of these seeds again, from that of the first. What is no command of a trial stays."""
+    """The command that reproduces all of these seeds, from that of the first. What is no command of a trial stays."""
     try:
         words = shlex.split(of_first)
     except ValueError:
@@ -216,7 +221,7 @@ def _commit(tags: Mapping[str, str]) -> str:
     commit = tags.get("git_commit", "not available")
     if commit == "not available":
         return ""
-    return f"{commit} with changes" if tags.get("git_dirty") == "True" else commit
+    return f"{commit} with uncommitted changes" if tags.get("git_dirty") == "True" else commit
 
 
 def _load(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -248,9 +253,10 @@ def _scale_of_slice(name: str, metrics: Mapping[str, Metric]) -> str:
     return known[0] if known else "logit" if "efficiency" in name else "linear"
 
 
-def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str) -> dict[str, float | None]:
-    """The metric over the seeds, with its 95 % interval; None where a seed did not measure it, which a mean over the
-    others would hide. Where each seed has a value or a limit, `_low` is the lowest of their bounds."""
+def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str, lowest: float) -> dict[str, float | None]:
+    """The metric over the seeds, with its 95 % interval, cut at its lowest value; None where a seed did not measure it,
+    which a mean over the others would hide. Where each seed has a value or a limit, `_low` is the lowest of their
+    bounds."""
     values, errors, limits = (
         [run["metrics"].get(f"test_{name}{part}", math.nan) for run in runs] for part in ("", "_error", "_limit")
     )
@@ -273,6 +279,7 @@ def _combined(name: str, runs: Sequence[Mapping[str, Any]], scale: str) -> dict[
         middle = (lows + highs) / 2 if math.isnan(found.mean) else found.mean
         low = max(middle - math.hypot(middle - lows, of_training), 0)
         high = min(middle + math.hypot(highs - middle, of_training), 1)
+    low = max(low, lowest)  # NaN stays
     parts = {"": found.mean, "_error": found.error, "_spread": found.spread, "_low": low, "_high": high}
     return {f"{name}{part}": _number(value) for part, value in parts.items()}
 
@@ -286,21 +293,35 @@ def _number(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
+def limit_of(row: Mapping[str, Any], name: str) -> float | None:
+    """The lower limit at 95 % that a row has in place of a metric's value; None where it has a value, or neither."""
+    return row.get(f"{name}_low") if row.get(name) is None and row.get(f"{name}_high") is None else None
+
+
+def value_or_limit(row: Mapping[str, Any], name: str) -> float | None:
+    """By what a row is sorted; None where nothing is measured."""
+    limit = limit_of(row, name)
+    return row.get(name) if limit is None else limit
+
+
 def ranked(group: Sequence[Row], metric: Metric) -> list[Row]:
-    """The rows of one table by this metric, the best first; their rank and "tied", by the errors, are set."""
+    """The rows of one table by this metric, the best first, those of the same value or limit with the limit first;
+    their rank and "tied", by the errors, are set."""
     name, error = metric.name, f"{metric.name}_error"
     sign = -1 if metric.higher_is_better else 1
-    measured = [row for row in group if row[name] is not None]
-    measured.sort(key=lambda row: (sign * row[name], row["model"], row["configuration"]))
-    rest = sorted((row for row in group if row[name] is None), key=lambda row: row["model"])
-    for rank, row in enumerate([*measured, *rest], 1):
+    known = [(value, row) for row in group if (value := value_or_limit(row, name)) is not None]
+    known.sort(key=lambda one: (sign * one[0], one[1][name] is not None, one[1]["model"], one[1]["configuration"]))
+    rest = sorted((row for row in group if value_or_limit(row, name) is None), key=lambda row: row["model"])
+    order = [*(row for _, row in known), *rest]
+    for rank, row in enumerate(order, 1):
         row["rank"] = rank
-    for row in measured[1:]:
-        best = measured[0]
-        if row[error] is not None and best[error] is not None:
-            row["tied"] = abs(row[name] - best[name]) <= TIED_WITHIN * math.hypot(row[error], best[error])
+    for value, row in known[1:]:
+        best, first = known[0]
+        errors = [one[error] for one in (row, first) if one[name] is not None]
+        if None not in errors:  # a row with a limit may be as good as the first
+            row["tied"] = row[name] is None or abs(value - best) <= TIED_WITHIN * math.hypot(*errors)
             row["tied_by"] = "errors"
-    return [*measured, *rest]
+    return order
 
 
 def groups(rows: Sequence[Row]) -> Iterator[list[Row]]:

@@ -1,4 +1,4 @@
-"""Some rows of a leaderboard, in another order: nothing is ranked anew, and what is left out is told."""
+"""Some rows of a leaderboard, in another order: the ranks stay, and what is left out is reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from hepbench.tracking.leaderboard.differences import Differences
-from hepbench.tracking.leaderboard.ranking import Row, groups, id_of
+from hepbench.tracking.leaderboard.ranking import Row, groups, id_of, value_or_limit
 from hepbench.tracking.leaderboard.table import NUMBERS, Leaderboard
 
 
@@ -46,8 +46,9 @@ def _sorted(table: Sequence[Row], board: Leaderboard, sort: str) -> list[Row]:
     if sort == "model":
         return sorted(table, key=lambda row: (row["model"], row["rank"]))
     sign = -1 if sort not in NUMBERS and board.metrics[sort].higher_is_better else 1
-    measured = [row for row in table if row[sort] is not None]
-    return sorted(measured, key=lambda row: sign * row[sort]) + [row for row in table if row[sort] is None]
+    known = [(value, row) for row in table if (value := value_or_limit(row, sort)) is not None]
+    known.sort(key=lambda one: (sign * one[0], one[1][sort] is not None))
+    return [row for _, row in known] + [row for row in table if value_or_limit(row, sort) is None]
 
 
 def _between(differences: Differences, names: set[str]) -> Differences:

@@ -1,7 +1,7 @@
 """Nominal against shifted samples: what rows score on those that no model was trained on, and how resilient they are.
 
-Resilience is told as in studies of taggers by two generators (arXiv:2509.19431; 2212.10493 introduces the question):
-by how many per cent the AUC differs from that of the test part, the less the better.
+Resilience is defined as in studies of taggers by two generators (arXiv:2509.19431; 2212.10493 introduces the question):
+by how many per cent the AUC differs from that on the test set; lower is better.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from hepbench.tracking import statistics
 PREFIX = "shift_"
 """Of the names of metrics, tags and files of a run that are of a shifted sample."""
 
-HEADING = "Shifted samples, which no model was trained on: AUC less that of the test part"
+HEADING = "Shifted samples, which no model was trained on: AUC minus that on the test set"
 
 LEGEND = (
-    "±: half of the 68 % interval; of the same events changed, paired event by event, else of independent events. "
-    "Resilience: the largest relative change of a row's AUC, in per cent; the less the better.",
+    "±: half of the 68 % interval; for the same events modified, paired event by event, else for independent events. "
+    "Resilience: the largest relative change of a row's AUC, in per cent; lower is better. As the largest of "
+    "several it is biased upwards by their errors. =: no change of the row is significant at 5 % after Holm's "
+    "correction.",
 )
 
 Row = Mapping[str, Any]
@@ -28,23 +30,22 @@ Row = Mapping[str, Any]
 
 def of_runs(runs: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     """Name of a shifted sample -> what the seeds of one row score on it, where each was scored on the same one: title,
-    events, same_events; auc, change (over the AUC of the test part) and relative (that in per cent of it), each with
-    `_error`."""
+    events, same_events; auc, change (over the AUC on the test set) and relative (that in per cent of it), each with
+    `_error`; change_p: that the change is none."""
     found = {}
     for tag in sorted({tag for run in runs for tag in run["tags"] if tag.startswith(PREFIX)}):
         about = [_about(run["tags"].get(tag, "")) for run in runs]
         if len({one.get("digest") for one in about}) > 1 or not about[0]:
             continue
-        values = {key: _combined(runs, f"{tag}_{key}") for key in ("auc", "change")}
+        auc, change = _combined(runs, f"{tag}_auc"), _combined(runs, f"{tag}_change")
         nominal = [run["metrics"].get("test_auc", math.nan) for run in runs]
         mean = math.fsum(nominal) / len(nominal)
-        if not math.isfinite(mean) or any(one is None for one in values.values()):
+        if auc is None or change is None or not math.isfinite(mean):
             continue
         one: dict[str, Any] = {key: about[0].get(key) for key in ("title", "events", "same_events")}
-        for key, combined in values.items():
-            assert combined is not None
-            one |= {key: combined.mean, f"{key}_error": combined.error}
-        one |= {"relative": 100 * one["change"] / mean, "relative_error": 100 * one["change_error"] / mean}
+        one |= {"auc": auc.mean, "auc_error": auc.error, "change": change.mean, "change_error": change.error}
+        one["change_p"] = statistics.two_sided(change.mean, change.sampling, change.components)
+        one |= {"relative": 100 * change.mean / mean, "relative_error": 100 * change.error / mean}
         found[tag.removeprefix(PREFIX)] = one
     return found
 
@@ -84,7 +85,7 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
         [
             _name(row),
             _number(row.get("auc"), row.get("auc_error")),
-            "–" if (found := resilience(row)) is None else f"{found[0]:.2f} ± {found[1]:.2f}",
+            _largest(row),
             *(_change(row["shifts"].get(name)) for name in names),
         ]
         for row in some
@@ -93,17 +94,25 @@ def table(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
 
 
 def titles(rows: Sequence[Row]) -> list[str]:
-    """A line on each shifted sample."""
+    """One line per shifted sample."""
     lines = []
     for name in names_of(rows):
         one = next(row["shifts"][name] for row in rows if name in row.get("shifts", {}))
-        kind = "of the test events, changed" if one["same_events"] else "other events"
+        kind = "of the test events, modified" if one["same_events"] else "other events"
         lines.append(f"{name}: {one['title']}; {one['events']:,} {kind}")
     return lines
 
 
 def _name(row: Row) -> str:
     return f"{row['model']} {'tuned' if row.get('tuned') else row.get('set', '')}".strip()
+
+
+def _largest(row: Row) -> str:
+    found = resilience(row)
+    if found is None:
+        return "–"
+    p = statistics.holm([one["change_p"] for one in row["shifts"].values()])
+    return f"{found[0]:.2f} ± {found[1]:.2f}" + " =" * bool(p.min() > 1 - statistics.LEVEL)
 
 
 def _change(one: Mapping[str, Any] | None) -> str:

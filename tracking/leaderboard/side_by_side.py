@@ -1,4 +1,4 @@
-"""Several tasks side by side: a row a model, a column a task, the ranking metric in each cell."""
+"""Several tasks side by side: one row per model, one column per task, the ranking metric in each cell."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hepbench.tracking.leaderboard.ranking import Row, groups
+from hepbench.tracking.leaderboard.ranking import Row, groups, value_or_limit
 from hepbench.tracking.leaderboard.table import NOT_MEASURED, REPORTED, Leaderboard, columns_of, facts_of, setting_of
 from hepbench.tracking.printable import markdown_cell
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-TIED = "=: not told apart from the best of its column, within the errors of that leaderboard."
+TIED = "=: not significantly different from the best of its column, by the test of that leaderboard."
 
 
 @dataclass(frozen=True)
 class Cell:
-    """best: of its column; tied: not told apart from it."""
+    """best: of its column; tied: not significantly different from it."""
 
     text: str
     best: bool = False
@@ -72,7 +72,7 @@ def _lines(
     for task, rows in of_task.items():
         column = next(column for column in columns_of(board, rows) if column.name == metric.name)
         for row in rows:
-            model, value = f"{row['model']} {setting_of(row)}".strip(), row[metric.name]
+            model, value = f"{row['model']} {setting_of(row)}".strip(), value_or_limit(row, metric.name)
             if task in cells.setdefault(model, {}):
                 continue
             cells[model][task] = Cell(column.cell(row), row["rank"] == 1 and value is not None, row["tied"])
@@ -107,7 +107,7 @@ def renderables(tables: Sequence[SideBySide]) -> list[RenderableType]:
         for model, values in table.reported:
             drawn.add_row(Text(model), *values)
         parts += [Text(""), Text(table.heading, style="bold"), drawn]
-    return parts + [Text(line, style="dim") for line in ("*: the best of its column.", *_legend(tables))]
+    return parts + [Text(line, style="dim") for line in ("*: best of its column.", *_legend(tables))]
 
 
 def markdown(tables: Sequence[SideBySide], title: str = "") -> str:
@@ -120,7 +120,7 @@ def markdown(tables: Sequence[SideBySide], title: str = "") -> str:
             lines.append(_line([model, *(f"**{x.text}**" if x.best else "=" * x.tied + x.text for x in cells)]))
         lines += [_line([f"reported: {model}", *texts]) for model, texts in table.reported]
         lines.append("")
-    return "\n".join([*lines, *(f"{line}  " for line in ("Bold: the best of its column.", *_legend(tables)))]) + "\n"
+    return "\n".join([*lines, *(f"{line}  " for line in ("Bold: best of its column.", *_legend(tables)))]) + "\n"
 
 
 def _legend(tables: Sequence[SideBySide]) -> list[str]:

@@ -10,22 +10,22 @@ from functools import partial
 from typing import Any
 
 from hepbench.tracking.leaderboard.differences import BELOW_OPTIMUM, Differences
-from hepbench.tracking.leaderboard.ranking import BUSY_PERCENT, COSTS, THROUGHPUTS, TIED_WITHIN, Row
+from hepbench.tracking.leaderboard.ranking import BUSY_PERCENT, COSTS, THROUGHPUTS, TIED_WITHIN, Row, limit_of
 from hepbench.tracking.metric import Metric
 
 LEGEND = (
-    "±: half of the 68 % interval, from the test events and the spread of the seeds, few of which are taken as such.",
-    "=: not told apart from the first on the same test events, at 5 % after Holm's correction for all pairs of the "
-    f"table; a row without stored scores: within {TIED_WITHIN} combined errors of it.",
+    "±: half of the 68 % interval, from the finite test sample and, by Student's t, the spread of the seeds.",
+    "=: not significantly different from the first on the same test events, at 5 % after Holm's correction for all "
+    f"pairs of the table; a row without stored scores: within {TIED_WITHIN} combined errors of it.",
 )
-NOT_MEASURED = "–: not measured, or not measurable with these events."
+NOT_MEASURED = "–: not measured, or not measurable with these events. >: lower limit at 95 %, which ranks the row."
 
 REPORTED = "reported by their authors on the official data, not measured here"
 PUBLISHED = ("model", "reported", "trained on", "source")
 """Headings of the cells of `published_cells`."""
 
 BUSY = "*"
-"""Behind times that were taken on a busy machine."""
+"""Follows times measured on a busy machine."""
 
 LONGEST_WORD = 16
 """Letters that a narrow table's column of models has room for."""
@@ -37,10 +37,10 @@ NUMBERS = {
     "compile_seconds": "compile s",
     "train_seconds": "train s",
     "validate_seconds": "validate s",
-    "predict_seconds": "test s",
+    "predict_seconds": "predict s",
     "log_seconds": "log s",
     "train_events_per_second": "train events/s",
-    "predict_us_per_event": "test µs/event",
+    "predict_us_per_event": "predict µs/event",
     "latency_ms": "latency ms",  # of one event alone
     "latency_p99_ms": "latency p99 ms",
     **{name: f"events/s by {int(name.removeprefix('throughput_')):,}" for name in THROUGHPUTS},
@@ -53,8 +53,8 @@ NUMBERS = {
     "hardware_gpu_energy_joule": "GPU J",
     "train_cpu_joule": "train CPU J",
     "train_gpu_joule": "train GPU J",
-    "million_cpu_joule": "million tests CPU J",
-    "million_gpu_joule": "million tests GPU J",
+    "million_cpu_joule": "CPU J per million predictions",
+    "million_gpu_joule": "GPU J per million predictions",
 }
 """What a column may be beside the metrics: name -> heading. Use of the hardware is that of training and prediction."""
 
@@ -63,7 +63,7 @@ TARGET = "target_seconds"
 `Leaderboard.target`, the median over the seeds; None where half of them or more do not reach it, or tell no times."""
 
 Hardware = tuple[str, str, str]
-"""What times depend on: machine, device, and of a network the backend, else ""."""
+"""What times depend on: machine, device, and for a network the backend, else ""."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Leaderboard:
 
     rows: as `ranking.rows` gives them. metrics: the records of the rows' metrics by name. shown: names of those that
     have a column, the one that ranks first. columns: names of metrics and NUMBERS that are shown in place of the usual
-    ones, beside the metric that ranks. chance: what it is for a model that knows nothing; None: not to be told.
+    ones, beside the metric that ranks. chance: its value for a model that knows nothing; None: not shown.
     references: published results, each {"model", "metrics": {name: value}, "trained_on", "source", "verified"}.
     notes: lines below the tables, such as what was skipped and why. differences: of each table, in the order of
     `ranking.groups`, those of some metrics between its rows. target: a validation AUC, for the column of the seconds
@@ -111,7 +111,7 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
     columns.append(Column("model", "model", _broken_name if narrow else _name, numeric=False))
     columns += _chosen(board) if board.columns else _usual(board, narrow)
     if not (narrow or board.columns) and any(row.get(BELOW_OPTIMUM) is not None for row in table):
-        columns.insert(3, _metric_column(board.metrics[BELOW_OPTIMUM], True))  # behind the metric that ranks
+        columns.insert(3, _metric_column(board.metrics[BELOW_OPTIMUM], True))  # after the metric that ranks
     if board.target is not None:
         columns.append(Column(TARGET, f"s to {board.target:g}", partial(_number, name=TARGET)))
     marks = hardware_marks(table)
@@ -124,9 +124,9 @@ def columns_of(board: Leaderboard, table: Sequence[Row], narrow: bool = False) -
 def _usual(board: Leaderboard, narrow: bool) -> list[Column]:
     columns = []
     for place, metric in enumerate(board.metrics[name] for name in board.shown):
-        # The error stands where it decides the rank or how many digits are told.
-        told = place == 0 or (metric.decimals is None and not narrow)
-        columns.append(_metric_column(metric, told))
+        # The error is shown where it decides the rank or the number of digits.
+        with_error = place == 0 or (metric.decimals is None and not narrow)
+        columns.append(_metric_column(metric, with_error))
     wide = ("parameters", "train_seconds", "predict_us_per_event", "latency_ms")
     return columns + [_number_column(name) for name in (wide[1:3] if narrow else wide)]
 
@@ -192,7 +192,7 @@ def hardware_lines(table: Sequence[Row]) -> list[str]:
     if any(row.get("busy") for row in table):
         lines.append(
             f"{BUSY}: on a busy machine, where others took more than {BUSY_PERCENT} % of the CPU time, or were on the "
-            "same GPU, during training and prediction: the times are too long"
+            "same GPU, during training and prediction: the times are too high"
         )
     return lines
 
@@ -237,7 +237,7 @@ def _broken_name(row: Row) -> str:
 def _measured(row: Row, metric: Metric, with_error: bool) -> str:
     value, error = row.get(metric.name), row.get(f"{metric.name}_error")
     if value is None:
-        low = row.get(f"{metric.name}_low") if metric.scale == "log" else None
+        low = limit_of(row, metric.name)
         return "–" if low is None else f"> {low:,.{max(2 - math.floor(math.log10(low)), 0) if low > 0 else 0}f}"
     decimals = metric.decimals
     if decimals is None:

@@ -12,6 +12,8 @@ from hepbench.tracking.leaderboard import latex, shifts
 from hepbench.tracking.leaderboard.ranking import Row, groups
 from hepbench.tracking.leaderboard.table import (
     LEGEND,
+    LONGEST_WORD,
+    NUMBERS,
     PUBLISHED,
     REPORTED,
     Column,
@@ -29,17 +31,20 @@ if TYPE_CHECKING:
 
 
 WIDE = 110
-"""Columns of a terminal that everything usual has room in."""
+"""Columns of a terminal in which the usual columns fit."""
+
+GAP = 2
+"""Letters between columns."""
 
 FORMATS = ("table", "json", "csv", "markdown", "latex")
 
 
 def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colour: bool = False) -> str:
-    """The leaderboard in one of FORMATS. width, colour: of the terminal, for "table". JSON and CSV have the rows alone.
+    """The leaderboard in one of FORMATS. width, colour: of the terminal, for "table". JSON and CSV have only the rows.
     ValueError for another format."""
     if format == "json":
         lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in board.rows)
-        return "[\n" + ",\n".join(lines) + "\n]\n"  # a row a line: json indents ten times more slowly
+        return "[\n" + ",\n".join(lines) + "\n]\n"  # one row per line: json indents ten times more slowly
     if format == "csv":
         return _csv(board.rows)
     if format == "markdown":
@@ -59,8 +64,8 @@ def render(board: Leaderboard, format: str = "table", *, width: int = WIDE, colo
 
 
 def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
-    """What `render` prints for a terminal, for a console of one's own. width: its columns; below WIDE less is shown,
-    and a line says what is not."""
+    """What `render` prints for a terminal, for another console. width: its columns; below WIDE less is shown, and lines
+    say what is not."""
     from rich.padding import Padding
     from rich.text import Text
 
@@ -78,7 +83,7 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
             for column in columns
         }
         left_out: list[Column] = []
-        if narrow and not board.columns:
+        if not board.columns:
             columns, left_out = _with_room(columns, columns_of(board, rows), headings, rows, width)
             headings |= {column.name: column.heading for column in columns if column.name not in headings}
         for some in _that_fit(columns, headings, rows, width) if board.columns else [columns]:
@@ -88,16 +93,17 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
                     headings[column.name].replace(" ", "\n", 1),
                     justify="right" if column.numeric else "left",
                     no_wrap=column.name != "model",
+                    min_width=None if column.name == "model" else _room(column, headings[column.name], rows) - GAP,
                     overflow="fold",
                 )
             for row in rows:
                 drawn.add_row(*(Text(column.cell(row)) for column in some), style="bold" if row["rank"] == 1 else "")
             parts.append(drawn)
         if left_out:
-            names = ",".join(column.name for column in left_out)
+            chosen = [column.name for column in left_out if column.name in {*board.metrics, *NUMBERS}]
             listed = ", ".join(column.heading for column in left_out)
-            text = f"not shown in {width} columns: {listed}; --columns {names} does, or {WIDE} columns"
-            parts.append(Text(text, style="yellow"))
+            fix = f"--columns {','.join(chosen)}, or a wider terminal" if chosen else "a wider terminal"
+            parts.append(Text(f"not shown in {width} columns: {listed}; to show: {fix}", style="yellow"))
         parts += [Text(line, style="dim") for line in hardware_lines(rows)]
         parts += _shifted(rows, width)
     if board.rows:
@@ -116,7 +122,7 @@ def renderables(board: Leaderboard, width: int = WIDE) -> list[RenderableType]:
 
 
 def _shifted(rows: Sequence[Row], width: int) -> list[RenderableType]:
-    """What the rows score on shifted samples, in as many tables as the width asks for; nothing where there are none."""
+    """What the rows score on shifted samples, in as many tables as the width requires; nothing where there are none."""
     from rich.text import Text
 
     heads, cells = shifts.table(rows)
@@ -132,7 +138,7 @@ def _shifted(rows: Sequence[Row], width: int) -> list[RenderableType]:
             some.append(left.pop(0))
         drawn = _empty_table()
         for place in some:
-            drawn.add_column(heads[place], justify="right" if place else "left", no_wrap=True)
+            drawn.add_column(heads[place], justify="right" if place else "left", no_wrap=bool(place), overflow="fold")
         for line in cells:
             drawn.add_row(*(Text(line[place]) for place in some))
         parts.append(drawn)
@@ -142,10 +148,10 @@ def _shifted(rows: Sequence[Row], width: int) -> list[RenderableType]:
 def _that_fit(
     columns: Sequence[Column], headings: Mapping[str, str], rows: Sequence[Row], width: int
 ) -> list[list[Column]]:
-    """The columns in as many tables as the width asks for, each with rank and model; no cell is cut."""
+    """The columns in as many tables as the width requires, each with rank and model; no number is cut."""
     first, others = list(columns[:2]), columns[2:]
-    room = {column.name: _room(column, headings[column.name], rows) for column in columns}
-    free = left = width - sum(room[column.name] for column in first)
+    room = {column.name: _least(column, headings[column.name], rows) for column in columns}
+    free = left = width + GAP - sum(room[column.name] for column in first)
     tables = [list(first)]
     for column in others:
         if room[column.name] > left and len(tables[-1]) > len(first):
@@ -159,15 +165,25 @@ def _that_fit(
 def _room(column: Column, heading: str, rows: Sequence[Row]) -> int:
     """Letters that a column takes, its distance from the next included."""
     lines = [*heading.split(" ", 1), *(line for row in rows for line in column.cell(row).split("\n"))]
-    return 2 + max(map(len, lines))
+    return GAP + max(map(len, lines))
+
+
+def _least(column: Column, heading: str, rows: Sequence[Row]) -> int:
+    """As `_room`, but for the models' names, which can be broken, no more than for a word."""
+    room = _room(column, heading, rows)
+    return min(room, GAP + LONGEST_WORD) if column.name == "model" else room
 
 
 def _with_room(
     narrow: Sequence[Column], wide: Sequence[Column], headings: Mapping[str, str], rows: Sequence[Row], width: int
 ) -> tuple[list[Column], list[Column]]:
-    """The narrow columns with those of the wide ones that there is room for, the last first; and the others."""
-    present = {column.name: column for column in narrow}
-    left = width - sum(_room(column, headings[column.name], rows) for column in narrow)
+    """The narrow columns that fit, from the left, but always rank, model and the metric that ranks; with those of the
+    wide ones that there is room for, the last first; and the others."""
+    fitting = list(narrow)
+    while len(fitting) > 3 and sum(_least(column, headings[column.name], rows) for column in fitting) > width + GAP:
+        fitting.pop()
+    present = {column.name: column for column in fitting}
+    left = width + GAP - sum(_room(column, headings[column.name], rows) for column in fitting)
     left_out: list[Column] = []
     for column in reversed([column for column in wide if column.name not in present]):
         needed = _room(column, column.heading, rows)

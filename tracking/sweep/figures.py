@@ -26,7 +26,7 @@ FEW_EPOCHS = 30
 
 
 def draw_cost(sweep: Sweep) -> Figure:
-    """Seconds of a pass over the training part, and utilisation, over the batch size; what was reported beside it."""
+    """Seconds of a pass over the training set, and utilisation, versus batch size; with what was reported."""
     drawing, (seconds, utilisation) = plots.figure(1, 2, figsize=(10.5, 4.6))
     by_name = {column.name: column.value for column in COLUMNS}
     for device, name in DEVICES.items():
@@ -52,9 +52,9 @@ def draw_cost(sweep: Sweep) -> Figure:
     for axes in (seconds, utilisation):
         _axis_of_sizes(axes, sweep)
     seconds.set(yscale="log")
-    seconds.set_ylabel("seconds an epoch")
+    seconds.set_ylabel("seconds per epoch")
     utilisation.set_ylim(0, 105)
-    utilisation.set_ylabel("utilisation of the device, %")
+    utilisation.set_ylabel("utilisation of the device [%]")
     seconds.legend(loc="best", fontsize=9)
     return drawing
 
@@ -70,7 +70,7 @@ def draw_by_epoch(sweep: Sweep) -> Figure:
 
 def draw_by_time(sweep: Sweep) -> Figure:
     """The validation AUC over the seconds of training until then, a curve for each training."""
-    drawing = _draw_curves(sweep, lambda training: training.trained, "seconds of training")
+    drawing = _draw_curves(sweep, lambda training: training.trained, "training time [s]")
     _logarithmic(drawing)
     return drawing
 

@@ -12,13 +12,13 @@ from hepbench.tracking.sweep.record import DEVICES, MOST_OTHERS, Sweep, listed, 
 FIGURES = {
     "cost": (
         figures.draw_cost,
-        "What a pass over the training part costs, and how much of the device it uses, by batch size.",
+        "Time of a pass over the training set, and utilisation of the device, versus batch size.",
     ),
     "score-by-epoch": (
         figures.draw_by_epoch,
-        "Validation AUC after each epoch. Dotted: the target; a dot: where a training first has it.",
+        "Validation AUC after each epoch. Dotted: target; dot: where a training run first reaches it.",
     ),
-    "score-by-time": (figures.draw_by_time, "The same over the seconds of training."),
+    "score-by-time": (figures.draw_by_time, "The same versus the training time."),
 }
 """Name of a file -> what draws it, and its caption."""
 
@@ -35,7 +35,7 @@ def render(sweep: Sweep, *, title: str, about: Sequence[str], command: str) -> s
         headings=table.headings(sweep),
         rows=table.rows(sweep),
         drawings=drawings,
-        hollow="Hollow: reported, of another machine and other data." if sweep.reported else "",
+        hollow="Hollow: reported, on another machine and other data." if sweep.reported else "",
         legend=table.legend(sweep),
         notes=notes(sweep),
         reported_headings=table.REPORTED_HEADINGS,
@@ -49,7 +49,7 @@ def notes(sweep: Sweep) -> list[str]:
     lines = []
     if sweep.left_out:
         lines.append(
-            f"Left out: {listed(sweep.left_out)}, more than the {sweep.train_events:,} events of the training part."
+            f"Left out: {listed(sweep.left_out)}, more than the {sweep.train_events:,} events of the training set."
         )
     lines += [
         f"Failed: batch size {point.batch_size:,} on the {DEVICES[point.device]}: {point.failure}"
@@ -59,7 +59,7 @@ def notes(sweep: Sweep) -> list[str]:
     others = [point.middle("hardware_other_cpu_mean_percent") for point in sweep.points]
     if (most := max(filter(math.isfinite, others), default=0.0)) > MOST_OTHERS:
         lines.append(
-            f"The machine was busy with something else: up to {most:.0f} % of its cores. These times are too long; "
-            "measure again on a quiet machine with --force."
+            f"Other processes used up to {most:.0f} % of the machine's CPU time: these times are too high; measure "
+            "again on an otherwise idle machine with --force."
         )
     return lines

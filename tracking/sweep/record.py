@@ -1,4 +1,4 @@
-"""What a batch-size study measured, and what follows from it: how soon a score is reached, and the sweet spot."""
+"""What a batch-size study measured, and what follows from it: how fast a score is reached, and the sweet spot."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Protocol
 
 import numpy as np
 
+from hepbench.tracking.numbers import significant_digits
+
 CHANCE = 0.5
-"""AUC of a network that knows nothing; with more than two classes, too, as it is the mean of each against the rest."""
+"""AUC of a network that knows nothing; with more than two classes, too, as it is the mean of one-vs-rest."""
 
 SHARE = 0.99
 """Of the way from chance to the best score, where no target is given."""
@@ -168,7 +170,7 @@ def default_target(points: Sequence[Point]) -> float | None:
 
 
 def verdicts(sweep: Sweep) -> list[str]:
-    """The sweet spot of each device in a sentence: the batch size that reaches the target soonest."""
+    """The sweet spot of each device in a sentence: the batch size that reaches the target fastest."""
     said = [_verdict(sweep, device) for device in DEVICES if device in sweep.hardware]
     said += [f"{DEVICES[device]}: not measured ({reason})." for device, reason in sweep.not_measured.items()]
     return said
@@ -178,7 +180,7 @@ def _verdict(sweep: Sweep, device: str) -> str:
     points = sweep.of(device)
     place = f"On the {DEVICES[device]} ({sweep.hardware[device]})"
     if not points:
-        return f"{place} no training succeeded."
+        return f"{place} no training run succeeded."
     if sweep.target is None:
         return f"{place} no batch size learned more than chance, so that none is the sweet spot."
     found = [(point, hit) for point in points if (hit := reached(point, sweep.target)) is not None]
@@ -187,21 +189,21 @@ def _verdict(sweep: Sweep, device: str) -> str:
     best, soonest = min(found, key=lambda one: one[1].seconds)
     sentence = (
         f"{place} the sweet spot is a batch size of {best.batch_size:,}: it reaches a validation AUC of "
-        f"{sweep.target:.4f} soonest, after {_seconds(soonest.seconds)} of training and {soonest.epochs:g} "
+        f"{sweep.target:.4f} fastest, after {significant_digits(soonest.seconds)} s of training and {soonest.epochs:g} "
         f"epoch{'s' * (soonest.epochs != 1)}."
     )
     alike = [point.batch_size for point, hit in found if point is not best and hit.earliest < soonest.latest]
     if alike:
-        sentence += f" It cannot be told from {listed(alike)}: their times, known to an epoch each, overlap."
+        sentence += f" It is not distinguished from {listed(alike)}: their times, known to within an epoch, overlap."
     elif len(found) > 1 and best.batch_size in (points[0].batch_size, points[-1].batch_size):
         end = "smallest" if best is points[0] else "largest"
-        sentence += f" It is the {end} that was measured, so that another may be better."
+        sentence += f" It is the {end} measured, so that another may be better."
     if missing := [point for point in points if all(point is not one for one, _ in found)]:
         sentence += f" Not reached within their epochs with {listed([point.batch_size for point in missing])}"
         close = [point.batch_size for point in missing if _nearly(point, sweep.target)]
         sentence += f"; {listed(close)} missed it by less than the error of the score." if close else "."
     if max(len(point.trainings) for point in points) == 1:
-        sentence += " One training each: what another seed would change is not measured."
+        sentence += " One seed each: the run-to-run variance is not measured."
     return sentence
 
 
@@ -225,7 +227,3 @@ def highest(scores: np.ndarray) -> float:
     """Of those that are measured; NaN for none."""
     known = scores[np.isfinite(scores)]
     return float(known.max()) if len(known) else math.nan
-
-
-def _seconds(seconds: float) -> str:
-    return f"{seconds:.3g} s" if seconds < 1000 else f"{seconds:,.0f} s"

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hepbench.tracking.numbers import significant_digits
 from hepbench.tracking.sweep.record import DEVICES, Point, Sweep, best_score, highest, median, reached
 
 NOT_MEASURED = "not measured"
@@ -20,14 +21,14 @@ SECONDS = "seconds_per_epoch"
 
 LEGEND = {
     SECONDS: "s/epoch: median over the epochs of the seconds of a pass over all {events:,} events of the training "
-    "part{spread}. An epoch itself leaves out the events that fill no batch.",
-    "trained_seconds": "trained s: the steps of all epochs; compiling, validation and opening the data are not in it.",
-    "cpu_percent": "CPU: of the cores that may be used, in the steps.",
-    "gpu_percent": "GPU: as its driver tells, from the end of the first epoch.",
-    "memory_mib": "memory: the highest of the training's process, with everything that it has imported.",
-    "auc": "AUC, accuracy: the best of the epochs, on the validation part. No test event is looked at.",
+    "set{spread}. An epoch itself leaves out the events that fill no batch.",
+    "trained_seconds": "trained s: the steps of all epochs; without compilation, validation and opening the data.",
+    "cpu_percent": "CPU: of the usable cores, during the steps.",
+    "gpu_percent": "GPU: as reported by its driver, from the end of the first epoch.",
+    "memory_mib": "memory: peak of the training process, including all imported libraries.",
+    "auc": "AUC, accuracy: the best epoch, on the validation set. No test event is used.",
     "seconds_to_target": "to target: until the end of the first epoch with a validation AUC of {target}, {rule}.",
-    "others_cpu_percent": "others: CPU time that other programs took meanwhile, of all cores of the machine.",
+    "others_cpu_percent": "others: CPU time of other programs meanwhile, of all cores of the machine.",
 }
 """Column -> what it is."""
 
@@ -91,15 +92,10 @@ def _to_target(name: str) -> Callable[[Sweep, Point], float]:
     return value
 
 
-def _three(value: float) -> str:
-    """Three digits, never as a power of ten."""
-    return f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}"
-
-
 COLUMNS = (
     Column("epochs", "epochs", _epochs, "{:g}".format),
-    Column("trained_seconds", "trained s", _logged("train_seconds"), _three),
-    Column(SECONDS, "s/epoch", _over_epochs(seconds_per_epoch, 0.5), _three),
+    Column("trained_seconds", "trained s", _logged("train_seconds"), significant_digits),
+    Column(SECONDS, "s/epoch", _over_epochs(seconds_per_epoch, 0.5), significant_digits),
     Column("seconds_per_epoch_25", "", _over_epochs(seconds_per_epoch, 0.25)),
     Column("seconds_per_epoch_75", "", _over_epochs(seconds_per_epoch, 0.75)),
     Column("events_per_second", "events/s", _over_epochs(_rates, 0.5), "{:,.0f}".format),
@@ -112,7 +108,7 @@ COLUMNS = (
     Column("gpu_memory_mib", "GPU MiB", _logged("hardware_gpu_memory_peak_mib"), "{:,.0f}".format),
     Column("auc", "AUC", lambda sweep, point: best_score(point), "{:.4f}".format),
     Column("accuracy", "accuracy", _accuracy, "{:.4f}".format),
-    Column("seconds_to_target", "to target s", _to_target("seconds"), _three),
+    Column("seconds_to_target", "to target s", _to_target("seconds"), significant_digits),
     Column("seconds_to_target_earliest", "", _to_target("earliest")),
     Column("seconds_to_target_latest", "", _to_target("latest")),
     Column("epochs_to_target", "to target epochs", _to_target("epochs"), "{:g}".format),
@@ -137,7 +133,7 @@ def headings(sweep: Sweep, narrow: bool = False) -> list[str]:
 
 
 def rows(sweep: Sweep, narrow: bool = False) -> list[list[str]]:
-    """The table as text, a row a batch size; what failed, was left out or not measured says so."""
+    """The table as text, one row per batch size; what failed, was left out or not measured says so."""
     columns = shown(sweep, narrow)
 
     def without(word: str) -> list[str]:
@@ -162,14 +158,14 @@ def _cell(sweep: Sweep, point: Point, column: Column, narrow: bool) -> str:
         low, high = (
             one.value(sweep, point) for one in COLUMNS if one.name in ("seconds_per_epoch_25", "seconds_per_epoch_75")
         )
-        text += f" ± {(high - low) / 2:.1g}"
+        text += f" ± {significant_digits((high - low) / 2, 1)}"
     return text
 
 
 def legend(sweep: Sweep, narrow: bool = False) -> list[str]:
     """What the columns are."""
     target = "–" if sweep.target is None else f"{sweep.target:.4f}"
-    spread = "" if narrow else ", and half the range of their middle half"
+    spread = "" if narrow else ", and half the interquartile range"
     return [
         LEGEND[column.name].format(events=sweep.train_events, target=target, rule=sweep.rule, spread=spread)
         for column in shown(sweep, narrow)

@@ -1,6 +1,6 @@
 "use strict";
-// The tables of a leaderboard answer to its controls, and its plots to the rows that are ticked. Names are put into the
-// page as text alone.
+// The tables of a leaderboard follow its controls, and its plots the rows that are ticked. Names are put into the page
+// only as text.
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -102,26 +102,33 @@
 
   const figures = all("[data-plot]");
   const boxes = all("input.draw");
-  const colours = new Map(); // run -> place among the colours, kept as long as the row is drawn
+  const places = new Map(); // run -> place among the looks, the same as long as the row is drawn
   const idOf = (box) => box.closest("tr").dataset.id;
   const classOf = (kind) => choice(kind, "class") ?? data.signal;
   const choice = (kind, name) => one(`[data-plot="${kind}"] [data-choice="${name}"]`)?.value;
 
   function chosen() {
     const ids = boxes.filter((box) => box.checked).map(idOf);
-    for (const id of [...colours.keys()]) if (!ids.includes(id)) colours.delete(id);
+    for (const id of [...places.keys()]) if (!ids.includes(id)) places.delete(id);
     for (const id of ids) {
-      if (colours.has(id)) continue;
+      if (places.has(id)) continue;
       let place = 0;
-      while ([...colours.values()].includes(place)) place += 1;
-      colours.set(id, place);
+      while ([...places.values()].includes(place)) place += 1;
+      places.set(id, place);
     }
-    for (const box of boxes) box.style.accentColor = box.checked ? colourOf(idOf(box)) : "";
+    for (const box of boxes) box.style.accentColor = box.checked ? lookOf(idOf(box)).color : "";
     return ids;
   }
 
-  const colourOf = (id) => data.colours[colours.get(id) % data.colours.length];
-  const numberOf = (row, name) => (name in data.costs ? [row.costs[name]] : row.values[name] ?? []);
+  const lookOf = (id) => data.looks[places.get(id) % data.looks.length];
+
+  // { value, low, high } of a metric or cost; of a metric that has only a lower limit this, as a limit; null where none.
+  function numberOf(row, name) {
+    const [value, low, high] = name in data.costs ? [row.costs[name]] : row.values[name] ?? [];
+    if (value != null) return { value, low: low ?? value, high: high ?? value, limit: false };
+    return low == null || high != null ? null : { value: low, low, high: low, limit: true };
+  }
+
   const headingOf = (name) => data.costs[name] ?? data.metrics[name].heading;
   const better = (name) => (higherIsBetter(name) ? 1 : -1);
 
@@ -131,10 +138,9 @@
     interval(ids) {
       const name = rankBy.value;
       const found = ids
-        .map((id) => ({ row: data.rows[id].name, numbers: data.rows[id].values[name] ?? [null] }))
-        .filter((point) => point.numbers[0] !== null)
-        .map(({ row, numbers: [value, low, high] }) => ({ row, value, low: low ?? value, high: high ?? value }));
-      found.sort((a, b) => better(name) * (b.value - a.value));
+        .map((id) => ({ row: data.rows[id].name, ...(numberOf(data.rows[id], name) ?? { value: null }) }))
+        .filter((point) => point.value !== null);
+      found.sort((a, b) => better(name) * (b.value - a.value) || b.limit - a.limit);
       return found.map((point, place) => ({ ...point, first: place === 0 }));
     },
     pareto(ids) {
@@ -142,10 +148,10 @@
       const found = [];
       for (const id of ids) {
         const row = data.rows[id];
-        const [across] = numberOf(row, x);
-        const [up, low, high] = numberOf(row, y);
-        if (across == null || up == null) continue;
-        found.push({ row: row.name, x: across, y: up, low: low ?? up, high: high ?? up });
+        const [across, up] = [numberOf(row, x), numberOf(row, y)];
+        if (!across || !up || offAxis(x, across.value) || offAxis(y, up.value)) continue;
+        const limit = across.limit || up.limit;
+        found.push({ row: row.name, x: across.value, y: up.value, low: up.low, high: up.high, limit });
       }
       return withFront(found, better(x), better(y));
     },
@@ -236,17 +242,43 @@
         eachAxis(spec, axis, headingOf(name), scaleOf(name));
       }
     },
-    shifts: (spec) => eachAxis(spec, "y", "change of the AUC, %"),
-    learning: (spec) => eachAxis(spec, "y", labelOf("history")),
+    shifts: (spec) => eachAxis(spec, "y", "change of the AUC [%]"),
+    learning(spec, values) {
+      eachAxis(spec, "y", labelOf("history"));
+      spec.encoding.x.axis.values = wholeTicks(values.map((point) => point.epoch));
+    },
     slices(spec) {
-      const [up, across] = labelOf("slice").split(" against ");
+      const [up, across] = data.slices[choice("slices", "slice")];
       eachAxis(spec, "y", up);
-      eachAxis(spec, "x", across.replace(/ \(.*/, ""));
+      eachAxis(spec, "x", across);
     },
   };
 
+  // About ten numbers in steps of 1, 2 or 5 times a power of ten, all of them whole.
+  function wholeTicks(numbers) {
+    const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
+    const power = 10 ** Math.max(0, Math.floor(Math.log10((high - low) / 10 || 1)));
+    const step = [1, 2, 5, 10].map((times) => times * power).find((size) => size * 10 >= high - low);
+    const first = Math.ceil(low / step);
+    return Array.from({ length: Math.floor(high / step) - first + 1 }, (_, place) => (first + place) * step);
+  }
+
   const labelOf = (name) => one(`[data-choice="${name}"]`).selectedOptions[0].textContent;
-  const scaleOf = (name) => (name in data.costs || data.metrics[name].log ? { type: "log" } : null);
+  const isLog = (name) => name in data.costs || data.metrics[name].log;
+  const offAxis = (name, value) => isLog(name) && value <= 0;
+  const scaleOf = (name) => (isLog(name) ? { type: "log" } : null);
+
+  // Which rows a plot leaves out though they are measured.
+  const leftOut = {
+    pareto(ids) {
+      const lines = [choice("pareto", "x"), choice("pareto", "y")].map((name) => {
+        const off = ids.filter((id) => offAxis(name, numberOf(data.rows[id], name)?.value ?? 1));
+        const names = off.map((id) => data.rows[id].name).join(", ");
+        return names && `Left out: ${names}: ${headingOf(name)} 0, which a logarithmic axis cannot show.`;
+      });
+      return lines.filter(Boolean).join(" ");
+    },
+  };
 
   function eachAxis(spec, axis, title, scale = null) {
     for (const part of [spec, ...(spec.layer ?? [])]) {
@@ -258,12 +290,12 @@
   }
 
   function paint(part, ids) {
-    // Each row its colour, wherever a specification colours by row.
+    // Each row its colour, dash and shape, wherever a specification has one by row.
     if (Array.isArray(part)) part.forEach((inner) => paint(inner, ids));
     else if (part && typeof part === "object") {
       for (const [key, inner] of Object.entries(part)) {
-        if (key === "color" && inner?.field === "row") {
-          inner.scale = { domain: ids.map((id) => data.rows[id].name), range: ids.map(colourOf) };
+        if (["color", "strokeDash", "shape"].includes(key) && inner?.field === "row") {
+          inner.scale = { domain: ids.map((id) => data.rows[id].name), range: ids.map((id) => lookOf(id)[key]) };
         } else paint(inner, ids);
       }
     }
@@ -273,14 +305,16 @@
     const kind = figure.dataset.plot;
     const place = one(".plot", figure);
     const values = points[kind](ids);
+    one(".left-out", figure).textContent = leftOut[kind]?.(ids) ?? "";
     if (!values.length) {
-      place.replaceChildren(ids.length ? "Not measured of these rows." : "No row is ticked.");
+      place.replaceChildren(ids.length ? "Not measured for these rows." : "No row is ticked.");
       return;
     }
+    const named = new Set(values.map((point) => point.row));
     const spec = structuredClone(data.plots[kind]);
     adjusted[kind]?.(spec, values);
     if (spec.layer && ids.length > data.bands) spec.layer = spec.layer.filter((layer) => layer.mark.type !== "area");
-    paint(spec, ids);
+    paint(spec, ids.filter((id) => named.has(data.rows[id].name)));
     spec.data = { values };
     const dark = matchMedia("(prefers-color-scheme: dark)").matches;
     const actions = { export: true, source: false, compiled: false, editor: false };
