@@ -102,7 +102,7 @@ def test_a_plot_is_a_file_for_a_paper(benched, tmp_path):
         (("--budget", "ful"), ("unknown budget 'ful'",)),
         (("--out", "fig.gif"), ("fig.gif", ".pdf, .png, .svg")),
         (("--out", tmp_path / "no" / "fig.pdf"), ("there is no folder",)),
-        (("--kind", "slices"), ("no slices to be drawn",)),
+        (("--kind", "slices"), ("cannot draw slices",)),
     ):
         assert_user_mistake(hepbench("plot", "ecal", *arguments, home=home), *words)
 

@@ -138,7 +138,7 @@ def test_the_command_fetches_and_says_what_is_in_place(server, tmp_path, content
     assert done.returncode == 0, done.stderr
     assert "jets.hdf5: downloaded and verified" in done.stdout
     assert f"1 files in {home}/data/jets/official" in done.stdout
-    assert "jets.hdf5: in place" in hepbench("data", task, home=home).stdout
+    assert "jets.hdf5: present and verified" in hepbench("data", task, home=home).stdout
     assert len(server.asked) == 1
     assert "no download needed" in hepbench("data", "magic", home=home).stdout
 

@@ -322,7 +322,7 @@ def test_ecal_in_one_chunk_larger_than_memory_is_refused(tmp_path, monkeypatch):
     path = write_images(tmp_path / "x.hdf5", images_by_hand(4), np.zeros(4), compression="gzip", chunks=(4, 32, 32, 2))
     assert len(arrays_of(ECAL, path)["ids"]) == 4
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 10_000}))
-    assert "a chunk of X takes 0.0 GiB of memory" in refused(ECAL, path)
+    assert "a chunk of X needs 0.0 GiB of memory" in refused(ECAL, path)
 
 
 def jets_by_hand(count: int = 6) -> tuple[np.ndarray, np.ndarray]:
@@ -365,7 +365,7 @@ def test_jets_that_float32_cannot_hold_are_refused(tmp_path, monkeypatch):
     x, y = jets_by_hand()
     np.savez(path, X=np.asfortranarray(x), y=y)
     monkeypatch.setattr("psutil.virtual_memory", lambda: type("Memory", (), {"available": 100}))
-    assert "in Fortran order, takes" in refused(JETS, path)
+    assert "in Fortran order, needs" in refused(JETS, path)
     np.save(tmp_path / "jets.npy", x)
     assert "numpy.savez writes of X and y" in refused(JETS, tmp_path / "jets.npy")
 

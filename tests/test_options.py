@@ -68,7 +68,7 @@ LONG = "x" * 250
         ((*BENCH, "-m", "mlp", "--batch-size", "0"), "batch_size=0: it must be a whole number above 0"),
         ((*BENCH, "-m", "mlp", "--batch-size", ""), "batch_size=: expected a whole number"),
         ((*BENCH, "-m", "mlp", "--set", "epochs=-3"), "epochs=-3: it must be"),
-        ((*BENCH, "-m", "mlp", "--set", "learning_rate=-1"), "learning_rate=-1.0: it must be above 0"),
+        ((*BENCH, "-m", "mlp", "--set", "learning_rate=-1"), "learning_rate=-1.0: it must be finite and not below 0"),
         ((*BENCH, "-m", "mlp", "--set", "learning_rate=nan"), "but got NaN"),
         ((*BENCH, "--set", "rounds=0"), "rounds=0: it must be"),
         (("tune", "magic", "-m", "mlp", "--seeds", "20000"), "SEEDS must be at most 10,000"),

@@ -161,7 +161,7 @@ def test_a_study_at_a_small_budget(reproduced):
     assert re.search(r"done 1/2 tetraquark.* seed 0(?s:.*)done 2/2 tetraquark(?s:.*)done 1/1 mlp_tetraquark", printed)
     alone = "tetraquark_vs_background tetraquark_vs_background_appendix"
     only = f"ONLY=&#39;{alone} mlp_tetraquark_vs_background&#39;"
-    assert f"make reproduce STUDY=pxd_mlp_cnn BUDGET=smoke SEEDS=1 {only}" in page
+    assert re.search(f"make reproduce STUDY=pxd_mlp_cnn BUDGET=smoke SEEDS=1 DEVICE=.pu DATA=simulated {only}", page)
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 

@@ -59,7 +59,7 @@ def test_reader_gives_the_numbers_the_class_and_the_row(tmp_path, task, name):
 BAD = {
     "last column missing": (
         lambda text: "".join(row.rsplit(",", 1)[0] + "\n" for row in text.splitlines()),
-        "of which the first is 0 or 1, as the class is",
+        "the first of which is 0 or 1 like the class",
     ),
     "short": (lambda text: text.rsplit(",", 1)[0] + "\n", "expected 29"),
     "word": (lambda text: text.replace(text.split(",")[3], "five", 1), "line 1: .* is 'five', not a number"),

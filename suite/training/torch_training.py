@@ -149,13 +149,13 @@ def optimiser_of(weights: list[torch.nn.Parameter], options: Parameters) -> torc
     """Adam, SGD or RMSprop, as the hyper-parameters say, without decay."""
     import torch
 
-    from hepbench.suite.training.torch_optimisers import EPSILON, SGD, RMSprop
+    from hepbench.suite.training.torch_optimisers import EPSILON, rmsprop, sgd
 
     rate = float(options["learning_rate"])
     if options["optimiser"] == "sgd":
-        return SGD(weights, rate, float(options["momentum"]))
+        return sgd(weights, rate, float(options["momentum"]))
     if options["optimiser"] == "rmsprop":
-        return RMSprop(weights, rate)
+        return rmsprop(weights, rate)
     return torch.optim.Adam(weights, rate, eps=EPSILON)
 
 

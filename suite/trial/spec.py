@@ -91,8 +91,8 @@ def _check_trainable(parameters: Parameters) -> None:
             continue
         if name in COUNTS and not (value >= 1 and value % 1 == 0):
             raise UserError(f"{name}={value}: it must be a whole number above 0")
-        if name == "learning_rate" and not 0 < value < math.inf:
-            raise UserError(f"{name}={value}: it must be above 0 and finite")
+        if name == "learning_rate" and not 0 <= value < math.inf:
+            raise UserError(f"{name}={value}: it must be finite and not below 0")
 
 
 def check_budget(parameters: Parameters, model: Model, budget: str) -> None:
