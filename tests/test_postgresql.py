@@ -54,7 +54,7 @@ def copy_rows(file, uri: str) -> None:
     from sqlalchemy.pool import NullPool
 
     there, here = (sqlalchemy.create_engine(one, poolclass=NullPool) for one in (uri, f"sqlite:///{file}"))
-    with there.set_up() as target, here.connect() as source:
+    with there.begin() as target, here.connect() as source:
         for table in reversed(Base.metadata.sorted_tables):
             target.execute(table.delete())
         for table in Base.metadata.sorted_tables:
