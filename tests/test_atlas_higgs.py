@@ -106,6 +106,14 @@ def test_other_files_are_one_line(tmp_path, spoil, words):
     assert words in str(caught.value) and "\n" not in str(caught.value)
 
 
+def test_a_row_that_is_no_text_is_one_line(tmp_path):
+    path = tmp_path / "x.csv"
+    path.write_bytes(lines().encode() + b"1,\x8d,3\n")
+    with pytest.raises(UserError, match=r"x\.csv: after line 1: .*[Ee]xpected 35 columns") as caught:
+        list(read([path]))
+    assert "\n" not in str(caught.value)
+
+
 def test_a_cut_file_and_bad_weights_are_one_line(home, tmp_path):
     path = tmp_path / "x.csv.gz"
     path.write_bytes(gzip.compress(lines(2000).encode())[:-300])

@@ -141,7 +141,11 @@ def table(path: Path, line: int, text: bytes, separator: str, header: Sequence[s
             read_options=arrow.ReadOptions(
                 use_threads=False, block_size=len(text) + 1, column_names=[str(place) for place in range(len(header))]
             ),
-            parse_options=arrow.ParseOptions(delimiter=separator, ignore_empty_lines=True, invalid_row_handler=told),
+            parse_options=arrow.ParseOptions(
+                delimiter=separator,
+                ignore_empty_lines=True,
+                invalid_row_handler=told if text.isascii() else None,  # Arrow decodes the row as UTF-8 for it
+            ),
             convert_options=arrow.ConvertOptions(
                 include_columns=list(places), column_types={place: types[name] for place, name in places.items()}
             ),
