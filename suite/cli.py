@@ -190,6 +190,9 @@ FILES_TOO = "Model names or files (./my_model.py), comma-separated or repeated."
 DRY_RUN = click.option("--dry-run", is_flag=True, help="Print what would run and exit.", panel=SHOWN)
 FORCE = click.option("--force", is_flag=True, help="Rerun trials that already have results.", panel=TRAINED)
 FORM_HELP = "Output format."
+TEXT_FORMAT = click.option(
+    "--format", "form", type=arguments.TEXT_FORMAT, default="table", show_default=True, help=FORM_HELP, panel=SHOWN
+)
 
 
 def _columns(context: click.Context, option: click.Parameter, texts: Sequence[str]) -> tuple[str, ...]:
@@ -501,15 +504,7 @@ def bench(
 @BACKEND
 @DATA
 @workers
-@click.option(
-    "--format",
-    "form",
-    type=arguments.TEXT_FORMAT,
-    default="table",
-    show_default=True,
-    help=FORM_HELP,
-    panel=SHOWN,
-)
+@TEXT_FORMAT
 @click.option("--list", "listed", is_flag=True, help="List the studies and exit.", panel=SHOWN)
 @DRY_RUN
 def reproduce(
@@ -707,15 +702,7 @@ def sweep(task: str, model: str, dry_run: bool, **options: Any) -> int:
 @BACKEND
 @DATA
 @workers
-@click.option(
-    "--format",
-    "form",
-    type=arguments.TEXT_FORMAT,
-    default="table",
-    show_default=True,
-    help=FORM_HELP,
-    panel=SHOWN,
-)
+@TEXT_FORMAT
 @DRY_RUN
 @FORCE
 def curve(task: str, models: tuple[str, ...], place: Place, form: str, dry_run: bool, **options: Any) -> int:

@@ -157,7 +157,7 @@ def _imported(tree: ast.Module, path: Path) -> list[Path]:
         if package == "hepbench" and len(parts) > 1 and parts[0] in ROOTS:
             files += _files(ROOTS[parts[0]], [".".join(parts[1:])])
     if not any(path.is_relative_to(root) for root in ROOTS.values()):
-        files += _files(_top(path), names)
+        files += _files(_top(path), [name for name in names if name.partition(".")[0] != "hepbench"])
     return files
 
 

@@ -241,3 +241,16 @@ def test_modules_of_a_package_of_entries_are_part_of_the_identity(tmp_path):
         path.write_text("")
     files["models/mine.py"].write_text("from ..layers import WIDTH\nfrom taggers import layers\n")
     assert fingerprint.reached([files["models/mine.py"]]) >= {files["models/mine.py"], files["layers.py"]}
+
+
+def test_a_users_file_is_the_same_in_a_clone(tmp_path):
+    """Where a folder `hepbench` is beside it."""
+    text = "from hepbench import Model\nMODEL = Model(title='x', view='table', defaults={}, space=dict, build=len)\n"
+    paths = [tmp_path / folder / "my_tagger.py" for folder in ("clone", "elsewhere")]
+    for path in paths:
+        path.parent.mkdir()
+        path.write_text(text)
+    (tmp_path / "clone" / "hepbench").mkdir()
+    (tmp_path / "clone" / "hepbench" / "__init__.py").write_text("CHANGED = 1\n")
+    inside, outside = ({one.name for one in fingerprint.reached([path])} for path in paths)
+    assert inside == outside

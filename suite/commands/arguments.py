@@ -182,7 +182,7 @@ MEANT = {
 """Unknown command -> what is suggested for it."""
 
 
-class CommandFunction(click.RichCommand):
+class Command(click.RichCommand):
     """A command with examples at the end of its help."""
 
     def __init__(self, *arguments: Any, examples: Sequence[str] = (), **options: Any):
@@ -195,10 +195,10 @@ class CommandFunction(click.RichCommand):
             formatter.write(Text("Examples:", style="bold"), Padding(Text("\n".join(self.examples)), (0, 0, 1, 2)))
 
 
-class CommandGroup(CommandFunction, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
+class CommandGroup(Command, click.RichGroup):  # type: ignore[misc]  # as RichGroup itself
     """A group whose error for an unknown command suggests the closest match."""
 
-    command_class = CommandFunction
+    command_class = Command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

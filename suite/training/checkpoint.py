@@ -1,4 +1,4 @@
-"""How far a training is, kept in a file between its epochs: one that was interrupted goes on from there."""
+"""Checkpoints of a training run, in a file: an interrupted run resumes from the last one."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from hepbench.benchmarks.base import UserError
 from hepbench.suite.atomic import atomic_file
 
 EVERY = 20.0
-"""Seconds between two states that are kept; a training that is shorter keeps none."""
+"""Seconds between two checkpoints; a shorter training run has none."""
 
 STALE = 30 * 86400.0
-"""Seconds after which a state that nobody took up is removed."""
+"""Seconds after which an unused checkpoint is removed."""
 
 
 @dataclasses.dataclass
@@ -44,8 +44,8 @@ class Progress:
 class Checkpoint:
     """The state of one training in a file, whose name stands for all that decides its result.
 
-    run: id of the run that trains now. earlier_run, earlier_epoch, earlier_seconds: of the training that is gone on
-    with: its run, the last epoch of it, and how long it took; "", 0 and 0 where there is none.
+    run: id of the present run. earlier_run, earlier_epoch, earlier_seconds: run, last epoch and duration of the
+    interrupted one that is resumed; "", 0 and 0 where there is none.
     """
 
     def __init__(self, path: Path, run: str):
@@ -54,8 +54,8 @@ class Checkpoint:
         self._begun = self._last = time.perf_counter()
 
     def load(self, restore: Callable[[bytes], Any]) -> tuple[Progress, Any] | None:
-        """How far the training was that `keep` kept, and what `restore` gives of its state. None where nothing is
-        there, or nothing that can be gone on with: restore raises ValueError then, and has changed nothing."""
+        """The progress that `save` wrote, and what `restore` gives of its state. None where there is no checkpoint, or
+        none that can be resumed from: restore raises ValueError then, and has changed nothing."""
         try:
             with self.path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
                 about, state = json.loads(str(file["about"])), file["state"].tobytes()
@@ -67,7 +67,7 @@ class Checkpoint:
         return progress, best
 
     def save(self, progress: Progress, state: Callable[[], bytes]) -> None:
-        """After an epoch, where the last state is old enough. A training does not end because it cannot be kept."""
+        """After an epoch, if the last checkpoint is old enough. A failure to write does not end the training run."""
         now = time.perf_counter()
         if now - self._last < EVERY:
             return
@@ -82,7 +82,7 @@ class Checkpoint:
             with atomic_file(self.path) as scratch, scratch.open("wb") as file:
                 np.savez(file, about=np.array(json.dumps(about, default=float)), state=np.frombuffer(state(), np.uint8))
         except (OSError, UserError) as error:
-            logging.getLogger(__name__).warning("the state of the training is not kept: %s", error)
+            logging.getLogger(__name__).warning("checkpoint not written: %s", error)
         self._last = time.perf_counter()
 
     def _remove_stale(self) -> None:
@@ -93,6 +93,6 @@ class Checkpoint:
 
 
 def delete(path: Path) -> None:
-    """Remove what is kept there; what is another user's stays."""
+    """Remove a checkpoint; another user's stays."""
     with contextlib.suppress(OSError):
         path.unlink(missing_ok=True)

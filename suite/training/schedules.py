@@ -69,6 +69,6 @@ class Plateau:
         return {"rate": self.rate, "best": self._best, "waited": self._waited, "cooling": self._cooling}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go on as the one that gave the state."""
+        """Continue as the one that gave the state."""
         self.rate, self._best = state["rate"], state["best"]
         self._waited, self._cooling = state["waited"], state["cooling"]

@@ -20,7 +20,9 @@ def sgd(weights: list[torch.nn.Parameter], rate: float, momentum: float) -> torc
     import torch
 
     def move(weight: torch.nn.Parameter, kept: dict[str, torch.Tensor], rate: float) -> None:
-        velocity = kept.setdefault("velocity", torch.zeros_like(weight))
+        if "velocity" not in kept:
+            kept["velocity"] = torch.zeros_like(weight)
+        velocity = kept["velocity"]
         velocity.mul_(momentum).add_(weight.grad, alpha=-rate)
         weight.add_(velocity)
 
@@ -32,7 +34,9 @@ def rmsprop(weights: list[torch.nn.Parameter], rate: float) -> torch.optim.Optim
     import torch
 
     def move(weight: torch.nn.Parameter, kept: dict[str, torch.Tensor], rate: float) -> None:
-        square = kept.setdefault("square", torch.zeros_like(weight))
+        if "square" not in kept:
+            kept["square"] = torch.zeros_like(weight)
+        square = kept["square"]
         square.mul_(RHO).addcmul_(weight.grad, weight.grad, value=1 - RHO)
         weight.addcdiv_(weight.grad, (square + EPSILON).sqrt(), value=-rate)
 

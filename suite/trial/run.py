@@ -122,7 +122,7 @@ def run(
         seconds["fit_seconds"] += checkpoint.earlier_seconds
         energy = {f"train_{name}_joule": used for name, used in _used(joules, sampler.energy()).items()}
         if checkpoint.earlier_epoch:  # whose joules nobody counted to the end
-            energy, sampler.unavailable["train energy"] = {}, "the training was interrupted, and gone on with"
+            energy, sampler.unavailable["train energy"] = {}, "the training was interrupted and resumed"
             store.tag(run_id, {"continued": f"after epoch {checkpoint.earlier_epoch} of run {checkpoint.earlier_run}"})
         _check_fitted(model.name, fitted)
         listener({"stage": "testing" if final else "validating"})

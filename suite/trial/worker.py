@@ -111,7 +111,7 @@ def run_in_worker(
                 "result": run_module.run(trial, store, run_id, listener, final, data_digest, split_hash, checkpoint),
             }
         except Stopped:
-            if key in _stopped:  # nobody goes on with it, as after an interrupt
+            if key in _stopped:  # nobody resumes it, as after an interrupt
                 delete(checkpoint)
             return {"run": run_id, "stopped": True}
         except (UserError, StoreError) as error:
